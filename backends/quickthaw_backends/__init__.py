@@ -1,0 +1,1 @@
+"""Plugins of quickthaw: engines, and ways of serving."""

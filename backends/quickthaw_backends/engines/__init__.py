@@ -1,0 +1,1 @@
+"""Engines: the code that generates tokens, one a module or package."""

@@ -1,0 +1,1 @@
+"""Checkpoints: layout, manifest, importers and the catalogue."""

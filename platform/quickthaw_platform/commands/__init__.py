@@ -1,0 +1,1 @@
+"""Command-line commands that need the platform: up, worker, config, models import."""

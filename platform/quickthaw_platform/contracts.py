@@ -1,0 +1,244 @@
+"""Records that cross boundaries and the protocols that plugins fulfil. Nothing here acts.
+
+Records are frozen. Each protocol's docstrings say what blocks, what is idempotent and what comes back when there is
+nothing; one contract suite in `tests/contract/` runs over every implementation of each.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from quickthaw.errors import QuickthawError
+from quickthaw.types import Delta, Sampling
+
+__all__ = [
+    "AllocationPolicy",
+    "AllocationRequest",
+    "Checkpoint",
+    "ClusterView",
+    "Decision",
+    "Delta",
+    "Engine",
+    "EngineStats",
+    "GenerationRequest",
+    "InstanceState",
+    "InstanceView",
+    "KeepAlivePolicy",
+    "NodeState",
+    "NodeView",
+    "Refuse",
+    "Sampling",
+    "Sink",
+    "Start",
+    "Tokenizer",
+    "Wait",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An imported checkpoint on this node: its manifest (see checkpoints.manifest) and the folder that holds it."""
+
+    id: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One stream of tokens. `tokens` holds the prompt and, in a resume, what was generated before it was interrupted.
+
+    The generator of the token at position p (counted over prompt and answer) is seeded from (sampling.seed, p), so a
+    resumed request continues exactly; `sampling.seed` is never None here and `sampling.n` is always 1.
+    """
+
+    id: str
+    tokens: tuple[int, ...]
+    sampling: Sampling
+    generated: int = 0  # how many of the last tokens were generated before (0: a fresh request)
+    choice: int = 0  # copied into every Delta
+
+
+Sink = Callable[[Delta | QuickthawError], None]
+"""Takes what an engine produces for one request, from the engine's thread; must not block.
+
+The last call has a `Delta` with a `finish_reason`, or an error. After a cancel there may be none.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A snapshot of what an engine does."""
+
+    running: int
+    waiting: int
+    kv_bytes: int
+    kv_bytes_limit: int
+    context_tokens: int
+    prompt_tokens_total: int
+    generated_tokens_total: int
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
+
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Render a conversation with the model's chat template, up to where the assistant speaks, and encode it.
+
+        Raises InvalidRequest where the model has no template or the messages do not suit it.
+        """
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of the tokens, without special tokens."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """The code that generates tokens: one object an instance, made in its template, started in its own process.
+
+    Life: `prepare` in the template (single-threaded; no tensor arithmetic, or forks would hang), fork, `start` in the
+    instance, then `submit` and `cancel` from any thread, `close` at the end.
+    """
+
+    tokenizer: Tokenizer
+    context_tokens: int  # the longest prompt and answer together
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """Raise InvalidRequest, naming the known ones, for an unknown option or value. Imports nothing heavy."""
+
+    def prepare(self, checkpoint: Checkpoint, options: Mapping[str, Any], stage: Callable[[str, float], None]) -> None:
+        """Read the tokenizer, build the skeleton, map the weights read-only; report `stage(name, seconds)` of each.
+
+        Stages are named tokenizer, skeleton and weights. Raises StartFailed with the cause, naming the file.
+        """
+
+    def start(self, device: str, threads: int, memory_bytes: int) -> None:
+        """Take up work in this process: `memory_bytes` bounds the KV cache. Blocks until requests can be served."""
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> None:
+        """Join the batch at the next step. Never blocks. Raises ContextLengthExceeded at once where it cannot fit."""
+
+    def cancel(self, request_id: str) -> None:
+        """Leave the batch at the next step and free the memory. An unknown id is ignored."""
+
+    def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Return a unit vector for each token sequence. Blocks. Raises NotServable on a generating model."""
+
+    def stats(self) -> EngineStats:
+        """Return a snapshot; cheap."""
+
+    def close(self) -> None:
+        """Stop the engine's threads; idempotent. Requests that still run get an error."""
+
+
+class NodeState(enum.StrEnum):
+    """A node's life as its heartbeat tells it."""
+
+    READY = "ready"
+    DRAINING = "draining"  # takes no new work, finishes what runs
+
+
+class InstanceState(enum.StrEnum):
+    """An instance's life: `starting → loaded → ready → draining`, then its record goes."""
+
+    STARTING = "starting"  # reserved on a node; template or fork under way
+    LOADED = "loaded"  # weights mapped; takes from the queue, and its first output proves it
+    READY = "ready"  # has generated; new invocations may lease its slots
+    DRAINING = "draining"  # leases nothing more; goes when its last lease does
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceView:
+    """An instance as the router sees it."""
+
+    id: str
+    function: str
+    version: str
+    node: str
+    state: InstanceState
+    concurrency: int
+    in_use: int
+    memory_bytes: int
+    idle_seconds: float  # 0 while in use
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node as the router sees it. `memory_free_bytes` is the budget less what its instances have reserved."""
+
+    id: str
+    state: NodeState
+    device: str
+    memory_bytes: int
+    memory_free_bytes: int
+    checkpoints: frozenset[str]  # ids on its disk
+    templates: frozenset[str]  # ids with a live template
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """What a decision rests on, read at one moment."""
+
+    nodes: tuple[NodeView, ...]
+    instances: tuple[InstanceView, ...]  # of every function
+    waiting: Mapping[str, int] = field(default_factory=dict)  # version id to queue length
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRequest:
+    """What wants to run: one more instance of this version, if the policy finds it right."""
+
+    function: str
+    version: str
+    checkpoint: str
+    memory_bytes: int
+    concurrency: int
+    max_instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an instance on this node; None: how long it takes is not known."""
+
+    node: str
+    estimate_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait: the reason is shown to the caller."""
+
+    reason: str
+    estimate_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """It can never run on this cluster as it is."""
+
+    reason: str
+
+
+Decision = Start | Wait | Refuse
+
+
+class AllocationPolicy(Protocol):
+    """Chooses where a waiting invocation's instance starts. Pure: no I/O, no clock, no log."""
+
+    def choose(self, request: AllocationRequest, view: ClusterView) -> Decision:
+        """Decide for `request` on what `view` shows."""
+
+
+class KeepAlivePolicy(Protocol):
+    """Says how long an idle instance is worth keeping. Pure."""
+
+    def expires(self, instance: InstanceView, keep_alive_seconds: float, idle_gaps: Sequence[float]) -> float:
+        """Return after how many idle seconds the instance goes; `idle_gaps` are the function's past ones (seconds)."""

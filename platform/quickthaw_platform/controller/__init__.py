@@ -1,0 +1,1 @@
+"""Periodic work: dead nodes, deadlines, keep-alive, minimum instances, waiting queues."""

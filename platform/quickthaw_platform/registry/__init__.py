@@ -1,0 +1,1 @@
+"""Functions, versions, aliases, secrets and API keys."""

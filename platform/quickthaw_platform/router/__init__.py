@@ -1,0 +1,1 @@
+"""Allocation: a pure policy, the view it decides on, and the allocator that acts."""

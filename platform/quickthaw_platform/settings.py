@@ -1,0 +1,149 @@
+"""All settings: one validated object, read once at the start and passed in.
+
+Sources, strongest first: `QUICKTHAW_*` environment variables, the TOML file (`QUICKTHAW_CONFIG`, else
+`quickthaw.toml` in the working directory), the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from quickthaw.types import Bytes, Seconds
+from quickthaw_platform.errors import SettingsInvalid
+
+ENV_PREFIX = "QUICKTHAW_"
+CONFIG_VARIABLE = "QUICKTHAW_CONFIG"
+
+
+def config_file() -> Path:
+    """Return where the TOML file is looked for; it need not exist."""
+    return Path(os.environ.get(CONFIG_VARIABLE, "quickthaw.toml"))
+
+
+class Settings(BaseSettings):
+    """Settings of every process of the platform. Each field's description is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path.home() / ".quickthaw", description="checkpoints, bundles, embedded Valkey's data")
+    redis_url: str | None = Field(None, description="Redis or Valkey; none: `quickthaw up` starts an embedded Valkey")
+    host: str = Field("127.0.0.1", description="address the gateway binds to")
+    port: int = Field(8080, ge=0, le=65535, description="port of the gateway; 0: a free one")
+    gateway_workers: int = Field(2, ge=1, description="gunicorn workers")
+    require_api_key: bool = Field(True, description="refuse calls without an API key; false only on a loopback address")
+    max_body: Bytes = Field(16 << 20, description="largest request body")
+    sse_keepalive: Seconds = Field(10.0, description="longest silence on a stream, thaw included")
+    outage_patience: Seconds = Field(30.0, description="how long a running stream survives without Redis")
+
+    node: str = Field(default_factory=socket.gethostname, description="id of this worker's node")
+    device: str = Field("cpu", description="cpu, or cuda:N")
+    threads: int = Field(
+        default_factory=lambda: psutil.cpu_count(logical=False) or 1, ge=1, description="an instance's compute threads"
+    )
+    node_memory: Bytes = Field(
+        default_factory=lambda: int(psutil.virtual_memory().total * 0.8),
+        description="what the node's instances may reserve",
+    )
+    instance_memory: Bytes = Field(1 << 30, description="KV cache and handler memory of an instance that names none")
+    heartbeat: Seconds = Field(1.0, description="between two heartbeats of a node")
+    heartbeat_ttl: Seconds = Field(3.0, description="without a heartbeat for so long, a node is dead")
+    drain_timeout: Seconds = Field(60.0, description="longest wait for running invocations at shutdown")
+    max_attempts: int = Field(2, ge=1, description="how often an invocation that has put out nothing yet is tried")
+    max_output: Bytes = Field(8 << 20, description="largest output of one invocation")
+    max_log_lines: int = Field(10_000, ge=1, description="log lines kept for each function")
+
+    allocation_policy: str = Field("least-loaded", description="plugin that chooses where instances start")
+    keep_alive_policy: str = Field("fixed", description="plugin that chooses how long idle instances stay")
+    controller_interval: Seconds = Field(1.0, description="between two rounds of the controller")
+    invocation_ttl: Seconds = Field(3600.0, description="how long ended invocations can be looked up")
+    idempotency_ttl: Seconds = Field(86_400.0, description="how long an Idempotency-Key is remembered")
+    webhook_attempts: int = Field(6, ge=1, description="deliveries tried for a webhook")
+
+    log_level: str = Field("info", description="debug, info, warning or error")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level not in ("debug", "info", "warning", "error"):
+            raise ValueError("must be debug, info, warning or error")
+        return level
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources, strongest first."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """The disk tier."""
+        return self.data_dir / "checkpoints"
+
+    @property
+    def bundles_dir(self) -> Path:
+        """Where a node unpacks the source of versions."""
+        return self.data_dir / "bundles"
+
+
+@cache
+def load() -> Settings:
+    """Read the settings of this process; SettingsInvalid names what is wrong and where it was set."""
+    known = {ENV_PREFIX + name.upper() for name in (*Settings.model_fields, *_CLIENT_VARIABLES)}
+    unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
+    if unknown:
+        raise SettingsInvalid(f"unknown setting {', '.join(unknown)}; `quickthaw config` lists the known ones")
+    try:
+        return Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsInvalid(f"{config_file()} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (from {_source(str(e['loc'][0]))})" for e in error.errors()
+        ]
+        raise SettingsInvalid("invalid settings: " + "; ".join(lines)) from error
+
+
+_CLIENT_VARIABLES = frozenset({"config", "url", "api_key"})
+"""Variables with our prefix that are not the platform's settings: the config file's path and the SDK's own."""
+
+
+class Described(NamedTuple):
+    """One setting as `quickthaw config` prints it."""
+
+    name: str
+    value: Any
+    source: str
+    description: str
+
+
+def describe(settings: Settings) -> list[Described]:
+    """List each setting with its value and where that came from."""
+    return [
+        Described(name, getattr(settings, name), _source(name), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _source(name: str) -> str:
+    variable = ENV_PREFIX + name.upper()
+    if variable in os.environ:
+        return variable
+    file = config_file()
+    if file.is_file() and name in tomllib.loads(file.read_text()):
+        return str(file)
+    return "default"

@@ -1,0 +1,1 @@
+"""A node: Celery worker, agent, zygote, templates, instances."""

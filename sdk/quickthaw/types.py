@@ -1,0 +1,332 @@
+"""What travels between client, gateway and instance: one definition, parsed on both sides."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+MAX_SOURCE_BYTES = 1 << 20
+
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*$")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?\s*$")
+_UNIT_BYTES = {
+    "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, None: 1
+}  # fmt: skip
+
+
+def parse_seconds(value: object) -> float:
+    """Read a duration: a number of seconds, or a string such as "500ms", "60s", "5m", "2h", "1d"."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is not a duration; write seconds, or for example "500ms", "60s", "5m", "2h"')
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def parse_bytes(value: object) -> int:
+    """Read a size: a number of bytes, or a string such as "512MiB" or "2GB"."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is not a size; write bytes, or for example "512MiB", "2GB"')
+    return int(float(match[1]) * _UNIT_BYTES[match[2]])
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, allow_inf_nan=False)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class Wire(BaseModel):
+    """Base of everything that crosses HTTP: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sampling(Wire):
+    """How tokens are chosen. The defaults are OpenAI's; `temperature=0` is greedy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_tokens: int | None = Field(
+        None, ge=0, description="most tokens to generate; None: as many as the context holds"
+    )
+    temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0: all")
+    min_p: float = Field(0.0, ge=0, le=1)
+    repetition_penalty: float = Field(1.0, gt=0, le=10)
+    frequency_penalty: float = Field(0.0, ge=-2, le=2)
+    presence_penalty: float = Field(0.0, ge=-2, le=2)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=16)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="None: one is drawn and recorded")
+    n: int = Field(1, ge=1, le=16, description="how many answers to one prompt")
+    logprobs: int | None = Field(None, ge=0, le=20, description="None: none; k: the chosen token and the k likeliest")
+    echo: bool = Field(False, description="begin with the prompt's own tokens")
+    ignore_eos: bool = False
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Log-probability (natural) of one token; None for the first token of an echoed prompt."""
+
+    token: int
+    text: str
+    logprob: float | None
+    top: tuple[tuple[str, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "token": self.token,
+            "text": self.text,
+            "logprob": self.logprob,
+            "top": [list(pair) for pair in self.top],
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> TokenLogprob:
+        """Read the wire form."""
+        top = tuple((str(text), float(value)) for text, value in body.get("top", ()))
+        return cls(body["token"], body["text"], body["logprob"], top)
+
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of generated text with the tokens it came from; `str(delta)` is the text.
+
+    `text` may be empty while a character or a possible stop string is incomplete; `tokens` never repeat, so the
+    tokens of all deltas of a `choice`, in order, are what was generated. `prompt_tokens` is set on the first delta.
+    """
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    choice: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: FinishReason | None = None
+    prompt_tokens: int | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form; fields that say nothing are left out."""
+        body: dict[str, Any] = {"text": self.text, "tokens": list(self.tokens)}
+        if self.choice:
+            body["choice"] = self.choice
+        if self.logprobs:
+            body["logprobs"] = [entry.to_json() for entry in self.logprobs]
+        if self.finish_reason is not None:
+            body["finish_reason"] = self.finish_reason
+        if self.prompt_tokens is not None:
+            body["prompt_tokens"] = self.prompt_tokens
+        return body
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Delta:
+        """Read the wire form."""
+        return cls(
+            text=body["text"],
+            tokens=tuple(body.get("tokens", ())),
+            choice=body.get("choice", 0),
+            logprobs=tuple(TokenLogprob.from_json(entry) for entry in body.get("logprobs", ())),
+            finish_reason=body.get("finish_reason"),
+            prompt_tokens=body.get("prompt_tokens"),
+        )
+
+
+class Model(Protocol):
+    """What a handler receives as its first argument: the loaded model, bound to the invocation that runs.
+
+    Keyword arguments are the fields of `Sampling`; where one is not given, the caller's request decides, and then the
+    default.
+    """
+
+    def chat(self, messages: Sequence[dict[str, Any]], **sampling: Any) -> Iterator[Delta]:
+        """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template."""
+
+    def complete(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[Delta]:
+        """Continue a text, or a sequence of token ids."""
+
+    def embed(self, texts: str | Sequence[str]) -> list[list[float]]:
+        """Embed texts: one vector (unit length) for each, in order."""
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens the text has."""
+
+
+class Limits(Wire):
+    """The four limits of an invocation, in seconds. None runs on another's clock."""
+
+    start: Seconds = Field(120.0, description="from acceptance to the first moment an instance serves it")
+    first_token: Seconds = Field(60.0, description="from there to the first output")
+    between_tokens: Seconds = Field(30.0, description="between two outputs")
+    total: Seconds = Field(300.0, description="from acceptance to the end")
+
+
+class Handler(Wire):
+    """Where the code of a function is: `object` in `file` of the source bundle."""
+
+    file: str = Field(description="path inside the bundle, for example function.py")
+    object: str = Field(description="the function's Python name in that file")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="JSON schema of the handler's arguments")
+
+
+class FunctionSpec(Wire):
+    """All that makes a version of a function; its digest is the version's id."""
+
+    name: Name
+    model: Name = Field(description="name or id of an imported checkpoint")
+    engine: Name = "transformers"
+    handler: Handler | None = Field(None, description="None: the built-in handler (messages, prompt or input)")
+    source: dict[str, str] = Field(default_factory=dict, description="the bundle: path to text")
+    keep_alive: Seconds = 60.0
+    min_instances: int = Field(0, ge=0, le=1000)
+    max_instances: int = Field(1, ge=1, le=1000)
+    concurrency: int = Field(8, ge=1, le=1024, description="invocations that one instance serves at a time")
+    queue_size: int = Field(1000, ge=0, le=1_000_000)
+    limits: Limits = Limits()
+    memory: Bytes | None = Field(
+        None, description="what handler and KV cache may allocate; None: the platform's default"
+    )
+    env: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict, description="passed to the engine, for example dtype")
+
+    @field_validator("source")
+    @classmethod
+    def _safe_paths(cls, source: dict[str, str]) -> dict[str, str]:
+        for path in source:
+            if (
+                path.startswith("/")
+                or "\\" in path
+                or "\0" in path
+                or any(p in ("", ".", "..") for p in path.split("/"))
+            ):
+                raise ValueError(f"{path!r} must be a relative path without '..'")
+        size = sum(len(text.encode()) for text in source.values())
+        if size > MAX_SOURCE_BYTES:
+            raise ValueError(f"the source is {size:,} bytes; at most {MAX_SOURCE_BYTES:,} are allowed")
+        return source
+
+
+class Version(Wire):
+    """An immutable, content-addressed deploy of a function."""
+
+    id: str
+    function: str
+    number: int = Field(description="1, 2, … in order of first deploy")
+    checkpoint: str = Field(description="id of the checkpoint that `spec.model` meant at deploy")
+    created_at: float = Field(description="Unix seconds")
+    spec: FunctionSpec
+
+
+class FunctionInfo(Wire):
+    """A function as `quickthaw ls` shows it."""
+
+    name: str
+    model: str
+    engine: str
+    task: str = "generate"
+    versions: int
+    aliases: dict[str, dict[str, float]] = Field(description="alias to version id to weight; weights add up to 1")
+    instances: int
+    running: int
+    waiting: int
+    created_at: float
+
+
+class InvocationState(enum.StrEnum):
+    """`queued → assigned → running → succeeded | failed | cancelled | timed_out`."""
+
+    QUEUED = "queued"  # accepted, waits for a slot
+    ASSIGNED = "assigned"  # holds a slot lease, its node has been told
+    RUNNING = "running"  # the instance has taken it
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can follow."""
+        return self in _ENDED
+
+
+_ENDED = frozenset(
+    {InvocationState.SUCCEEDED, InvocationState.FAILED, InvocationState.CANCELLED, InvocationState.TIMED_OUT}
+)
+
+
+class Usage(Wire):
+    """Tokens in and out."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class InvocationInfo(Wire):
+    """One call of a function. All times are Unix seconds by Redis' clock; None where it has not come to that."""
+
+    id: str
+    function: str
+    version: str
+    state: InvocationState
+    epoch: int
+    node: str | None = None
+    instance: str | None = None
+    attempts: int = 0
+    created_at: float
+    assigned_at: float | None = None
+    started_at: float | None = None
+    first_output_at: float | None = None
+    ended_at: float | None = None
+    position: int | None = Field(None, description="place in the queue, from 1")
+    reason: str | None = Field(None, description="why it waits")
+    estimate_seconds: float | None = Field(None, description="when a start is under way: how long it still takes")
+    result: Any = None
+    error: dict[str, Any] | None = None
+    usage: Usage | None = None
+    stages: dict[str, float] = Field(
+        default_factory=dict, description="seconds of each stage of the cold start it paid"
+    )
+
+
+class EventType(enum.StrEnum):
+    """The kinds of events in an invocation's log; RESULT and ERROR end it."""
+
+    STATUS = "status"  # state, and where known reason, position, estimate_seconds, node, instance, stages
+    CHUNK = "chunk"  # one output of the handler: `delta` (see Delta.to_json) or `value` (any JSON)
+    RESULT = "result"  # value, usage
+    ERROR = "error"  # error: see QuickthawError.to_json
+
+
+class Event(Wire):
+    """One entry of an invocation's log. `seq` counts from 1; 0 marks a status that is not in the log."""
+
+    seq: int
+    type: EventType
+    data: dict[str, Any]
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is the log's last."""
+        return self.type in (EventType.RESULT, EventType.ERROR)
