@@ -1,0 +1,199 @@
+"""What the control API answers and takes besides `types`: one record for each resource and request body.
+
+| call                                       | body            | answer                              |
+|--------------------------------------------|-----------------|-------------------------------------|
+| GET    /v1/functions                       |                 | list of FunctionInfo                |
+| POST   /v1/functions?alias=live            | FunctionSpec    | Version                             |
+| GET    /v1/functions/{name}                |                 | FunctionInfo                        |
+| DELETE /v1/functions/{name}                |                 | Deleted                             |
+| GET    /v1/functions/{name}/versions       |                 | list of Version                     |
+| GET    /v1/functions/{name}/aliases        |                 | list of AliasInfo                   |
+| PUT    /v1/functions/{name}/aliases/{alias} | AliasWeights   | AliasInfo                           |
+| POST   /v1/functions/{name}/rollback       | Rollback        | AliasInfo                           |
+| GET    /v1/functions/{name}/secrets        |                 | list of SecretInfo                  |
+| PUT    /v1/functions/{name}/secrets/{key}  | SecretValue     | SecretInfo                          |
+| DELETE /v1/functions/{name}/secrets/{key}  |                 | Deleted                             |
+| POST   /v1/functions/{name}/invoke         | InvokeRequest   | InvocationInfo, ended               |
+| POST   /v1/functions/{name}/stream         | InvokeRequest   | SSE of Event; header x-invocation-id |
+| POST   /v1/functions/{name}/async          | InvokeRequest   | 202, InvocationInfo; header Location |
+| GET    /v1/invocations/{id}                |                 | InvocationInfo                      |
+| GET    /v1/invocations/{id}/events         |                 | SSE of Event                        |
+| DELETE /v1/invocations/{id}                |                 | InvocationInfo                      |
+| GET    /v1/functions/{name}/logs           |                 | list of LogLine                     |
+| GET    /v1/functions/{name}/logs?follow=true |               | SSE of LogLine, `id:` is LogLine.id |
+| GET    /v1/nodes                           |                 | list of NodeInfo                    |
+| POST   /v1/nodes/{id}/drain                |                 | NodeInfo                            |
+| GET    /v1/instances                       |                 | list of InstanceInfo                |
+| DELETE /v1/instances/{id}                  |                 | Deleted                             |
+| GET    /v1/checkpoints                     |                 | list of CheckpointInfo              |
+| DELETE /v1/checkpoints/{name}              |                 | Deleted                             |
+| GET    /v1/keys                            |                 | list of KeyInfo                     |
+| POST   /v1/keys                            | KeyRequest      | KeyCreated                          |
+| DELETE /v1/keys/{id}                       |                 | Deleted                             |
+
+A list is `{"object": "list", "data": […]}`; an error is `{"error": QuickthawError.to_json()}` under its status.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from quickthaw.types import Limits, Name, Sampling, Wire
+
+DEFAULT_ALIAS = "live"
+SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Webhook(Wire):
+    """Where the end of an invocation is reported: a signed POST of its InvocationInfo."""
+
+    url: str = Field(pattern=r"^https?://", max_length=2048)
+    secret: str | None = Field(None, min_length=8, max_length=256, description="key of the HMAC-SHA256 signature")
+
+
+class InvokeRequest(Wire):
+    """A call of a function. Of `sampling` and `limits` only the fields that were set count; the rest is the spec's."""
+
+    input: dict[str, Any] = Field(description="keyword arguments of the handler")
+    sampling: Sampling | None = None
+    alias: Name | None = Field(None, description="None: live")
+    webhook: Webhook | None = None
+    limits: Limits | None = None
+
+
+class AliasWeights(Wire):
+    """What an alias points to: version id (or number, as text) to weight. Weights are relative to their sum."""
+
+    weights: dict[str, Weight] = Field(min_length=1, max_length=16)
+
+
+class AliasInfo(Wire):
+    """An alias and the versions it points to; the weights add up to 1."""
+
+    name: str
+    weights: dict[str, float]
+
+
+class Rollback(Wire):
+    """Point an alias back to the version before the one it points to; `version` names another."""
+
+    alias: Name = DEFAULT_ALIAS
+    version: str | None = None
+
+
+class SecretValue(Wire):
+    """The value of a secret; it is never sent back."""
+
+    value: str = Field(max_length=65_536)
+
+
+class SecretInfo(Wire):
+    """A secret of a function, by name only."""
+
+    name: str
+
+
+class Deleted(Wire):
+    """The thing is gone."""
+
+    deleted: Literal[True] = True
+
+
+class LogLine(Wire):
+    """A line that a function printed, or that the platform has to say about it."""
+
+    id: str = Field(description="position in the log, for `Last-Event-ID`")
+    t: float = Field(description="Unix seconds")
+    line: str
+    stream: Literal["stdout", "stderr", "platform"] = "stdout"
+    invocation: str | None = None
+    instance: str | None = None
+    node: str | None = None
+
+
+class NodeInfo(Wire):
+    """A worker bound to one device."""
+
+    id: str
+    state: str = Field(description="ready or draining")
+    device: str = Field(description="cpu, or cuda:N")
+    memory_bytes: int = Field(description="what its instances may reserve")
+    memory_free_bytes: int
+    checkpoints: tuple[str, ...] = Field((), description="ids of those on its disk")
+    templates: tuple[str, ...] = Field((), description="ids of those with a live template")
+    instances: int = 0
+    last_seen: float = Field(description="Unix seconds of its last heartbeat")
+    started_at: float | None = None
+    pid: int | None = None
+
+
+class InstanceInfo(Wire):
+    """A process that holds one loaded version of a function."""
+
+    id: str
+    function: str
+    version: str
+    node: str
+    state: str = Field(description="starting, loaded, ready or draining")
+    concurrency: int
+    in_use: int = Field(description="invocations that it serves now")
+    memory_bytes: int
+    created_at: float
+    idle_since: float | None = None
+
+
+class CheckpointInfo(Wire):
+    """An imported checkpoint and the nodes that have it on their disk."""
+
+    id: str
+    name: str
+    task: str = Field(description="generate or embed")
+    bytes: int
+    context_tokens: int
+    license: str | None = None
+    source: str | None = None
+    nodes: tuple[str, ...] = ()
+
+
+class Scope(enum.StrEnum):
+    """What an API key may do."""
+
+    ADMIN = "admin"  # everything, keys and nodes included
+    DEPLOY = "deploy"  # functions, versions, aliases, secrets, logs
+    INVOKE = "invoke"  # call functions and look at invocations
+
+
+class Quotas(Wire):
+    """What an API key may use; None: without limit. Written as the `limits` library reads it: "40 per 3 hours"."""
+
+    requests: str | None = Field(None, description='for example "40 per 3 hours"', max_length=100)
+    tokens_per_minute: int | None = Field(None, ge=1)
+
+
+class KeyRequest(Wire):
+    """An API key to make."""
+
+    name: Name
+    scopes: tuple[Scope, ...] = Field((Scope.INVOKE,), min_length=1)
+    quotas: Quotas = Quotas()
+
+
+class KeyInfo(Wire):
+    """An API key, without the key itself: only its digest is stored."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    quotas: Quotas = Quotas()
+    created_at: float
+
+
+class KeyCreated(KeyInfo):
+    """A new API key; `key` is shown this once."""
+
+    key: str
