@@ -1,0 +1,36 @@
+"""The one way to connect to Redis or Valkey, for every process of the platform."""
+
+from __future__ import annotations
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.settings import Settings
+
+SOCKET_TIMEOUT_SECONDS = 20.0
+"""Longer than any blocking read of ours: a shorter one would cut those off."""
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+HEALTH_CHECK_SECONDS = 15
+
+
+def connect(settings: Settings) -> Redis:
+    """Return a client that answers str, opens as many connections as are in use, and connects at its first command.
+
+    A connection that broke while it lay idle is replaced once, silently; an outage raises redis' ConnectionError at once.
+    """
+    if settings.redis_url is None:
+        raise SettingsInvalid("redis_url is not set; start with `quickthaw up`, or set QUICKTHAW_REDIS_URL")
+    return Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        health_check_interval=HEALTH_CHECK_SECONDS,
+        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), retries=1),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+    )
