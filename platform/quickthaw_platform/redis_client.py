@@ -5,7 +5,6 @@ from __future__ import annotations
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from quickthaw_platform.errors import SettingsInvalid
@@ -21,7 +20,7 @@ HEALTH_CHECK_SECONDS = 15
 def connect(settings: Settings) -> Redis:
     """Return a client that answers str, opens as many connections as are in use, and connects at its first command.
 
-    A connection that broke while it lay idle is replaced once, silently; an outage raises redis' ConnectionError at once.
+    A connection that broke while it lay idle is replaced once, silently; an outage raises ConnectionError at once.
     """
     if settings.redis_url is None:
         raise SettingsInvalid("redis_url is not set; start with `quickthaw up`, or set QUICKTHAW_REDIS_URL")
@@ -32,5 +31,5 @@ def connect(settings: Settings) -> Redis:
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         health_check_interval=HEALTH_CHECK_SECONDS,
         retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), retries=1),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        retry_on_error=[RedisConnectionError],
     )

@@ -1,0 +1,239 @@
+"""Functions, their immutable versions, and the aliases that point to them.
+
+Each change is one optimistic transaction on the function's hash: what two callers do at once happens in some order,
+and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from redis import Redis
+from redis.client import Pipeline
+
+from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
+from quickthaw.types import FunctionSpec, Version
+from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
+from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.record import FunctionRecord, normalised
+from quickthaw_platform.registry.validation import check_name, check_spec, version_id
+
+FUNCTIONS_KEY = "qt:functions"
+DELETED_VERSION_SECONDS = 86_400
+"""How long a deleted function's versions can still be read by what runs them."""
+
+_T = TypeVar("_T")
+
+
+def function_key(name: str) -> str:
+    """Return the key of a function's hash."""
+    return f"qt:function:{name}"
+
+
+def version_key(version: str) -> str:
+    """Return the key of a version's record."""
+    return f"qt:version:{version}"
+
+
+class FunctionRegistry:
+    """Owner of every `qt:function:*` key and of the version records."""
+
+    def __init__(self, redis: Redis, rng: random.Random | None = None) -> None:
+        self._redis = redis
+        self._catalogue = Catalogue(redis)
+        self._rng = rng or random.Random()
+
+    def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
+        """Register `spec` and point `alias` to it; the same spec again is the same version.
+
+        Raises InvalidSource, InvalidRequest, EngineNotFound or CheckpointNotFound before anything is written.
+        """
+        check_name(alias, "alias")
+        checkpoint = self._catalogue.find(spec.model)
+        check_spec(spec)
+        identity = version_id(spec, checkpoint.id)
+
+        def write(pipe: Pipeline) -> Version:
+            now = _now(pipe)
+            record = _read(pipe, spec.name) or FunctionRecord(spec.name, now, 1, {}, {})
+            known = identity in cast("list[str]", pipe.lrange(_versions_key(spec.name), 0, -1))
+            version = (
+                Version.model_validate_json(cast("str", pipe.get(version_key(identity))))
+                if known
+                else Version(
+                    id=identity,
+                    function=spec.name,
+                    number=record.next_number,
+                    checkpoint=checkpoint.id,
+                    created_at=now,
+                    spec=spec,
+                )
+            )
+            pipe.multi()
+            if not known:
+                record = replace(record, next_number=record.next_number + 1)
+                pipe.set(version_key(identity), version.model_dump_json())
+                pipe.rpush(_versions_key(spec.name), identity)
+            pipe.sadd(FUNCTIONS_KEY, spec.name)
+            _write(pipe, record.pointing(alias, {identity: 1.0}))
+            return version
+
+        return self._transact(spec.name, write)
+
+    def list(self) -> Sequence[FunctionRecord]:
+        """Return every function, by name."""
+        names = sorted(cast("set[str]", self._redis.smembers(FUNCTIONS_KEY)))
+        pipe = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipe.hgetall(function_key(name))
+        return [
+            FunctionRecord.from_redis(name, fields)
+            for name, fields in zip(names, pipe.execute(), strict=True)
+            if fields
+        ]
+
+    def get(self, name: str) -> FunctionRecord:
+        """Return a function; FunctionNotFound lists the near names."""
+        fields = cast("dict[str, str]", self._redis.hgetall(function_key(name)))
+        if not fields:
+            raise self._unknown(name)
+        return FunctionRecord.from_redis(name, fields)
+
+    def version(self, identity: str) -> Version:
+        """Return a version by its id, those of deleted functions included for a day."""
+        body = cast("str | None", self._redis.get(version_key(identity)))
+        if body is None:
+            raise VersionNotFound(f"no version has the id {identity!r}", param="version")
+        return Version.model_validate_json(body)
+
+    def version_ids(self, name: str) -> Sequence[str]:
+        """Return the ids of a function's versions in order of first deploy."""
+        ids = cast("list[str]", self._redis.lrange(_versions_key(name), 0, -1))
+        if not ids:
+            raise self._unknown(name)
+        return ids
+
+    def versions(self, name: str) -> Sequence[Version]:
+        """Return a function's versions in order of first deploy."""
+        bodies = cast("list[str | None]", self._redis.mget([version_key(i) for i in self.version_ids(name)]))
+        return [Version.model_validate_json(body) for body in bodies if body is not None]
+
+    def pointed_versions(self) -> Sequence[Version]:
+        """Return every version that an alias of an existing function points to."""
+        ids = sorted({i for record in self.list() for weights in record.aliases.values() for i in weights})
+        bodies = cast("list[str | None]", self._redis.mget([version_key(i) for i in ids])) if ids else []
+        return [Version.model_validate_json(body) for body in bodies if body is not None]
+
+    def resolve(self, name: str, alias: str | None = None) -> Version:
+        """Return the version that a call of `name` runs: drawn by the weights of `alias` (live).
+
+        Reads the aliases every time, so that a deploy holds from its answer on, in every gateway.
+        """
+        return self.version(self.get(name).choose(alias or DEFAULT_ALIAS, self._rng))
+
+    def set_alias(self, name: str, alias: str, weights: Mapping[str, float]) -> FunctionRecord:
+        """Point `alias` to versions (ids, or numbers as text) by relative weights."""
+        check_name(alias, "alias")
+        known = {key: version.id for version in self.versions(name) for key in (version.id, str(version.number))}
+        ids: dict[str, float] = {}
+        for reference, weight in weights.items():
+            if reference not in known:
+                raise VersionNotFound.named(reference, known)
+            ids[known[reference]] = ids.get(known[reference], 0.0) + weight
+        target = normalised(ids)
+        return self._change(name, lambda record: record.pointing(alias, target))
+
+    def remove_alias(self, name: str, alias: str) -> FunctionRecord:
+        """Forget an alias; the default one is refused."""
+        return self._change(name, lambda record: record.without(alias))
+
+    def rollback(self, name: str, alias: str = DEFAULT_ALIAS) -> FunctionRecord:
+        """Point `alias` to what it pointed to before; again, to what was before that. Conflict at the first."""
+        return self._change(name, lambda record: record.rolled_back(alias))
+
+    def delete(self, name: str) -> Sequence[str]:
+        """Forget a function, its aliases and secrets; returns its versions' ids. What runs is left to the caller."""
+
+        def write(pipe: Pipeline) -> Sequence[str]:
+            if _read(pipe, name) is None:
+                raise self._unknown(name)
+            ids = cast("list[str]", pipe.lrange(_versions_key(name), 0, -1))
+            pipe.multi()
+            pipe.srem(FUNCTIONS_KEY, name)
+            pipe.delete(function_key(name), _versions_key(name), _secrets_key(name))
+            for identity in ids:
+                pipe.expire(version_key(identity), DELETED_VERSION_SECONDS)
+            return ids
+
+        return self._transact(name, write)
+
+    def set_secret(self, name: str, key: str, value: str) -> None:
+        """Store a secret, an environment variable of the function's instances that start from now on."""
+        if not re.fullmatch(SECRET_PATTERN, key):
+            raise InvalidRequest(f"{key!r} is not the name of an environment variable", param="key")
+        if "\0" in value:
+            raise InvalidRequest("a secret cannot hold a NUL character", param="value")
+
+        def write(pipe: Pipeline) -> None:
+            if _read(pipe, name) is None:
+                raise self._unknown(name)
+            pipe.multi()
+            pipe.hset(_secrets_key(name), key, value)
+
+        self._transact(name, write)
+
+    def remove_secret(self, name: str, key: str) -> None:
+        """Forget a secret; NotFound lists the near names."""
+        self.get(name)
+        if not self._redis.hdel(_secrets_key(name), key):
+            raise NotFound.named(key, self.secrets(name))
+
+    def secrets(self, name: str) -> dict[str, str]:
+        """Return a function's secrets with their values: for the node that starts an instance, never for HTTP."""
+        return cast("dict[str, str]", self._redis.hgetall(_secrets_key(name)))
+
+    def _change(self, name: str, change: Callable[[FunctionRecord], FunctionRecord]) -> FunctionRecord:
+        def write(pipe: Pipeline) -> FunctionRecord:
+            record = _read(pipe, name)
+            if record is None:
+                raise self._unknown(name)
+            changed = change(record)
+            pipe.multi()
+            _write(pipe, changed)
+            return changed
+
+        return self._transact(name, write)
+
+    def _transact(self, name: str, write: Callable[[Pipeline], _T]) -> _T:
+        """Run `write` with the function's hash watched, again when another changed it meanwhile."""
+        run = cast("Callable[..., _T]", self._redis.transaction)  # redis types a callable that returns None
+        return run(write, function_key(name), value_from_callable=True)
+
+    def _unknown(self, name: str) -> NotFound:
+        return FunctionNotFound.named(name, cast("set[str]", self._redis.smembers(FUNCTIONS_KEY)))
+
+
+def _read(pipe: Pipeline, name: str) -> FunctionRecord | None:
+    fields = cast("dict[str, str]", pipe.hgetall(function_key(name)))
+    return FunctionRecord.from_redis(name, fields) if fields else None
+
+
+def _write(pipe: Pipeline, record: FunctionRecord) -> None:
+    pipe.hset(function_key(record.name), mapping=cast("Any", record.to_redis()))
+
+
+def _now(pipe: Pipeline) -> float:
+    seconds, micros = pipe.time()
+    return seconds + micros / 1e6
+
+
+def _versions_key(name: str) -> str:
+    return f"qt:function:{name}:versions"
+
+
+def _secrets_key(name: str) -> str:
+    return f"qt:function:{name}:secrets"
