@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
@@ -17,13 +17,14 @@ from limits import parse_many
 from redis import Redis
 from redis.client import Pipeline
 
-from quickthaw.resources import KeyInfo, Quotas, Scope
+from quickthaw.resources import KeyCreated, KeyInfo, Quotas, Scope
 from quickthaw_platform.errors import AuthenticationFailed, InvalidRequest, KeyNotFound
 from quickthaw_platform.registry.validation import check_name
 
 KEYS_KEY = "qt:keys"
 SECRET_BYTES = 24
 _SHAPE = re.compile(r"^qt-([0-9a-f]{12})-([A-Za-z0-9_-]{32})$")
+_NOT_A_RATE = '{!r} is not a rate; write for example "40 per 3 hours" or "5 per second; 100 per hour"'
 _ADVICE = "Send `Authorization: Bearer <key>`; `quickthaw keys create` makes one."
 
 
@@ -45,13 +46,13 @@ class KeyStore:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def create(self, name: str, scopes: Collection[Scope], quotas: Quotas | None = None) -> tuple[KeyInfo, str]:
-        """Make a key; returns its record and the key itself, which is never seen again."""
-        info, plaintext = self._draw(name, scopes, quotas or Quotas())
+    def create(self, name: str, scopes: Iterable[Scope | str], quotas: Quotas | None = None) -> KeyCreated:
+        """Make a key; the answer is the only place where the key itself ever stands."""
+        created = self._draw(self._redis, name, scopes, quotas or Quotas())
         pipe = self._redis.pipeline()
-        _put(pipe, info, plaintext)
+        _put(pipe, created)
         pipe.execute()
-        return info, plaintext
+        return created
 
     def ensure_admin(self) -> str | None:
         """Make the first admin key and return it; None when there is one. Of two callers one makes it."""
@@ -60,10 +61,10 @@ class KeyStore:
             ids = cast("set[str]", pipe.smembers(KEYS_KEY))
             if any(Scope.ADMIN in found.info.scopes for i in ids if (found := _parse(pipe.hgetall(_key(i))))):
                 return None
-            info, plaintext = self._draw("admin", (Scope.ADMIN,), Quotas(), pipe)
+            created = self._draw(pipe, "admin", (Scope.ADMIN,), Quotas())
             pipe.multi()
-            _put(pipe, info, plaintext)
-            return plaintext
+            _put(pipe, created)
+            return created.key
 
         run = cast("Callable[..., str | None]", self._redis.transaction)  # redis types a callable that returns None
         return run(write, KEYS_KEY, value_from_callable=True)
@@ -89,21 +90,19 @@ class KeyStore:
         if not pipe.execute()[1]:
             raise KeyNotFound.named(key_id, cast("set[str]", self._redis.smembers(KEYS_KEY)))
 
-    def _draw(
-        self, name: str, scopes: Collection[Scope], quotas: Quotas, client: Redis | Pipeline | None = None
-    ) -> tuple[KeyInfo, str]:
+    def _draw(self, client: Redis | Pipeline, name: str, scopes: Iterable[Scope | str], quotas: Quotas) -> KeyCreated:
         check_name(name, "key name")
         check_quotas(quotas)
-        seconds, micros = cast("tuple[int, int]", (client or self._redis).time())
+        seconds, micros = client.time()
         key_id = secrets.token_hex(6)
-        info = KeyInfo(
+        return KeyCreated(
             id=key_id,
             name=name,
-            scopes=tuple(sorted(set(scopes))),
+            scopes=tuple(sorted({Scope(scope) for scope in scopes})),
             quotas=quotas,
             created_at=seconds + micros / 1e6,
+            key=f"qt-{key_id}-{secrets.token_urlsafe(SECRET_BYTES)}",
         )
-        return info, f"qt-{key_id}-{secrets.token_urlsafe(SECRET_BYTES)}"
 
     def _read(self, key_id: str) -> StoredKey | None:
         return _parse(self._redis.hgetall(_key(key_id)))
@@ -114,18 +113,17 @@ def check_quotas(quotas: Quotas) -> None:
     if quotas.requests is None:
         return
     try:
-        parse_many(quotas.requests)
+        rates = parse_many(quotas.requests)
     except ValueError as error:
-        raise InvalidRequest(
-            f'{quotas.requests!r} is not a rate; write for example "40 per 3 hours" or "5 per second; 100 per hour"',
-            param="quotas.requests",
-        ) from error
+        raise InvalidRequest(_NOT_A_RATE.format(quotas.requests), param="quotas.requests") from error
+    if any(rate.amount < 1 or rate.multiples < 1 for rate in rates):
+        raise InvalidRequest(_NOT_A_RATE.format(quotas.requests), param="quotas.requests")
 
 
-def _put(pipe: Pipeline, info: KeyInfo, plaintext: str) -> None:
-    fields = {"info": info.model_dump_json(), "digest": _digest(plaintext)}
-    pipe.sadd(KEYS_KEY, info.id)
-    pipe.hset(_key(info.id), mapping=cast("Any", fields))
+def _put(pipe: Pipeline, created: KeyCreated) -> None:
+    fields = {"info": created.model_dump_json(exclude={"key"}), "digest": _digest(created.key)}
+    pipe.sadd(KEYS_KEY, created.id)
+    pipe.hset(_key(created.id), mapping=cast("Any", fields))
 
 
 def _parse(fields: Any) -> StoredKey | None:
