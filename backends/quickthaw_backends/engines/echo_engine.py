@@ -1,0 +1,236 @@
+"""The reference engine: says the prompt back. Deterministic, needs no weights; for tests, examples and benches."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavailable
+from quickthaw.types import TokenLogprob, parse_seconds
+from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.counter import uniform
+from quickthaw_backends.engines.echo_tokenizer import END, EchoTokenizer, echoed_segment
+from quickthaw_backends.engines.options import reject_unknown
+from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink
+
+DEFAULT_CONTEXT_TOKENS = 8192
+EMBEDDING_DIMENSIONS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class EchoOptions:
+    """Options of the echo engine; delays in seconds, written as durations such as "20ms"."""
+
+    first_token_delay: float = 0.0
+    token_delay: float = 0.0
+    load_delay: float = 0.0
+    context_tokens: int | None = None  # None: what the manifest says, else DEFAULT_CONTEXT_TOKENS
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> EchoOptions:
+        """Read options; InvalidRequest names the wrong one."""
+        reject_unknown(options, cls.__dataclass_fields__, "echo")
+        values = dict(options)
+        for name in ("first_token_delay", "token_delay", "load_delay"):
+            if name in values:
+                values[name] = _seconds(name, values[name])
+        context = values.get("context_tokens")
+        if context is not None and (not isinstance(context, int) or isinstance(context, bool) or context < 1):
+            raise InvalidRequest(f"option context_tokens must be a positive whole number, not {context!r}")
+        return cls(**values)
+
+
+def _seconds(name: str, value: object) -> float:
+    try:
+        seconds = parse_seconds(value)
+    except ValueError as error:
+        raise InvalidRequest(f"option {name}: {error}", param=name) from error
+    if not 0 <= seconds < math.inf:
+        raise InvalidRequest(f"option {name} must not be negative or infinite", param=name)
+    return seconds
+
+
+@dataclass(slots=True)
+class _Stream:
+    request: GenerationRequest
+    sink: Sink
+    answer: Answer
+    echo: tuple[int, ...]  # what is said back
+    opened: bool = False
+    cancelled: bool = False
+    position: int = field(default=0)  # of the next token, over prompt and answer
+
+
+class EchoEngine:
+    """Implements `contracts.Engine` with one thread for all streams and a heap of due times."""
+
+    def __init__(self) -> None:
+        self.tokenizer = EchoTokenizer()
+        self.context_tokens = DEFAULT_CONTEXT_TOKENS
+        self._options = EchoOptions()
+        self._task: str | None = None
+        self._changed = threading.Condition()
+        self._due: list[tuple[float, int, _Stream]] = []  # (monotonic seconds, order of arrival, stream)
+        self._streams: dict[str, _Stream] = {}
+        self._order = itertools.count()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._memory_bytes = 0
+        self._prompt_tokens_total = 0
+        self._generated_tokens_total = 0
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """Raise InvalidRequest, naming the known ones, for an unknown option or value."""
+        EchoOptions.parse(options)
+
+    def prepare(self, checkpoint: Checkpoint, options: Mapping[str, Any], stage: Callable[[str, float], None]) -> None:
+        """Take the options; there is nothing to read. `task` of the manifest, where given, decides what is served."""
+        self._options = EchoOptions.parse(options)
+        self._task = checkpoint.manifest.get("task")
+        known = checkpoint.manifest.get("context_tokens")
+        self.context_tokens = self._options.context_tokens or known or DEFAULT_CONTEXT_TOKENS
+        for name in ("tokenizer", "skeleton", "weights"):
+            stage(name, 0.0)
+
+    def start(self, device: str, threads: int, memory_bytes: int) -> None:  # noqa: ARG002 (needs no device)
+        """Wait `load_delay`, then start the one thread."""
+        self._memory_bytes = memory_bytes
+        time.sleep(self._options.load_delay)
+        self._thread = threading.Thread(target=self._run, name="echo-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> None:
+        """Begin a stream after `first_token_delay`."""
+        if self._task == "embed":
+            raise NotServable("this checkpoint embeds; it generates no text")
+        limit = answer_limit(request, self.context_tokens)
+        answer = Answer(request, self.tokenizer.decode, frozenset({END}), limit)
+        prompt = request.tokens[: len(request.tokens) - request.generated]
+        stream = _Stream(request, sink, answer, echoed_segment(prompt), position=len(request.tokens))
+        with self._changed:
+            if self._closed or self._thread is None:
+                raise Unavailable("the engine is not running")
+            if request.id in self._streams:
+                raise InvalidRequest(f"request {request.id!r} is running already")
+            self._streams[request.id] = stream
+            self._prompt_tokens_total += len(prompt)
+            self._schedule(stream, self._options.first_token_delay)
+
+    def cancel(self, request_id: str) -> None:
+        """End a stream before its next token."""
+        with self._changed:
+            stream = self._streams.pop(request_id, None)
+            if stream is not None:
+                stream.cancelled = True
+
+    def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Return a unit vector that depends on nothing but the tokens."""
+        if self._task == "generate":
+            raise NotServable("this checkpoint generates text; it does not embed")
+        return [_unit_vector(tokens) for tokens in batch]
+
+    def stats(self) -> EngineStats:
+        """Return a snapshot; a token counts as one byte of cache."""
+        with self._changed:
+            return EngineStats(
+                running=len(self._streams),
+                waiting=0,
+                kv_bytes=sum(stream.position for stream in self._streams.values()),
+                kv_bytes_limit=self._memory_bytes,
+                context_tokens=self.context_tokens,
+                prompt_tokens_total=self._prompt_tokens_total,
+                generated_tokens_total=self._generated_tokens_total,
+            )
+
+    def close(self) -> None:
+        """Stop the thread; streams that still run get an error."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._changed:
+            left, self._streams = list(self._streams.values()), {}
+        for stream in left:
+            stream.sink(Unavailable("the engine was closed"))
+
+    def _schedule(self, stream: _Stream, delay: float) -> None:
+        heapq.heappush(self._due, (time.monotonic() + delay, next(self._order), stream))
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (stream := self._next()) is not None:
+            try:
+                self._step(stream)
+            except QuickthawError as error:
+                self._streams.pop(stream.request.id, None)
+                stream.sink(error)
+
+    def _next(self) -> _Stream | None:
+        """Block until a stream is due; None when the engine closes."""
+        with self._changed:
+            while not self._closed:
+                wait = self._due[0][0] - time.monotonic() if self._due else None
+                if wait is not None and wait <= 0:
+                    return heapq.heappop(self._due)[2]
+                self._changed.wait(wait)
+        return None
+
+    def _step(self, stream: _Stream) -> None:
+        if stream.cancelled:
+            return
+        if not stream.opened:
+            self._open(stream)
+        if stream.answer.finish_reason is None:
+            self._say(stream)
+        with self._changed:
+            if stream.answer.finish_reason is not None:
+                self._streams.pop(stream.request.id, None)
+            elif not stream.cancelled:
+                self._schedule(stream, self._options.token_delay)
+
+    def _open(self, stream: _Stream) -> None:
+        stream.opened = True
+        request = stream.request
+        if request.sampling.echo and not request.generated:
+            entries = [self._logprob(request, p) for p in range(len(request.tokens))]
+            stream.sink(stream.answer.opening(self.tokenizer.decode(request.tokens), [e for e in entries if e]))
+        elif stream.answer.finish_reason is not None:
+            stream.sink(stream.answer.opening())
+
+    def _say(self, stream: _Stream) -> None:
+        said = stream.answer.count
+        ended = said >= len(stream.echo) and not stream.request.sampling.ignore_eos
+        token = END if ended or not stream.echo else stream.echo[said % len(stream.echo)]
+        delta = stream.answer.push(token, self._logprob(stream.request, stream.position, token))
+        stream.position += 1
+        with self._changed:
+            self._generated_tokens_total += 1
+        stream.sink(delta)
+
+    def _logprob(self, request: GenerationRequest, position: int, token: int | None = None) -> TokenLogprob | None:
+        """Return a log-probability that depends on the seed and the position, as a sampler's would."""
+        wanted = request.sampling.logprobs
+        if wanted is None:
+            return None
+        token = request.tokens[position] if token is None else token
+        value = math.log(uniform(request.sampling.seed or 0, position)) if position else None
+        text = self.tokenizer.decode([token])
+        top = ((text, value),) if wanted and value is not None else ()
+        return TokenLogprob(token, text, value, top)
+
+
+def _unit_vector(tokens: Sequence[int]) -> list[float]:
+    seed = 0
+    for token in tokens:
+        seed = (seed * 1_000_003 + token + 1) % (1 << 63)
+    raw = [uniform(seed, dimension) - 0.5 for dimension in range(EMBEDDING_DIMENSIONS)]
+    length = math.sqrt(sum(value * value for value in raw))
+    return [value / length for value in raw]

@@ -1,0 +1,52 @@
+"""Stop strings across the borders of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class StopMatcher:
+    """Passes text on until a stop string is complete; text that may be the beginning of one is held back.
+
+    What it passes on does not depend on how the text is cut into pieces. The stop string completed first ends the
+    text; of several completed by the same character, the one that began first.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, text: str) -> str:
+        """Take more text; return what certainly is before any stop string. After a stop nothing is returned."""
+        if self.stopped:
+            return ""
+        text = self._held + text
+        begin = self._first_stop(text)
+        if begin is not None:
+            self.stopped, self._held = True, ""
+            return text[:begin]
+        certain = len(text) - self._half_seen(text)
+        self._held = text[certain:]
+        return text[:certain]
+
+    def flush(self) -> str:
+        """Return what is held back: no more text follows, so it was no stop string."""
+        held, self._held = self._held, ""
+        return held
+
+    def _first_stop(self, text: str) -> int | None:
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        return min(found)[1] if found else None
+
+    def _half_seen(self, text: str) -> int:
+        """Return the length of the longest end of `text` with which a stop string begins."""
+        longest = max(map(len, self._stops), default=1) - 1
+        return next(
+            (
+                n
+                for n in range(min(longest, len(text)), 0, -1)
+                if any(stop.startswith(text[-n:]) for stop in self._stops)
+            ),
+            0,
+        )
