@@ -1,0 +1,109 @@
+"""What zygote and templates share: forking a child and watching a control socket and the children beside it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from quickthaw_platform.worker import frames
+from quickthaw_platform.worker.frames import Frame
+
+CLOSE_PATIENCE_SECONDS = 1.0
+"""How long children get to end themselves after the agent has gone, before they are killed."""
+
+
+def fork(run: Callable[[], None]) -> int:
+    """Fork a child that calls `run` and exits, 0 if it returned; return the child's process id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        run()
+        code = 0
+    except BaseException:  # noqa: BLE001 - the child must never return into its parent's code
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+class Parent:
+    """The single-threaded loop of a process that forks children on request and reports their exits.
+
+    `poll` and not `epoll`: an epoll set would be shared with the children.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self._receiver = frames.Receiver(control)
+        self._children: dict[int, int] = {}  # pidfd → pid
+
+    def serve(self, handle: Callable[[Frame, frames.Receiver], None]) -> None:
+        """Call `handle` for each frame until the agent's end closes, then end the children and return."""
+        while self._round(handle):
+            pass
+        self._end_children()
+
+    def adopt(self, pid: int) -> None:
+        """Watch a child."""
+        self._children[os.pidfd_open(pid)] = pid
+
+    def _round(self, handle: Callable[[Frame, frames.Receiver], None]) -> bool:
+        for fd in self._ready(None):
+            if fd != self.control.fileno():
+                self._reap(fd)
+        if not self._readable(self.control.fileno()):
+            return True
+        received = self._receiver.read()
+        for frame in received or ():
+            handle(frame, self._receiver)
+        return received is not None
+
+    def _ready(self, timeout_seconds: float | None) -> list[int]:
+        poll = select.poll()
+        for fd in (self.control.fileno(), *self._children):
+            poll.register(fd, select.POLLIN)
+        milliseconds = None if timeout_seconds is None else max(1, int(timeout_seconds * 1000))
+        return [fd for fd, _event in poll.poll(milliseconds)]
+
+    @staticmethod
+    def _readable(fd: int) -> bool:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _reap(self, pidfd: int) -> None:
+        pid = self._children.pop(pidfd)
+        os.close(pidfd)
+        _pid, status = os.waitpid(pid, 0)
+        try:
+            frames.send(self.control, {"t": "exited", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
+        except OSError:
+            return  # the agent has gone; the next round sees it
+
+    def _end_children(self) -> None:
+        """Children see the agent go for themselves; those that are too busy to look are killed."""
+        deadline = time.monotonic() + CLOSE_PATIENCE_SECONDS
+        while self._children and time.monotonic() < deadline:
+            poll = select.poll()
+            for pidfd in self._children:
+                poll.register(pidfd, select.POLLIN)
+            for pidfd, _event in poll.poll(int(CLOSE_PATIENCE_SECONDS * 1000)):
+                self._reap(pidfd)
+        for pidfd in self._children:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def single_threaded_torch() -> None:
+    """Keep torch, where it is loaded, from ever starting threads here: a child of a process that ran one hangs."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)

@@ -1,0 +1,148 @@
+"""Frames between agent, zygote, template and instance: a big-endian u32 length, then a msgpack map with the key `t`.
+
+File descriptors travel beside a frame by SCM_RIGHTS, in the order in which the frames that need them were sent.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+MAX_FRAME_BYTES = 64 << 20
+READ_BYTES = 256 << 10
+_MAX_FDS = 16
+_LENGTH = struct.Struct(">I")
+
+Frame = dict[str, Any]
+
+
+class ProtocolError(Exception):
+    """The peer sent what is not a frame; nothing later on the socket can be trusted."""
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the frame's bytes. Raises TypeError or ValueError for values that msgpack cannot carry."""
+    body: bytes = msgpack.packb(frame, use_bin_type=True)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Cuts a byte stream into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Take bytes and yield each frame that is complete. Raises ProtocolError."""
+        self._buffer += data
+        start = 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            if length > MAX_FRAME_BYTES:
+                raise ProtocolError(f"a frame of {length:,} bytes; at most {MAX_FRAME_BYTES:,} are allowed")
+            end = start + _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            yield _decode(bytes(self._buffer[start + _LENGTH.size : end]))
+            start = end
+        del self._buffer[:start]
+
+
+def _decode(body: bytes) -> Frame:
+    try:
+        frame = msgpack.unpackb(body, strict_map_key=False)
+    except Exception as error:
+        raise ProtocolError(f"not msgpack: {error}") from error
+    if not isinstance(frame, dict) or not isinstance(frame.get("t"), str):
+        raise ProtocolError("a frame must be a map with the key 't'")
+    return frame
+
+
+def send(sock: socket.socket, frame: Frame, fds: Sequence[int] = ()) -> None:
+    """Send one frame on a blocking socket, the descriptors beside its first bytes."""
+    data = encode(frame)
+    sent = socket.send_fds(sock, [data], list(fds)) if fds else 0
+    sock.sendall(data[sent:])
+
+
+class Receiver:
+    """Reads frames, and the descriptors that came with them, from a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._decoder = Decoder()
+        self._fds: deque[int] = deque()
+
+    def read(self) -> list[Frame] | None:
+        """Read once and return the frames that are complete now; None at the end of the stream.
+
+        Blocks on a blocking socket; on another it raises BlockingIOError where there is nothing.
+        """
+        space = socket.CMSG_LEN(_MAX_FDS * array.array("i").itemsize)
+        try:
+            data, ancillary, _flags, _address = self.sock.recvmsg(READ_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return None
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                numbers = array.array("i")
+                numbers.frombytes(payload[: len(payload) - len(payload) % numbers.itemsize])
+                self._fds.extend(numbers)
+        return list(self._decoder.feed(data)) if data else None
+
+    def take_fd(self) -> int:
+        """Return the oldest descriptor received that nobody took. Raises ProtocolError if there is none."""
+        if not self._fds:
+            raise ProtocolError("a frame came without its descriptor")
+        return self._fds.popleft()
+
+
+class Outbox:
+    """Sends frames from many threads on one blocking socket: who finds it idle sends at once, also what others add.
+
+    So a lone token leaves without a change of thread, and under load many leave with one system call.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._waiting: deque[bytes] = deque()
+        self._sending = threading.Lock()
+
+    def put(self, frame: Frame) -> None:
+        """Send the frame after those put before it; returns when it is sent or another thread is about to send it."""
+        self._waiting.append(encode(frame))
+        while self._waiting and self._sending.acquire(blocking=False):
+            try:
+                self._send_waiting()
+            finally:
+                self._sending.release()
+
+    def _send_waiting(self) -> None:
+        while self._waiting:
+            parts = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            self._sock.sendall(b"".join(parts) if len(parts) > 1 else parts[0])
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Make a connected pair of stream sockets, neither of which survives an exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+
+
+def close_all_fds_but(keep: set[int]) -> None:
+    """Close every descriptor of this process except `keep` and the standard three."""
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        fd = int(entry.name)
+        if fd > 2 and fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the listing's own descriptor

@@ -1,0 +1,185 @@
+"""User code: importing a version's handler, and running it for one invocation after another."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from quickthaw.errors import (
+    HandlerFailed,
+    InvalidRequest,
+    MemoryLimitExceeded,
+    NotServable,
+    QuickthawError,
+    StartFailed,
+)
+from quickthaw_platform.contracts import Engine
+from quickthaw_platform.worker.capture import Capture, current_invocation
+from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.model import BoundModel, Stopped
+from quickthaw_platform.worker.output import Collector
+
+HandlerFunction = Callable[..., Any]
+
+_MAX_TRACEBACK_CHARACTERS = 4000
+_TORCH_OUT_OF_MEMORY = "can't allocate memory"
+
+
+def built_in(model: BoundModel, **given: Any) -> Any:
+    """Serve a function without code: `messages` are answered, a `prompt` is continued, `input` is embedded."""
+    known = [name for name in ("messages", "prompt", "input") if name in given]
+    if len(known) != 1 or len(given) != 1:
+        raise InvalidRequest(f"give exactly one of messages, prompt and input; got {sorted(given) or 'nothing'}")
+    if known == ["messages"]:
+        return model.chat(given["messages"])
+    if known == ["prompt"]:
+        return model.complete(given["prompt"])
+    return model.embed(given["input"])
+
+
+def load(bundle: Path, file: str, name: str) -> HandlerFunction:
+    """Import `file` of the bundle and return the handler called `name` in it; StartFailed has the cause."""
+    sys.path.insert(0, str(bundle))
+    module_name = file.removesuffix(".py").replace("/", ".")
+    spec = importlib.util.spec_from_file_location(module_name, bundle / file)
+    if spec is None or spec.loader is None:
+        raise StartFailed(f"{file} is not a Python file of the bundle")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        raise StartFailed(f"importing {file} failed: {describe(error, bundle)}") from error
+    return unwrap(getattr(module, name, None), f"{file} does not hold {name!r}")
+
+
+def unwrap(found: object, missing: str) -> HandlerFunction:
+    """Return the plain handler of an object that the SDK's decorator may have wrapped."""
+    handler = found if inspect.isroutine(found) else getattr(found, "handler", found)
+    if not callable(handler):
+        raise StartFailed(missing)
+    return handler
+
+
+def describe(error: BaseException, bundle: Path) -> str:
+    """Return type, message and the user's part of the traceback (frames inside the bundle)."""
+    lines = traceback.format_exception_only(type(error), error)
+    frames = [
+        f'  File "{Path(frame.filename).relative_to(bundle)}", line {frame.lineno}, in {frame.name}\n    {frame.line}'
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(bundle)
+    ]
+    text = "".join(lines).strip().replace(f"{bundle}/", "") + ("\n" + "\n".join(frames) if frames else "")
+    return text if len(text) <= _MAX_TRACEBACK_CHARACTERS else text[:_MAX_TRACEBACK_CHARACTERS] + " …"
+
+
+def as_error(error: BaseException, bundle: Path) -> QuickthawError:
+    """Map what a handler raised to the error that its caller gets."""
+    if isinstance(error, QuickthawError):
+        return error
+    if isinstance(error, MemoryError) or _TORCH_OUT_OF_MEMORY in str(error):
+        return MemoryLimitExceeded(f"the handler allocated past its memory limit: {describe(error, bundle)}")
+    if isinstance(error, SystemExit):
+        return HandlerFailed(f"the handler exited: {describe(error, bundle)}")
+    return HandlerFailed(f"the handler raised {describe(error, bundle)}")
+
+
+class Runner:
+    """Runs the handler, one thread an invocation, and sends what it puts out."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        handler: HandlerFunction,
+        *,
+        bundle: Path,
+        max_output: int,
+        captures: tuple[Capture, ...],
+        send: Callable[[Frame], None],
+        on_prefill: Callable[[float], None],
+        on_output: Callable[[], None],
+    ) -> None:
+        """`on_output` is called at each output, from the invocation's thread, before that output is sent."""
+        self._engine = engine
+        self._handler = handler
+        self._bundle = bundle
+        self._max_output = max_output
+        self._captures = captures
+        self._send = send
+        self._on_prefill = on_prefill
+        self._on_output = on_output
+        self._models: dict[str, BoundModel] = {}
+
+    def invoke(self, invocation: str, request: Mapping[str, Any]) -> None:
+        """Start the handler on a request; what comes of it is sent."""
+        sampling = request.get("sampling") or {}
+        seed = request.get("seed")
+        model = BoundModel(
+            self._engine,
+            invocation,
+            seed=int(seed if seed is not None else sampling.get("seed") or 0),
+            requested=sampling,
+            on_prefill=self._on_prefill,
+        )
+        self._models[invocation] = model
+        arguments = (invocation, model, request.get("input") or {})
+        threading.Thread(target=self._run, args=arguments, name=f"handler-{invocation}", daemon=True).start()
+
+    def cancel(self, invocation: str) -> None:
+        """Stop an invocation at its next token. Unknown ids are ignored."""
+        model = self._models.get(invocation)
+        if model is not None:
+            model.stop()
+
+    def _run(self, invocation: str, model: BoundModel, given: Mapping[str, Any]) -> None:
+        current_invocation.set(invocation)
+        try:
+            value = self._serve(invocation, model, given)
+            last: Frame = {"t": "done", "value": value, "usage": model.usage.model_dump()}
+        except Stopped:
+            last = {"t": "ended"}
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is the answer
+            last = {"t": "error", "error": as_error(error, self._bundle).to_json()}
+        model.stop()
+        self._models.pop(invocation, None)
+        for capture in self._captures:
+            capture.end(invocation)
+        self._send_last(last | {"invocation": invocation})
+
+    def _send_last(self, last: Frame) -> None:
+        try:
+            if last["t"] == "done":
+                self._on_output()
+            self._send(last)
+        except (TypeError, ValueError, OverflowError) as error:
+            failed = HandlerFailed(f"the handler's result cannot be sent: {error}")
+            self._send({"t": "error", "invocation": last["invocation"], "error": failed.to_json()})
+
+    def _serve(self, invocation: str, model: BoundModel, given: Mapping[str, Any]) -> Any:
+        collector = Collector(self._max_output)
+        value = self._call(model, given)
+        if not isinstance(value, Iterator):
+            return collector.returned(value)
+        for item in value:
+            body = collector.chunk(item)
+            self._on_output()
+            self._send({"t": "chunk", "invocation": invocation, **body})
+        return collector.result()
+
+    def _call(self, model: BoundModel, given: Mapping[str, Any]) -> Any:
+        if self._handler is built_in:
+            return built_in(model, **given)
+        try:
+            inspect.signature(self._handler).bind(model, **given)
+        except TypeError as error:
+            raise InvalidRequest(f"the input does not suit the handler: {error}", param="input") from error
+        value = self._handler(model, **given)
+        if inspect.isawaitable(value) or inspect.isasyncgen(value):
+            raise NotServable("the handler is asynchronous; write it as a plain function or generator")
+        return value

@@ -1,0 +1,184 @@
+"""An instance: the process that serves one function version. It talks only to its agent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from quickthaw.errors import QuickthawError, StartFailed
+from quickthaw.types import Sampling
+from quickthaw_platform.contracts import Delta, Engine, GenerationRequest
+from quickthaw_platform.worker import frames, handlers, sandbox
+from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
+from quickthaw_platform.worker.frames import Frame
+
+KV_SHARE = 0.5
+"""The part of an instance's memory that its engine may use for the KV cache; the rest is the handler's."""
+
+
+def main(engine: Engine, task: str, order: Frame, link_fd: int, output_fd: int) -> None:
+    """Serve in a process just forked from the template; returns when the agent says `stop`."""
+    frames.close_all_fds_but({link_fd, output_fd})
+    for standard in (1, 2):
+        os.dup2(output_fd, standard)
+    os.close(output_fd)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    instance = Instance(engine, task, socket.socket(fileno=link_fd))
+    instance.stage("fork", time.monotonic() - order["sent_at"])
+    try:
+        instance.load(order)
+    except QuickthawError as error:
+        instance.send({"t": "failed", "error": error.to_json()})
+        return
+    instance.serve()
+
+
+class Instance:
+    """The engine, the handler and the link to the agent."""
+
+    def __init__(self, engine: Engine, task: str, link: socket.socket) -> None:
+        self._engine = engine
+        self._task = task
+        self._link = link
+        self._outbox = frames.Outbox(link)
+        self._ready = False
+        self._prefill_reported = False
+        self._runner: handlers.Runner
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame to the agent; without an agent there is nothing left to do."""
+        try:
+            self._outbox.put(frame)
+        except OSError:
+            os._exit(0)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Report a stage of the start."""
+        self.send({"t": "stage", "name": name, "seconds": seconds})
+
+    def load(self, order: Frame) -> None:
+        """Enter the sandbox, start the engine, import the handler, say `loaded`. Raises StartFailed with the cause."""
+        captures = self._capture()
+        sandbox.enter(Path(order["workdir"]), order["env"])
+        threading.stack_size(sandbox.THREAD_STACK_BYTES)
+        limit = self._limiter(order)
+        if order["device"] == "cpu":
+            limit()
+        started = time.monotonic()
+        self._start_engine(order)
+        if order["device"] != "cpu":
+            limit()  # a CUDA context's own host memory is the platform's, not the function's
+        engine_started = time.monotonic()
+        self.stage("engine", engine_started - started)
+        bundle = Path(order["bundle"])
+        handler = self._load_handler(order["handler"], bundle)
+        self.stage("handler", time.monotonic() - engine_started)
+        self._runner = handlers.Runner(
+            self._engine,
+            handler,
+            bundle=bundle,
+            max_output=order["max_output"],
+            captures=captures,
+            send=self.send,
+            on_prefill=self._report_prefill,
+            on_output=self._prove_ready,
+        )
+        self.send({"t": "loaded"})
+
+    def serve(self) -> None:
+        """Take frames until `stop`, or until the agent goes: then the process ends at once."""
+        receiver = frames.Receiver(self._link)
+        while (received := receiver.read()) is not None:
+            for frame in received:
+                if frame["t"] == "stop":
+                    self._engine.close()
+                    return
+                self._take(frame)
+        os._exit(0)
+
+    def _take(self, frame: Frame) -> None:
+        match frame["t"]:
+            case "invoke":
+                self._runner.invoke(frame["invocation"], frame["request"])
+            case "cancel":
+                self._runner.cancel(frame["invocation"])
+            case "warmup":
+                threading.Thread(target=self._warm_up, name="warmup", daemon=True).start()
+
+    @staticmethod
+    def _limiter(order: Frame) -> Callable[[], None]:
+        threads = order["concurrency"] + order["threads"] + sandbox.SPARE_THREADS
+        return lambda: sandbox.limit_memory(order["memory_bytes"], threads)
+
+    def _capture(self) -> tuple[Capture, ...]:
+        budget = LineBudget()
+
+        def emit(invocation: str | None, stream: StreamName, line: str) -> None:
+            self.send({"t": "log", "invocation": invocation, "stream": stream, "line": line})
+
+        captures = (Capture("stdout", emit, budget), Capture("stderr", emit, budget))
+        sys.stdout, sys.stderr = captures
+        return captures
+
+    def _start_engine(self, order: Frame) -> None:
+        try:
+            self._engine.start(order["device"], order["threads"], int(order["memory_bytes"] * KV_SHARE))
+        except QuickthawError:
+            raise
+        except Exception as error:
+            raise StartFailed(f"the engine did not start: {type(error).__name__}: {error}") from error
+
+    @staticmethod
+    def _load_handler(named: dict[str, Any] | None, bundle: Path) -> handlers.HandlerFunction:
+        return handlers.built_in if named is None else handlers.load(bundle, named["file"], named["object"])
+
+    def _prove_ready(self) -> None:
+        if not self._ready:
+            self._ready = True
+            self.send({"t": "ready"})
+
+    def _report_prefill(self, seconds: float) -> None:
+        if not self._prefill_reported:
+            self._prefill_reported = True
+            self.stage("prefill", seconds)
+
+    def _warm_up(self) -> None:
+        """Generate one token, or embed one: what has never worked is not ready."""
+        started = time.monotonic()
+        try:
+            tokens = self._engine.tokenizer.encode("a") or [0]
+            if self._task == "embed":
+                self._engine.embed([tokens])
+            else:
+                self._generate_one(tokens)
+        except Exception as error:  # noqa: BLE001 - an engine is a plugin: whatever it raises is the cause
+            cause = error if isinstance(error, QuickthawError) else StartFailed(f"{type(error).__name__}: {error}")
+            self.send({"t": "failed", "error": cause.to_json()})
+            return
+        self._report_prefill(time.monotonic() - started)
+        self._prove_ready()
+
+    def _generate_one(self, tokens: list[int]) -> None:
+        ended = threading.Event()
+        failures: list[QuickthawError] = []
+
+        def sink(item: Delta | QuickthawError) -> None:
+            if isinstance(item, QuickthawError):
+                failures.append(item)
+                ended.set()
+            elif item.finish_reason is not None:
+                ended.set()
+
+        sampling = Sampling(max_tokens=1, seed=0, temperature=0)
+        self._engine.submit(GenerationRequest("warmup", tuple(tokens), sampling), sink)
+        ended.wait()
+        if failures:
+            raise failures[0]

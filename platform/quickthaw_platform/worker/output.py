@@ -1,0 +1,71 @@
+"""From what a handler yields and returns to chunks and a result. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from quickthaw.errors import HandlerFailed
+from quickthaw.types import Delta
+
+
+def encode_json(value: object) -> bytes:
+    """Return the JSON of a value in UTF-8, or raise HandlerFailed naming its type."""
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise HandlerFailed(f"the handler put out a {type(value).__name__} that JSON cannot carry: {error}") from error
+
+
+class Collector:
+    """Gathers one invocation's chunks: checks each, bounds their size, and forms the result at the end."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._chunks: list[Delta | Any] = []
+
+    def chunk(self, item: object) -> dict[str, Any]:
+        """Take one yielded item and return the chunk's fields: `delta` for a Delta, `value` for any other JSON.
+
+        Raises HandlerFailed for what JSON cannot carry, and when the output grows past its limit.
+        """
+        if isinstance(item, Delta):
+            body: dict[str, Any] = {"delta": item.to_json()}
+            # Never below the JSON's length for text in one byte a character; exact to a few bytes otherwise.
+            self._count(len(item.text.encode()) + 8 * len(item.tokens) + 160 * len(item.logprobs) + 32)
+        else:
+            body = {"value": self._json(item)}
+        self._chunks.append(item)
+        return body
+
+    def returned(self, value: object) -> Any:
+        """Return the result of a handler that is no generator: its plain value."""
+        if isinstance(value, Delta):
+            value = value.text
+        return self._json(value)
+
+    def result(self) -> Any:
+        """Return the result of a generator: the text where every chunk was text, else the list of values.
+
+        Several answers (`n`) give the list of their texts.
+        """
+        if not all(isinstance(item, Delta | str) for item in self._chunks):
+            return [str(item) if isinstance(item, Delta) else item for item in self._chunks]
+        texts: dict[int, list[str]] = {}
+        for item in self._chunks:
+            texts.setdefault(item.choice if isinstance(item, Delta) else 0, []).append(str(item))
+        if set(texts) <= {0}:
+            return "".join(texts.get(0, ()))
+        return ["".join(texts[choice]) for choice in sorted(texts)]
+
+    def _json(self, value: object) -> Any:
+        """Return the value as a reader of its JSON sees it (keys are strings, tuples are lists)."""
+        text = encode_json(value)
+        self._count(len(text))
+        return value if isinstance(value, str) else json.loads(text)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > self._max_bytes:
+            raise HandlerFailed(f"the handler put out more than {self._max_bytes:,} bytes, the platform's max_output")

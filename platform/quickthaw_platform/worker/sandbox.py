@@ -1,0 +1,47 @@
+"""What an instance may use: memory, environment, working directory. docs/security.md says what this isolates."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+
+THREAD_STACK_BYTES = 2 << 20
+"""Stack of a handler thread. It counts as data, so that it is fixed and added to the limit."""
+
+SPARE_THREADS = 16
+_INHERITED = ("PATH", "LANG")
+
+
+def environment(inherited: Mapping[str, str], workdir: Path, own: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of an instance: nothing of the platform's but PATH and LANG, then the function's."""
+    kept = {name: inherited[name] for name in _INHERITED if name in inherited}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", **kept, "HOME": str(workdir), "TMPDIR": str(workdir), **own}
+
+
+def enter(workdir: Path, own: Mapping[str, str]) -> None:
+    """Replace this process's environment and working directory, and forbid core dumps."""
+    wanted = environment(os.environ, workdir, own)
+    os.environ.clear()
+    os.environ.update(wanted)
+    os.chdir(workdir)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_memory(memory_bytes: int, threads: int) -> None:
+    """Let this process allocate `memory_bytes` more than it has now, and the stacks of so many threads.
+
+    The limit is on private writable memory (RLIMIT_DATA): mapped weights and what is shared with the template before
+    it is written do not count, and neither does address space that is only reserved.
+    """
+    limit = data_bytes(Path("/proc/self/status").read_text()) + memory_bytes + threads * THREAD_STACK_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def data_bytes(status: str) -> int:
+    """Return VmData of a /proc/PID/status text, in bytes."""
+    for line in status.splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) << 10
+    raise ValueError("there is no VmData in the process status")

@@ -1,0 +1,61 @@
+"""A template: a process that has prepared one checkpoint for one engine, and forks instances of it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from functools import partial
+from pathlib import Path
+
+from quickthaw.errors import QuickthawError, StartFailed
+from quickthaw_platform import plugins
+from quickthaw_platform.contracts import Checkpoint, Engine
+from quickthaw_platform.worker import forking, frames, instance
+from quickthaw_platform.worker.frames import Frame
+
+
+def main(control: socket.socket, order: Frame) -> None:
+    """Prepare what `order` names, say `prepared` or `failed`, then fork instances until the agent goes."""
+    frames.close_all_fds_but({control.fileno()})
+    try:
+        engine = _prepare(control, order)
+    except QuickthawError as error:
+        frames.send(control, {"t": "failed", "error": error.to_json()})
+        return
+    except Exception as error:  # noqa: BLE001 - an engine is a plugin: whatever it raises is the cause of the failure
+        failed = StartFailed(f"preparing {_name(order)} failed: {type(error).__name__}: {error}")
+        frames.send(control, {"t": "failed", "error": failed.to_json()})
+        return
+    parent = forking.Parent(control)
+    frames.send(control, {"t": "prepared"})
+    parent.serve(partial(_handle, parent, engine, order["checkpoint"]["manifest"].get("task", "generate")))
+
+
+def _prepare(control: socket.socket, order: Frame) -> Engine:
+    engine = plugins.engine_class(order["engine"])()
+    forking.single_threaded_torch()
+    described = order["checkpoint"]
+    checkpoint = Checkpoint(described["id"], Path(described["path"]), described["manifest"])
+
+    def stage(name: str, seconds: float) -> None:
+        frames.send(control, {"t": "stage", "name": name, "seconds": seconds})
+
+    engine.prepare(checkpoint, order["options"], stage)
+    gc.collect()
+    gc.freeze()
+    return engine
+
+
+def _name(order: Frame) -> str:
+    manifest = order["checkpoint"]["manifest"]
+    return f"checkpoint {manifest.get('name', order['checkpoint']['id'])!r} for engine {order['engine']!r}"
+
+
+def _handle(parent: forking.Parent, engine: Engine, task: str, frame: Frame, receiver: frames.Receiver) -> None:
+    ends = (receiver.take_fd(), receiver.take_fd())
+    pid = forking.fork(lambda: instance.main(engine, task, frame, *ends))
+    for fd in ends:
+        os.close(fd)
+    parent.adopt(pid)
+    frames.send(parent.control, {"t": "forked", "id": frame["id"], "pid": pid})

@@ -1,0 +1,44 @@
+"""The zygote: a fork server that has imported the heavy modules once, and forks a template for each checkpoint.
+
+`python -m quickthaw_platform.worker.zygote FD [MODULE…]`; it ends when the agent's end of FD closes. It runs one
+thread, no tensor arithmetic and never touches CUDA, so that its forks are sound.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import signal
+import socket
+import sys
+from functools import partial
+
+from quickthaw_platform.worker import forking, frames, template
+from quickthaw_platform.worker.frames import Frame
+
+
+def main(arguments: list[str]) -> None:
+    """Import the modules, say `ready`, serve until the agent goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=int(arguments[0]))
+    control.set_inheritable(False)
+    for name in arguments[1:]:
+        importlib.import_module(name)
+    forking.single_threaded_torch()
+    gc.collect()
+    gc.freeze()
+    parent = forking.Parent(control)
+    frames.send(control, {"t": "ready"})
+    parent.serve(partial(_handle, parent))
+
+
+def _handle(parent: forking.Parent, frame: Frame, receiver: frames.Receiver) -> None:
+    fd = receiver.take_fd()
+    with socket.socket(fileno=fd) as end:
+        pid = forking.fork(lambda: template.main(end, frame))
+    parent.adopt(pid)
+    frames.send(parent.control, {"t": "forked", "key": frame["key"], "pid": pid})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
