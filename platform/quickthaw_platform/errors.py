@@ -40,6 +40,7 @@ from quickthaw.errors import (
 __all__ = [
     "AliasNotFound",
     "AuthenticationFailed",
+    "CheckpointBroken",
     "CheckpointNotFound",
     "Conflict",
     "ContextLengthExceeded",
@@ -85,3 +86,9 @@ class PluginBroken(QuickthawError):
     """A plugin is installed and cannot be loaded; the message has its cause."""
 
     default_code = "plugin_broken"
+
+
+class CheckpointBroken(QuickthawError):
+    """A checkpoint on the disk is incomplete or its manifest cannot be read; the message names the file."""
+
+    default_code = "checkpoint_broken"

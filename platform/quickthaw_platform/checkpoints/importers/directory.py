@@ -1,0 +1,89 @@
+"""Hugging Face directories: `config.json`, a tokenizer, and weights in safetensors or `.bin` files, sharded or not."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, Task, read_model, read_tokenizer
+from quickthaw_platform.checkpoints.importers.source import Source, spdx
+from quickthaw_platform.errors import InvalidRequest
+
+_BY_CODE = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+
+
+def default_dtype(source: Source) -> str:
+    """Return what the weights are stored in, as config or weights say it."""
+    config = _config(source.path)
+    named = str(config.get("dtype") or config.get("torch_dtype") or "")
+    return named if named in DTYPES else _stored_dtype(source.path)
+
+
+def load(source: Source, dtype: str) -> LoadedModel:
+    """Read the directory's model."""
+    config = _config(source.path)
+    if "quantization_config" in config:
+        method = config["quantization_config"].get("quant_method", "unknown")
+        raise InvalidRequest(
+            f"{source.path} is quantised ({method}); import the original weights or a GGUF file instead"
+        )
+    task = _task(config)
+    if task == "embed":
+        _refuse_other_pooling(source.path)
+    directory = str(source.path)
+    tokenizer = read_tokenizer(directory)
+    return LoadedModel(read_model(task, directory, dtype), tokenizer, task, _model_card_license(source.path))
+
+
+def _config(directory: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((directory / "config.json").read_text())
+    except ValueError as error:
+        raise InvalidRequest(f"{directory / 'config.json'} is not JSON: {error}") from error
+    return config
+
+
+def _task(config: dict[str, Any]) -> Task:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
+
+    named = set(config.get("architectures") or ())
+    if named & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
+        return "generate"
+    encoder = MODEL_MAPPING_NAMES.get(config.get("model_type", ""))
+    if encoder in named and not config.get("is_encoder_decoder"):
+        return "embed"
+    raise InvalidRequest(
+        f"architecture {', '.join(sorted(named)) or 'unknown'} is neither a decoder-only language model nor an encoder "
+        "for embeddings as transformers knows them"
+    )
+
+
+def _stored_dtype(directory: Path) -> str:
+    """Return the type of the first float tensor in the first safetensors file; float32 where there is none."""
+    for file in sorted(directory.glob("*.safetensors"))[:1]:
+        with file.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            header = json.loads(handle.read(length))
+        codes = (entry["dtype"] for name, entry in header.items() if name != "__metadata__")
+        return next((_BY_CODE[code] for code in codes if code in _BY_CODE), "float32")
+    return "float32"
+
+
+def _refuse_other_pooling(directory: Path) -> None:
+    """Engines pool by the mean; a model trained in another way (sentence-transformers says so) would embed wrongly."""
+    file = directory / "1_Pooling" / "config.json"
+    if file.is_file() and not json.loads(file.read_text()).get("pooling_mode_mean_tokens", True):
+        raise InvalidRequest(f"{directory} embeds by another way than mean pooling, which is not supported")
+
+
+def _model_card_license(directory: Path) -> str | None:
+    """Return the licence in the front matter of the model card."""
+    card = directory / "README.md"
+    lines = card.read_text(errors="replace").splitlines() if card.is_file() else []
+    if not lines or lines[0].strip() != "---":
+        return None
+    matter = lines[1 : lines.index("---", 1)] if "---" in lines[1:] else []
+    named = (line.partition(":")[2].strip() for line in matter if line.startswith("license:"))
+    return spdx(next(named, None) or None)

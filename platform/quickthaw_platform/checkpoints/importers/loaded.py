@@ -1,0 +1,87 @@
+"""A model that transformers has read: checks that it is whole, and what the manifest says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from quickthaw_platform.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("bfloat16", "float16", "float32")
+Task = Literal["generate", "embed"]
+_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """Model and tokenizer in memory."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    license: str | None
+
+    @property
+    def context_tokens(self) -> int:
+        """How many tokens the model can see at once; InvalidRequest where its config does not say."""
+        config = self.model.config.get_text_config()
+        found = next((getattr(config, name) for name in _CONTEXT_NAMES if getattr(config, name, None)), None)
+        if found is None:
+            raise InvalidRequest(f"the config of this {self.model.config.model_type} model names no context length")
+        if self.task == "embed":  # some count position ids that no token can have, such as RoBERTa's padding
+            found = min(found, self.tokenizer.model_max_length)
+        return int(found)
+
+
+def read_model(task: Task, directory: str, dtype: str, **more: Any) -> PreTrainedModel:
+    """Read the whole model in `dtype` with transformers, running no code but transformers' own.
+
+    Raises InvalidRequest where it does not know the model, or where weights are missing: those would be random.
+    """
+    import torch
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    auto = AutoModelForCausalLM if task == "generate" else AutoModel
+    try:
+        read: Any = auto.from_pretrained(
+            directory,
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
+            **more,
+        )
+    except Exception as error:
+        raise InvalidRequest(f"transformers cannot read {directory}: {error}") from error
+    model, report = read
+    _refuse_holes(report)
+    return model  # type: ignore[no-any-return]  # untyped in transformers
+
+
+def read_tokenizer(directory: str, **more: Any) -> PreTrainedTokenizerBase:
+    """Read the tokenizer, with truncation and padding off: an engine decides about these, not the file."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False, **more)
+    except Exception as error:
+        raise InvalidRequest(f"transformers cannot read the tokenizer of {directory}: {error}") from error
+    if not tokenizer.is_fast:
+        raise InvalidRequest(f"{directory} has no tokenizer that can be saved as tokenizer.json")
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
+
+
+def _refuse_holes(report: Mapping[str, Any]) -> None:
+    missing = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
+    if missing:
+        shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise InvalidRequest(
+            f"the source lacks {len(missing)} of the model's weights, or has them in another shape: {shown}"
+        )

