@@ -22,7 +22,8 @@ QuickthawError
 ├── Unavailable                   503  the platform's fault; trying again can help
 │   ├── InstanceLost              503  the process that served the invocation died
 │   ├── NodeLost                  503  the node that served the invocation died or was cut off
-│   └── NoCapacity                503  no node can hold the instance
+│   ├── NoCapacity                503  no node can hold the instance
+│   └── Unreachable               503  raised by the client: no gateway answers at the URL
 └── TimedOut                      504  which limit ran out is in `code`
 """
 
@@ -273,6 +274,12 @@ class NoCapacity(Unavailable):
     """No node can hold the instance."""
 
     default_code = "no_capacity"
+
+
+class Unreachable(Unavailable):
+    """No gateway answers at the URL, or it went away and did not come back; raised by the client."""
+
+    default_code = "unreachable"
 
 
 class TimedOut(QuickthawError):

@@ -1,0 +1,304 @@
+"""The asyncio client: `Client`, awaited. Every method is a call from `calls`; this file moves bytes and sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+import httpx
+
+from quickthaw import calls, config, http, outputs
+from quickthaw.calls import CallOptions
+from quickthaw.errors import QuickthawError
+from quickthaw.feeds import SILENCE_SECONDS, EventFeed, Feed, LogFeed
+from quickthaw.protocol import Answer, Attempts, Call, Exchange
+from quickthaw.resources import (
+    DEFAULT_ALIAS,
+    AliasInfo,
+    CheckpointInfo,
+    InstanceInfo,
+    KeyCreated,
+    KeyInfo,
+    LogLine,
+    NodeInfo,
+    Quotas,
+    Scope,
+    SecretInfo,
+)
+from quickthaw.retry import Backoff, Deadline
+from quickthaw.types import Event, EventType, FunctionInfo, FunctionSpec, InvocationInfo, Version
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Talks to a gateway; for one event loop.
+
+    `url` and `api_key` default to the environment and to what `quickthaw up` wrote (see `config`). `timeout` is the
+    longest wait of `invoke`, in seconds. A call that a broken connection or a 429 or 503 with Retry-After interrupted
+    is sent again as `backoff` says; invocations carry an idempotency key, so that none runs twice.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = http.DEFAULT_TIMEOUT_SECONDS,
+        backoff: Backoff | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.endpoint = config.resolve(url, api_key)
+        self._timeout = timeout
+        self._backoff = backoff or Backoff()
+        self._http = httpx.AsyncClient(headers=http.headers(self.endpoint), transport=transport)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    # --- functions ---
+
+    async def functions(self) -> list[FunctionInfo]:
+        """List the functions."""
+        return await self._run(calls.functions())
+
+    async def function(self, name: str) -> FunctionInfo:
+        """Describe a function."""
+        return await self._run(calls.function(name))
+
+    async def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
+        """Make a version of a function and point `alias` to it. The same spec again makes no new version."""
+        return await self._run(calls.deploy(spec, alias))
+
+    async def delete_function(self, name: str) -> None:
+        """Delete a function with its versions, aliases and secrets."""
+        await self._run(calls.delete_function(name))
+
+    async def versions(self, name: str) -> list[Version]:
+        """List a function's versions, in order of first deploy."""
+        return await self._run(calls.versions(name))
+
+    async def aliases(self, name: str) -> list[AliasInfo]:
+        """List a function's aliases."""
+        return await self._run(calls.aliases(name))
+
+    async def set_alias(self, name: str, alias: str, weights: Mapping[str, float]) -> AliasInfo:
+        """Point an alias to one or several versions (id or number), weighted: {"3": 0.9, "4": 0.1}."""
+        return await self._run(calls.set_alias(name, alias, weights))
+
+    async def rollback(self, name: str, alias: str = DEFAULT_ALIAS, version: str | None = None) -> AliasInfo:
+        """Point an alias to the version before, or to `version`."""
+        return await self._run(calls.rollback(name, alias, version))
+
+    async def secrets(self, name: str) -> list[SecretInfo]:
+        """List the names of a function's secrets."""
+        return await self._run(calls.secrets(name))
+
+    async def set_secret(self, name: str, key: str, value: str) -> SecretInfo:
+        """Set a secret, an environment variable of the function's instances."""
+        return await self._run(calls.set_secret(name, key, value))
+
+    async def delete_secret(self, name: str, key: str) -> None:
+        """Forget a secret."""
+        await self._run(calls.delete_secret(name, key))
+
+    async def logs(self, name: str, after: str | None = None) -> list[LogLine]:
+        """Read a function's log lines, oldest first."""
+        return await self._run(calls.logs(name, after))
+
+    def follow_logs(self, name: str, after: str | None = None) -> AsyncGenerator[LogLine, None]:
+        """Yield a function's log lines as they come, without end."""
+        return self._follow(LogFeed(self._attempts(), name, after), Deadline(None))
+
+    # --- invocations ---
+
+    async def invoke(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> InvocationInfo:
+        """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with."""
+        return await self._run(calls.invoke(name, input, options))
+
+    def stream(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> AsyncGenerator[Any, None]:
+        """Call a function and yield what it puts out: a Delta or a JSON value each.
+
+        The call is made when the first output is asked for; closing the iterator (`aclose`) before its end cancels it.
+        """
+        return self._outputs(self._opened(name, input, options))
+
+    def stream_events(
+        self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]
+    ) -> AsyncGenerator[Event, None]:
+        """Call a function and yield its events, status included, up to RESULT or ERROR. `aclose` cancels."""
+        return self._opened(name, input, options)
+
+    async def spawn(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> AsyncInvocation:
+        """Call a function without waiting."""
+        info = await self._run(calls.submit(name, input, options))
+        return self.invocation(info.id)
+
+    def invocation(self, id: str) -> AsyncInvocation:
+        """Take up an invocation by its id."""
+        return AsyncInvocation(self, id)
+
+    async def status(self, id: str) -> InvocationInfo:
+        """Look at an invocation."""
+        return await self._run(calls.invocation(id))
+
+    def events(self, id: str, after: int = 0, timeout: float | None = None) -> AsyncGenerator[Event, None]:
+        """Yield an invocation's events behind event `after`, up to RESULT or ERROR.
+
+        After `timeout` seconds TimedOut is raised, though never more than one pause of the stream too late.
+        """
+        return self._follow(EventFeed(self._attempts(), calls.events(id, after), id, after), Deadline(timeout))
+
+    async def cancel(self, id: str) -> InvocationInfo:
+        """Cancel an invocation; one that has ended stays as it is."""
+        return await self._run(calls.cancel(id))
+
+    # --- cluster ---
+
+    async def nodes(self) -> list[NodeInfo]:
+        """List the nodes."""
+        return await self._run(calls.nodes())
+
+    async def drain_node(self, id: str) -> NodeInfo:
+        """Let a node finish what runs and take nothing new."""
+        return await self._run(calls.drain_node(id))
+
+    async def instances(self) -> list[InstanceInfo]:
+        """List the instances."""
+        return await self._run(calls.instances())
+
+    async def stop_instance(self, id: str) -> None:
+        """Let an instance finish what runs and end it."""
+        await self._run(calls.stop_instance(id))
+
+    async def checkpoints(self) -> list[CheckpointInfo]:
+        """List the imported checkpoints."""
+        return await self._run(calls.checkpoints())
+
+    async def delete_checkpoint(self, name: str) -> None:
+        """Remove a checkpoint from every node's disk."""
+        await self._run(calls.delete_checkpoint(name))
+
+    # --- keys ---
+
+    async def keys(self) -> list[KeyInfo]:
+        """List the API keys."""
+        return await self._run(calls.keys())
+
+    async def create_key(
+        self,
+        name: str,
+        scopes: Sequence[Scope | str] = (Scope.INVOKE,),
+        quotas: Quotas | Mapping[str, Any] | None = None,
+    ) -> KeyCreated:
+        """Make an API key; the answer is the only place where the key itself appears."""
+        return await self._run(calls.create_key(name, scopes, quotas))
+
+    async def revoke_key(self, id: str) -> None:
+        """Revoke an API key at once."""
+        await self._run(calls.revoke_key(id))
+
+    # --- moving bytes ---
+
+    def _attempts(self) -> Attempts:
+        return Attempts(self.endpoint, self._backoff)
+
+    async def _run(self, call: Call[T]) -> T:
+        exchange = Exchange(call, self._attempts())
+        parts = http.parts(call, self.endpoint, http.patience(call, self._timeout))
+        while True:
+            try:
+                step = exchange.replied(http.reply(await self._http.request(**parts)))
+            except httpx.TransportError as error:
+                step = exchange.failed(http.fault(error))
+            if isinstance(step, Answer):
+                return step.value
+            await asyncio.sleep(step.seconds)
+
+    async def _opened(self, name: str, input: Mapping[str, Any], options: CallOptions) -> AsyncGenerator[Event, None]:
+        feed = EventFeed(self._attempts(), calls.stream(name, input, options))
+        try:
+            async with contextlib.aclosing(self._follow(feed, Deadline(None))) as events:
+                async for event in events:
+                    yield event
+        except GeneratorExit:
+            if feed.invocation is not None and feed.resumed:  # else the gateway sees its own caller hang up
+                with contextlib.suppress(QuickthawError):
+                    await self.cancel(feed.invocation)
+            raise
+
+    async def _follow(self, feed: Feed[T], deadline: Deadline) -> AsyncGenerator[T, None]:
+        while not feed.ended:
+            seconds = deadline.capped(SILENCE_SECONDS)
+            try:
+                async with self._http.stream(**http.parts(feed.request(), self.endpoint, seconds)) as response:
+                    if response.is_success:
+                        async with contextlib.aclosing(self._read(feed, response, deadline)) as records:
+                            async for record in records:
+                                yield record
+                        continue
+                    await response.aread()
+                    wait = feed.refused(http.reply(response))
+            except httpx.TransportError as error:
+                wait = feed.failed(http.fault(error))
+            await asyncio.sleep(deadline.capped(wait))
+
+    async def _read(self, feed: Feed[T], response: httpx.Response, deadline: Deadline) -> AsyncGenerator[T, None]:
+        feed.opened(response.headers)
+        async for chunk in response.aiter_bytes():
+            for record in feed.feed(chunk):
+                yield record
+            if feed.ended:
+                return
+            deadline.capped(SILENCE_SECONDS)
+        await asyncio.sleep(deadline.capped(feed.failed()))
+
+    @staticmethod
+    async def _outputs(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Any, None]:
+        reader = outputs.Outputs()
+        async with contextlib.aclosing(events):  # so that whoever closes us closes the stream
+            async for event in events:
+                for output in reader.take(event):
+                    yield output
+
+
+class AsyncInvocation:
+    """One call of a function that runs on its own."""
+
+    def __init__(self, client: AsyncClient, id: str) -> None:
+        self._client = client
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"AsyncInvocation({self.id!r})"
+
+    async def status(self) -> InvocationInfo:
+        """Look at it: state, place in the queue, times, result."""
+        return await self._client.status(self.id)
+
+    def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
+        """Yield its events behind event `after`, waiting for those to come, up to RESULT or ERROR."""
+        return self._client.events(self.id, after)
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Wait for its end: the result, or the error it ended with. After `timeout` seconds TimedOut is raised."""
+        async with contextlib.aclosing(self._client.events(self.id, timeout=timeout)) as events:
+            async for event in events:
+                if event.type is EventType.RESULT:
+                    return event.data.get("value")
+                if event.type is EventType.ERROR:
+                    raise outputs.failure(event)
+        raise AssertionError("a feed ends with RESULT or ERROR")
+
+    async def cancel(self) -> InvocationInfo:
+        """Cancel it; one that has ended stays as it is."""
+        return await self._client.cancel(self.id)

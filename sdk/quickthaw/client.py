@@ -1,0 +1,297 @@
+"""The blocking client. Every method is a call from `calls`; this file moves bytes and sleeps."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+import httpx
+
+from quickthaw import calls, config, http, outputs
+from quickthaw.calls import CallOptions
+from quickthaw.errors import QuickthawError
+from quickthaw.feeds import SILENCE_SECONDS, EventFeed, Feed, LogFeed
+from quickthaw.protocol import Answer, Attempts, Call, Exchange
+from quickthaw.resources import (
+    DEFAULT_ALIAS,
+    AliasInfo,
+    CheckpointInfo,
+    InstanceInfo,
+    KeyCreated,
+    KeyInfo,
+    LogLine,
+    NodeInfo,
+    Quotas,
+    Scope,
+    SecretInfo,
+)
+from quickthaw.retry import Backoff, Deadline
+from quickthaw.types import Event, EventType, FunctionInfo, FunctionSpec, InvocationInfo, Version
+
+T = TypeVar("T")
+
+
+class Client:
+    """Talks to a gateway; safe to share between threads.
+
+    `url` and `api_key` default to the environment and to what `quickthaw up` wrote (see `config`). `timeout` is the
+    longest wait of `invoke`, in seconds. A call that a broken connection or a 429 or 503 with Retry-After interrupted
+    is sent again as `backoff` says; invocations carry an idempotency key, so that none runs twice.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = http.DEFAULT_TIMEOUT_SECONDS,
+        backoff: Backoff | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.endpoint = config.resolve(url, api_key)
+        self._timeout = timeout
+        self._backoff = backoff or Backoff()
+        self._http = httpx.Client(headers=http.headers(self.endpoint), transport=transport)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # --- functions ---
+
+    def functions(self) -> list[FunctionInfo]:
+        """List the functions."""
+        return self._run(calls.functions())
+
+    def function(self, name: str) -> FunctionInfo:
+        """Describe a function."""
+        return self._run(calls.function(name))
+
+    def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
+        """Make a version of a function and point `alias` to it. The same spec again makes no new version."""
+        return self._run(calls.deploy(spec, alias))
+
+    def delete_function(self, name: str) -> None:
+        """Delete a function with its versions, aliases and secrets."""
+        self._run(calls.delete_function(name))
+
+    def versions(self, name: str) -> list[Version]:
+        """List a function's versions, in order of first deploy."""
+        return self._run(calls.versions(name))
+
+    def aliases(self, name: str) -> list[AliasInfo]:
+        """List a function's aliases."""
+        return self._run(calls.aliases(name))
+
+    def set_alias(self, name: str, alias: str, weights: Mapping[str, float]) -> AliasInfo:
+        """Point an alias to one or several versions (id or number), weighted: {"3": 0.9, "4": 0.1}."""
+        return self._run(calls.set_alias(name, alias, weights))
+
+    def rollback(self, name: str, alias: str = DEFAULT_ALIAS, version: str | None = None) -> AliasInfo:
+        """Point an alias to the version before, or to `version`."""
+        return self._run(calls.rollback(name, alias, version))
+
+    def secrets(self, name: str) -> list[SecretInfo]:
+        """List the names of a function's secrets."""
+        return self._run(calls.secrets(name))
+
+    def set_secret(self, name: str, key: str, value: str) -> SecretInfo:
+        """Set a secret, an environment variable of the function's instances."""
+        return self._run(calls.set_secret(name, key, value))
+
+    def delete_secret(self, name: str, key: str) -> None:
+        """Forget a secret."""
+        self._run(calls.delete_secret(name, key))
+
+    def logs(self, name: str, after: str | None = None) -> list[LogLine]:
+        """Read a function's log lines, oldest first."""
+        return self._run(calls.logs(name, after))
+
+    def follow_logs(self, name: str, after: str | None = None) -> Generator[LogLine, None, None]:
+        """Yield a function's log lines as they come, without end."""
+        return self._follow(LogFeed(self._attempts(), name, after), Deadline(None))
+
+    # --- invocations ---
+
+    def invoke(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> InvocationInfo:
+        """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with."""
+        return self._run(calls.invoke(name, input, options))
+
+    def stream(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> Generator[Any, None, None]:
+        """Call a function and yield what it puts out: a Delta or a JSON value each.
+
+        The call is made when the first output is asked for; closing the iterator before its end cancels it.
+        """
+        return self._outputs(self._opened(name, input, options))
+
+    def stream_events(
+        self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]
+    ) -> Generator[Event, None, None]:
+        """Call a function and yield its events, status included, up to RESULT or ERROR. Closing it cancels."""
+        return self._opened(name, input, options)
+
+    def spawn(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> Invocation:
+        """Call a function without waiting."""
+        info = self._run(calls.submit(name, input, options))
+        return self.invocation(info.id)
+
+    def invocation(self, id: str) -> Invocation:
+        """Take up an invocation by its id."""
+        return Invocation(self, id)
+
+    def status(self, id: str) -> InvocationInfo:
+        """Look at an invocation."""
+        return self._run(calls.invocation(id))
+
+    def events(self, id: str, after: int = 0, timeout: float | None = None) -> Generator[Event, None, None]:
+        """Yield an invocation's events behind event `after`, up to RESULT or ERROR.
+
+        After `timeout` seconds TimedOut is raised, though never more than one pause of the stream too late.
+        """
+        return self._follow(EventFeed(self._attempts(), calls.events(id, after), id, after), Deadline(timeout))
+
+    def cancel(self, id: str) -> InvocationInfo:
+        """Cancel an invocation; one that has ended stays as it is."""
+        return self._run(calls.cancel(id))
+
+    # --- cluster ---
+
+    def nodes(self) -> list[NodeInfo]:
+        """List the nodes."""
+        return self._run(calls.nodes())
+
+    def drain_node(self, id: str) -> NodeInfo:
+        """Let a node finish what runs and take nothing new."""
+        return self._run(calls.drain_node(id))
+
+    def instances(self) -> list[InstanceInfo]:
+        """List the instances."""
+        return self._run(calls.instances())
+
+    def stop_instance(self, id: str) -> None:
+        """Let an instance finish what runs and end it."""
+        self._run(calls.stop_instance(id))
+
+    def checkpoints(self) -> list[CheckpointInfo]:
+        """List the imported checkpoints."""
+        return self._run(calls.checkpoints())
+
+    def delete_checkpoint(self, name: str) -> None:
+        """Remove a checkpoint from every node's disk."""
+        self._run(calls.delete_checkpoint(name))
+
+    # --- keys ---
+
+    def keys(self) -> list[KeyInfo]:
+        """List the API keys."""
+        return self._run(calls.keys())
+
+    def create_key(
+        self,
+        name: str,
+        scopes: Sequence[Scope | str] = (Scope.INVOKE,),
+        quotas: Quotas | Mapping[str, Any] | None = None,
+    ) -> KeyCreated:
+        """Make an API key; the answer is the only place where the key itself appears."""
+        return self._run(calls.create_key(name, scopes, quotas))
+
+    def revoke_key(self, id: str) -> None:
+        """Revoke an API key at once."""
+        self._run(calls.revoke_key(id))
+
+    # --- moving bytes ---
+
+    def _attempts(self) -> Attempts:
+        return Attempts(self.endpoint, self._backoff)
+
+    def _run(self, call: Call[T]) -> T:
+        exchange = Exchange(call, self._attempts())
+        parts = http.parts(call, self.endpoint, http.patience(call, self._timeout))
+        while True:
+            try:
+                step = exchange.replied(http.reply(self._http.request(**parts)))
+            except httpx.TransportError as error:
+                step = exchange.failed(http.fault(error))
+            if isinstance(step, Answer):
+                return step.value
+            time.sleep(step.seconds)
+
+    def _opened(self, name: str, input: Mapping[str, Any], options: CallOptions) -> Generator[Event, None, None]:
+        feed = EventFeed(self._attempts(), calls.stream(name, input, options))
+        try:
+            yield from self._follow(feed, Deadline(None))
+        except (GeneratorExit, KeyboardInterrupt):
+            if feed.invocation is not None and feed.resumed:  # else the gateway sees its own caller hang up
+                with contextlib.suppress(QuickthawError):
+                    self.cancel(feed.invocation)
+            raise
+
+    def _follow(self, feed: Feed[T], deadline: Deadline) -> Generator[T, None, None]:
+        while not feed.ended:
+            seconds = deadline.capped(SILENCE_SECONDS)
+            try:
+                with self._http.stream(**http.parts(feed.request(), self.endpoint, seconds)) as response:
+                    if response.is_success:
+                        yield from self._read(feed, response, deadline)
+                        continue
+                    response.read()
+                    wait = feed.refused(http.reply(response))
+            except httpx.TransportError as error:
+                wait = feed.failed(http.fault(error))
+            time.sleep(deadline.capped(wait))
+
+    def _read(self, feed: Feed[T], response: httpx.Response, deadline: Deadline) -> Generator[T, None, None]:
+        feed.opened(response.headers)
+        for chunk in response.iter_bytes():
+            yield from feed.feed(chunk)
+            if feed.ended:
+                return
+            deadline.capped(SILENCE_SECONDS)
+        time.sleep(deadline.capped(feed.failed()))
+
+    @staticmethod
+    def _outputs(events: Generator[Event, None, None]) -> Generator[Any, None, None]:
+        reader = outputs.Outputs()
+        with contextlib.closing(events):  # so that whoever closes us closes the stream
+            for event in events:
+                yield from reader.take(event)
+
+
+class Invocation:
+    """One call of a function that runs on its own."""
+
+    def __init__(self, client: Client, id: str) -> None:
+        self._client = client
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"Invocation({self.id!r})"
+
+    def status(self) -> InvocationInfo:
+        """Look at it: state, place in the queue, times, result."""
+        return self._client.status(self.id)
+
+    def events(self, after: int = 0) -> Generator[Event, None, None]:
+        """Yield its events behind event `after`, waiting for those to come, up to RESULT or ERROR."""
+        return self._client.events(self.id, after)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for its end: the result, or the error it ended with. After `timeout` seconds TimedOut is raised."""
+        for event in self._client.events(self.id, timeout=timeout):
+            if event.type is EventType.RESULT:
+                return event.data.get("value")
+            if event.type is EventType.ERROR:
+                raise outputs.failure(event)
+        raise AssertionError("a feed ends with RESULT or ERROR")
+
+    def cancel(self) -> InvocationInfo:
+        """Cancel it; one that has ended stays as it is."""
+        return self._client.cancel(self.id)

@@ -1,0 +1,58 @@
+"""What both clients need of httpx: headers, timeouts, and what its exceptions mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from quickthaw.config import Endpoint
+from quickthaw.protocol import Call, Fault, Reply
+from quickthaw.version import VERSION
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+"""How long a call that waits for no invocation may take."""
+
+DEFAULT_TIMEOUT_SECONDS = 900.0
+"""How long `invoke` waits for an answer. The function's own limits come first; this one ends a dead connection."""
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def headers(endpoint: Endpoint) -> dict[str, str]:
+    """Return what every request carries."""
+    common = {"User-Agent": f"quickthaw/{VERSION}"}
+    if endpoint.api_key is not None:
+        common["Authorization"] = f"Bearer {endpoint.api_key}"
+    return common
+
+
+def parts(call: Call[Any], endpoint: Endpoint, read_seconds: float) -> dict[str, Any]:
+    """Return the keyword arguments of httpx's `request` and `stream` for a call."""
+    content = call.content()
+    extra = {"Content-Type": "application/json"} if content is not None else {}
+    return {
+        "method": call.method,
+        "url": endpoint.url + call.path,
+        "params": dict(call.query) or None,
+        "headers": {**call.headers, **extra},
+        "content": content,
+        "timeout": httpx.Timeout(read_seconds, connect=min(CONNECT_SECONDS, read_seconds)),
+    }
+
+
+def patience(call: Call[Any], timeout: float) -> float:
+    """Return how many seconds to wait for the answer to a call."""
+    return timeout if call.waits else min(timeout, ANSWER_SECONDS)
+
+
+def reply(response: httpx.Response) -> Reply:
+    """Take what we need from a response that has been read."""
+    return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+
+
+def fault(error: httpx.TransportError) -> Fault:
+    """Say what a transport error means for trying again."""
+    detail = str(error) or type(error).__name__
+    return Fault(detail, sent=not isinstance(error, _NEVER_SENT), waited_too_long=isinstance(error, httpx.ReadTimeout))

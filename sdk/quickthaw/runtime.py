@@ -1,0 +1,33 @@
+"""What runs `function.local(...)`: found by entry point, so that the SDK needs neither torch nor the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import entry_points
+from typing import Any
+
+from quickthaw.errors import NotServable
+from quickthaw.types import Model
+
+GROUP = "quickthaw.runtime"
+INSTALL = "pip install 'quickthaw[platform]'"
+
+OpenModel = Callable[[str, str, Mapping[str, Any]], AbstractContextManager[Model]]
+"""(checkpoint name, engine, engine options) → the loaded model, until the context ends."""
+
+
+def open_model(model: str, engine: str, options: Mapping[str, Any]) -> AbstractContextManager[Model]:
+    """Load a model in this process; NotServable says what to install where nothing here can."""
+    return _local()(model, engine, options)
+
+
+def _local() -> OpenModel:
+    points = entry_points(group=GROUP, name="local")
+    if not points:
+        raise NotServable(f"nothing installed here can run models; .local() needs the platform: {INSTALL}")
+    try:
+        found: OpenModel = next(iter(points)).load()
+    except ImportError as error:
+        raise NotServable(f".local() needs the platform ({error}): {INSTALL}") from error
+    return found
