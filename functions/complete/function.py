@@ -1,0 +1,15 @@
+"""Continues a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import quickthaw
+
+app = quickthaw.App("complete")
+
+
+@app.function(model="smollm2-135m-instruct")
+def complete(model: quickthaw.Model, prompt: str | list[int], max_tokens: int = 64) -> Iterator[quickthaw.Delta]:
+    """Continue a prompt: a text, or token ids."""
+    yield from model.complete(prompt, max_tokens=max_tokens)

@@ -1,0 +1,13 @@
+"""Turns texts into vectors, for search and comparison."""
+
+from __future__ import annotations
+
+import quickthaw
+
+app = quickthaw.App("embed")
+
+
+@app.function(model="all-minilm-l6-v2")
+def embed(model: quickthaw.Model, input: str | list[str]) -> list[list[float]]:
+    """Embed a text or several: one unit vector for each, in order."""
+    return model.embed(input)

@@ -1,0 +1,75 @@
+"""`quickthaw deploy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quickthaw import calls, loading
+from quickthaw.cli import arguments, output
+from quickthaw.cli.root import State, pass_state
+from quickthaw.resources import DEFAULT_ALIAS
+from quickthaw.types import FunctionSpec, Limits, Version
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--model", metavar="CHECKPOINT", help="Deploy a checkpoint with the built-in handler, without code.")
+@click.option("--name", help="Name of the function (with --model).")
+@click.option("--engine", help="Engine that runs it (with --model).")
+@click.option("--keep-alive", metavar="DURATION", help="How long an idle instance stays (with --model).")
+@click.option("--min-instances", type=int, metavar="N", help="Instances kept without calls (with --model).")
+@click.option("--max-instances", type=int, metavar="N", help="Most instances (with --model).")
+@click.option("--concurrency", type=int, metavar="N", help="Invocations an instance serves at a time (with --model).")
+@click.option("--queue-size", type=int, metavar="N", help="Invocations that may wait (with --model).")
+@click.option("--timeout", metavar="DURATION", help="Limit of a whole invocation (with --model).")
+@click.option("--memory", metavar="SIZE", help="Memory for handler and KV cache (with --model).")
+@click.option("--env", multiple=True, metavar="KEY=VALUE", help="Environment variable, repeatable (with --model).")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Engine option (with --model).")
+@click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias to point to the new version.")
+@output.json_option
+@pass_state
+def deploy(state: State, /, target: str | None, alias: str, as_json: bool, **given: Any) -> None:
+    """Deploy functions: TARGET is file.py, file.py:app or file.py:function; or use --model and --name.
+
+    The same source and settings again make no new version. What runs is not interrupted.
+    """
+    specs = _specs(target, {name: value for name, value in given.items() if value not in (None, ())})
+    deployed = [state.client.deploy(spec, alias) for spec in specs]
+    if as_json:
+        output.print_json(deployed)
+        return
+    for version in deployed:
+        _print(version, alias, state.client.endpoint.url)
+
+
+def _specs(target: str | None, given: dict[str, Any]) -> list[FunctionSpec]:
+    if target is None:
+        if "model" not in given or "name" not in given:
+            raise click.UsageError("name a file to deploy, or give --model and --name")
+        return [_bare(given)]
+    if given:
+        option = "--" + next(iter(given)).replace("_", "-")
+        raise click.UsageError(f"{option} goes with --model; for a file, write it into @app.function(…)")
+    path, _, name = target.rpartition(":") if ".py:" in target else (target, "", "")
+    return [function.spec() for function in loading.functions(Path(path), name or None)]
+
+
+def _bare(given: dict[str, Any]) -> FunctionSpec:
+    fields = dict(given)
+    if "timeout" in fields:
+        fields["limits"] = calls.request(Limits, total=fields.pop("timeout"))
+    if "env" in fields:
+        fields["env"] = arguments.texts(fields["env"])
+    if "options" in fields:
+        fields["options"] = arguments.pairs(fields["options"])
+    return calls.request(FunctionSpec, **fields)
+
+
+def _print(version: Version, alias: str, url: str) -> None:
+    click.echo(f"{version.function}  version {version.number} ({version.id}), alias {alias}")
+    click.echo(f"  invoke   POST {url}/v1/functions/{version.function}/invoke")
+    click.echo(f"  trigger  POST {url}/t/{version.function}")
+    click.echo(f"  OpenAI   {url}/v1 with model={version.function!r}")

@@ -1,0 +1,102 @@
+"""`quickthaw invoke`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Generator
+from typing import Any
+
+import click
+
+from quickthaw.calls import CallOptions
+from quickthaw.cli import arguments, output, progress
+from quickthaw.cli.root import State, pass_state
+from quickthaw.outputs import Outputs, failure
+from quickthaw.types import Delta, Event, EventType
+
+
+@click.command()
+@click.argument("name")
+@click.argument("argument", nargs=-1)
+@click.option("--stream", "streamed", is_flag=True, help="Print outputs as they come.")
+@click.option("--async", "detached", is_flag=True, help="Do not wait: print the invocation's id.")
+@click.option("--alias", help="Alias to call (else live).")
+@click.option("-s", "--sampling", multiple=True, metavar="KEY=VALUE", help="Sampling, for example temperature=0.")
+@output.json_option
+@pass_state
+def invoke(
+    state: State,
+    name: str,
+    argument: tuple[str, ...],
+    streamed: bool,
+    detached: bool,
+    alias: str | None,
+    sampling: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Call function NAME with ARGUMENT: a JSON object, `-` for one on standard input, or key=value pairs.
+
+    Ctrl-C cancels the call, except with --async. --stream --json prints one event a line.
+    """
+    if streamed and detached:
+        raise click.UsageError("--stream waits and --async does not; choose one")
+    input = arguments.handler_input(argument)
+    options: CallOptions = {"alias": alias, "sampling": arguments.pairs(sampling) or None}
+    if detached:
+        _detach(state, name, input, options, as_json)
+        return
+    with contextlib.closing(state.client.stream_events(name, input, **options)) as events:
+        if streamed:
+            (_event_lines if as_json else _text)(events)
+        else:
+            _result(events, as_json)
+
+
+def _detach(state: State, name: str, input: dict[str, Any], options: CallOptions, as_json: bool) -> None:
+    invocation = state.client.spawn(name, input, **options)
+    if as_json:
+        output.print_json(invocation.status())
+        return
+    click.echo(invocation.id)
+    click.echo(f"`quickthaw invocations follow {invocation.id}` waits for it", err=True)
+
+
+def _event_lines(events: Generator[Event, None, None]) -> None:
+    for event in events:
+        click.echo(event.model_dump_json())
+        if event.type is EventType.ERROR:
+            raise failure(event)
+
+
+def _text(events: Generator[Event, None, None]) -> None:
+    """Print text as it comes, any other value as JSON on a line of its own."""
+    reader, open_line = Outputs(), False
+    try:
+        for event in progress.shown(events):
+            for item in reader.take(event):
+                text = str(item) if isinstance(item, Delta | str) else json.dumps(item, ensure_ascii=False) + "\n"
+                click.echo(text, nl=False)
+                open_line = not text.endswith("\n") if text else open_line
+    finally:
+        if open_line:
+            click.echo()
+
+
+def _result(events: Generator[Event, None, None], as_json: bool) -> None:
+    for event in progress.shown(events):
+        if event.type is EventType.ERROR:
+            raise failure(event)
+        if event.type is EventType.RESULT:
+            print_result(event.data, as_json)
+
+
+def print_result(data: dict[str, Any], as_json: bool) -> None:
+    """Print what a call returned: text as it is, anything else as JSON; with `as_json` also its usage."""
+    value = data.get("value")
+    if as_json:
+        output.print_json(data)
+    elif isinstance(value, str):
+        click.echo(value)
+    else:
+        output.print_json(value)

@@ -1,0 +1,69 @@
+"""`quickthaw keys`."""
+
+from __future__ import annotations
+
+import click
+
+from quickthaw.cli import output
+from quickthaw.cli.root import State, pass_state
+from quickthaw.resources import KeyInfo, Quotas, Scope
+
+SCOPES = click.Choice([scope.value for scope in Scope])
+
+
+@click.group()
+def keys() -> None:
+    """API keys: who may call, deploy and administer, and how much."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, type=SCOPES, help="What it may do, repeatable (default: invoke).")
+@click.option("--requests", metavar="RATE", help='Most requests, for example "40 per 3 hours".')
+@click.option("--tokens-per-minute", type=click.IntRange(min=1), metavar="N", help="Most tokens a minute.")
+@output.json_option
+@pass_state
+def create(
+    state: State,
+    name: str,
+    scopes: tuple[str, ...],
+    requests: str | None,
+    tokens_per_minute: int | None,
+    as_json: bool,
+) -> None:
+    """Make an API key. It is shown this once."""
+    quotas = Quotas(requests=requests, tokens_per_minute=tokens_per_minute)
+    made = state.client.create_key(name, scopes or (Scope.INVOKE,), quotas)
+    if as_json:
+        output.print_json(made)
+        return
+    click.echo(made.key)
+    click.echo(f"key {made.id} ({made.name}); keep it, it is not shown again", err=True)
+
+
+@keys.command("ls")
+@output.json_option
+@pass_state
+def ls(state: State, as_json: bool) -> None:
+    """List the API keys."""
+    found = state.client.keys()
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("ID", "NAME", "SCOPES", "REQUESTS", "TOKENS/MIN", "CREATED")
+    output.table(columns, map(_row, found), "No keys. Make one: quickthaw keys create NAME")
+
+
+def _row(key: KeyInfo) -> tuple[object, ...]:
+    scopes = ", ".join(key.scopes)
+    quotas = key.quotas
+    return key.id, key.name, scopes, quotas.requests, quotas.tokens_per_minute, output.when(key.created_at)
+
+
+@keys.command("revoke")
+@click.argument("id")
+@pass_state
+def revoke(state: State, id: str) -> None:
+    """Revoke an API key at once."""
+    state.client.revoke_key(id)
+    click.echo(f"revoked {id}")

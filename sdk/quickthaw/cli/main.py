@@ -1,0 +1,42 @@
+"""The `quickthaw` command: global options, and every command by name."""
+
+from __future__ import annotations
+
+import click
+
+from quickthaw.cli import aliases, deploy, functions, invocations, invoke, keys, logs, models, nodes, secrets
+from quickthaw.cli.root import Root, State
+from quickthaw.version import VERSION
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--url", metavar="URL", help="Gateway to talk to (else QUICKTHAW_URL, else what `quickthaw up` wrote).")
+@click.option("--api-key", metavar="KEY", help="API key to send (else QUICKTHAW_API_KEY, else as above).")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(VERSION, prog_name="quickthaw")
+@click.pass_context
+def main(context: click.Context, url: str | None, api_key: str | None, debug: bool) -> None:
+    """Deploy and call model functions that cost nothing while nobody calls them."""
+    context.obj = State(url, api_key, debug)
+    context.call_on_close(context.obj.close)
+
+
+for command in (
+    deploy.deploy,
+    functions.ls,
+    functions.describe,
+    functions.versions,
+    functions.rollback,
+    functions.rm,
+    aliases.alias,
+    invoke.invoke,
+    invocations.invocations,
+    logs.logs,
+    nodes.ps,
+    nodes.drain,
+    nodes.stop,
+    models.models,
+    keys.keys,
+    secrets.secrets,
+):
+    main.add_command(command)

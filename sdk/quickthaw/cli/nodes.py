@@ -1,0 +1,61 @@
+"""`quickthaw ps`, `drain`, `stop`: what runs where."""
+
+from __future__ import annotations
+
+import click
+
+from quickthaw.cli import output
+from quickthaw.cli.root import State, pass_state
+from quickthaw.resources import InstanceInfo, NodeInfo
+
+NO_NODES = "No nodes. Start one: quickthaw up, or on another machine: quickthaw worker"
+NO_INSTANCES = "No instances: everything has scaled to zero."
+
+
+@click.command()
+@output.json_option
+@pass_state
+def ps(state: State, as_json: bool) -> None:
+    """Show the nodes and the instances on them."""
+    nodes, instances = state.client.nodes(), state.client.instances()
+    if as_json:
+        output.print_json({"nodes": output.plain(nodes), "instances": output.plain(instances)})
+        return
+    columns = ("NODE", "STATE", "DEVICE", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "INSTANCES")
+    output.table(columns, map(_node, nodes), NO_NODES)
+    click.echo()
+    columns = ("INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "IN USE", "MEMORY", "STARTED")
+    output.table(columns, map(_instance, instances), NO_INSTANCES)
+
+
+def _node(node: NodeInfo) -> tuple[object, ...]:
+    free, all_ = output.size(node.memory_free_bytes), output.size(node.memory_bytes)
+    return node.id, node.state, node.device, free, all_, len(node.checkpoints), len(node.templates), node.instances
+
+
+def _instance(found: InstanceInfo) -> tuple[object, ...]:
+    used, started = f"{found.in_use}/{found.concurrency}", output.when(found.created_at)
+    memory = output.size(found.memory_bytes)
+    return found.id, found.function, found.version, found.node, found.state, used, memory, started
+
+
+@click.command()
+@click.argument("node")
+@output.json_option
+@pass_state
+def drain(state: State, node: str, as_json: bool) -> None:
+    """Let a node finish what runs and take nothing new."""
+    found = state.client.drain_node(node)
+    if as_json:
+        output.print_json(found)
+        return
+    click.echo(f"{found.id} is {found.state}; {found.instances} instances left")
+
+
+@click.command()
+@click.argument("instance")
+@pass_state
+def stop(state: State, instance: str) -> None:
+    """Let an instance finish what runs, and end it."""
+    state.client.stop_instance(instance)
+    click.echo(f"stopping {instance}")

@@ -1,0 +1,54 @@
+"""`quickthaw secrets`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from quickthaw.cli import output
+from quickthaw.cli.root import State, pass_state
+
+
+@click.group()
+def secrets() -> None:
+    """A function's secrets: environment variables of its instances, never shown again."""
+
+
+@secrets.command("set")
+@click.argument("function")
+@click.argument("name")
+@click.argument("value", required=False)
+@pass_state
+def set_(state: State, function: str, name: str, value: str | None) -> None:
+    """Set secret NAME. VALUE `-` reads standard input; without VALUE it is asked for, unseen."""
+    if value == "-":
+        value = sys.stdin.read().rstrip("\n")
+    elif value is None:
+        value = click.prompt(name, hide_input=True, err=True)
+    state.client.set_secret(function, name, value or "")
+    click.echo(f"set {name}; instances that start from now on see it")
+
+
+@secrets.command("ls")
+@click.argument("function")
+@output.json_option
+@pass_state
+def ls(state: State, function: str, as_json: bool) -> None:
+    """List the names of a function's secrets."""
+    found = state.client.secrets(function)
+    if as_json:
+        output.print_json(found)
+        return
+    empty = f"No secrets. Set one: quickthaw secrets set {function} NAME"
+    output.table(("SECRET",), ((secret.name,) for secret in found), empty)
+
+
+@secrets.command("rm")
+@click.argument("function")
+@click.argument("name")
+@pass_state
+def rm(state: State, function: str, name: str) -> None:
+    """Forget a secret."""
+    state.client.delete_secret(function, name)
+    click.echo(f"removed {name}")

@@ -1,0 +1,75 @@
+"""Runs a user's file to find the apps and functions that it defines."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from quickthaw.app import App, Function
+from quickthaw.errors import InvalidSource
+
+MODULE_NAME = "quickthaw_user_file"
+
+
+def functions(file: Path, name: str | None = None) -> list[Function[..., object]]:
+    """Run `file` and return its functions, or the one, or the app's, that `name` says.
+
+    InvalidSource has the line where the file does not compile or raises, and the known names for an unknown one.
+    """
+    module = _run(file)
+    found: dict[str, App | Function[..., object]] = {
+        key: value for key, value in vars(module).items() if isinstance(value, App | Function)
+    }
+    if name is not None:
+        return _named(file, name, found)
+    apps = {id(value.app): value.app for value in found.values() if isinstance(value, Function)}
+    apps |= {id(value): value for value in found.values() if isinstance(value, App)}
+    every = [function for app in apps.values() for function in app.functions.values()]
+    if not every:
+        raise InvalidSource(f"{file} defines no function; write `app = quickthaw.App(…)` and `@app.function(model=…)`")
+    return every
+
+
+def _named(file: Path, name: str, found: dict[str, App | Function[..., object]]) -> list[Function[..., object]]:
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise InvalidSource(f"{file} has no app or function called {name!r}; it has: {known}")
+    value = found[name]
+    return [value] if isinstance(value, Function) else list(value.functions.values())
+
+
+def _run(file: Path) -> ModuleType:
+    """Import the file under a name of its own, with its folder first on the path, as it is in an instance."""
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise InvalidSource(f"{file} is not a Python file")
+    _compile(file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE_NAME] = module  # dataclasses and pydantic look their module up while it runs
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the user's own code can raise anything
+        raise InvalidSource(f"{file}{_line(file, error)}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(file.resolve().parent))
+    return module
+
+
+def _compile(file: Path) -> None:
+    try:
+        compile(file.read_bytes(), str(file), "exec")
+    except SyntaxError as error:
+        text = f"\n    {error.text.rstrip()}" if error.text else ""
+        raise InvalidSource(f"{file}, line {error.lineno}: {error.msg}{text}") from error
+    except ValueError as error:  # null bytes
+        raise InvalidSource(f"{file} is not Python source: {error}") from error
+
+
+def _line(file: Path, error: BaseException) -> str:
+    """Say at which line of the user's file it went wrong."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
+    return f", line {lines[-1]}" if lines else ""
