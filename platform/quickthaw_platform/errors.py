@@ -55,6 +55,7 @@ __all__ = [
     "InvocationCancelled",
     "InvocationNotFound",
     "KeyNotFound",
+    "LogGap",
     "MemoryLimitExceeded",
     "NoCapacity",
     "NodeLost",
@@ -92,3 +93,9 @@ class CheckpointBroken(QuickthawError):
     """A checkpoint on the disk is incomplete or its manifest cannot be read; the message names the file."""
 
     default_code = "checkpoint_broken"
+
+
+class LogGap(QuickthawError):
+    """A writer of an invocation's log left events out, or Redis lost some of them in a crash."""
+
+    default_code = "log_gap"

@@ -1,0 +1,14 @@
+-- Forget an instance. ARGV: instance. Returns {invocation, epoch, ...} of the leases it held. Their invocations are
+-- orphans from here on: who calls this settles them, and if it dies before, the controller finds them in `stale`.
+local instance = ARGV[1]
+local f = redis.call('HMGET', instance_key(instance), 'version', 'node')
+local leases = redis.call('HGETALL', leases_key(instance))
+redis.call('DEL', instance_key(instance), leases_key(instance))
+redis.call('SREM', 'qt:instances', instance)
+if f[1] then
+  redis.call('SREM', version_instances_key(f[1]), instance)
+  redis.call('SREM', node_instances_key(f[2]), instance)
+end
+local time = text(now())
+for i = 1, #leases, 2 do redis.call('ZADD', ACTIVE_KEY, 'XX', time, leases[i]) end
+return leases

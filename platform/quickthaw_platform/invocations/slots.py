@@ -1,0 +1,111 @@
+"""Instances and the leases on their slots: what is in use is the number of leases, never a counter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis import Redis
+
+from quickthaw.types import Version
+from quickthaw_platform.contracts import InstanceState, InstanceView
+from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.invocations.records import Lease
+from quickthaw_platform.invocations.scripts import Scripts
+
+INSTANCES_KEY = "qt:instances"
+
+
+class SlotStore:
+    """The records of all instances. Every method is one atomic step and may be repeated."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+
+    def reserve(self, version: Version, node: str, instance: str, memory_bytes: int) -> bool:
+        """Make the record of an instance that is to start on `node`.
+
+        False when the node is unknown, drains or lacks the memory, or the version has its max_instances.
+        """
+        spec = version.spec
+        answer = self._scripts.run(
+            "reserve", instance, version.id, node, spec.max_instances, memory_bytes,
+            "function", version.function, "concurrency", spec.concurrency,
+        )  # fmt: skip
+        return bool(answer)
+
+    def loaded(self, instance: str) -> bool:
+        """Let the instance take what waits. False: it was forgotten or drains, and must end."""
+        return self._advance(instance, InstanceState.LOADED)
+
+    def ready(self, instance: str) -> bool:
+        """Let newcomers lease the instance's slots too. False: it was forgotten or drains, and must end."""
+        return self._advance(instance, InstanceState.READY)
+
+    def drain(self, instance: str) -> bool:
+        """Lease the instance's slots no more; what runs goes on. False: there is no such instance."""
+        return self._advance(instance, InstanceState.DRAINING)
+
+    def retire(self, instance: str, keep: int = 0) -> bool:
+        """Drain a ready instance that holds no lease and that nothing waits for; True: it may be stopped now.
+
+        `keep` is how many loaded or ready instances of its version must be left.
+        """
+        return bool(self._scripts.run("retire", instance, keep))
+
+    def remove(self, instance: str) -> list[Lease]:
+        """Forget the instance; returns the leases it held, for the caller to settle (InvocationStore.lose)."""
+        return _leases(self._scripts.run("remove", instance))
+
+    def leases(self, instance: str) -> list[Lease]:
+        """Return the leases that the instance holds."""
+        with outage_is_unavailable():
+            held = cast("dict[str, str]", self._redis.hgetall(f"qt:instance:{instance}:leases"))
+        return [Lease(invocation, int(epoch)) for invocation, epoch in held.items()]
+
+    def remind(self, instance: str, seconds: float) -> bool:
+        """Whether the node was last told `seconds` ago or more what to do with the instance; notes that it is now."""
+        return bool(self._scripts.run("remind", instance, seconds))
+
+    def get(self, instance: str) -> InstanceView | None:
+        """Return the instance; None when there is none."""
+        return next((view for view in self.instances() if view.id == instance), None)
+
+    def instances(self, *, version: str | None = None, node: str | None = None) -> list[InstanceView]:
+        """Return the instances of a version, of a node, or all, by id."""
+        key = INSTANCES_KEY
+        if version is not None:
+            key = f"qt:version:{version}:instances"
+        elif node is not None:
+            key = f"qt:node:{node}:instances"
+        rows, _, _ = self._scripts.run("view", key, 0)
+        return parse_instances(rows)
+
+    def _advance(self, instance: str, state: InstanceState) -> bool:
+        return bool(self._scripts.run("advance", instance, state.value))
+
+
+def parse_instances(rows: Sequence[Sequence[Any]]) -> list[InstanceView]:
+    """Read the instances that `view.lua` answers."""
+    return sorted((_instance(row) for row in rows), key=lambda view: view.id)
+
+
+def _instance(row: Sequence[Any]) -> InstanceView:
+    identity, function, version, node, state, concurrency, in_use, memory_bytes, idle_seconds = row
+    return InstanceView(
+        id=identity,
+        function=function,
+        version=version,
+        node=node,
+        state=InstanceState(state),
+        concurrency=int(concurrency),
+        in_use=int(in_use),
+        memory_bytes=int(memory_bytes),
+        idle_seconds=float(idle_seconds),
+    )
+
+
+def _leases(flat: Sequence[str]) -> list[Lease]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return [Lease(invocation, int(epoch)) for invocation, epoch in pairs]
