@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 
@@ -44,7 +44,7 @@ def announce_node(redis: Redis, node: str = "n1", *, memory_bytes: int = 100 * M
         "templates": "[]",
         "last_seen": f"{seconds + micros / 1e6:.6f}",
     }
-    redis.hset(f"qt:node:{node}", mapping={**record, **fields})
+    redis.hset(f"qt:node:{node}", mapping=cast("Any", record | fields))
     redis.sadd("qt:nodes", node)
 
 

@@ -25,7 +25,6 @@ from quickthaw_platform.invocations.records import (
     Assignment,
     Ending,
     Finished,
-    Lease,
     Lost,
     NewInvocation,
     Stopped,
@@ -158,16 +157,15 @@ class InvocationStore:
         """
         return bool(self._scripts.run("requeue", identity, epoch, reason))
 
-    def lose(self, lease: Lease, error: QuickthawError) -> Lost:
-        """Settle an invocation whose owner is gone: queue it again, or fail it with `error`.
+    def lose(self, identity: str, epoch: int, reason: str, error: QuickthawError) -> Lost:
+        """Settle an invocation whose owner is gone: queue it again (showing `reason`), or fail it with `error`.
 
         It is tried again while it has put out nothing and was tried less than `max_attempts` times.
         """
         ending = Ending(error=error.to_json())
         outcome = self._scripts.run(
-            "lose", lease.invocation, lease.epoch, error.message, self._settings.max_attempts, ending.event(),
-            *ending.fields(),
-        )  # fmt: skip
+            "lose", identity, epoch, reason, self._settings.max_attempts, ending.event(), *ending.fields()
+        )
         return Lost(outcome[0])
 
     def cancel(self, identity: str, reason: str) -> Stopped:

@@ -1,0 +1,42 @@
+"""Reading the cluster as one moment shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from redis import Redis
+
+from quickthaw_platform.contracts import ClusterView, InstanceView, NodeState, NodeView
+from quickthaw_platform.invocations.scripts import Scripts
+from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
+
+
+def read_view(redis: Redis) -> ClusterView:
+    """Return nodes, instances and queue lengths, read by one script; Unavailable when Redis is."""
+    return parse_view(Scripts(redis).run("view", INSTANCES_KEY, 1))
+
+
+def parse_view(answer: Sequence[Any]) -> ClusterView:
+    """Read what `view.lua` answers."""
+    rows, node_rows, waiting = answer
+    instances = parse_instances(rows)
+    nodes = sorted((_node(row, instances) for row in node_rows), key=lambda node: node.id)
+    lengths = dict(zip(waiting[::2], map(int, waiting[1::2]), strict=True))
+    return ClusterView(tuple(nodes), tuple(instances), {version: n for version, n in lengths.items() if n})
+
+
+def _node(row: Sequence[Any], instances: Sequence[InstanceView]) -> NodeView:
+    identity, state, device, memory, checkpoints, templates = row
+    memory_bytes = int(memory or 0)
+    reserved = sum(instance.memory_bytes for instance in instances if instance.node == identity)
+    return NodeView(
+        id=identity,
+        state=NodeState(state or NodeState.DRAINING),
+        device=device or "cpu",
+        memory_bytes=memory_bytes,
+        memory_free_bytes=memory_bytes - reserved,
+        checkpoints=frozenset(json.loads(checkpoints or "[]")),
+        templates=frozenset(json.loads(templates or "[]")),
+    )
