@@ -1,0 +1,191 @@
+"""A whole platform on this host: what `quickthaw up` starts, waits for and stops."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from quickthaw_platform import redis_client
+from quickthaw_platform.commands import valkey
+from quickthaw_platform.commands.client_file import admin_key, write_client_file
+from quickthaw_platform.commands.log_follower import last_lines
+from quickthaw_platform.commands.ports import claim_port, connect_host
+from quickthaw_platform.commands.processes import PROCESSES
+from quickthaw_platform.commands.supervisor import Child, Supervisor
+from quickthaw_platform.errors import Conflict, Unavailable
+from quickthaw_platform.router.view import read_view
+from quickthaw_platform.settings import ENV_PREFIX, Settings
+
+VALKEY = "valkey"
+READY_SECONDS = 180.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.1
+SHOWN_LOG_LINES = 15
+
+
+class Access(NamedTuple):
+    """How to reach the running platform."""
+
+    url: str
+    api_key: str
+    client_file: Path
+
+
+class Host:
+    """Owner of the processes of one data directory. Used from the main thread only.
+
+    `interrupted` is asked in every wait; where it says so during the start, KeyboardInterrupt is raised.
+    """
+
+    def __init__(self, settings: Settings, workers: int, interrupted: Callable[[], bool]) -> None:
+        self.data_dir = settings.data_dir.expanduser().resolve()
+        self.log_dir = self.data_dir / "logs"
+        self.supervisor = Supervisor(self.log_dir)
+        self._settings = settings.model_copy(update={"port": claim_port(settings.host, settings.port)})
+        self._workers = _worker_names(settings.node, workers)
+        self._interrupted = interrupted
+        self._watched: Callable[[], None] = lambda: None
+
+    def start(self, report: Callable[[str], None]) -> Access:
+        """Start everything and return when it serves; `report` is told what is waited for.
+
+        Raises Unavailable, with the end of the log, when a process does not come up; then nothing is left running.
+        """
+        try:
+            return self._start(report)
+        except BaseException:
+            self.supervisor.kill()
+            raise
+
+    def stop(self, hurried: Callable[[], bool]) -> None:
+        """Drain the workers, then stop the rest, then Valkey; `hurried` cuts the waiting short."""
+        drain_seconds = self._settings.drain_timeout + STOP_SECONDS
+        self.supervisor.stop(tuple(self._workers), drain_seconds, hurried)
+        self.supervisor.stop([process.name for process in PROCESSES], STOP_SECONDS, hurried)
+        self.supervisor.stop([VALKEY], STOP_SECONDS, hurried)
+        self.supervisor.kill()
+
+    def _start(self, report: Callable[[str], None]) -> Access:
+        environment = self._environment()
+        if self._settings.redis_url is None:
+            report("starting Valkey")
+            environment[ENV_PREFIX + "REDIS_URL"] = self._start_valkey(environment)
+        connected = self._settings.model_copy(update={"redis_url": environment[ENV_PREFIX + "REDIS_URL"]})
+        with contextlib.closing(redis_client.connect(connected)) as redis:
+            _require(redis)
+            self._start_processes(environment)
+            access = self._access(redis)
+            self._wait("the gateway", lambda: _answers(f"{access.url}/readyz"), report)
+            self._wait("the worker's node", lambda: self._nodes_there(redis), report)
+        return access
+
+    def _environment(self) -> dict[str, str]:
+        metrics = self.data_dir / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)  # of processes that are gone
+        metrics.mkdir(parents=True)
+        settings = self._settings
+        ours = {
+            "DATA_DIR": self.data_dir,
+            "HOST": settings.host,
+            "PORT": settings.port,
+            "REDIS_URL": settings.redis_url,
+        }
+        return {
+            **os.environ,
+            **{ENV_PREFIX + name: str(value) for name, value in ours.items()},
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        }
+
+    def _start_valkey(self, environment: dict[str, str]) -> str:
+        file, url = valkey.configure(self.data_dir / VALKEY, claim_port("127.0.0.1", 0))
+        child = self.supervisor.start(VALKEY, (valkey.binary(), str(file)), environment)
+        valkey.wait_until_up(url, lambda: child.alive and not self._interrupted())
+        return url
+
+    def _start_processes(self, environment: dict[str, str]) -> None:
+        for process in PROCESSES:
+            if not process.scaled:
+                self.supervisor.start(process.name, process.command, environment)
+                continue
+            for name, node in self._workers.items():
+                self.supervisor.start(name, process.command, {**environment, ENV_PREFIX + "NODE": node})
+
+    def _access(self, redis: Redis) -> Access:
+        url = f"http://{connect_host(self._settings.host)}:{self._settings.port}"
+        file = self.data_dir / "client.toml"
+        key = admin_key(redis, file)
+        write_client_file(file, url, key)
+        return Access(url, key, file)
+
+    def _wait(self, what: str, there: Callable[[], bool], report: Callable[[str], None]) -> None:
+        report(f"waiting for {what}")
+        deadline = time.monotonic() + READY_SECONDS
+        while not there():
+            if self._interrupted():
+                raise KeyboardInterrupt
+            for child in self.supervisor.tend():
+                raise Unavailable(_obituary(child))
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{what} was not there after {READY_SECONDS:.0f} s; see the logs in {self.log_dir}")
+            time.sleep(POLL_SECONDS)
+
+    def _nodes_there(self, redis: Redis) -> bool:
+        return set(self._workers.values()) <= {node.id for node in read_view(redis).nodes}
+
+
+def _worker_names(node: str, workers: int) -> dict[str, str]:
+    """Return process name to node id: the first worker is the host's own node, further ones are numbered."""
+    return {f"worker-{i}": node if i == 1 else f"{node}-{i}" for i in range(1, workers + 1)}
+
+
+@contextlib.contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory: Conflict where another `quickthaw up` has it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "up.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise Conflict(
+                f"`quickthaw up` already runs on {data_dir} (process {holder}); stop that one, or set another "
+                "QUICKTHAW_DATA_DIR"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _require(redis: Redis) -> None:
+    try:
+        redis.ping()
+    except RedisError as error:
+        raise Unavailable(f"Redis cannot be reached: {error}; check QUICKTHAW_REDIS_URL") from error
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _obituary(child: Child) -> str:
+    status = child.popen.returncode if child.popen else "unknown"
+    return f"{child.name} ended with status {status} while starting:\n{last_lines(child.log, SHOWN_LOG_LINES)}"

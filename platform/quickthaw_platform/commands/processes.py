@@ -1,0 +1,51 @@
+"""The processes of a platform on one host: one table for `quickthaw up` and the Procfile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """A process by its plain command; `scaled` ones may run several times on a host."""
+
+    name: str
+    command: tuple[str, ...]
+    scaled: bool = False
+
+
+_CELERY = ("celery", "--app", "quickthaw_platform.worker.celery_app")
+
+PROCESSES = (
+    Process(
+        "gateway",
+        (
+            "gunicorn",
+            "--config",
+            "python:quickthaw_platform.gateway.gunicorn_conf",
+            "quickthaw_platform.gateway.wsgi:app",
+        ),
+    ),
+    Process("worker", ("quickthaw", "worker"), scaled=True),
+    Process(
+        "controller",
+        (
+            *_CELERY,
+            "worker",
+            "--queues",
+            "controller",
+            "--pool",
+            "threads",
+            "--concurrency",
+            "2",
+            "--hostname",
+            "controller@%h",
+        ),
+    ),
+    Process("beat", (*_CELERY, "beat", "--scheduler", "redbeat.RedBeatScheduler")),
+)
+
+
+def procfile(processes: Iterable[Process] = PROCESSES) -> str:
+    """Return the text of the Procfile."""
+    return "".join(f"{process.name}: {' '.join(process.command)}\n" for process in processes)

