@@ -96,12 +96,9 @@ class Host:
         shutil.rmtree(metrics, ignore_errors=True)  # of processes that are gone
         metrics.mkdir(parents=True)
         settings = self._settings
-        ours = {
-            "DATA_DIR": self.data_dir,
-            "HOST": settings.host,
-            "PORT": settings.port,
-            "REDIS_URL": settings.redis_url,
-        }
+        ours = {"DATA_DIR": self.data_dir, "HOST": settings.host, "PORT": settings.port}
+        if settings.redis_url is not None:
+            ours["REDIS_URL"] = settings.redis_url
         return {
             **os.environ,
             **{ENV_PREFIX + name: str(value) for name, value in ours.items()},
@@ -118,10 +115,10 @@ class Host:
     def _start_processes(self, environment: dict[str, str]) -> None:
         for process in PROCESSES:
             if not process.scaled:
-                self.supervisor.start(process.name, process.command, environment)
+                self.supervisor.start(process.name, process.command.split(), environment)
                 continue
             for name, node in self._workers.items():
-                self.supervisor.start(name, process.command, {**environment, ENV_PREFIX + "NODE": node})
+                self.supervisor.start(name, process.command.split(), {**environment, ENV_PREFIX + "NODE": node})
 
     def _access(self, redis: Redis) -> Access:
         url = f"http://{connect_host(self._settings.host)}:{self._settings.port}"

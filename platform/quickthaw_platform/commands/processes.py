@@ -10,42 +10,25 @@ class Process(NamedTuple):
     """A process by its plain command; `scaled` ones may run several times on a host."""
 
     name: str
-    command: tuple[str, ...]
+    command: str
     scaled: bool = False
 
 
-_CELERY = ("celery", "--app", "quickthaw_platform.worker.celery_app")
+_CELERY = "celery --app quickthaw_platform.worker.celery_app"
 
 PROCESSES = (
     Process(
         "gateway",
-        (
-            "gunicorn",
-            "--config",
-            "python:quickthaw_platform.gateway.gunicorn_conf",
-            "quickthaw_platform.gateway.wsgi:app",
-        ),
+        "gunicorn --config python:quickthaw_platform.gateway.gunicorn_conf quickthaw_platform.gateway.wsgi:app",
     ),
-    Process("worker", ("quickthaw", "worker"), scaled=True),
+    Process("worker", "quickthaw worker", scaled=True),
     Process(
-        "controller",
-        (
-            *_CELERY,
-            "worker",
-            "--queues",
-            "controller",
-            "--pool",
-            "threads",
-            "--concurrency",
-            "2",
-            "--hostname",
-            "controller@%h",
-        ),
+        "controller", f"{_CELERY} worker --queues controller --hostname controller@%h --pool threads --concurrency 2"
     ),
-    Process("beat", (*_CELERY, "beat", "--scheduler", "redbeat.RedBeatScheduler")),
+    Process("beat", f"{_CELERY} beat --scheduler redbeat.RedBeatScheduler"),
 )
 
 
 def procfile(processes: Iterable[Process] = PROCESSES) -> str:
     """Return the text of the Procfile."""
-    return "".join(f"{process.name}: {' '.join(process.command)}\n" for process in processes)
+    return "".join(f"{process.name}: {process.command}\n" for process in processes)
