@@ -32,6 +32,7 @@ def main(engine: Engine, task: str, order: Frame, link_fd: int, output_fd: int) 
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     instance = Instance(engine, task, socket.socket(fileno=link_fd))
+    instance.send({"t": "hello", "pid": os.getpid()})
     instance.stage("fork", time.monotonic() - order["sent_at"])
     try:
         instance.load(order)

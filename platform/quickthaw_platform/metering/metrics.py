@@ -1,0 +1,60 @@
+"""Every Prometheus metric of the platform. With PROMETHEUS_MULTIPROC_DIR set, all processes of a machine add up.
+
+The names and the label `model_name` (the function) are those that dashboards for inference servers know.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+PREFIX = "quickthaw"
+
+_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
+_REQUEST_BUCKETS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0
+)  # fmt: skip
+_STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+
+_MODEL = ("model_name",)
+
+
+def _histogram(name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+    return Histogram(name, text, labels, namespace=PREFIX, buckets=buckets)
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
+    return Counter(name, text, labels, namespace=PREFIX)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+    # The gauges are about the whole cluster: whoever looked last is right.
+    return Gauge(name, text, labels, namespace=PREFIX, multiprocess_mode="livemostrecent")
+
+
+time_to_first_token_seconds = _histogram(
+    "time_to_first_token_seconds", "Seconds from acceptance to the first output.", _MODEL, _REQUEST_BUCKETS
+)
+inter_token_latency_seconds = _histogram(
+    "inter_token_latency_seconds", "Seconds between two outputs of an invocation.", _MODEL, _TOKEN_BUCKETS
+)
+e2e_request_latency_seconds = _histogram(
+    "e2e_request_latency_seconds", "Seconds from acceptance to the end.", _MODEL, _REQUEST_BUCKETS
+)
+queue_time_seconds = _histogram(
+    "request_queue_time_seconds", "Seconds from acceptance until an instance took it.", _MODEL, _REQUEST_BUCKETS
+)
+prompt_tokens_total = _counter("prompt_tokens_total", "Tokens read.", _MODEL)
+generation_tokens_total = _counter("generation_tokens_total", "Tokens generated.", _MODEL)
+request_success_total = _counter("request_success_total", "Invocations that succeeded.", _MODEL)
+
+num_requests_running = _gauge("num_requests_running", "Invocations that hold a slot.", _MODEL)
+num_requests_waiting = _gauge("num_requests_waiting", "Invocations in a queue.", _MODEL)
+requests_held = _gauge("requests_held", "HTTP requests that wait for a first output.")
+instances = _gauge("instances", "Instances by state.", ("state",))
+
+cold_starts_total = _counter("cold_starts_total", "Instances started, by the tier the weights came from.", ("tier",))
+startup_seconds = _histogram("startup_seconds", "Seconds of each stage of a start.", ("stage",), _STAGE_BUCKETS)
+migrations_total = _counter("migrations_total", "Running generations moved to another node.", ("result",))
+device_seconds_total = _counter(
+    "device_seconds_total", "Seconds of invocations being served, and of instances starting.", ("phase",)
+)

@@ -1,0 +1,288 @@
+"""The node agent: puts loop, writer, zygote, templates and instances together, and takes the platform's commands."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+from redis import Redis
+
+from quickthaw.errors import InstanceLost, NodeLost, QuickthawError, StartFailed
+from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.contracts import NodeState
+from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.invocations.queues import Queues
+from quickthaw_platform.invocations.records import Assignment, Lease
+from quickthaw_platform.invocations.slots import SlotStore
+from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker import bundles, processes
+from quickthaw_platform.worker.effects import RedisEffects
+from quickthaw_platform.worker.fleet import Fleet, StartOrder
+from quickthaw_platform.worker.flight import Work
+from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
+from quickthaw_platform.worker.instance_process import InstanceOrder
+from quickthaw_platform.worker.journal import Journal, Writer
+from quickthaw_platform.worker.log_lines import LogLines
+from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.templates import TemplateOrder, Templates
+from quickthaw_platform.worker.work import Intake
+from quickthaw_platform.worker.zygote_client import ZygoteClient
+
+ZYGOTE_MODULES = ("torch", "transformers")
+DRAIN_POLL_SECONDS = 0.05
+EXIT_PATIENCE_SECONDS = 2.0
+WRITE_PATIENCE_SECONDS = 5.0
+"""How long the last changes may wait for Redis at shutdown."""
+
+_RETRY_SECONDS = 0.2
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+
+
+class Agent:
+    """One node. `start`, then commands from any thread, then `drain` and `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        *,
+        modules: Sequence[str] = ZYGOTE_MODULES,
+        disk: DiskStore | None = None,
+    ) -> None:
+        """`modules` are what the zygote imports before it forks anything."""
+        self._settings = settings
+        self._redis = redis
+        self._store = InvocationStore(redis, settings)
+        self._slots = SlotStore(redis)
+        self._registry = FunctionRegistry(redis)
+        self._intake = Intake(redis, self._store, settings.node)
+        self._disk = disk or DiskStore(settings.checkpoints_dir)
+        self._workdirs = settings.data_dir / "instances" / settings.node
+        self._draining = False
+        self._stopping = False
+        self._ready = threading.Event()
+        self._loop = Loop()
+        lines = LogLines(redis, settings.max_log_lines)
+        self._writer = Writer(self._store, lines, on_stale=self._stale, on_next=self._assigned)
+        self._zygote = ZygoteClient(
+            self._loop,
+            modules,
+            on_forked=lambda key, pid: self._templates.forked(key, pid),
+            on_exited=lambda pid, status: self._templates.reported(pid, status),
+            on_ready=self._ready.set,
+        )
+        self._templates = Templates(
+            self._loop,
+            self._zygote,
+            on_forked=lambda instance, pid: self._fleet.forked(instance, pid),
+            on_exited=lambda pid, status: self._fleet.reported(pid, status),
+        )
+        effects = RedisEffects(
+            self._store,
+            self._slots,
+            Queues(redis),
+            submit=self._writer.submit,
+            on_assigned=self._assigned,
+            on_idle=lambda instance: self._loop.post(lambda: self._fleet.idle(instance)),
+            on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
+        )
+        self._fleet = Fleet(self._loop, self._writer, self._templates, effects, log=self._log)
+        self._heartbeat = Heartbeat(redis, settings, self._disk, Catalogue(redis), self._beat)
+
+    # --- life
+
+    def start(self) -> None:
+        """Clean up after a predecessor, start the zygote, and announce the node once that is ready. Does not block."""
+        processes.become_subreaper()
+        shutil.rmtree(self._workdirs, ignore_errors=True)
+        self._loop.start()
+        self._writer.start()
+        self._loop.post(self._zygote.start)
+        self._writer.submit(self._bury_predecessor)
+        threading.Thread(target=self._announce, name="agent-announce", daemon=True).start()
+
+    def drain(self) -> None:
+        """Take nothing new, let what runs finish within the patience of the settings; blocks. Idempotent."""
+        self._draining = True
+        self._heartbeat.soon()
+        self._loop.post(self._drain_fleet)
+        deadline = time.monotonic() + self._settings.drain_timeout
+        while time.monotonic() < deadline and not self._stopping and self._loop.ask(lambda: len(self._fleet)):
+            time.sleep(DRAIN_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """End everything: invocations that still run are given up, no process stays behind. Blocks. Idempotent."""
+        if self._stopping:
+            return
+        self._stopping = self._draining = True
+        self._loop.ask(lambda: self._fleet.abandon(f"node {self._settings.node} was shut down"))
+        self._loop.ask(self._close_processes)
+        deadline = time.monotonic() + EXIT_PATIENCE_SECONDS
+        while time.monotonic() < deadline and self._loop.ask(self.pids):
+            time.sleep(DRAIN_POLL_SECONDS)
+        self._loop.ask(self._kill_processes)
+        self._writer.close(WRITE_PATIENCE_SECONDS)
+        self._loop.close()
+        if self._ready.is_set():
+            self._heartbeat.close()
+        shutil.rmtree(self._workdirs, ignore_errors=True)
+
+    def pids(self) -> dict[str, int]:
+        """Return the processes under this agent by what they are. For the loop's thread; see `Loop.ask`."""
+        zygote = {} if self._zygote.pid is None else {"zygote": self._zygote.pid}
+        return zygote | self._templates.pids() | self._fleet.pids()
+
+    # --- commands; each may come twice, late, or never
+
+    def start_instance(self, instance: str, version_id: str) -> None:
+        """Start an instance that has been reserved here."""
+        received = time.monotonic()
+        try:
+            order = self._persist(lambda: self._start_order(instance, version_id, received))
+        except QuickthawError as error:
+            self._fail_start(instance, version_id, error)
+            return
+        except OSError as error:
+            self._fail_start(instance, version_id, StartFailed(f"the node cannot unpack the function: {error}"))
+            return
+        if order is not None:
+            self._loop.post(lambda: self._fleet.start(order))
+
+    def invoke(self, invocation: str, epoch: int, instance: str) -> None:
+        """Serve an invocation that holds a slot of an instance here."""
+        work = self._persist(lambda: self._intake.begin(invocation, epoch, instance))
+        if work is not None:
+            self._loop.post(lambda: self._hand_over(work))
+
+    def cancel(self, invocation: str) -> None:
+        """Stop working on an invocation that has ended."""
+        self._loop.post(lambda: self._fleet.cancel(invocation))
+
+    def stop_instance(self, instance: str) -> None:
+        """Stop an instance when what runs on it has ended."""
+        self._loop.post(lambda: self._fleet.stop(instance))
+
+    def drain_node(self) -> None:
+        """Take nothing new on this node from now on."""
+        self._draining = True
+        self._heartbeat.soon()
+        self._loop.post(self._drain_fleet)
+
+    def forget_checkpoint(self, checkpoint: str) -> None:
+        """Drop the templates of a checkpoint and delete it from the disk. Instances that run keep on."""
+        self._loop.post(lambda: self._templates.forget(checkpoint))
+        self._disk.remove(checkpoint)
+        self._heartbeat.soon()
+
+    # --- inside
+
+    def _announce(self) -> None:
+        self._ready.wait()
+        if not self._stopping:
+            self._heartbeat.start()
+
+    def _beat(self) -> Beat:
+        return Beat(
+            state=NodeState.DRAINING if self._draining else NodeState.READY,
+            device=self._settings.device,
+            memory_bytes=self._settings.node_memory,
+            templates=self._loop.ask(self._templates.checkpoints),
+        )
+
+    def _bury_predecessor(self) -> None:
+        """A worker of this node that was killed has left instances in Redis whose processes are gone."""
+        error = NodeLost(f"node {self._settings.node} was started anew")
+        for view in self._slots.instances(node=self._settings.node):
+            for lease in self._slots.remove(view.id):
+                self._store.lose(lease.invocation, lease.epoch, error.message, error)
+
+    def _start_order(self, instance: str, version_id: str, received: float) -> StartOrder | None:
+        """Read and unpack all that a start needs; None when the reservation is gone."""
+        with outage_is_unavailable():
+            version = self._registry.version(version_id)
+            secrets = self._registry.secrets(version.function)
+        spec = version.spec
+        with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(f"qt:instance:{instance}", "created_at")
+            pipe.time()
+            created_at, (seconds, micros) = pipe.execute()
+        if created_at is None:
+            return None
+        now = seconds + micros / 1e6 - (time.monotonic() - received)
+        return StartOrder(
+            template=TemplateOrder(spec.engine, self._disk.find(version.checkpoint), spec.options),
+            instance=InstanceOrder(
+                id=instance,
+                version=version,
+                bundle=bundles.materialise(self._settings.bundles_dir, version),
+                workdir=self._workdirs / instance,
+                env=spec.env | secrets,
+                memory_bytes=spec.memory or self._settings.instance_memory,
+                device=self._settings.device,
+                threads=self._settings.threads,
+                max_output=self._settings.max_output,
+            ),
+            queue_seconds=max(0.0, now - float(created_at)),
+            received_at=now,
+        )
+
+    def _fail_start(self, instance: str, version_id: str, error: QuickthawError) -> None:
+        if self._stopping:
+            return
+        cause = StartFailed(error.message)
+        self._loop.post(lambda: self._fleet.refuse(instance, version_id, cause))
+
+    def _assigned(self, assignment: Assignment) -> None:
+        """Something got a slot of an instance of this node. From the writer's thread."""
+        work = self._intake.begin(assignment.invocation, assignment.epoch, assignment.instance)
+        if work is not None:
+            self._loop.post(lambda: self._hand_over(work))
+
+    def _hand_over(self, work: Work) -> None:
+        if not self._fleet.invoke(work):
+            lease = Lease(work.invocation, work.epoch)
+            error = InstanceLost("the instance that was to serve the invocation is gone")
+            self._writer.submit(lambda: self._lose(lease, error))
+
+    def _lose(self, lease: Lease, error: QuickthawError) -> None:
+        self._store.lose(lease.invocation, lease.epoch, error.message, error)
+
+    def _stale(self, journal: Journal) -> None:
+        self._loop.post(lambda: self._fleet.cancel(journal.invocation))
+
+    def _log(self, function: str, fields: Mapping[str, str]) -> None:
+        self._writer.log(function, {"t": f"{time.time():.6f}", "node": self._settings.node, **fields})
+
+    def _drain_fleet(self) -> None:
+        for instance in self._fleet.ids():
+            self._fleet.drain(instance)
+
+    def _close_processes(self) -> None:
+        self._drain_fleet()
+        self._templates.close()
+        self._zygote.close()
+
+    def _kill_processes(self) -> None:
+        self._fleet.kill()
+        self._templates.kill()
+        self._zygote.kill()
+
+    def _persist(self, change: Callable[[], _T]) -> _T:
+        """Make a change, trying again while Redis is out and the agent lives. For the threads of commands."""
+        while True:
+            try:
+                return change()
+            except Unavailable:
+                if self._stopping:
+                    raise
+                time.sleep(_RETRY_SECONDS)

@@ -1,0 +1,71 @@
+"""The node agent's place in a Celery worker: it starts before commands are consumed and drains at a warm shutdown."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import structlog
+from celery import bootsteps
+from celery.worker import state
+
+from quickthaw_platform import redis_client
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.worker import current
+from quickthaw_platform.worker.agent import Agent
+from quickthaw_platform.worker.commands import QUEUE_PREFIX
+
+_log = structlog.get_logger()
+
+
+class AgentStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Runs an agent in workers that consume a node's queue, and in no others (the controller's)."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self.agent: Agent | None = None
+
+    def include_if(self, parent: Any) -> bool:
+        """Whether the worker is a node's."""
+        return any(name.startswith(QUEUE_PREFIX) for name in parent.app.amqp.queues.consume_from)
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Start the agent and take over SIGTERM and SIGINT, so that commands (cancel!) still come while it drains."""
+        settings = settings_module.load()
+        self.agent = Agent(settings, redis_client.connect(settings))
+        self.agent.start()
+        current.set_agent(self.agent)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked_to_end)
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002
+        """End the agent with all its processes."""
+        if self.agent is not None:
+            self.agent.stop()
+
+    def terminate(self, parent: Any) -> None:
+        """End the agent with all its processes."""
+        self.stop(parent)
+
+    def _asked_to_end(self, _number: int, _frame: FrameType | None) -> None:
+        """The first signal drains; a second one ends what still runs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: _end_worker())
+        threading.Thread(target=self._drain, name="agent-drain", daemon=True).start()
+
+    def _drain(self) -> None:
+        _log.info("draining")
+        try:
+            if self.agent is not None:
+                self.agent.drain()
+        finally:
+            _end_worker()
+
+
+def _end_worker() -> None:
+    """Have Celery's consumer end at its next turn, which is at most a second away."""
+    state.should_stop = 0

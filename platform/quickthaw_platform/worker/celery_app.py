@@ -1,0 +1,62 @@
+"""The Celery application: commands to nodes and the controller's periodic tasks. `celery -A` finds `app` here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.metering import logs
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker.bootstep import AgentStep
+
+TASK_MODULES = ("quickthaw_platform.worker.tasks", "quickthaw_platform.controller.tasks")
+VISIBILITY_SECONDS = 3600
+"""When Redis' broker gives an unacknowledged command to someone again; commands may come twice, so this may be wrong."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """Build the application. Raises SettingsInvalid when no Redis is configured."""
+    if settings.redis_url is None:
+        raise SettingsInvalid("redis_url is not set; start with `quickthaw up`, or set QUICKTHAW_REDIS_URL")
+    app = Celery("quickthaw", broker=settings.redis_url, include=TASK_MODULES)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_redirect_stdouts=False,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS},
+        redbeat_redis_url=settings.redis_url,
+        redbeat_key_prefix="qt:redbeat:",
+        beat_max_loop_interval=settings.controller_interval,
+    )
+    app.steps["worker"].add(AgentStep)
+    return app
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    roles = ("beat", "controller")
+    process = next((role for role in roles if role in sys.argv), "worker")
+    logs.configure(settings_module.load().log_level, process)
+
+
+def __getattr__(name: str) -> Celery:
+    """Build `app` when it is first asked for, so that importing this module needs no settings."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = make_app(settings_module.load())
+    made: Celery = globals()["app"]
+    return made

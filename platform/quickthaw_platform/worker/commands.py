@@ -1,0 +1,70 @@
+"""Commands to nodes, sent by name: light enough for the gateway, which has no worker code."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.invocations.outage import OUTAGE
+from quickthaw_platform.invocations.records import Assignment
+
+QUEUE_PREFIX = "node."
+
+START = "quickthaw.start"
+INVOKE = "quickthaw.invoke"
+CANCEL = "quickthaw.cancel"
+STOP = "quickthaw.stop"
+DRAIN = "quickthaw.drain"
+FORGET_CHECKPOINT = "quickthaw.forget_checkpoint"
+
+
+def queue_of(node: str) -> str:
+    """Return the name of a node's queue."""
+    return f"{QUEUE_PREFIX}{node}"
+
+
+class Commands:
+    """Sends commands. A command may be lost or come twice: Redis' records decide, and the controller sends again.
+
+    Every method raises Unavailable when the broker does not answer.
+    """
+
+    def __init__(self, celery_app: Celery) -> None:
+        self._app = celery_app
+
+    def start(self, node: str, instance: str, version_id: str) -> None:
+        """Have a node start an instance that is reserved on it."""
+        self._send(node, START, instance=instance, version_id=version_id)
+
+    def invoke(self, assignment: Assignment) -> None:
+        """Tell an assignment's node."""
+        self._send(
+            assignment.node,
+            INVOKE,
+            invocation=assignment.invocation,
+            epoch=assignment.epoch,
+            instance=assignment.instance,
+        )
+
+    def cancel(self, node: str, invocation: str) -> None:
+        """Have a node stop working on an invocation that has ended."""
+        self._send(node, CANCEL, invocation=invocation)
+
+    def stop(self, node: str, instance: str) -> None:
+        """Have a node stop an instance when what runs on it has ended."""
+        self._send(node, STOP, instance=instance)
+
+    def drain(self, node: str) -> None:
+        """Have a node take nothing new."""
+        self._send(node, DRAIN)
+
+    def forget_checkpoint(self, node: str, checkpoint: str) -> None:
+        """Have a node delete a checkpoint."""
+        self._send(node, FORGET_CHECKPOINT, checkpoint=checkpoint)
+
+    def _send(self, node: str, name: str, **arguments: str | int) -> None:
+        try:
+            self._app.send_task(name, kwargs=arguments, queue=queue_of(node), ignore_result=True)
+        except (OperationalError, *OUTAGE) as error:
+            raise Unavailable(f"the command queue does not answer: {error}") from error

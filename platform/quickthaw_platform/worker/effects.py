@@ -1,0 +1,84 @@
+"""What the fleet's events cause in Redis, each as a job of the writer's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from quickthaw_platform.contracts import InstanceState
+from quickthaw_platform.errors import QuickthawError
+from quickthaw_platform.invocations.queues import Queues
+from quickthaw_platform.invocations.records import Assignment, Lease
+from quickthaw_platform.invocations.slots import SlotStore
+from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.worker.journal import Job
+
+SERVING = (InstanceState.LOADED, InstanceState.READY)
+
+
+class RedisEffects:
+    """Implements `fleet.Effects`; what Redis answers goes back through the callbacks, from the writer's thread."""
+
+    def __init__(
+        self,
+        store: InvocationStore,
+        slots: SlotStore,
+        queues: Queues,
+        *,
+        submit: Callable[[Job], None],
+        on_assigned: Callable[[Assignment], None],
+        on_idle: Callable[[str], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
+        """`on_idle` takes an instance that nothing waits for, `on_refused` one that Redis forgot or drains."""
+        self._store = store
+        self._slots = slots
+        self._queues = queues
+        self._submit = submit
+        self._on_assigned = on_assigned
+        self._on_idle = on_idle
+        self._on_refused = on_refused
+
+    def loaded(self, instance: str) -> None:
+        """Give the instance what waits, or have it prove itself."""
+        self._submit(lambda: self._serve(instance, self._slots.loaded))
+
+    def ready(self, instance: str) -> None:
+        """Open its slots to newcomers."""
+        self._submit(lambda: self._serve(instance, self._slots.ready))
+
+    def draining(self, instance: str) -> None:
+        """Close its slots."""
+        self._submit(lambda: self._drain(instance))
+
+    def gone(self, instance: str, error: QuickthawError) -> None:
+        """Forget it, and settle what it held."""
+        self._submit(lambda: self._remove(instance, error))
+
+    def start_failed(self, instance: str, version: str, error: QuickthawError) -> None:
+        """Forget it; what waits fails with the cause, unless another instance serves the version."""
+        self._submit(lambda: self._fail_start(instance, version, error))
+
+    def _serve(self, instance: str, advance: Callable[[str], bool]) -> None:
+        if not advance(instance):
+            self._on_refused(instance)
+            return
+        claimed = self._store.claim(instance)
+        for assignment in claimed:
+            self._on_assigned(assignment)
+        if not claimed:
+            self._on_idle(instance)
+
+    def _drain(self, instance: str) -> None:
+        self._slots.drain(instance)
+
+    def _remove(self, instance: str, error: QuickthawError) -> None:
+        for lease in self._slots.remove(instance):
+            self._settle(lease, error)
+
+    def _settle(self, lease: Lease, error: QuickthawError) -> None:
+        self._store.lose(lease.invocation, lease.epoch, error.message, error)
+
+    def _fail_start(self, instance: str, version: str, error: QuickthawError) -> None:
+        self._remove(instance, error)
+        if not any(other.state in SERVING for other in self._slots.instances(version=version)):
+            self._queues.fail_waiting(version, error)

@@ -1,0 +1,400 @@
+"""The node's instances: their starts and ends. One thread, the loop's, owns them; changes in Redis go to the writer."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawError, StartFailed, from_json
+from quickthaw.types import InvocationState
+from quickthaw_platform.metering import metrics
+from quickthaw_platform.worker.flight import Flight, Work
+from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
+from quickthaw_platform.worker.journal import End, Writer
+from quickthaw_platform.worker.loop import Loop, Timer
+from quickthaw_platform.worker.processes import describe_exit
+from quickthaw_platform.worker.templates import Template, TemplateOrder, Templates, Waiter
+
+STOP_PATIENCE_SECONDS = 5.0
+"""How long a stopped instance gets to end, before it is killed."""
+
+MAX_TRIES = 2
+"""Starts of one instance when its processes are killed under it; a start that fails by itself is not repeated."""
+
+_log = structlog.get_logger()
+
+
+class Phase(enum.Enum):
+    """Where an instance is in its life, as its agent knows it."""
+
+    STARTING = enum.auto()  # no process yet, or it loads
+    LOADED = enum.auto()  # takes invocations; has not put out anything
+    READY = enum.auto()  # has put something out
+    DRAINING = enum.auto()  # finishes what runs, then stops
+    STOPPING = enum.auto()  # told to stop
+
+
+class Effects(Protocol):
+    """What the fleet causes in Redis. Called from the loop's thread; nothing here blocks."""
+
+    def loaded(self, instance: str) -> None:
+        """The instance can serve: give it what waits, and call `Fleet.idle` when that is nothing."""
+
+    def ready(self, instance: str) -> None:
+        """The instance has put something out: newcomers may lease its slots."""
+
+    def draining(self, instance: str) -> None:
+        """The instance takes nothing new."""
+
+    def gone(self, instance: str, error: QuickthawError) -> None:
+        """The instance is no more: forget it, and settle the leases that it left with `error`."""
+
+    def start_failed(self, instance: str, version: str, error: QuickthawError) -> None:
+        """The instance will never be: forget it, and fail what waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """A start that the platform asked for."""
+
+    template: TemplateOrder
+    instance: InstanceOrder
+    queue_seconds: float  # from the reservation to the command's arrival
+    received_at: float  # Unix seconds, Redis' clock
+
+
+@dataclass(slots=True)
+class Instance:
+    """What the agent knows of one instance."""
+
+    order: StartOrder
+    tries: int = 0
+    phase: Phase = Phase.STARTING
+    process: InstanceProcess | None = None
+    began: float = field(default_factory=time.monotonic)
+    tier: str = "dram"
+    stages: dict[str, float] = field(default_factory=dict)
+    flights: dict[str, Flight] = field(default_factory=dict)
+    deaf: set[str] = field(default_factory=set)  # ended invocations whose handler thread still runs
+    warming: bool = False
+    timer: Timer | None = None
+
+    @property
+    def id(self) -> str:
+        """The instance's id."""
+        return self.order.instance.id
+
+
+class Fleet:
+    """For the loop's thread only."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        writer: Writer,
+        templates: Templates,
+        effects: Effects,
+        *,
+        log: Callable[[str, Mapping[str, str]], None],
+    ) -> None:
+        """`log` takes a function's name and the fields of a log line."""
+        self._loop = loop
+        self._writer = writer
+        self._templates = templates
+        self._effects = effects
+        self._log_line = log
+        self._instances: dict[str, Instance] = {}
+
+    def __len__(self) -> int:
+        return len(self._instances)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all instances."""
+        return list(self._instances)
+
+    def running(self) -> int:
+        """Return how many invocations run."""
+        return sum(len(instance.flights) for instance in self._instances.values())
+
+    def pids(self) -> dict[str, int]:
+        """Return the process id of each instance that has one."""
+        processes = {name: i.process for name, i in self._instances.items()}
+        return {name: p.pid for name, p in processes.items() if p is not None and p.pid is not None}
+
+    def holds(self, invocation: str) -> bool:
+        """Whether the invocation runs here."""
+        return self._flight(invocation) is not None
+
+    # --- starting
+
+    def start(self, order: StartOrder) -> None:
+        """Start an instance; one that is there already is left alone."""
+        if order.instance.id in self._instances:
+            return
+        instance = Instance(order)
+        instance.stages["queue"] = order.queue_seconds
+        self._instances[instance.id] = instance
+        limit = order.instance.version.spec.limits.start
+        instance.timer = self._loop.later(limit, lambda: self._start_timed_out(instance, limit))
+        self._launch(instance)
+
+    def forked(self, instance_id: str, pid: int) -> None:
+        """Take a template's word that it forked an instance."""
+        instance = self._instances.get(instance_id)
+        if instance is not None and instance.process is not None:
+            instance.process.adopt(pid)
+
+    def reported(self, pid: int, status: int) -> None:
+        """Take a template's word on how an instance ended."""
+        for instance in list(self._instances.values()):
+            if instance.process is not None and instance.process.pid == pid:
+                instance.process.reported(status)
+
+    def _launch(self, instance: Instance) -> None:
+        instance.tries += 1
+        asked = time.monotonic()
+
+        def ready(template: Template) -> None:
+            if self._instances.get(instance.id) is instance and instance.process is None:
+                instance.tier = "disk" if template.stages else "dram"
+                instance.stages |= template.stages
+                if template.stages:
+                    prepared = time.monotonic() - asked - sum(template.stages.values())
+                    instance.stages["template"] = max(0.0, prepared)
+                self._fork(instance, template)
+
+        def failed(error: QuickthawError, again: bool) -> None:
+            if self._instances.get(instance.id) is instance:
+                self._start_failed(instance, error, again=again)
+
+        self._templates.obtain(instance.order.template, Waiter(ready, failed))
+
+    def _fork(self, instance: Instance, template: Template) -> None:
+        instance.process = InstanceProcess(
+            self._loop,
+            template,
+            instance.order.instance,
+            on_frame=lambda frame: self._take(instance, frame),
+            on_line=lambda line: self._log(instance, None, "stderr", line),
+            on_end=lambda status: self._ended(instance, status),
+        )
+
+    def _start_failed(self, instance: Instance, error: QuickthawError, *, again: bool) -> None:
+        if again and instance.tries < MAX_TRIES:
+            _log.warning("a start was cut off; trying again", instance=instance.id, error=error.message)
+            instance.process = None
+            self._launch(instance)
+            return
+        self._forget(instance)
+        if instance.process is not None:
+            instance.process.kill()
+        cause = error if isinstance(error, StartFailed) else StartFailed(error.message)
+        self._log(instance, None, "platform", f"start failed: {cause.message}")
+        self._effects.start_failed(instance.id, instance.order.instance.version.id, cause)
+
+    def _start_timed_out(self, instance: Instance, limit: float) -> None:
+        if instance.phase is Phase.STARTING:
+            self._start_failed(instance, StartFailed(f"it did not load within {limit:g} s (limit start)"), again=False)
+
+    # --- what instances say
+
+    def _take(self, instance: Instance, frame: Frame) -> None:
+        match frame["t"]:
+            case "chunk" | "done" | "error" | "ended":
+                self._take_output(instance, frame)
+            case "log":
+                self._log(instance, frame["invocation"], frame["stream"], frame["line"])
+            case "stage":
+                instance.stages[frame["name"]] = frame["seconds"]
+            case "loaded":
+                self._loaded(instance)
+            case "ready":
+                self._ready(instance)
+            case "failed" if self._instances.get(instance.id) is instance:
+                self._start_failed(instance, from_json(frame["error"]), again=False)
+
+    def _take_output(self, instance: Instance, frame: Frame) -> None:
+        invocation = frame["invocation"]
+        flight = instance.flights.get(invocation)
+        if frame["t"] == "chunk":
+            if flight is not None:
+                flight.chunk(frame)
+            return
+        instance.deaf.discard(invocation)
+        if flight is None:
+            return
+        stages = self._stages_of(instance, flight.work)
+        if frame["t"] == "done":
+            flight.done(frame, stages)
+        elif frame["t"] == "error":
+            flight.failed(from_json(frame["error"]), stages)
+        else:
+            flight.failed(HandlerFailed("the handler ended without a result"), stages)
+        self._release(instance, flight)
+
+    def _stages_of(self, instance: Instance, work: Work) -> dict[str, float]:
+        """The stages of the start that the invocation waited for; nothing for one that came later."""
+        waited = instance.order.received_at + (instance.stages.get("total") or 0.0)
+        if work.created_at > waited:
+            return {}
+        queue = max(0.0, instance.order.received_at - work.created_at)
+        return {name: s for name, s in instance.stages.items() if name != "total"} | {"queue": queue}
+
+    def _loaded(self, instance: Instance) -> None:
+        if instance.phase is not Phase.STARTING:
+            return
+        instance.phase = Phase.LOADED
+        if instance.timer is not None:
+            instance.timer.cancel()
+        instance.stages["total"] = time.monotonic() - instance.began
+        self._effects.loaded(instance.id)
+
+    def _ready(self, instance: Instance) -> None:
+        if instance.phase is not Phase.LOADED:
+            return
+        instance.phase = Phase.READY
+        metrics.cold_starts_total.labels(instance.tier).inc()
+        metrics.device_seconds_total.labels("starting").inc(time.monotonic() - instance.began)
+        for name, seconds in instance.stages.items():
+            metrics.startup_seconds.labels(name).observe(seconds)
+        self._log(instance, None, "platform", f"instance ready after {time.monotonic() - instance.began:.3f} s")
+        self._effects.ready(instance.id)
+
+    def idle(self, instance_id: str) -> None:
+        """Nothing waits for a loaded instance: let it prove itself by one token."""
+        instance = self._instances.get(instance_id)
+        if instance is not None and instance.phase is Phase.LOADED and not instance.flights and not instance.warming:
+            instance.warming = True
+            self._send(instance, {"t": "warmup"})
+
+    # --- invocations
+
+    def invoke(self, work: Work) -> bool:
+        """Hand work to its instance; False when that is not (or no longer) here. Work that is there is left alone."""
+        instance = self._instances.get(work.instance)
+        if instance is None or instance.phase in (Phase.STARTING, Phase.STOPPING):
+            return False
+        if work.invocation not in instance.flights:
+            flight = Flight(self._loop, self._writer, work, lambda f, error: self._timed_out(instance, f, error))
+            instance.flights[work.invocation] = flight
+            self._send(instance, {"t": "invoke", "invocation": work.invocation, "request": dict(work.request)})
+        return True
+
+    def cancel(self, invocation: str) -> None:
+        """Stop an invocation that has ended in Redis, or has another owner there; an unknown one is ignored."""
+        found = self._flight(invocation)
+        if found is not None:
+            instance, flight = found
+            flight.leave()
+            self._silence(instance, flight)
+
+    def _timed_out(self, instance: Instance, flight: Flight, error: QuickthawError) -> None:
+        stages = self._stages_of(instance, flight.work)
+        flight.end(End(InvocationState.TIMED_OUT, error=error, stages=stages))
+        self._silence(instance, flight)
+
+    def _silence(self, instance: Instance, flight: Flight) -> None:
+        """Tell the instance to stop working on it. A handler thread that does not listen keeps only itself busy."""
+        instance.deaf.add(flight.work.invocation)
+        self._send(instance, {"t": "cancel", "invocation": flight.work.invocation})
+        self._release(instance, flight)
+        if len(instance.deaf) > instance.order.instance.version.spec.concurrency:
+            self._log(instance, None, "platform", "too many handlers do not end when they are told; replacing instance")
+            self.drain(instance.id)
+
+    def _release(self, instance: Instance, flight: Flight) -> None:
+        instance.flights.pop(flight.work.invocation, None)
+        if instance.phase is Phase.DRAINING and not instance.flights:
+            self._stop(instance)
+        elif instance.phase is Phase.LOADED and not instance.flights:
+            self._effects.loaded(instance.id)
+
+    def _flight(self, invocation: str) -> tuple[Instance, Flight] | None:
+        for instance in self._instances.values():
+            if invocation in instance.flights:
+                return instance, instance.flights[invocation]
+        return None
+
+    # --- ending
+
+    def drain(self, instance_id: str) -> None:
+        """Stop an instance when what runs on it has ended; one that still starts, at once. Idempotent."""
+        instance = self._instances.get(instance_id)
+        if instance is None or instance.phase in (Phase.DRAINING, Phase.STOPPING):
+            return
+        self._effects.draining(instance_id)
+        instance.phase = Phase.DRAINING
+        if not instance.flights:
+            self._stop(instance)
+
+    def stop(self, instance_id: str) -> None:
+        """Drain an instance, or forget the record of one that never came to be here."""
+        if instance_id in self._instances:
+            self.drain(instance_id)
+        else:
+            self._effects.gone(instance_id, InstanceLost("the instance was stopped"))
+
+    def refuse(self, instance_id: str, version_id: str, error: StartFailed) -> None:
+        """Give up a start that cannot even begin."""
+        if instance_id not in self._instances:
+            self._effects.start_failed(instance_id, version_id, error)
+
+    def abandon(self, reason: str) -> None:
+        """Give up every invocation that still runs, as the node is going down."""
+        for instance in list(self._instances.values()):
+            for flight in list(instance.flights.values()):
+                flight.end(End(InvocationState.FAILED, error=NodeLost(reason), lost=True))
+                self._release(instance, flight)
+
+    def kill(self) -> None:
+        """End every process without asking."""
+        for instance in list(self._instances.values()):
+            if instance.process is not None:
+                instance.process.kill()
+
+    def _stop(self, instance: Instance) -> None:
+        instance.phase = Phase.STOPPING
+        if instance.process is None:
+            self._forget(instance)
+            self._effects.gone(instance.id, InstanceLost("the instance was stopped"))
+            return
+        instance.process.send({"t": "stop"})
+        instance.timer = self._loop.later(STOP_PATIENCE_SECONDS, instance.process.kill)
+
+    def _ended(self, instance: Instance, status: int | None) -> None:
+        if self._instances.get(instance.id) is not instance:
+            return
+        how = describe_exit(status)
+        if instance.phase is Phase.STARTING:
+            said = "".join(f"\n  {line}" for line in instance.process.last_lines) if instance.process else ""
+            error = StartFailed(f"the instance's process {how} while it was starting{said}")
+            self._start_failed(instance, error, again=status is None or status < 0)
+            return
+        self._forget(instance)
+        lost = InstanceLost(f"the process that served the invocation {how}")
+        if instance.phase is not Phase.STOPPING:
+            self._log(instance, None, "platform", f"the instance {how}")
+        for flight in instance.flights.values():
+            flight.end(End(InvocationState.FAILED, error=lost, lost=True))
+        self._effects.gone(instance.id, lost)
+
+    def _forget(self, instance: Instance) -> None:
+        if instance.timer is not None:
+            instance.timer.cancel()
+        self._instances.pop(instance.id, None)
+
+    def _send(self, instance: Instance, frame: Frame) -> None:
+        if instance.process is not None:
+            instance.process.send(frame)
+
+    def _log(self, instance: Instance, invocation: str | None, stream: str, line: str) -> None:
+        fields = {"line": line, "stream": stream, "instance": instance.id}
+        if invocation is not None:
+            fields["invocation"] = invocation
+        self._log_line(instance.order.instance.version.spec.name, fields)

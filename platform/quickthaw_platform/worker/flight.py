@@ -1,0 +1,105 @@
+"""An invocation on its instance, seen by the agent: relays what it puts out, keeps its limits, measures it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quickthaw.errors import QuickthawError
+from quickthaw.types import InvocationState, Limits, Usage
+from quickthaw_platform.metering import metrics
+from quickthaw_platform.worker import limits as rules
+from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.journal import End, Journal, Writer
+from quickthaw_platform.worker.loop import Loop, Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An invocation that this node has begun: all that its instance and its limits need."""
+
+    invocation: str
+    epoch: int
+    instance: str
+    function: str
+    next_seq: int
+    request: Mapping[str, Any]
+    limits: Limits
+    age_seconds: float  # since its acceptance, by Redis' clock, when it was begun
+    created_at: float  # Unix seconds, Redis' clock
+
+
+class Flight:
+    """For the loop's thread only."""
+
+    def __init__(
+        self, loop: Loop, writer: Writer, work: Work, on_timeout: Callable[[Flight, QuickthawError], None]
+    ) -> None:
+        """Its clocks begin now: call it when the instance is given the work."""
+        self.work = work
+        self.journal = Journal(work.invocation, work.epoch, work.next_seq)
+        self.over = False
+        self._loop = loop
+        self._writer = writer
+        self._on_timeout = on_timeout
+        now = time.monotonic()
+        self._created = now - work.age_seconds
+        self._progress = rules.Progress(begun=now, total_deadline=self._created + work.limits.total)
+        self._timer: Timer = loop.later(0, self._check)
+        metrics.queue_time_seconds.labels(work.function).observe(work.age_seconds)
+
+    def chunk(self, frame: Frame) -> None:
+        """Relay an output."""
+        if self.over:
+            return
+        now = time.monotonic()
+        if self._progress.last_output is None:
+            metrics.time_to_first_token_seconds.labels(self.work.function).observe(now - self._created)
+        else:
+            gap = now - self._progress.last_output
+            metrics.inter_token_latency_seconds.labels(self.work.function).observe(gap)
+        self._progress = self._progress.with_output(now)
+        data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
+        self._writer.chunk(self.journal, data)
+
+    def done(self, frame: Frame, stages: Mapping[str, float]) -> None:
+        """End it with the handler's result."""
+        usage = Usage.model_validate(frame["usage"])
+        if self._progress.last_output is None:
+            elapsed = time.monotonic() - self._created
+            metrics.time_to_first_token_seconds.labels(self.work.function).observe(elapsed)
+        metrics.prompt_tokens_total.labels(self.work.function).inc(usage.prompt_tokens)
+        metrics.generation_tokens_total.labels(self.work.function).inc(usage.completion_tokens)
+        metrics.request_success_total.labels(self.work.function).inc()
+        self.end(End(InvocationState.SUCCEEDED, result=frame["value"], usage=usage, stages=stages))
+
+    def failed(self, error: QuickthawError, stages: Mapping[str, float]) -> None:
+        """End it with the error that its handler met."""
+        self.end(End(InvocationState.FAILED, error=error, stages=stages))
+
+    def end(self, end: End) -> None:
+        """End it; the first end counts."""
+        if not self.over:
+            self.leave()
+            self._writer.end(self.journal, end)
+
+    def leave(self) -> None:
+        """Let go of it without a word: it has ended otherwise, or has another owner."""
+        if not self.over:
+            self.over = True
+            self._timer.cancel()
+            now = time.monotonic()
+            metrics.e2e_request_latency_seconds.labels(self.work.function).observe(now - self._created)
+            metrics.device_seconds_total.labels("serving").inc(now - self._progress.begun)
+
+    def _check(self) -> None:
+        if self.over:
+            return
+        now = time.monotonic()
+        error = rules.verdict(self.work.limits, self._progress, now)
+        if error is None:
+            self._timer = self._loop.later(rules.deadline(self.work.limits, self._progress) - now, self._check)
+        else:
+            self._on_timeout(self, error)

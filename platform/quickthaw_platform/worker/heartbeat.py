@@ -1,0 +1,118 @@
+"""A node's sign of life: its record in Redis, renewed at every beat by Redis' own clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis import Redis
+
+from quickthaw.resources import CheckpointInfo
+from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.contracts import Checkpoint, NodeState
+from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.settings import Settings
+
+_BEAT = """
+local time = redis.call('TIME')
+local now = string.format('%.6f', tonumber(time[1]) + tonumber(time[2]) / 1e6)
+redis.call('HSET', 'qt:node:' .. ARGV[1], 'last_seen', now, unpack(ARGV, 2))
+redis.call('HSETNX', 'qt:node:' .. ARGV[1], 'started_at', now)
+redis.call('SADD', 'qt:nodes', ARGV[1])
+"""
+_CHECKPOINT_FIELDS = ("name", "task", "bytes", "context_tokens", "license", "source")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a node says of itself."""
+
+    state: NodeState
+    device: str
+    memory_bytes: int
+    templates: frozenset[str]  # ids of checkpoints with a live template
+
+
+class Heartbeat:
+    """A thread that writes the node's record and announces the checkpoints on its disk when they change."""
+
+    def __init__(
+        self, redis: Redis, settings: Settings, disk: DiskStore, catalogue: Catalogue, beat: Callable[[], Beat]
+    ) -> None:
+        self._script = redis.register_script(_BEAT)
+        self._redis = redis
+        self._settings = settings
+        self._disk = disk
+        self._catalogue = catalogue
+        self._beat = beat
+        self._announced: Sequence[CheckpointInfo] | None = None
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="agent-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; the first beat comes at once."""
+        self._thread.start()
+
+    def soon(self) -> None:
+        """Beat now rather than at the next turn."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread and take the node's record away."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        try:
+            with outage_is_unavailable(), self._redis.pipeline() as pipe:
+                pipe.delete(f"qt:node:{self._settings.node}")
+                pipe.srem("qt:nodes", self._settings.node)
+                pipe.execute()
+        except Unavailable as error:
+            _log.warning("the node's record stays until the controller misses it", error=error.message)
+
+    def _run(self) -> None:
+        while not self._closing:
+            try:
+                self._once()
+            except Unavailable as error:
+                _log.warning("no heartbeat", error=error.message)
+            except Exception:  # noqa: BLE001 - one bad beat (a broken disk, say) must not make the node look dead
+                _log.exception("a heartbeat failed")
+            self._wake.wait(self._settings.heartbeat)
+            self._wake.clear()
+
+    def _once(self) -> None:
+        checkpoints = self._disk.list()
+        beat = self._beat()
+        fields: dict[str, Any] = {
+            "state": beat.state.value,
+            "device": beat.device,
+            "memory_bytes": beat.memory_bytes,
+            "checkpoints": json.dumps([checkpoint.id for checkpoint in checkpoints]),
+            "templates": json.dumps(sorted(beat.templates)),
+            "pid": os.getpid(),
+        }
+        with outage_is_unavailable():
+            self._script(args=[self._settings.node, *(part for pair in fields.items() for part in pair)])
+            self._announce([_info(checkpoint) for checkpoint in reversed(checkpoints)])
+
+    def _announce(self, entries: Sequence[CheckpointInfo]) -> None:
+        """Of two checkpoints under one name the last announced counts: the list comes oldest first."""
+        if entries != self._announced:
+            self._catalogue.announce(entries)
+            self._announced = entries
+
+
+def _info(checkpoint: Checkpoint) -> CheckpointInfo:
+    known = {name: checkpoint.manifest[name] for name in _CHECKPOINT_FIELDS if name in checkpoint.manifest}
+    return CheckpointInfo(id=checkpoint.id, **known)

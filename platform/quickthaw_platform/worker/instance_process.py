@@ -1,0 +1,175 @@
+"""One instance's process as the agent sees it: its link, its raw output, its end. The fleet gives it meaning."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from quickthaw.types import Version
+from quickthaw_platform.worker import frames
+from quickthaw_platform.worker.capture import LineBudget, LineCutter
+from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.link import Link
+from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.processes import WatchedProcess
+from quickthaw_platform.worker.templates import Template
+
+_LAST_LINES = 5
+_EXIT_PATIENCE_SECONDS = 1.0
+"""How long a process whose link has closed gets to end, before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceOrder:
+    """What an instance is made of."""
+
+    id: str
+    version: Version
+    bundle: Path
+    workdir: Path
+    env: dict[str, str]
+    memory_bytes: int
+    device: str
+    threads: int
+    max_output: int
+
+    def frame(self) -> Frame:
+        """Return the order as the template takes it; made anew for each try, since it holds the time."""
+        handler = self.version.spec.handler
+        return {
+            "t": "instance",
+            "id": self.id,
+            "version": self.version.id,
+            "handler": None if handler is None else {"file": handler.file, "object": handler.object},
+            "bundle": str(self.bundle),
+            "workdir": str(self.workdir),
+            "env": self.env,
+            "memory_bytes": self.memory_bytes,
+            "device": self.device,
+            "threads": self.threads,
+            "concurrency": self.version.spec.concurrency,
+            "max_output": self.max_output,
+            "sent_at": time.monotonic(),
+        }
+
+
+class InstanceProcess:
+    """For the loop's thread only."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        template: Template,
+        order: InstanceOrder,
+        *,
+        on_frame: Callable[[Frame], None],
+        on_line: Callable[[str], None],
+        on_end: Callable[[int | None], None],
+    ) -> None:
+        """`on_line` hears what it writes to its bare descriptors 1 and 2; `on_end` its exit status, once."""
+        self._loop = loop
+        self._on_frame = on_frame
+        self._on_line = on_line
+        self._on_end = on_end
+        self._over = False
+        self._process: WatchedProcess | None = None
+        self._budget = LineBudget()
+        self._cutter = LineCutter()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._workdir = order.workdir
+        self._workdir.mkdir(parents=True, exist_ok=True)
+        ours, theirs = frames.pair()
+        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(output, True)
+        loop.watch(self._output, lambda _events: self._read_output())
+        self._link = Link(loop, ours, self._take, self._closed)
+        template.link.send(order.frame(), [theirs, output])
+        theirs.close()
+        os.close(output)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, once it is known."""
+        return self._process.pid if self._process is not None else None
+
+    def send(self, frame: Frame) -> None:
+        """Send the instance a frame; one that has gone takes none."""
+        self._link.send(frame)
+
+    def kill(self) -> None:
+        """End it without asking."""
+        if self._process is not None:
+            self._process.kill()
+        else:
+            self._link.close()  # not forked yet, or about to say hello: it ends when it finds nobody
+            self._end(None)
+
+    def adopt(self, pid: int) -> None:
+        """Watch the process; idempotent."""
+        if self._process is None and not self._over:
+            self._process = WatchedProcess(self._loop, pid, self._end)
+
+    def reported(self, status: int) -> None:
+        """Take the template's word on how it ended."""
+        if self._process is not None:
+            self._process.reported(status)
+
+    def _take(self, frame: Frame) -> None:
+        if frame["t"] == "hello":
+            self.adopt(frame["pid"])
+        else:
+            self._on_frame(frame)
+
+    def _closed(self) -> None:
+        if self._process is None:
+            self._loop.later(_EXIT_PATIENCE_SECONDS, self._give_up)
+        else:
+            self._loop.later(_EXIT_PATIENCE_SECONDS, self._process.kill)
+
+    def _give_up(self) -> None:
+        if self._process is None:
+            self._end(None)
+
+    def _end(self, status: int | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._link.drain()
+        self._link.close()
+        self._close_output()
+        threading.Thread(target=shutil.rmtree, args=(self._workdir, True), name="remove-workdir").start()
+        self._on_end(status)
+
+    def _read_output(self) -> None:
+        try:
+            data = os.read(self._output, frames.READ_BYTES)
+        except BlockingIOError:
+            return
+        self._lines(data)
+        if not data:
+            self._loop.unwatch(self._output)
+
+    def _lines(self, data: bytes) -> None:
+        for line in self._cutter.feed(self._decoder.decode(data)):
+            self.last_lines.append(line)
+            for kept in self._budget.admit(line, time.monotonic()):
+                self._on_line(kept)
+
+    def _close_output(self) -> None:
+        self._loop.unwatch(self._output)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._output, frames.READ_BYTES):
+                self._lines(data)
+        for line in (*self._cutter.flush(), *self._budget.report()):
+            self.last_lines.append(line)
+            self._on_line(line)
+        os.close(self._output)

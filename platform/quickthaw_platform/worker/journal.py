@@ -1,0 +1,202 @@
+"""The agent's one writer to Redis: what instances put out goes into the logs, in order, through outages."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from quickthaw.types import EventType, InvocationState, Usage
+from quickthaw_platform.errors import LogGap, QuickthawError, Unavailable
+from quickthaw_platform.invocations.records import Assignment
+from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.worker.log_lines import LogLines
+
+FIRST_PAUSE_SECONDS = 0.05
+LAST_PAUSE_SECONDS = 0.5
+
+_log = structlog.get_logger()
+
+Job = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an invocation ends, by its instance's word or the agent's."""
+
+    state: InvocationState
+    result: Any = None
+    usage: Usage | None = None
+    error: QuickthawError | None = None
+    stages: Mapping[str, float] | None = None
+    lost: bool = False  # its instance died: it may be queued again instead, if it has put out nothing
+
+
+class Journal:
+    """What is still to be written of one invocation at one epoch. Filled by the loop, emptied by the writer."""
+
+    def __init__(self, invocation: str, epoch: int, next_seq: int) -> None:
+        self.invocation = invocation
+        self.epoch = epoch
+        self.next_seq = next_seq
+        self.waiting: deque[dict[str, Any]] = deque()  # chunks
+        self.end: End | None = None
+        self.stale = False  # another owner or an end from outside: nothing more is written
+
+
+class Writer:
+    """A thread that makes changes in Redis in the order they are given, again and again while Redis is out.
+
+    Chunks that come while a round trip is under way leave together in the next.
+    """
+
+    def __init__(
+        self,
+        store: InvocationStore,
+        lines: LogLines,
+        *,
+        on_stale: Callable[[Journal], None],
+        on_next: Callable[[Assignment], None],
+    ) -> None:
+        """Both are called from the writer's thread: `on_next` with what got the slot of an ended invocation."""
+        self._store = store
+        self._lines = lines
+        self._on_stale = on_stale
+        self._on_next = on_next
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._dirty: dict[Journal, None] = {}
+        self._closing_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="agent-writer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self, patience_seconds: float) -> None:
+        """Write what is waiting, for as long as the patience lasts, and end the thread."""
+        with self._changed:
+            self._closing_at = time.monotonic() + patience_seconds
+            self._changed.notify()
+        self._thread.join()
+
+    def submit(self, job: Job) -> None:
+        """Have a change made after those submitted before; `job` runs again when it raises Unavailable."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def chunk(self, journal: Journal, data: dict[str, Any]) -> None:
+        """Append an output to the invocation's log."""
+        with self._changed:
+            journal.waiting.append(data)
+            self._mark(journal)
+
+    def end(self, journal: Journal, end: End) -> None:
+        """End the invocation after the outputs given before; the first end counts."""
+        with self._changed:
+            if journal.end is None:
+                journal.end = end
+                self._mark(journal)
+
+    def log(self, function: str, line: Mapping[str, str]) -> None:
+        """Keep a line of a function's log."""
+        with self._changed:
+            self._lines.add(function, line)
+            self._changed.notify()
+
+    def _mark(self, journal: Journal) -> None:
+        self._dirty[journal] = None
+        self._changed.notify()
+
+    def _run(self) -> None:
+        while self._round():
+            pass
+
+    def _round(self) -> bool:
+        with self._changed:
+            while not (self._jobs or self._dirty or self._lines.waiting or self._closing_at is not None):
+                self._changed.wait()
+            jobs, self._jobs = self._jobs, deque()
+            dirty, self._dirty = self._dirty, {}
+            if not (jobs or dirty or self._lines.waiting):
+                return False
+        for journal in dirty:
+            self._persist(lambda journal=journal: self._write(journal))  # type: ignore[misc]
+        for job in jobs:
+            self._persist(job)
+        self._persist(self._lines.flush)
+        return not self._out_of_time()
+
+    def _persist(self, change: Job) -> None:
+        """Make a change, trying again until Redis takes it or the time to close has come."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                change()
+                return
+            except Unavailable as error:
+                if self._out_of_time():
+                    _log.error("gave up writing at shutdown", error=error.message)
+                    return
+                time.sleep(pause)
+                pause = min(pause * 2, LAST_PAUSE_SECONDS)
+            except Exception:  # noqa: BLE001 - one change that cannot be made must not end all others
+                _log.exception("a change could not be written")
+                return
+
+    def _out_of_time(self) -> bool:
+        return self._closing_at is not None and time.monotonic() > self._closing_at
+
+    def _write(self, journal: Journal) -> None:
+        try:
+            self._write_waiting(journal)
+        except LogGap as error:
+            # Redis came back without its last writes. What a reader has seen cannot be mended, only ended.
+            self._revoke(journal)
+            self._store.finish(
+                journal.invocation, journal.epoch, InvocationState.FAILED, error=Unavailable(error.message).to_json()
+            )
+
+    def _revoke(self, journal: Journal) -> None:
+        journal.stale = True
+        journal.waiting.clear()
+        self._on_stale(journal)
+
+    def _write_waiting(self, journal: Journal) -> None:
+        while journal.waiting and not journal.stale:
+            self._append(journal, list(journal.waiting))
+        if not journal.stale and journal.end is not None:
+            self._finish(journal, journal.end)
+            journal.stale = True
+
+    def _append(self, journal: Journal, chunks: list[dict[str, Any]]) -> None:
+        events = [(EventType.CHUNK, data) for data in chunks]
+        if self._store.append(journal.invocation, journal.epoch, journal.next_seq, events):
+            journal.next_seq += len(chunks)
+            for _ in chunks:
+                journal.waiting.popleft()
+        else:
+            self._revoke(journal)
+
+    def _finish(self, journal: Journal, end: End) -> None:
+        if end.lost and end.error is not None:
+            self._store.lose(journal.invocation, journal.epoch, end.error.message, end.error)
+            return
+        finished = self._store.finish(
+            journal.invocation,
+            journal.epoch,
+            end.state,
+            result=end.result,
+            usage=end.usage,
+            error=None if end.error is None else end.error.to_json(),
+            stages=dict(end.stages or {}),
+            seq=journal.next_seq,
+        )
+        if finished.next is not None:
+            self._on_next(finished.next)

@@ -1,0 +1,32 @@
+"""A model in this very process, for `function.local(...)`: no platform runs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from quickthaw.types import Model
+from quickthaw_platform import plugins
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.worker.instance import KV_SHARE
+from quickthaw_platform.worker.model import BoundModel
+
+
+@contextmanager
+def open_model(name: str, engine: str = "transformers", options: Mapping[str, Any] | None = None) -> Iterator[Model]:
+    """Load the checkpoint `name` from this machine's disk; the model is closed at the end of the `with` block.
+
+    Raises CheckpointNotFound, EngineNotFound and StartFailed as a deploy or a start would.
+    """
+    settings = settings_module.load()
+    checkpoint = DiskStore(settings.checkpoints_dir).find(name)
+    loaded = plugins.engine_class(engine)()
+    loaded.prepare(checkpoint, options or {}, lambda _stage, _seconds: None)
+    loaded.start(settings.device, settings.threads, int(settings.instance_memory * KV_SHARE))
+    try:
+        yield BoundModel(loaded, f"local-{secrets.token_hex(4)}", seed=secrets.randbits(63))
+    finally:
+        loaded.close()

@@ -1,0 +1,88 @@
+"""Processes that the agent answers for: children, grandchildren and orphans, each watched by a pidfd."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+
+from quickthaw_platform.worker.loop import Loop
+
+_PR_SET_CHILD_SUBREAPER = 36
+STATUS_PATIENCE_SECONDS = 0.5
+"""How long the parent of a dead process gets to report its exit status."""
+
+
+def become_subreaper() -> None:
+    """Adopt the orphans of this process's descendants, so that a dead template's instances are reaped here."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def describe_exit(status: int | None) -> str:
+    """Say how a process ended: `status` is its exit code, or minus the number of the signal; None: not known."""
+    if status is None:
+        return "ended"
+    if status >= 0:
+        return f"exited with status {status}"
+    hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+    return f"was killed by signal {-status}{hint}"
+
+
+class WatchedProcess:
+    """One process: hears of its end and finds out how it ended. For the loop's thread only."""
+
+    def __init__(self, loop: Loop, pid: int, on_exit: Callable[[int | None], None]) -> None:
+        """`on_exit` is called once with the exit code, minus the signal's number, or None where nobody knows it."""
+        self.pid = pid
+        self._loop = loop
+        self._on_exit = on_exit
+        self._status: int | None = None
+        self._over = False
+        self._pidfd: int | None = None
+        with contextlib.suppress(ProcessLookupError):
+            self._pidfd = os.pidfd_open(pid)
+        if self._pidfd is None:
+            self._has_ended()
+        else:
+            loop.watch(self._pidfd, lambda _events: self._has_ended())
+
+    def kill(self) -> None:
+        """End the process without asking it; one that has ended is ignored."""
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def reported(self, status: int) -> None:
+        """Take the exit status that the process's parent reported."""
+        self._status = status
+        self._finish()
+
+    def _has_ended(self) -> None:
+        self._release()
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            # Not our child: its parent reports, unless that has died too and reaped it before.
+            self._loop.later(STATUS_PATIENCE_SECONDS, self._finish)
+            if self._status is not None:
+                self._finish()
+            return
+        if pid:
+            self._status = os.waitstatus_to_exitcode(status)
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self._over:
+            self._over = True
+            self._release()
+            self._on_exit(self._status)
+
+    def _release(self) -> None:
+        if self._pidfd is not None:
+            self._loop.unwatch(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None

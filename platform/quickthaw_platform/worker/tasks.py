@@ -1,0 +1,43 @@
+"""The commands that a node takes, as Celery tasks on its queue: quick, acknowledged early, harmless when repeated."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from quickthaw_platform.worker import commands, current
+
+
+@shared_task(name=commands.START)
+def start(instance: str, version_id: str) -> None:
+    """Start an instance that has been reserved on this node."""
+    current.agent().start_instance(instance, version_id)
+
+
+@shared_task(name=commands.INVOKE)
+def invoke(invocation: str, epoch: int, instance: str) -> None:
+    """Serve an invocation that holds a slot of an instance here."""
+    current.agent().invoke(invocation, epoch, instance)
+
+
+@shared_task(name=commands.CANCEL)
+def cancel(invocation: str) -> None:
+    """Stop working on an invocation that has ended."""
+    current.agent().cancel(invocation)
+
+
+@shared_task(name=commands.STOP)
+def stop(instance: str) -> None:
+    """Stop an instance when what runs on it has ended."""
+    current.agent().stop_instance(instance)
+
+
+@shared_task(name=commands.DRAIN)
+def drain() -> None:
+    """Take nothing new on this node."""
+    current.agent().drain_node()
+
+
+@shared_task(name=commands.FORGET_CHECKPOINT)
+def forget_checkpoint(checkpoint: str) -> None:
+    """Drop a checkpoint's templates and delete it from this node's disk."""
+    current.agent().forget_checkpoint(checkpoint)

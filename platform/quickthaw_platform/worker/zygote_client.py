@@ -1,0 +1,142 @@
+"""The agent's side of the zygote: starts it, starts it again when it dies, and asks it for templates."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from quickthaw_platform.worker import frames
+from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.link import Link
+from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.processes import WatchedProcess, describe_exit
+
+FIRST_BACKOFF_SECONDS = 0.1
+LAST_BACKOFF_SECONDS = 10.0
+STEADY_SECONDS = 30.0
+"""A zygote that lived this long did not die of its start; the backoff begins anew."""
+
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_ENVIRONMENT_PREFIXES = ("CUDA_", "HF_", "MKL_", "NVIDIA_", "OMP_", "TORCH_")
+
+_log = structlog.get_logger()
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the zygote's environment: no credentials, since user code can read it in /proc/self/environ."""
+    return {
+        name: value
+        for name, value in inherited.items()
+        if name in _ENVIRONMENT or name.startswith(_ENVIRONMENT_PREFIXES)
+    }
+
+
+class ZygoteClient:
+    """For the loop's thread only, once started."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        modules: Sequence[str],
+        *,
+        on_forked: Callable[[str, int], None],
+        on_exited: Callable[[int, int], None],
+        on_ready: Callable[[], None],
+    ) -> None:
+        """`on_forked` takes (template key, pid), `on_exited` (pid, status), `on_ready` each zygote's readiness."""
+        self._loop = loop
+        self._modules = modules
+        self._on_forked = on_forked
+        self._on_exited = on_exited
+        self._on_ready = on_ready
+        self._link: Link | None = None
+        self._process: WatchedProcess | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._orders: deque[tuple[Frame, socket.socket]] = deque()
+        self._started = 0.0
+        self._backoff = FIRST_BACKOFF_SECONDS
+        self._closing = False
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's process id; None while there is none."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> None:
+        """Start the process; orders given before it is up wait."""
+        if self._closing:
+            return
+        ours, theirs = frames.pair()
+        number = theirs.fileno()
+        command = [sys.executable, "-m", "quickthaw_platform.worker.zygote", str(number), *self._modules]
+        with theirs:
+            # A session of its own: Ctrl-C and a supervisor's signal to the group must not end it before the drain.
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
+                env=environment(os.environ),
+                pass_fds=[number],
+                start_new_session=True,
+            )
+        self._started = time.monotonic()
+        self._link = Link(self._loop, ours, self._take, lambda: None)
+        self._process = WatchedProcess(self._loop, self._popen.pid, self._died)
+        while self._orders:
+            self._send(*self._orders.popleft())
+
+    def fork_template(self, order: Frame, end: socket.socket) -> None:
+        """Have a template forked, with `end` as its control socket; if it fails, the other end closes."""
+        if self._link is None:
+            self._orders.append((order, end))
+        else:
+            self._send(order, end)
+
+    def close(self) -> None:
+        """Let the zygote end (it sees its socket close), and start no other."""
+        self._closing = True
+        if self._link is not None:
+            self._link.close()
+
+    def kill(self) -> None:
+        """End it without asking."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _send(self, order: Frame, end: socket.socket) -> None:
+        if self._link is not None:
+            self._link.send(order, [end])
+        end.close()
+
+    def _take(self, frame: Frame) -> None:
+        match frame["t"]:
+            case "ready":
+                self._on_ready()
+            case "forked":
+                self._on_forked(frame["key"], frame["pid"])
+            case "exited":
+                self._on_exited(frame["pid"], frame["status"])
+
+    def _died(self, status: int | None) -> None:
+        if self._link is not None:
+            self._link.drain()
+            self._link.close()
+        self._link, self._process = None, None
+        if self._popen is not None:
+            with contextlib.suppress(ChildProcessError):
+                self._popen.wait(0)
+        if self._closing:
+            return
+        if time.monotonic() - self._started > STEADY_SECONDS:
+            self._backoff = FIRST_BACKOFF_SECONDS
+        _log.error("the zygote ended; starting another", how=describe_exit(status), after_seconds=self._backoff)
+        self._loop.later(self._backoff, self.start)
+        self._backoff = min(self._backoff * 2, LAST_BACKOFF_SECONDS)
