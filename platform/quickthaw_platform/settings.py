@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     threads: int = Field(
         default_factory=lambda: psutil.cpu_count(logical=False) or 1, ge=1, description="an instance's compute threads"
     )
+    preload: str = Field(
+        "torch,transformers", description="modules, with commas between, that a node imports once for all its instances"
+    )
     node_memory: Bytes = Field(
         default_factory=lambda: int(psutil.virtual_memory().total * 0.8),
         description="what the node's instances may reserve",

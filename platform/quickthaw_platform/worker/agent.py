@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import structlog
@@ -36,7 +36,6 @@ from quickthaw_platform.worker.templates import TemplateOrder, Templates
 from quickthaw_platform.worker.work import Intake
 from quickthaw_platform.worker.zygote_client import ZygoteClient
 
-ZYGOTE_MODULES = ("torch", "transformers")
 DRAIN_POLL_SECONDS = 0.05
 EXIT_PATIENCE_SECONDS = 2.0
 WRITE_PATIENCE_SECONDS = 5.0
@@ -66,7 +65,7 @@ class Agent:
         self._slots = SlotStore(redis)
         self._registry = FunctionRegistry(redis)
         self._intake = Intake(redis, self._store, settings.node)
-        self._disk = disk or DiskStore(settings.checkpoints_dir)
+        self._disk = DiskStore(settings.checkpoints_dir)
         self._workdirs = settings.data_dir / "instances" / settings.node
         self._draining = False
         self._stopping = False
@@ -76,7 +75,7 @@ class Agent:
         self._writer = Writer(self._store, lines, on_stale=self._stale, on_next=self._assigned)
         self._zygote = ZygoteClient(
             self._loop,
-            modules,
+            [name.strip() for name in settings.preload.split(",") if name.strip()],
             on_forked=lambda key, pid: self._templates.forked(key, pid),
             on_exited=lambda pid, status: self._templates.reported(pid, status),
             on_ready=self._ready.set,

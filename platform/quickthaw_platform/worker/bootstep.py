@@ -20,7 +20,7 @@ from quickthaw_platform.worker.commands import QUEUE_PREFIX
 _log = structlog.get_logger()
 
 
-class AgentStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+class AgentStep(bootsteps.StartStopStep):
     """Runs an agent in workers that consume a node's queue, and in no others (the controller's)."""
 
     requires = ("celery.worker.components:Pool",)
@@ -68,4 +68,4 @@ class AgentStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no
 
 def _end_worker() -> None:
     """Have Celery's consumer end at its next turn, which is at most a second away."""
-    state.should_stop = 0
+    setattr(state, "should_stop", 0)  # noqa: B010 - Celery's stubs declare None, its code means an exit status

@@ -9,6 +9,7 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform.controller.schedule import beat_config
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.metering import logs
 from quickthaw_platform.settings import Settings
@@ -16,7 +17,7 @@ from quickthaw_platform.worker.bootstep import AgentStep
 
 TASK_MODULES = ("quickthaw_platform.worker.tasks", "quickthaw_platform.controller.tasks")
 VISIBILITY_SECONDS = 3600
-"""When Redis' broker gives an unacknowledged command to someone again; commands may come twice, so this may be wrong."""
+"""When an unacknowledged command is given to someone again; commands may come twice, so this may be wrong."""
 
 
 def make_app(settings: Settings) -> Celery:
@@ -38,9 +39,7 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS},
-        redbeat_redis_url=settings.redis_url,
-        redbeat_key_prefix="qt:redbeat:",
-        beat_max_loop_interval=settings.controller_interval,
+        **beat_config(settings),
     )
     app.steps["worker"].add(AgentStep)
     return app

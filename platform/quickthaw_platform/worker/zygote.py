@@ -23,13 +23,21 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     for name in arguments[1:]:
-        importlib.import_module(name)
+        _preload(name)
     forking.single_threaded_torch()
     gc.collect()
     gc.freeze()
     parent = forking.Parent(control)
     frames.send(control, {"t": "ready"})
     parent.serve(partial(_handle, parent))
+
+
+def _preload(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        # An engine that needs the module will say so; the others need not suffer.
+        print(f"the zygote goes without {name}: {error}", file=sys.stderr)
 
 
 def _handle(parent: forking.Parent, frame: Frame, receiver: frames.Receiver) -> None:
