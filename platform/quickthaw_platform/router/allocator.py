@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 from redis import Redis
 
 from quickthaw.types import Version
-from quickthaw_platform.contracts import AllocationPolicy, AllocationRequest, Decision, Refuse, Start, Wait
+from quickthaw_platform.contracts import AllocationPolicy, AllocationRequest, ClusterView, Decision, Refuse, Start, Wait
 from quickthaw_platform.errors import NoCapacity
 from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.slots import SlotStore
@@ -42,15 +43,16 @@ class Allocator:
         self._settings = settings
         self._queues = Queues(redis)
 
-    def allocate(self, version: Version) -> Decision:
+    def allocate(self, version: Version, *, ahead: bool = False) -> Decision:
         """Start an instance of `version` if the policy finds it right; returns what came of it.
 
-        What waits is told the reason; a refusal ends it with NoCapacity. Call it again while something waits: one
-        call starts at most one instance.
+        What waits is told the reason; a refusal ends it with NoCapacity. One call starts at most one instance: call
+        again while something waits. `ahead`: start one though nothing needs it yet.
         """
         request = self._request(version)
         for _ in range(MAX_TRIES):
-            decision = self._policy.choose(request, read_view(self._redis))
+            view = read_view(self._redis)
+            decision = self._policy.choose(request, _in_demand(view, version) if ahead else view)
             match decision:
                 case Start():
                     if self._start(version, decision, request.memory_bytes):
@@ -89,3 +91,9 @@ class Allocator:
         decision = Wait("the cluster is changing; trying again shortly")
         self._queues.explain(version.id, decision.reason)
         return decision
+
+
+def _in_demand(view: ClusterView, version: Version) -> ClusterView:
+    """Return the view with more waiting for the version than its instances have slots."""
+    slots = sum(instance.concurrency for instance in view.instances if instance.version == version.id)
+    return replace(view, waiting={**view.waiting, version.id: slots + 1})
