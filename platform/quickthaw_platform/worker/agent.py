@@ -50,15 +50,7 @@ _T = TypeVar("_T")
 class Agent:
     """One node. `start`, then commands from any thread, then `drain` and `stop`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        redis: Redis,
-        *,
-        modules: Sequence[str] = ZYGOTE_MODULES,
-        disk: DiskStore | None = None,
-    ) -> None:
-        """`modules` are what the zygote imports before it forks anything."""
+    def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
         self._redis = redis
         self._store = InvocationStore(redis, settings)
