@@ -1,0 +1,295 @@
+"""Every call of both clients: what is sent, what comes back, what is sent again."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from quickthaw import (
+    AsyncClient,
+    AuthenticationFailed,
+    Client,
+    FunctionNotFound,
+    FunctionSpec,
+    InstanceLost,
+    InvalidRequest,
+    QueueFull,
+    QuickthawError,
+    RateLimited,
+    TimedOut,
+    Unavailable,
+    Unreachable,
+    resources,
+)
+from tests.unit.sdk.fake_gateway import INVOCATION, URL, FakeGateway, failed
+
+Call = Callable[..., Any]
+
+SPEC = FunctionSpec(name="chat", model="smollm2-135m-instruct")
+FUNCTION = {
+    "name": "chat", "model": "m", "engine": "echo", "versions": 1, "aliases": {"live": {"v1": 1.0}},
+    "instances": 0, "running": 0, "waiting": 0, "created_at": 1.0,
+}  # fmt: skip
+VERSION = {
+    "id": "v1", "function": "chat", "number": 1, "checkpoint": "c", "created_at": 1.0,
+    "spec": {"name": "chat", "model": "m"},
+}  # fmt: skip
+ALIAS = {"name": "live", "weights": {"v1": 1.0}}
+NODE = {
+    "id": "n1", "state": "ready", "device": "cpu", "memory_bytes": 2, "memory_free_bytes": 1, "last_seen": 1.0,
+}  # fmt: skip
+INSTANCE = {
+    "id": "i1", "function": "chat", "version": "v1", "node": "n1", "state": "ready", "concurrency": 8, "in_use": 0,
+    "memory_bytes": 1, "created_at": 1.0,
+}  # fmt: skip
+CHECKPOINT = {"id": "c1", "name": "m", "task": "generate", "bytes": 1, "context_tokens": 8}
+KEY = {"id": "k1", "name": "ci", "scopes": ["invoke"], "created_at": 1.0}
+LINE = {"id": "1-0", "t": 1.0, "line": "hello"}
+DELETED = {"deleted": True}
+
+
+def listed(*items: Any) -> dict[str, Any]:
+    return {"object": "list", "data": list(items)}
+
+
+CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
+    # method, arguments, request line, body sent, answer
+    ("functions", (), "GET /v1/functions", None, listed(FUNCTION)),
+    ("function", ("chat",), "GET /v1/functions/chat", None, FUNCTION),
+    ("deploy", (SPEC,), "POST /v1/functions?alias=live", SPEC.model_dump(mode="json"), VERSION),
+    ("deploy", (SPEC, "next"), "POST /v1/functions?alias=next", SPEC.model_dump(mode="json"), VERSION),
+    ("delete_function", ("chat",), "DELETE /v1/functions/chat", None, DELETED),
+    ("versions", ("chat",), "GET /v1/functions/chat/versions", None, listed(VERSION)),
+    ("aliases", ("chat",), "GET /v1/functions/chat/aliases", None, listed(ALIAS)),
+    (
+        "set_alias", ("chat", "live", {"1": 0.9, "2": 0.1}),
+        "PUT /v1/functions/chat/aliases/live", {"weights": {"1": 0.9, "2": 0.1}}, ALIAS,
+    ),
+    ("rollback", ("chat",), "POST /v1/functions/chat/rollback", {"alias": "live", "version": None}, ALIAS),
+    ("rollback", ("chat", "a", "v1"), "POST /v1/functions/chat/rollback", {"alias": "a", "version": "v1"}, ALIAS),
+    ("secrets", ("chat",), "GET /v1/functions/chat/secrets", None, listed({"name": "TOKEN"})),
+    ("set_secret", ("chat", "TOKEN", "x"), "PUT /v1/functions/chat/secrets/TOKEN", {"value": "x"}, {"name": "TOKEN"}),
+    ("delete_secret", ("chat", "TOKEN"), "DELETE /v1/functions/chat/secrets/TOKEN", None, DELETED),
+    ("logs", ("chat",), "GET /v1/functions/chat/logs", None, listed(LINE)),
+    ("logs", ("chat", "1-0"), "GET /v1/functions/chat/logs?after=1-0", None, listed()),
+    ("invoke", ("chat", {"a": 1}), "POST /v1/functions/chat/invoke", {"input": {"a": 1}}, INVOCATION),
+    ("status", ("inv-1",), "GET /v1/invocations/inv-1", None, INVOCATION),
+    ("cancel", ("inv-1",), "DELETE /v1/invocations/inv-1", None, INVOCATION),
+    ("nodes", (), "GET /v1/nodes", None, listed(NODE)),
+    ("drain_node", ("n1",), "POST /v1/nodes/n1/drain", None, NODE),
+    ("instances", (), "GET /v1/instances", None, listed(INSTANCE)),
+    ("stop_instance", ("i1",), "DELETE /v1/instances/i1", None, DELETED),
+    ("checkpoints", (), "GET /v1/checkpoints", None, listed(CHECKPOINT)),
+    ("delete_checkpoint", ("m",), "DELETE /v1/checkpoints/m", None, DELETED),
+    ("keys", (), "GET /v1/keys", None, listed(KEY)),
+    (
+        "create_key", ("ci", ("invoke",), {"requests": "40 per 3 hours"}), "POST /v1/keys",
+        {"name": "ci", "scopes": ["invoke"], "quotas": {"requests": "40 per 3 hours", "tokens_per_minute": None}},
+        {**KEY, "key": "qt-secret"},
+    ),
+    ("revoke_key", ("k1",), "DELETE /v1/keys/k1", None, DELETED),
+    # a name is one path segment, whatever is in it
+    ("function", ("a/b?c",), "GET /v1/functions/a%2Fb%3Fc", None, FUNCTION),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "args", "line", "body", "answer"), CALLS, ids=lambda v: v if type(v) is str else "")
+def test_a_call_sends_what_the_table_says_and_returns_a_typed_record(
+    call: Call, method: str, args: tuple[Any, ...], line: str, body: Any, answer: Any
+) -> None:
+    gateway = FakeGateway([httpx.Response(200, json=answer)])
+    value = call(gateway, method, *args)
+    assert gateway.lines == [line]
+    assert (gateway.body() if gateway.requests[0].content else None) == body
+    expected = answer["data"] if answer.get("object") == "list" else answer
+    assert _covers(value, expected)
+
+
+def _covers(value: Any, expected: Any) -> bool:
+    if expected == DELETED:
+        return value is None
+    if isinstance(expected, list):
+        return len(value) == len(expected) and all(map(_covers, value, expected))
+    dumped = value.model_dump(mode="json")
+    return all(dumped[name] == found for name, found in expected.items() if name != "spec")
+
+
+def test_every_public_call_is_in_the_table_of_the_api() -> None:
+    known = {" ".join(line.split()[:2]) for line in _table_lines()}
+    for _, _, line, _, _ in CALLS:
+        path = line.split("?")[0]
+        assert any(re.fullmatch(pattern, path) for pattern in map(_as_pattern, known)), path
+
+
+def _table_lines() -> list[str]:
+    rows = re.findall(r"^\| ((?:GET|POST|PUT|DELETE) +\S+)", resources.__doc__ or "", re.MULTILINE)
+    assert len(rows) >= 28
+    return [" ".join(row.split()).split("?")[0] for row in rows]
+
+
+def _as_pattern(line: str) -> str:
+    return re.sub(r"\{\w+\}", "[^/ ]+", line)
+
+
+def test_both_clients_have_the_same_methods_and_parameters() -> None:
+    def shape(kind: type) -> dict[str, list[str]]:
+        methods = inspect.getmembers(kind, inspect.isfunction)
+        return {name: list(inspect.signature(m).parameters) for name, m in methods if not name.startswith("_")}
+
+    assert shape(Client) == shape(AsyncClient)
+
+
+def test_the_api_key_is_sent_as_bearer_and_not_shown(call: Call) -> None:
+    gateway = FakeGateway([httpx.Response(200, json=listed())])
+    call(gateway, "functions")
+    assert gateway.requests[0].headers["authorization"] == "Bearer qt-key"
+    assert "qt-key" not in repr(Client(URL, "qt-key").endpoint)
+
+
+def test_a_call_carries_only_the_fields_that_were_set(call: Call) -> None:
+    gateway = FakeGateway([httpx.Response(200, json=INVOCATION)])
+    call(
+        gateway, "invoke", "chat", {"prompt": "x"},
+        sampling={"temperature": 0}, limits={"total": "5m"}, alias="next", webhook={"url": "https://h.test/x"},
+    )  # fmt: skip
+    assert gateway.body() == {
+        "input": {"prompt": "x"},
+        "sampling": {"temperature": 0.0},
+        "limits": {"total": 300.0},
+        "alias": "next",
+        "webhook": {"url": "https://h.test/x"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"sampling": {"temperature": 9}}, "sampling.temperature"),
+        ({"sampling": {"heat": 1}}, "sampling.heat"),
+        ({"alias": "No Spaces"}, "alias"),
+        ({"webhook": {"url": "ftp://x"}}, "webhook.url"),
+        ({"limits": {"total": "soon"}}, "limits.total"),
+    ],
+)
+def test_what_cannot_be_sent_fails_here_and_names_the_field(call: Call, options: Any, field: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(field)):
+        call(FakeGateway([]), "invoke", "chat", {}, **options)
+
+
+def test_input_that_json_cannot_carry_is_an_invalid_request(call: Call) -> None:
+    with pytest.raises(InvalidRequest, match="JSON"):
+        call(FakeGateway([]), "invoke", "chat", {"x": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "text"),
+    [
+        (failed(404, "model_not_found", "no function is called 'caht'; known: chat"), FunctionNotFound, "known: chat"),
+        (failed(401, "invalid_api_key"), AuthenticationFailed, "no"),
+        (failed(418, "teapot"), QuickthawError, "no"),
+        (httpx.Response(500, text="<html>nginx"), QuickthawError, "is this a quickthaw gateway.*nginx"),
+        (httpx.Response(500, json=["x"]), QuickthawError, "without an error object"),
+        (httpx.Response(200, text="hello"), QuickthawError, "not JSON"),
+        (httpx.Response(200, json={"name": "chat"}), QuickthawError, "does not fit this client"),
+        (httpx.Response(302, headers={"location": "/login"}), QuickthawError, "HTTP 302"),
+    ],
+)
+def test_an_answer_that_is_no_answer_becomes_an_error_of_the_tree(
+    call: Call, reply: httpx.Response, kind: type[QuickthawError], text: str
+) -> None:
+    with pytest.raises(kind, match=text):
+        call(FakeGateway([reply]), "function", "chat")
+
+
+def test_fields_that_a_newer_gateway_adds_are_ignored(call: Call) -> None:
+    answer = {**FUNCTION, "colour": "blue"}
+    assert call(FakeGateway([httpx.Response(200, json=answer)]), "function", "chat").name == "chat"
+    nested = {**VERSION, "spec": {**VERSION["spec"], "colour": "blue"}}  # type: ignore[dict-item]  # a literal above
+    assert call(FakeGateway([httpx.Response(200, json=listed(nested))]), "versions", "chat")[0].spec.name == "chat"
+
+
+# --- sent again ---
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        failed(429, "rate_limit_exceeded", headers={"retry-after": "0"}),
+        failed(503, "unavailable", headers={"retry-after": "0"}),
+        failed(503, "no_capacity"),
+        httpx.Response(502, text="bad gateway"),
+        httpx.ReadError("reset"),
+        httpx.RemoteProtocolError("closed"),
+    ],
+)
+def test_what_a_later_attempt_can_change_is_sent_again_with_the_same_key(call: Call, first: Any) -> None:
+    gateway = FakeGateway([first, httpx.Response(200, json=INVOCATION)])
+    assert call(gateway, "invoke", "chat", {}).result == "Paris"
+    keys = {request.headers["idempotency-key"] for request in gateway.requests}
+    assert len(gateway.requests) == 2
+    assert len(keys) == 1
+
+
+def test_two_calls_have_two_keys_unless_the_caller_names_one(call: Call) -> None:
+    gateway = FakeGateway([httpx.Response(200, json=INVOCATION) for _ in range(3)])
+    call(gateway, "invoke", "chat", {})
+    call(gateway, "invoke", "chat", {})
+    call(gateway, "invoke", "chat", {}, idempotency_key="mine")
+    keys = [request.headers["idempotency-key"] for request in gateway.requests]
+    assert len(set(keys)) == 3
+    assert keys[2] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        # this is how the invocation ended: asking again tells the same
+        (failed(503, "instance_lost", headers={"x-invocation-id": "inv-1"}), InstanceLost),
+        # longer than anyone wants to hang
+        (failed(429, "rate_limit_exceeded", headers={"retry-after": "3600"}), RateLimited),
+        (failed(429, "queue_full", headers={"x-should-retry": "false"}), QueueFull),
+        (failed(500, "handler_failed"), QuickthawError),
+        # nothing has ever answered there
+        (httpx.ConnectError("refused"), Unreachable),
+        # waited as long as the caller said
+        (httpx.ReadTimeout("slow"), TimedOut),
+    ],
+)
+def test_what_no_attempt_can_change_is_not_sent_again(call: Call, reply: Any, kind: type[QuickthawError]) -> None:
+    gateway = FakeGateway([reply])
+    with pytest.raises(kind):
+        call(gateway, "invoke", "chat", {})
+    assert len(gateway.requests) == 1
+
+
+def test_a_gateway_that_restarts_is_waited_for(call: Call) -> None:
+    gone, refused = httpx.ReadError("reset"), httpx.ConnectError("refused")
+    gateway = FakeGateway([gone, refused, refused, httpx.Response(200, json=INVOCATION)])
+    assert call(gateway, "invoke", "chat", {}).result == "Paris"
+
+
+def test_attempts_are_bounded(call: Call) -> None:
+    gateway = FakeGateway([failed(503, "unavailable") for _ in range(9)])
+    with pytest.raises(Unavailable):
+        call(gateway, "functions")
+    assert len(gateway.requests) == 4
+
+
+@pytest.mark.parametrize(("method", "args"), [("create_key", ("ci",)), ("rollback", ("chat",))])
+def test_what_may_have_happened_already_is_not_repeated(call: Call, method: str, args: tuple[Any, ...]) -> None:
+    gateway = FakeGateway([httpx.ReadError("reset")])
+    with pytest.raises(Unreachable, match="broke"):
+        call(gateway, method, *args)
+    assert len(gateway.requests) == 1
+
+
+def test_a_refused_connection_says_where_it_tried_and_what_to_do(call: Call) -> None:
+    with pytest.raises(Unreachable) as caught:
+        call(FakeGateway([httpx.ConnectError("Connection refused")]), "functions")
+    for part in (URL, "from argument", "Connection refused", "quickthaw up", "QUICKTHAW_URL"):
+        assert part in caught.value.message
