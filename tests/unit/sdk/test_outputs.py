@@ -1,0 +1,24 @@
+"""The result that outputs make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quickthaw import Delta
+from quickthaw.outputs import joined
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        ([], ""),
+        ([Delta("a"), "b", Delta("c")], "abc"),
+        ([1, {"a": 2}], [1, {"a": 2}]),
+        (["a", 1], ["a", 1]),
+        ([Delta("a", (1,)), 1], [{"text": "a", "tokens": [1]}, 1]),
+    ],
+)
+def test_text_is_joined_and_anything_else_is_a_list(outputs: list[Any], expected: Any) -> None:
+    assert joined(outputs) == expected

@@ -1,0 +1,160 @@
+"""Signatures as JSON schema, and calls bound to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from quickthaw import InvalidRequest, InvalidSource
+from quickthaw.schema import bind, parameters
+
+if TYPE_CHECKING:
+    from decimal import Decimal as OnlyForTypes
+
+
+class Options(BaseModel):
+    depth: int = 1
+
+
+@dataclass
+class Point:
+    x: int
+
+
+class Odd:
+    """No JSON schema describes it."""
+
+
+ANY: dict[str, Any] = {}
+
+
+def plain(model, prompt): ...  # type: ignore[no-untyped-def]  # a handler without annotations
+
+
+def typed(model, messages: list[dict[str, Any]], max_tokens: int = 256, *, stop: str | None = None): ...  # type: ignore[no-untyped-def]
+
+
+def rest(model, prompt: str, **sampling): ...  # type: ignore[no-untyped-def]
+
+
+def literal(model: object, mode: Literal["a", "b"] = "a", n: Annotated[int, Field(ge=1)] = 1) -> None: ...
+
+
+def odd(model: object, thing: Odd, later: OnlyForTypes, default: object = Odd()) -> None: ...
+
+
+def records(model: object, options: Options, more: list[Options]) -> None: ...
+
+
+def documented(model: object) -> None:
+    """Say nothing.
+
+    At length.
+    """
+
+
+@pytest.mark.parametrize(
+    ("handler", "properties", "required", "open_"),
+    [
+        (plain, {"prompt": ANY}, ["prompt"], False),
+        (
+            typed,
+            {
+                "messages": {"type": "array", "items": {"type": "object", "additionalProperties": True}},
+                "max_tokens": {"type": "integer", "default": 256},
+                "stop": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+            },
+            ["messages"],
+            False,
+        ),
+        (rest, {"prompt": {"type": "string"}}, ["prompt"], True),
+        (
+            literal,
+            {
+                "mode": {"enum": ["a", "b"], "type": "string", "default": "a"},
+                "n": {"type": "integer", "minimum": 1, "default": 1},
+            },
+            [],
+            False,
+        ),
+        # what has no schema takes anything
+        (odd, {"thing": ANY, "later": ANY, "default": ANY}, ["thing", "later"], False),
+    ],
+)
+def test_a_signature_as_schema(
+    handler: Callable[..., Any], properties: dict[str, Any], required: list[str], open_: bool
+) -> None:
+    assert parameters(handler) == {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": open_,
+    }
+
+
+def test_shared_types_are_defined_once_at_the_top() -> None:
+    schema = parameters(records)
+    assert schema["properties"]["options"] == {"$ref": "#/$defs/Options"}
+    assert schema["properties"]["more"]["items"] == {"$ref": "#/$defs/Options"}
+    assert list(schema["$defs"]) == ["Options"]
+
+
+def test_the_first_paragraph_of_the_docstring_describes() -> None:
+    assert parameters(documented)["description"] == "Say nothing."
+
+
+def nothing() -> None: ...
+
+
+def by_keyword(*, model: object) -> None: ...
+
+
+def variadic(model: object, *prompts: str) -> None: ...
+
+
+def by_position(model: object, prompt: str, /) -> None: ...
+
+
+@pytest.mark.parametrize("handler", [nothing, by_keyword, variadic, by_position])
+def test_what_cannot_be_called_by_name_is_no_handler(handler: Callable[..., Any]) -> None:
+    with pytest.raises(InvalidSource, match=handler.__name__):
+        parameters(handler)
+
+
+@pytest.mark.parametrize(
+    ("handler", "args", "kwargs", "expected"),
+    [
+        (typed, ([],), {}, {"messages": []}),  # defaults stay with the deployed version
+        (typed, ([], 5), {"stop": "x"}, {"messages": [], "max_tokens": 5, "stop": "x"}),
+        (rest, ("p",), {"top_k": 3}, {"prompt": "p", "top_k": 3}),
+        # values become JSON
+        (plain, (Options(depth=2),), {}, {"prompt": {"depth": 2}}),
+        (plain, (Point(1),), {}, {"prompt": {"x": 1}}),
+        (plain, ((1, date(2026, 1, 2)),), {}, {"prompt": [1, "2026-01-02"]}),
+    ],
+)
+def test_a_call_is_bound_by_name(
+    handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert bind(handler, args, kwargs) == expected
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "text"),
+    [
+        ((), {}, "typed(): missing a required argument: 'messages'"),
+        (([],), {"wrong": 1}, "'wrong'"),
+        (([], 1, 2), {}, "too many positional"),
+        ((), {"model": 1, "messages": []}, "'model'"),
+        ((Odd(),), {}, "'messages' cannot be sent as JSON"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_refused_here(args: tuple[Any, ...], kwargs: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(text)):
+        bind(typed, args, kwargs)
