@@ -82,6 +82,4 @@ def _refuse_holes(report: Mapping[str, Any]) -> None:
     missing = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
     if missing:
         shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
-        raise InvalidRequest(
-            f"the source lacks {len(missing)} of the model's weights, or has them in another shape: {shown}"
-        )
+        raise InvalidRequest(f"{len(missing)} of the model's weights are missing or of another shape: {shown}")

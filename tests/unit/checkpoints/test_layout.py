@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from quickthaw_platform.checkpoints.layout import PAGE_BYTES, execution_order, untie, write_weights
+
+
+def header(file: Path) -> tuple[int, dict[str, dict[str, object]]]:
+    raw = file.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    entries = json.loads(raw[8 : 8 + length])
+    entries.pop("__metadata__")
+    return 8 + length, entries
+
+
+def test_tensors_stand_in_the_order_in_which_a_forward_pass_needs_them() -> None:
+    names = [
+        "lm_head.weight",
+        "model.layers.10.mlp.up_proj.weight",
+        "model.layers.2.self_attn.q_proj.weight",
+        "model.layers.2.mlp.up_proj.weight",
+        "model.norm.weight",
+        "model.embed_tokens.weight",
+    ]
+    assert execution_order(names) == [
+        "model.embed_tokens.weight",
+        "model.layers.2.self_attn.q_proj.weight",
+        "model.layers.2.mlp.up_proj.weight",
+        "model.layers.10.mlp.up_proj.weight",
+        "model.norm.weight",
+        "lm_head.weight",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("embedding", "head"),
+    [
+        ("transformer.wte.weight", "lm_head.weight"),  # GPT-2
+        ("gpt_neox.embed_in.weight", "embed_out.weight"),  # GPT-NeoX
+        ("embeddings.word_embeddings.weight", "pooler.dense.weight"),  # BERT
+    ],
+)
+def test_other_architectures_names_are_known_too(embedding: str, head: str) -> None:
+    middle = ["h.0.attn.weight", "h.1.attn.weight"]
+    assert execution_order([head, *reversed(middle), embedding]) == [embedding, *middle, head]
+
+
+def test_data_begins_on_a_page_and_the_safetensors_library_reads_the_file(tmp_path: Path) -> None:
+    tensors = {f"layers.{i}.w": torch.randn(3, 5).to(torch.bfloat16) for i in range(200)}
+    written = write_weights(tmp_path, tensors)
+    file = tmp_path / written.weights.file
+    begin, entries = header(file)
+    assert begin == written.weights.data_offset
+    assert begin % PAGE_BYTES == 0
+    assert list(entries) == [f"layers.{i}.w" for i in range(200)]
+    assert file.stat().st_size == begin + written.tensor_bytes == written.file.bytes
+    for name, tensor in load_file(file).items():
+        assert torch.equal(tensor, tensors[name])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["bfloat16", "float32", "int64", "bool", "uint8"]), st.integers(0, 5))))
+def test_any_mixture_of_types_and_sizes_survives(
+    tmp_path_factory: pytest.TempPathFactory, shapes: list[tuple[str, int]]
+) -> None:
+    tensors = {f"layers.{i}.w": torch.ones(size, 3).to(getattr(torch, dtype)) for i, (dtype, size) in enumerate(shapes)}
+    folder = tmp_path_factory.mktemp("mixture")
+    written = write_weights(folder, tensors)
+    with safe_open(folder / written.weights.file, framework="pt") as file:
+        assert set(file.keys()) == set(tensors)
+        for name, tensor in tensors.items():
+            assert torch.equal(file.get_tensor(name), tensor)
+
+
+def test_each_tensor_stands_on_a_multiple_of_its_elements_size(tmp_path: Path) -> None:
+    tensors = {"embed": torch.ones(3, dtype=torch.bfloat16), "layers.0.w": torch.ones(2, dtype=torch.float32)}
+    write_weights(tmp_path, tensors)
+    _, entries = header(tmp_path / "weights-0.safetensors")
+    assert entries["layers.0.w"]["data_offsets"] == [0, 8]
+
+
+def test_a_tied_tensor_is_stored_once_under_the_name_that_comes_first() -> None:
+    shared = torch.ones(4, 2)
+    tied = untie({"lm_head.weight": shared, "model.embed_tokens.weight": shared, "other": torch.ones(4, 2)})
+    assert tied.aliases == {"lm_head.weight": "model.embed_tokens.weight"}
+    assert list(tied.tensors) == ["model.embed_tokens.weight", "other"]
+
+
+def test_a_view_with_another_shape_is_not_taken_for_tied() -> None:
+    memory = torch.arange(8.0)
+    tied = untie({"a": memory.reshape(4, 2), "b": memory.reshape(2, 4), "c": memory.reshape(2, 4).t()})
+    assert not tied.aliases
+
+
+def test_a_transposed_tensor_is_written_by_value(tmp_path: Path) -> None:
+    tensor = torch.arange(6.0).reshape(2, 3).t()
+    write_weights(tmp_path, {"w": tensor})
+    assert torch.equal(load_file(tmp_path / "weights-0.safetensors")["w"], tensor)
+
+
+def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    write_weights(tmp_path, {"a": torch.ones(10), "b": torch.ones(5)}, lambda done, total: seen.append((done, total)))
+    assert seen == [(40, 60), (60, 60)]
