@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, U
 from quickthaw import bundle, calls, outputs, runtime, schema
 from quickthaw.errors import InvalidRequest, InvalidSource
 from quickthaw.resources import DEFAULT_ALIAS
-from quickthaw.types import FunctionSpec, Handler, Limits, Version
+from quickthaw.types import Delta, FunctionSpec, Handler, Limits, Version
 
 if TYPE_CHECKING:
     from quickthaw.client import Client, Invocation
@@ -157,7 +157,9 @@ class Function(Generic[P, R]):
         input = self._input(args, kwargs)
         with self._opened() as model:
             answer = self.handler(model, **input)
-            return outputs.joined(answer) if isinstance(answer, Iterator) else answer
+            if isinstance(answer, Iterator):
+                return outputs.joined(answer)
+            return str(answer) if isinstance(answer, Delta) else answer
 
     def local_stream(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
         """Run the function in this process and yield what `stream` would."""

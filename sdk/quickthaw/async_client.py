@@ -95,6 +95,10 @@ class AsyncClient:
         """Point an alias to one or several versions (id or number), weighted: {"3": 0.9, "4": 0.1}."""
         return await self._run(calls.set_alias(name, alias, weights))
 
+    async def delete_alias(self, name: str, alias: str) -> None:
+        """Forget an alias; `live` stays."""
+        await self._run(calls.delete_alias(name, alias))
+
     async def rollback(self, name: str, alias: str = DEFAULT_ALIAS, version: str | None = None) -> AliasInfo:
         """Point an alias to the version before, or to `version`."""
         return await self._run(calls.rollback(name, alias, version))
@@ -111,9 +115,9 @@ class AsyncClient:
         """Forget a secret."""
         await self._run(calls.delete_secret(name, key))
 
-    async def logs(self, name: str, after: str | None = None) -> list[LogLine]:
-        """Read a function's log lines, oldest first."""
-        return await self._run(calls.logs(name, after))
+    async def logs(self, name: str, after: str | None = None, limit: int | None = None) -> list[LogLine]:
+        """Read a function's log lines, oldest first: the latest `limit`, or the next ones behind the line `after`."""
+        return await self._run(calls.logs(name, after, limit))
 
     def follow_logs(self, name: str, after: str | None = None) -> AsyncGenerator[LogLine, None]:
         """Yield a function's log lines as they come, without end."""

@@ -118,6 +118,11 @@ def set_alias(name: str, alias: str, weights: Mapping[str, float]) -> Call[Alias
     return _send("PUT", AliasInfo, body, "functions", name, "aliases", alias)
 
 
+def delete_alias(name: str, alias: str) -> Call[None]:
+    """Forget an alias."""
+    return _delete("functions", name, "aliases", alias)
+
+
 def rollback(name: str, alias: str, version: str | None) -> Call[AliasInfo]:
     """Point an alias back. Without a version it is relative, so it is never sent twice."""
     body = request(Rollback, alias=alias, version=version)
@@ -139,9 +144,10 @@ def delete_secret(name: str, key: str) -> Call[None]:
     return _delete("functions", name, "secrets", key)
 
 
-def logs(name: str, after: str | None = None) -> Call[list[LogLine]]:
+def logs(name: str, after: str | None, limit: int | None) -> Call[list[LogLine]]:
     """Read a function's log lines, oldest first; `after` is the id of the last line already seen."""
-    return _list(LogLine, "functions", name, "logs", query={"after": after} if after else None)
+    query = {"after": after, "limit": None if limit is None else str(limit)}
+    return _list(LogLine, "functions", name, "logs", query={key: value for key, value in query.items() if value})
 
 
 def follow_logs(name: str, after: str | None) -> Call[None]:

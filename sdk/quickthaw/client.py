@@ -95,6 +95,10 @@ class Client:
         """Point an alias to one or several versions (id or number), weighted: {"3": 0.9, "4": 0.1}."""
         return self._run(calls.set_alias(name, alias, weights))
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Forget an alias; `live` stays."""
+        self._run(calls.delete_alias(name, alias))
+
     def rollback(self, name: str, alias: str = DEFAULT_ALIAS, version: str | None = None) -> AliasInfo:
         """Point an alias to the version before, or to `version`."""
         return self._run(calls.rollback(name, alias, version))
@@ -111,9 +115,9 @@ class Client:
         """Forget a secret."""
         self._run(calls.delete_secret(name, key))
 
-    def logs(self, name: str, after: str | None = None) -> list[LogLine]:
-        """Read a function's log lines, oldest first."""
-        return self._run(calls.logs(name, after))
+    def logs(self, name: str, after: str | None = None, limit: int | None = None) -> list[LogLine]:
+        """Read a function's log lines, oldest first: the latest `limit`, or the next ones behind the line `after`."""
+        return self._run(calls.logs(name, after, limit))
 
     def follow_logs(self, name: str, after: str | None = None) -> Generator[LogLine, None, None]:
         """Yield a function's log lines as they come, without end."""

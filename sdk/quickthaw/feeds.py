@@ -70,10 +70,16 @@ class EventFeed(Feed[Event]):
         self._opening = opening
         self._last = after
         self.invocation = invocation
-        self.resumed = False  # a later connection than the first serves it: hanging up that one cancels nothing
+        self._connections = 0
+
+    @property
+    def resumed(self) -> bool:
+        """Whether a later request than the first serves it: hanging up on that one cancels nothing by itself."""
+        return self._connections > 1
 
     def request(self) -> Call[None]:
         """Return the opening call until it has told the invocation's id."""
+        self._connections += 1
         if self.invocation is None:
             return self._opening
         return calls.events(self.invocation, self._last)
@@ -81,7 +87,6 @@ class EventFeed(Feed[Event]):
     def opened(self, headers: Mapping[str, str]) -> None:
         """Learn the invocation's id."""
         super().opened(headers)
-        self.resumed = self.invocation is not None
         self.invocation = self.invocation or headers.get(INVOCATION_HEADER)
 
     def _read(self, event: ServerSentEvent) -> Event | None:

@@ -37,8 +37,15 @@ def failure(event: Event) -> errors.QuickthawError:
 
 
 def joined(outputs: Iterable[Any]) -> Any:
-    """Return the result of a generator: its text where all outputs are text, else the list of its outputs."""
+    """Return the result of a generator: its text where all outputs are text, else the list of its outputs.
+
+    Several answers (`n`) give the list of their texts.
+    """
     items = list(outputs)
-    if all(isinstance(item, Delta | str) for item in items):
-        return "".join(str(item) for item in items)
-    return [item.to_json() if isinstance(item, Delta) else item for item in items]
+    if not all(isinstance(item, Delta | str) for item in items):
+        return [str(item) if isinstance(item, Delta) else item for item in items]
+    texts: dict[int, str] = {}
+    for item in items:
+        choice = item.choice if isinstance(item, Delta) else 0
+        texts[choice] = texts.get(choice, "") + str(item)
+    return [texts[choice] for choice in sorted(texts)] if set(texts) - {0} else texts.get(0, "")

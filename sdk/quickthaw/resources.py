@@ -9,6 +9,7 @@
 | GET    /v1/functions/{name}/versions       |                 | list of Version                     |
 | GET    /v1/functions/{name}/aliases        |                 | list of AliasInfo                   |
 | PUT    /v1/functions/{name}/aliases/{alias} | AliasWeights   | AliasInfo                           |
+| DELETE /v1/functions/{name}/aliases/{alias} |                | Deleted                             |
 | POST   /v1/functions/{name}/rollback       | Rollback        | AliasInfo                           |
 | GET    /v1/functions/{name}/secrets        |                 | list of SecretInfo                  |
 | PUT    /v1/functions/{name}/secrets/{key}  | SecretValue     | SecretInfo                          |

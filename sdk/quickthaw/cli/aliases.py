@@ -42,6 +42,16 @@ def set_(state: State, function: str, name: str, versions: tuple[str, ...], as_j
     click.echo(f"{function}: {found.name} → {output.weights(found.weights)}")
 
 
+@alias.command("rm")
+@click.argument("function")
+@click.argument("name")
+@pass_state
+def rm(state: State, function: str, name: str) -> None:
+    """Forget alias NAME; its versions stay."""
+    state.client.delete_alias(function, name)
+    click.echo(f"removed {name}")
+
+
 def _weight(word: str) -> tuple[str, float]:
     version, equals, weight = word.partition("=")
     try:

@@ -14,12 +14,13 @@ from quickthaw.resources import LogLine
 @click.command()
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing lines as they come.")
+@click.option("-n", "--lines", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Most lines.")
 @output.json_option
 @pass_state
-def logs(state: State, name: str, follow: bool, as_json: bool) -> None:
+def logs(state: State, name: str, follow: bool, lines: int, as_json: bool) -> None:
     """Show what a function printed and what the platform did with it. --json prints one line an object."""
     after = None
-    for line in state.client.logs(name):
+    for line in state.client.logs(name, limit=lines):
         _print(line, as_json)
         after = line.id
     if follow:

@@ -17,7 +17,8 @@ from quickthaw.outputs import joined
         ([Delta("a"), "b", Delta("c")], "abc"),
         ([1, {"a": 2}], [1, {"a": 2}]),
         (["a", 1], ["a", 1]),
-        ([Delta("a", (1,)), 1], [{"text": "a", "tokens": [1]}, 1]),
+        ([Delta("a", (1,)), 1], ["a", 1]),
+        ([Delta("a"), Delta("x", choice=1), Delta("b"), Delta("y", choice=1)], ["ab", "xy"]),
     ],
 )
 def test_text_is_joined_and_anything_else_is_a_list(outputs: list[Any], expected: Any) -> None:

@@ -208,6 +208,16 @@ def test_closing_a_resumed_stream_cancels_the_invocation() -> None:
     assert gateway.lines[-1] == "DELETE /v1/invocations/inv-1"
 
 
+def test_closing_a_stream_that_was_opened_twice_cancels_too() -> None:
+    # the gateway takes the second opening for a look at what the first began
+    gateway = FakeGateway([RESET, stream(PAR, IS), httpx.Response(200, json=INVOCATION)])
+    with Client(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
+        outputs = client.stream("chat", {})
+        next(outputs)
+        outputs.close()
+    assert gateway.lines[-1] == "DELETE /v1/invocations/inv-1"
+
+
 def test_closing_a_stream_on_its_first_connection_leaves_cancelling_to_the_gateway() -> None:
     gateway = FakeGateway([stream(PAR, IS)])
     with Client(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
