@@ -1,0 +1,91 @@
+"""Let a call in: validate it, record it, and see that an instance takes it."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from quickthaw.resources import Webhook
+from quickthaw.types import Limits, Sampling, Version
+from quickthaw_platform.gateway.auth import Principal
+from quickthaw_platform.gateway.services import Services
+from quickthaw_platform.gateway.validation import check_input, merged_limits
+from quickthaw_platform.invocations.records import Admission, NewInvocation
+
+SEED_BITS = 53
+"""A seed that every JSON reader keeps exactly."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asks of a version."""
+
+    version: Version
+    input: Mapping[str, Any]
+    sampling: Mapping[str, Any]  # only the fields that the caller set
+    limits: Limits | None = None
+    webhook: Webhook | None = None
+    idempotency_key: str | None = None
+
+    def request(self) -> dict[str, Any]:
+        """Return what the instance gets. The seed is drawn here, so that every try of the call is the same."""
+        sampling = Sampling.model_validate(self.sampling)
+        seed = secrets.randbits(SEED_BITS) if sampling.seed is None else sampling.seed
+        return {
+            "input": dict(self.input),
+            "sampling": sampling.model_dump(mode="json", exclude_unset=True),
+            "seed": seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An accepted call. `repeated`: the same call came before, and this is its invocation."""
+
+    id: str
+    repeated: bool = False
+
+
+def admit(services: Services, caller: Principal, order: Order) -> Admitted:
+    """Accept a call and set it going; raises InvalidRequest, QueueFull or Conflict, with nothing accepted."""
+    check_input(order.version, order.input)
+    new = NewInvocation(
+        id=uuid.uuid4().hex,
+        version=order.version,
+        request=order.request(),
+        key_id=caller.key_id,
+        idempotency_key=order.idempotency_key,
+        webhook=order.webhook.model_dump() if order.webhook else None,
+        limits=merged_limits(order.version, order.limits),
+    )
+    admission = services.store.admit(new)
+    if admission.duplicate_of is not None:
+        return Admitted(admission.duplicate_of, repeated=True)
+    services.quotas.note(caller.info, new.id)
+    _place(services, order.version, admission)
+    return Admitted(new.id)
+
+
+def cancel(services: Services, invocation: str, reason: str) -> None:
+    """End an invocation as cancelled and tell the node that runs it; one that has ended stays as it is."""
+    stopped = services.store.cancel(invocation, reason)
+    if stopped.node is not None:
+        services.commands.cancel(stopped.node, invocation)
+    if stopped.next is not None:
+        services.commands.invoke(stopped.next)
+    if stopped.done:
+        _log.info("cancelled", invocation=invocation, reason=reason)
+
+
+def _place(services: Services, version: Version, admission: Admission) -> None:
+    if admission.assignment is not None:
+        services.commands.invoke(admission.assignment)
+        return
+    services.allocator.allocate(version)  # which also tells those who wait why, or that it can never be

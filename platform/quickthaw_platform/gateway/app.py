@@ -1,0 +1,121 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import structlog
+from celery import Celery
+from flask import Response, g, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from pydantic import ValidationError
+from redis import Redis
+
+from quickthaw.version import VERSION
+from quickthaw_platform import plugins
+from quickthaw_platform.gateway import (
+    checkpoints,
+    docs,
+    errors,
+    functions,
+    health,
+    invocations,
+    invoke,
+    keys,
+    logs,
+    metrics,
+    nodes,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_models,
+    secrets,
+)
+from quickthaw_platform.gateway.binding import check_binding
+from quickthaw_platform.gateway.calls import INVOCATION_HEADER
+from quickthaw_platform.gateway.quotas import QuotaKeeper
+from quickthaw_platform.gateway.requests import JsonRequest
+from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
+from quickthaw_platform.gateway.services import EXTENSION, Services
+from quickthaw_platform.invocations.slots import SlotStore
+from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.router.allocator import Allocator
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker.commands import Commands
+
+REQUEST_ID_HEADER = "x-request-id"
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+_RESOURCES = (
+    functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
+    nodes, checkpoints, keys, health, metrics,
+)  # fmt: skip
+
+
+def create_app(settings: Settings, redis: Redis, celery: Celery) -> OpenAPI:
+    """Build the gateway's WSGI application; raises SettingsInvalid for a binding that would be open to all."""
+    check_binding(settings)
+    app = OpenAPI(
+        "quickthaw_platform.gateway",
+        info=Info(title="quickthaw", version=VERSION, description="Functions for language models"),
+        security_schemes=SECURITY_SCHEMES,
+        doc_ui=False,
+        validation_error_status="4XX",
+        validation_error_model=errors.ErrorBody,
+        validation_error_callback=_raise_invalid,
+    )
+    app.request_class = JsonRequest
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, the base class does not
+    app.extensions[EXTENSION] = make_services(settings, redis, celery)
+    errors.register(app)
+    metrics.observe(app)
+    _add_headers(app)
+    for module in _RESOURCES:
+        app.register_api(module.api)
+    docs.register(app)
+    return app
+
+
+def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
+    """Put the stores together on one client."""
+    slots, commands = SlotStore(redis), Commands(celery)
+    policy = plugins.allocation_policy(settings.allocation_policy)
+    return Services(
+        settings=settings,
+        redis=redis,
+        registry=FunctionRegistry(redis),
+        catalogue=Catalogue(redis),
+        keys=KeyStore(redis),
+        quotas=QuotaKeeper(redis),
+        store=InvocationStore(redis, settings),
+        slots=slots,
+        allocator=Allocator(redis, slots, policy, commands, settings),
+        commands=commands,
+    )
+
+
+def _raise_invalid(error: ValidationError) -> None:
+    raise errors.invalid(error)
+
+
+def _add_headers(app: OpenAPI) -> None:
+    @app.before_request
+    def begin() -> None:
+        sent = request.headers.get(REQUEST_ID_HEADER, "")
+        g.request_id = sent if _REQUEST_ID.match(sent) else f"req-{uuid.uuid4().hex}"
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(process="gateway", request=g.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers[REQUEST_ID_HEADER] = g.get("request_id", "")
+        response.headers.update(g.get("ratelimit_headers", {}))
+        if "invocation" in g:
+            response.headers[INVOCATION_HEADER] = g.invocation
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response

@@ -1,0 +1,68 @@
+"""What the endpoints that call functions share: the quota, the headers, waiting for an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, g, request
+from pydantic import BaseModel, Field
+
+from quickthaw_platform.gateway import sse
+from quickthaw_platform.gateway.admission import Admitted
+from quickthaw_platform.gateway.auth import principal
+from quickthaw_platform.gateway.following import Line
+from quickthaw_platform.gateway.services import services
+
+INVOCATION_HEADER = "x-invocation-id"
+MAX_POSITION = 10**15
+
+
+class CallHeaders(BaseModel):
+    """Headers of a call."""
+
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="the same call with the same key again is answered with the first one's invocation",
+    )
+
+
+class StreamHeaders(CallHeaders):
+    """Headers of a call that streams."""
+
+    last_event_id: int = Field(
+        0, alias="Last-Event-ID", ge=0, le=MAX_POSITION, description="go on behind this event of the log"
+    )
+
+
+class FollowHeaders(BaseModel):
+    """Headers of a stream of what exists already."""
+
+    last_event_id: int = Field(
+        0, alias="Last-Event-ID", ge=0, le=MAX_POSITION, description="go on behind this event of the log"
+    )
+
+
+def count_request() -> None:
+    """Take one request from the caller's quota; the headers that say what is left go with the answer."""
+    g.ratelimit_headers = services().quotas.take(principal().info)
+
+
+def line(*calls: Admitted) -> Line:
+    """Return the connection to the client of the current request."""
+    return Line(services(), request.environ, calls)
+
+
+def ended(invocation: str) -> None:
+    """Name the invocation in the answer to come, which tells how it ended; charge its tokens."""
+    g.invocation = invocation
+    services().quotas.settle(principal().info)
+
+
+def streaming(body: Iterator[bytes], invocation: str) -> Response:
+    """Return a stream of server-sent events."""
+    headers: dict[str, Any] = {**sse.HEADERS, INVOCATION_HEADER: invocation}
+    return Response(body, headers=headers)

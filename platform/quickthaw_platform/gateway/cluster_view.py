@@ -1,0 +1,63 @@
+"""Nodes and instances as they are shown: the router's view, with the dates that only people need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, cast
+
+from redis import Redis
+
+from quickthaw.resources import InstanceInfo, NodeInfo
+from quickthaw_platform.router.view import read_view
+
+
+def node_infos(redis: Redis) -> list[NodeInfo]:
+    """Return every node, by id."""
+    view = read_view(redis)
+    rows = _fields(redis, (f"qt:node:{node.id}" for node in view.nodes), "last_seen", "started_at", "pid")
+    instances = Counter(instance.node for instance in view.instances)
+    return [
+        NodeInfo(
+            id=node.id,
+            state=node.state.value,
+            device=node.device,
+            memory_bytes=node.memory_bytes,
+            memory_free_bytes=node.memory_free_bytes,
+            checkpoints=tuple(sorted(node.checkpoints)),
+            templates=tuple(sorted(node.templates)),
+            instances=instances[node.id],
+            last_seen=float(last_seen or 0),
+            started_at=float(started_at) if started_at else None,
+            pid=int(pid) if pid else None,
+        )
+        for node, (last_seen, started_at, pid) in zip(view.nodes, rows, strict=True)
+    ]
+
+
+def instance_infos(redis: Redis) -> list[InstanceInfo]:
+    """Return every instance, by id."""
+    instances = read_view(redis).instances
+    rows = _fields(redis, (f"qt:instance:{instance.id}" for instance in instances), "created_at", "idle_since")
+    return [
+        InstanceInfo(
+            id=instance.id,
+            function=instance.function,
+            version=instance.version,
+            node=instance.node,
+            state=instance.state.value,
+            concurrency=instance.concurrency,
+            in_use=instance.in_use,
+            memory_bytes=instance.memory_bytes,
+            created_at=float(created_at or 0),
+            idle_since=float(idle_since) if idle_since else None,
+        )
+        for instance, (created_at, idle_since) in zip(instances, rows, strict=True)
+    ]
+
+
+def _fields(redis: Redis, keys: Iterable[str], *names: str) -> list[list[Any]]:
+    pipe = redis.pipeline(transaction=False)
+    for key in keys:
+        pipe.hmget(key, *names)
+    return cast("list[list[Any]]", pipe.execute())

@@ -1,0 +1,127 @@
+"""Every error leaves as the OpenAI error object with its true status, and says whether trying again can help."""
+
+from __future__ import annotations
+
+import math
+from typing import IO, Any, cast
+
+import structlog
+from flask import Flask, Response, g, jsonify, request
+from kombu.exceptions import OperationalError
+from pydantic import ValidationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from quickthaw.types import Wire
+from quickthaw_platform.errors import (
+    InvalidRequest,
+    NotFound,
+    QueueFull,
+    QuickthawError,
+    RateLimited,
+    RequestTooLarge,
+    Unavailable,
+)
+from quickthaw_platform.gateway.requests import drain
+
+LONGEST_RETRY_AFTER_SECONDS = 120
+"""The official OpenAI client gives up on a longer Retry-After."""
+
+REDIS_RETRY_SECONDS = 1.0
+_WORTH_A_RETRY = (Unavailable, QueueFull, RateLimited)
+_log = structlog.get_logger()
+
+
+class ErrorDetail(Wire):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+    retry_after_seconds: float | None = None
+
+
+class ErrorBody(Wire):
+    """The body of every answer that is not a success."""
+
+    error: ErrorDetail
+
+
+def register(app: Flask) -> None:
+    """Map every exception that can leave a handler."""
+    app.register_error_handler(QuickthawError, respond)
+    app.register_error_handler(ValidationError, lambda error: respond(invalid(error)))
+    app.register_error_handler(RedisConnectionError, _outage)
+    app.register_error_handler(RedisTimeoutError, _outage)
+    app.register_error_handler(OperationalError, _outage)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def respond(error: QuickthawError) -> Response:
+    """Return the answer that carries `error`."""
+    response = jsonify({"error": error.to_json()})
+    response.status_code = error.status
+    response.headers.update(headers(error))
+    return response
+
+
+def headers(error: QuickthawError) -> dict[str, str]:
+    """Return the headers that tell a client whether and when to try again."""
+    seconds = error.retry_after_seconds
+    found = dict(getattr(error, "headers", {}))
+    worth = isinstance(error, _WORTH_A_RETRY) and (seconds is None or seconds <= LONGEST_RETRY_AFTER_SECONDS)
+    found["x-should-retry"] = "true" if worth else "false"
+    if seconds is not None:
+        found["Retry-After"] = str(math.ceil(max(0.0, seconds)))
+    return found
+
+
+def invalid(error: ValidationError) -> InvalidRequest:
+    """Turn pydantic's findings into one message that names each field."""
+    findings = error.errors(include_url=False, include_context=False, include_input=False)
+    said = "; ".join(f"{_place(f['loc'])}{f['msg'].removeprefix('Value error, ')}" for f in findings[:5])
+    param = ".".join(map(str, findings[0]["loc"])) or None
+    return InvalidRequest(said, param=param)
+
+
+def outage() -> Unavailable:
+    """Return the error for a platform that cannot reach its Redis."""
+    return Unavailable(
+        "the platform cannot reach its Redis at the moment; try again shortly", retry_after_seconds=REDIS_RETRY_SECONDS
+    )
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return f"{'.'.join(map(str, location))}: " if location else ""
+
+
+def _outage(error: Exception) -> Response:
+    _log.warning("redis is out of reach", error=str(error), path=request.path)
+    return respond(outage())
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error, RequestEntityTooLarge):
+        drain(cast("IO[bytes]", request.environ["wsgi.input"]))
+        return respond(RequestTooLarge("the request body is larger than this platform accepts (setting max_body)"))
+    response = respond(_named(error))
+    response.status_code = error.code or 500
+    response.headers.extend((key, value) for key, value in error.get_headers() if key == "Allow")
+    return response
+
+
+def _named(error: HTTPException) -> QuickthawError:
+    if error.code == 404:
+        return NotFound(f"there is nothing at {request.path}; /docs lists the endpoints")
+    if error.code == 405:
+        return InvalidRequest(f"{request.path} does not take {request.method}", code="method_not_allowed")
+    return InvalidRequest(error.description or error.name, code="bad_request")
+
+
+def _unexpected(error: Exception) -> Response:
+    request_id: Any = g.get("request_id")
+    _log.error("request failed", path=request.path, request_id=request_id, exc_info=error)
+    return respond(QuickthawError(f"the platform failed on this request; its log has more under {request_id}"))

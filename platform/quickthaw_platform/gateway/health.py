@@ -1,0 +1,47 @@
+"""Whether this gateway lives, and whether it can serve."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from quickthaw.types import Wire
+from quickthaw_platform.gateway.resource import ERRORS, answer
+from quickthaw_platform.gateway.services import services
+from quickthaw_platform.invocations.outage import outage_is_unavailable
+
+api = APIBlueprint(
+    "health",
+    __name__,
+    abp_tags=[Tag(name="health", description="For load balancers and monitoring; no API key needed")],
+    abp_responses=ERRORS,
+)
+
+
+class Healthy(Wire):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Wire):
+    """The platform can be called."""
+
+    status: Literal["ok"] = "ok"
+    nodes: int
+
+
+@api.get("/healthz", responses={200: Healthy})
+def health() -> Response:
+    """Whether the gateway's process answers."""
+    return answer(Healthy())
+
+
+@api.get("/readyz", responses={200: Ready})
+def readiness() -> Response:
+    """Whether the gateway reaches its Redis; 503 when it does not."""
+    with outage_is_unavailable():
+        return answer(Ready(nodes=int(services().redis.scard("qt:nodes"))))

@@ -1,0 +1,123 @@
+"""`GET /metrics`: what all processes of this machine counted, and gauges read from Redis at the moment of asking."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter as Tally
+from collections.abc import Iterator
+
+from flask import Flask, Response, g, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from redis import Redis
+
+from quickthaw_platform.contracts import InstanceState
+from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.gateway.resource import ERRORS
+from quickthaw_platform.gateway.services import services
+from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.router.view import read_view
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_REQUESTS = Counter(
+    "quickthaw_http_requests", "HTTP requests answered by the gateway", ["method", "endpoint", "status"]
+)
+_SECONDS = Histogram(
+    "quickthaw_http_request_seconds",
+    "From the request's arrival to the head of its answer",
+    ["method", "endpoint"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
+
+api = APIBlueprint(
+    "metrics", __name__, abp_tags=[Tag(name="health", description="For monitoring")], abp_responses=ERRORS
+)
+
+
+@api.get(
+    "/metrics",
+    responses={200: {"description": "Prometheus text", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def metrics() -> Response:
+    """Metrics in the text format of Prometheus."""
+    body = generate_latest(_process_registry()) + generate_latest(_cluster_registry(services().redis))
+    return Response(body, content_type=CONTENT_TYPE_LATEST)
+
+
+def observe(app: Flask) -> None:
+    """Count and time every request of `app`."""
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.monotonic()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        endpoint = request.endpoint or "unknown"
+        _REQUESTS.labels(request.method, endpoint, str(response.status_code)).inc()
+        if "began" in g:
+            _SECONDS.labels(request.method, endpoint).observe(time.monotonic() - g.began)
+        return response
+
+
+class ClusterCollector(Collector):
+    """Gauges of the whole cluster; nothing while Redis is out of reach."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges."""
+        try:
+            view = read_view(self._redis)
+            records = FunctionRegistry(self._redis).list()
+            names = {
+                version: record.name
+                for record in records
+                for version in FunctionRegistry(self._redis).version_ids(record.name)
+            }
+        except Unavailable:
+            return
+        running: Tally[str] = Tally()
+        states: Tally[str] = Tally({state.value: 0 for state in InstanceState})
+        for instance in view.instances:
+            running[instance.function] += instance.in_use
+            states[instance.state.value] += 1
+        waiting: Tally[str] = Tally()
+        for version, length in view.waiting.items():
+            waiting[names.get(version, "deleted")] += length
+        functions = sorted({record.name for record in records} | set(running) | set(waiting))
+        yield _gauge("num_requests_running", "Invocations that hold a slot", "model_name", functions, running)
+        yield _gauge("num_requests_waiting", "Invocations that wait for a slot", "model_name", functions, waiting)
+        yield _gauge("instances", "Instances by state", "state", sorted(states), states)
+        held = GaugeMetricFamily("quickthaw_requests_held", "Requests held while something thaws for them")
+        held.add_metric([], waiting.total())
+        yield held
+
+
+def _gauge(name: str, about: str, label: str, values: list[str], tally: Tally[str]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"quickthaw_{name}", about, labels=[label])
+    for value in values:
+        family.add_metric([value], tally[value])
+    return family
+
+
+def _process_registry() -> CollectorRegistry:
+    """Return what this process counted, or, where the variable names a folder, what all that share it did."""
+    if MULTIPROCESS_VARIABLE not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the package leaves it unannotated
+    return registry
+
+
+def _cluster_registry(redis: Redis) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(ClusterCollector(redis))
+    return registry

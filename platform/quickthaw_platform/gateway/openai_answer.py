@@ -1,0 +1,72 @@
+"""The answers of one invocation, put together from its events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from quickthaw.types import Delta, Event, EventType, TokenLogprob, Usage
+from quickthaw_platform.errors import QuickthawError, from_json
+from quickthaw_platform.gateway.openai_mapping import piece
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What every chunk of one answer repeats."""
+
+    id: str
+    created: int
+    model: str
+
+    def body(self, object_: str, choices: Sequence[Any]) -> dict[str, Any]:
+        """Return an answer or a chunk."""
+        return {
+            "id": self.id,
+            "object": object_,
+            "created": self.created,
+            "model": self.model,
+            "choices": list(choices),
+        }
+
+
+@dataclass(slots=True)
+class Answer:
+    """One choice."""
+
+    text: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: str | None = None
+
+    def add(self, delta: Delta) -> None:
+        """Append a piece."""
+        self.text += delta.text
+        self.logprobs += delta.logprobs
+        self.finish_reason = delta.finish_reason or self.finish_reason
+
+
+def collect(events: Iterable[Event], n: int) -> tuple[list[Answer], Usage]:
+    """Put the `n` answers together; raises the error that the log ends with."""
+    answers = [Answer() for _ in range(n)]
+    chunks = 0
+    usage = Usage()
+    for event in events:
+        delta = piece(event, chunks)
+        if delta is not None and delta.choice < n:
+            chunks += 1
+            answers[delta.choice].add(delta)
+        if event.ends:
+            usage = outcome(event)
+    return answers, usage
+
+
+def outcome(last: Event) -> Usage:
+    """Return the usage that a log's last event names; raises the error it carries instead."""
+    if last.type is EventType.ERROR:
+        raise failure(last)
+    return Usage.model_validate(last.data.get("usage") or {})
+
+
+def failure(last: Event) -> QuickthawError:
+    """Return the error that ended an invocation."""
+    return from_json(last.data["error"])

@@ -1,0 +1,108 @@
+"""What the OpenAI endpoints share: finding the version, ordering the calls, and answering in one piece or in chunks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response, jsonify
+
+from quickthaw.types import Event, EventType, Usage, Version
+from quickthaw_platform.errors import CheckpointNotFound, InvocationCancelled, QuickthawError
+from quickthaw_platform.gateway.admission import Admitted, Order, admit
+from quickthaw_platform.gateway.auth import principal
+from quickthaw_platform.gateway.calls import count_request, ended, line, streaming
+from quickthaw_platform.gateway.following import ClientGone, Line, opening
+from quickthaw_platform.gateway.openai_answer import Answer, Head, collect, failure
+from quickthaw_platform.gateway.openai_mapping import Call, check_serves, split_model
+from quickthaw_platform.gateway.openai_stream import Chunks, stream
+from quickthaw_platform.gateway.services import services
+
+
+def resolve(model: str, argument: str) -> Version:
+    """Return the version that a model id means; NotServable where it does not take `argument`."""
+    name, alias = split_model(model)
+    version = services().registry.resolve(name, alias)
+    check_serves(name, version.spec.handler, argument, _task(version))
+    return version
+
+
+def place(version: Version, calls: Sequence[Call], key: str | None) -> Line:
+    """Admit all calls under the idempotency key, or none: those before one that is refused are cancelled."""
+    count_request()
+    admitted: list[Admitted] = []
+    try:
+        for index, call in enumerate(calls):
+            keyed = f"{key}.{index}" if key and len(calls) > 1 else key
+            order = Order(version, call.input, call.sampling, idempotency_key=keyed)
+            admitted.append(admit(services(), principal(), order))
+    except QuickthawError:
+        line(*admitted).hang_up()
+        raise
+    return line(*admitted)
+
+
+def head(prefix: str, connection: Line, model: str) -> Head:
+    """Return what every chunk of the answer repeats."""
+    return Head(f"{prefix}-{connection.calls[0].id}", int(time.time()), model)
+
+
+def whole(connection: Line, n: int) -> tuple[list[Answer], list[Usage]]:
+    """Wait for every call; returns the answers of the first, then of the second, and what each used."""
+    answers: list[Answer] = []
+    usages: list[Usage] = []
+    try:
+        for call in connection.calls:
+            found, usage = collect(connection.log(call.id), n)
+            answers += found
+            usages.append(usage)
+    except QuickthawError:
+        connection.hang_up()
+        raise
+    finally:
+        ended(connection.calls[0].id)
+    return answers, usages
+
+
+def result(connection: Line) -> tuple[Any, Usage]:
+    """Wait for a single call; returns what its handler returned (else the list of its outputs), and what it used."""
+    events = list(connection.log(connection.calls[0].id))
+    ended(connection.calls[0].id)
+    _raise_failure(events)
+    usage = Usage.model_validate(events[-1].data.get("usage") or {})
+    return events[-1].data.get("value"), usage
+
+
+def chunked(connection: Line, chunks: Sequence[Chunks], include_usage: bool) -> Response:
+    """Answer with a stream. A call that fails before its first output (or keep-alive) fails with its true status."""
+    first = connection.calls[0].id
+    events = connection.events(first)
+    try:
+        started = opening(events, services().settings.sse_keepalive)
+    except ClientGone:
+        connection.hang_up()
+        raise InvocationCancelled("the client hung up") from None
+    if started and started[-1].type is EventType.ERROR:
+        connection.hang_up()
+        ended(first)
+    _raise_failure(started)
+    return streaming(connection.guard(stream(connection, started, events, chunks, include_usage)), first)
+
+
+def json_answer(body: dict[str, Any]) -> Response:
+    """Return an answer in one piece."""
+    return jsonify(body)
+
+
+def _raise_failure(events: Sequence[Event]) -> None:
+    if events and events[-1].type is EventType.ERROR:
+        raise failure(events[-1])
+
+
+def _task(version: Version) -> str | None:
+    """Return what the version's checkpoint does; None when no node announces it (any more)."""
+    try:
+        return services().catalogue.find(version.checkpoint).task
+    except CheckpointNotFound:
+        return None

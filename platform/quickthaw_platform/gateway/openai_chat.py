@@ -1,0 +1,30 @@
+"""`POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from quickthaw.resources import Scope
+from quickthaw_platform.gateway.calls import CallHeaders
+from quickthaw_platform.gateway.openai_calls import chunked, head, json_answer, place, resolve, whole
+from quickthaw_platform.gateway.openai_chat_format import ChatChunks, chat_response
+from quickthaw_platform.gateway.openai_mapping import chat_call
+from quickthaw_platform.gateway.openai_schema import ChatCompletion, ChatRequest
+from quickthaw_platform.gateway.resource import resource
+
+api = resource("openai-chat", __name__, "OpenAI-compatible chat", read=Scope.INVOKE, write=Scope.INVOKE)
+
+
+@api.post("/v1/chat/completions", responses={200: ChatCompletion})
+def create_chat_completion(header: CallHeaders, body: ChatRequest) -> Response:
+    """Answer a conversation; with `stream: true` as server-sent events. Unknown fields are ignored."""
+    version = resolve(body.model, "messages")
+    call = chat_call(body, version.spec.handler)
+    n = body.n or 1
+    include_usage = bool(body.stream_options and body.stream_options.include_usage)
+    connection = place(version, [call], header.idempotency_key)
+    top = head("chatcmpl", connection, body.model)
+    if body.stream:
+        return chunked(connection, [ChatChunks(top, n, include_usage)], include_usage)
+    answers, usages = whole(connection, n)
+    return json_answer(chat_response(top, answers, usages[0]))

@@ -1,0 +1,91 @@
+"""Chat completions, whole and in chunks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from quickthaw.types import Delta, Event, TokenLogprob, Usage
+from quickthaw_platform.gateway.openai_answer import Answer, Head
+from quickthaw_platform.gateway.openai_mapping import piece, usage_json
+
+
+def chat_response(head: Head, answers: Sequence[Answer], usage: Usage) -> dict[str, Any]:
+    """Build the whole answer."""
+    choices = [
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": answer.text, "refusal": None},
+            "logprobs": chat_logprobs(answer.logprobs),
+            "finish_reason": answer.finish_reason or "stop",
+        }
+        for index, answer in enumerate(answers)
+    ]
+    return {**head.body("chat.completion", choices), "usage": usage_json([usage])}
+
+
+class ChatChunks:
+    """Builds the chunks of one streamed answer with `n` choices, event by event."""
+
+    def __init__(self, head: Head, n: int, include_usage: bool) -> None:
+        self._head = head
+        self._open = dict.fromkeys(range(n), False)  # choice to whether its role has been sent; gone when finished
+        self._include_usage = include_usage
+        self._chunks = 0
+
+    def feed(self, event: Event) -> Iterator[dict[str, Any]]:
+        """Yield the chunks that an event makes."""
+        delta = piece(event, self._chunks)
+        if delta is not None:
+            self._chunks += 1
+            yield from self._text(delta)
+        if event.ends:
+            for choice in list(self._open):
+                yield from self._finish(choice, "stop")
+
+    def keep_alive(self) -> dict[str, Any]:
+        """Return a chunk without text: some clients count only chunks, not comments. The first one has the role."""
+        choice = next(iter(self._open), 0)
+        return next(self._begin(choice), None) or self._chunk(choice, {})
+
+    def usage(self, usage: Usage) -> dict[str, Any]:
+        """Return the chunk that ends a stream with `include_usage`."""
+        return {**self._head.body("chat.completion.chunk", []), "usage": usage_json([usage])}
+
+    def _text(self, delta: Delta) -> Iterator[dict[str, Any]]:
+        if delta.text or delta.logprobs:
+            yield from self._begin(delta.choice)
+            yield self._chunk(delta.choice, {"content": delta.text}, logprobs=chat_logprobs(delta.logprobs))
+        if delta.finish_reason is not None:
+            yield from self._finish(delta.choice, delta.finish_reason)
+
+    def _begin(self, choice: int) -> Iterator[dict[str, Any]]:
+        if self._open.get(choice) is False:
+            self._open[choice] = True
+            yield self._chunk(choice, {"role": "assistant", "content": ""})
+
+    def _finish(self, choice: int, reason: str) -> Iterator[dict[str, Any]]:
+        yield from self._begin(choice)
+        if self._open.pop(choice, None) is not None:
+            yield self._chunk(choice, {}, finish_reason=reason)
+
+    def _chunk(self, choice: int, delta: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        entry = {"index": choice, "delta": delta, "logprobs": None, "finish_reason": None, **fields}
+        body = self._head.body("chat.completion.chunk", [entry])
+        return {**body, "usage": None} if self._include_usage else body
+
+
+def chat_logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    """Return token log-probabilities as chat completions carry them; None where there are none."""
+    if not entries:
+        return None
+    content = [
+        {**_token(entry.text, entry.logprob), "top_logprobs": [_token(text, value) for text, value in entry.top]}
+        for entry in entries
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _token(text: str, logprob: float | None) -> dict[str, Any]:
+    # A number is required here; the first token of an echoed prompt, which has none, gets the likeliest, 0.
+    return {"token": text, "logprob": 0.0 if logprob is None else logprob, "bytes": list(text.encode())}

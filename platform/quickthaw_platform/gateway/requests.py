@@ -1,0 +1,75 @@
+"""How a request's body is read: bounded, strictly JSON, and with the place named where it is not."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any, NoReturn
+
+from flask import Request
+
+from quickthaw_platform.errors import InvalidRequest
+
+MAX_INTEGER = 2**63
+DRAIN_CHUNK_BYTES = 1 << 16
+DRAIN_LIMIT_BYTES = 1 << 30
+
+
+class JsonRequest(Request):
+    """A request whose body is JSON whatever its content type says; what is not JSON raises InvalidRequest."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
+        """Return the parsed body, {} where there is none. The parameters are Flask's and change nothing."""
+        value = parse_json(self.get_data(cache=cache))
+        if not isinstance(value, dict):
+            raise InvalidRequest("the body must be a JSON object")
+        return value
+
+
+def parse_json(raw: bytes) -> Any:
+    """Parse RFC 8259 JSON: UTF-8, no NaN, no number beyond 64 bits, no half of a surrogate pair."""
+    if not raw.strip():
+        return {}
+    try:
+        text = raw.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code="invalid_json"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8 (byte {error.start})", code="invalid_json") from error
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("the body has half of a surrogate pair", code="invalid_json") from error
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply", code="invalid_json") from error
+    return value
+
+
+def drain(stream: IO[bytes]) -> None:
+    """Read and drop what a refused client still sends (up to a limit), so that it gets to read the refusal.
+
+    A server that closes with unread data makes the kernel reset the connection, and the answer is lost with it.
+    """
+    dropped = 0
+    while dropped < DRAIN_LIMIT_BYTES and (chunk := stream.read(DRAIN_CHUNK_BYTES)):
+        dropped += len(chunk)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise InvalidRequest(f"the body is not JSON: {constant} is not a JSON number", code="invalid_json")
+
+
+def _integer(digits: str) -> int:
+    value = int(digits) if len(digits) <= 20 else MAX_INTEGER
+    if not -MAX_INTEGER <= value < MAX_INTEGER:
+        raise InvalidRequest(f"the number {digits[:30]}… does not fit into 64 bits", code="invalid_json")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise InvalidRequest(f"the number {digits[:30]} is too large", code="invalid_json")
+    return value

@@ -1,0 +1,42 @@
+"""What the handlers of requests work with: one object an application, made by the app factory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+from redis import Redis
+
+from quickthaw_platform.gateway.quotas import QuotaKeeper
+from quickthaw_platform.invocations.slots import SlotStore
+from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.router.allocator import Allocator
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker.commands import Commands
+
+EXTENSION = "quickthaw"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The owners of all state, as this gateway process reaches them."""
+
+    settings: Settings
+    redis: Redis
+    registry: FunctionRegistry
+    catalogue: Catalogue
+    keys: KeyStore
+    quotas: QuotaKeeper
+    store: InvocationStore
+    slots: SlotStore
+    allocator: Allocator
+    commands: Commands
+
+
+def services() -> Services:
+    """Return the services of the application that handles the current request."""
+    return cast("Services", current_app.extensions[EXTENSION])

@@ -1,0 +1,65 @@
+"""Whether a call fits its function: the input its handler's parameters, the limits the function's own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from quickthaw.types import Limits, Version
+from quickthaw_platform.errors import InvalidRequest
+
+_TEXT_OR_TOKENS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer", "minimum": 0}}]}
+BUILT_IN_PARAMETERS: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "object", "required": ["role", "content"], "properties": {"role": {"type": "string"}}},
+        },
+        "prompt": _TEXT_OR_TOKENS,
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    },
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
+"""What a function without a handler takes: exactly one of messages, prompt, input."""
+
+
+def check_input(version: Version, sent: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest, naming the field, where the input does not fit the handler's parameters."""
+    handler = version.spec.handler
+    schema = BUILT_IN_PARAMETERS if handler is None else handler.parameters
+    validator = Draft202012Validator(schema, registry=Registry())  # an empty registry: no schema is ever fetched
+    try:
+        error = best_match(validator.iter_errors(sent))
+    except (Unresolvable, RecursionError) as broken:
+        raise InvalidRequest(f"the parameters' schema of {version.function!r} cannot be used: {broken}") from broken
+    if error is not None:
+        raise _refusal(error, version)
+
+
+def merged_limits(version: Version, asked: Limits | None) -> Limits:
+    """Return the limits of one call: the function's, shortened where the caller says so. Longer ones are refused."""
+    own = version.spec.limits
+    changes = {} if asked is None else {name: getattr(asked, name) for name in asked.model_fields_set}
+    for name, seconds in changes.items():
+        if seconds > getattr(own, name):
+            raise InvalidRequest(
+                f"limits.{name}: {seconds:g} s is more than the function's own {getattr(own, name):g} s",
+                param=f"limits.{name}",
+            )
+    return own.model_copy(update=changes)
+
+
+def _refusal(error: ValidationError, version: Version) -> InvalidRequest:
+    place = ".".join(["input", *map(str, error.absolute_path)])
+    if version.spec.handler is None and not error.absolute_path:
+        return InvalidRequest(f"{version.function!r} takes exactly one of messages, prompt and input", param="input")
+    return InvalidRequest(f"{place}: {error.message[:300]}", param=place)

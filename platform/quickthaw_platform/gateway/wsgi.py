@@ -1,0 +1,13 @@
+"""The application that gunicorn serves: `quickthaw_platform.gateway.wsgi:app`, made in each worker after patching."""
+
+from __future__ import annotations
+
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.gateway.app import create_app
+from quickthaw_platform.metering import logs
+from quickthaw_platform.redis_client import connect
+from quickthaw_platform.worker.celery_app import make_app
+
+_settings = settings_module.load()
+logs.configure(_settings.log_level, "gateway")
+app = create_app(_settings, connect(_settings), make_app(_settings))
