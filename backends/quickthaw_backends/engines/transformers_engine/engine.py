@@ -1,0 +1,163 @@
+"""The engine that runs Hugging Face models; what it is made of is imported only when it prepares."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, StartFailed, Unavailable
+from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
+from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink
+
+if TYPE_CHECKING:
+    from quickthaw_backends.engines.transformers_engine.embedding import Embedder
+    from quickthaw_backends.engines.transformers_engine.loop import BatchLoop
+    from quickthaw_backends.engines.transformers_engine.model import PreparedModel
+    from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
+
+Stage = Callable[[str, float], None]
+
+
+class TransformersEngine:
+    """Implements `contracts.Engine` for every decoder-only model that transformers loads, and for encoders.
+
+    `prepare` computes nothing but a few small buffers, on one thread; all that starts threads waits for `start`.
+    """
+
+    tokenizer: HfTokenizer
+    context_tokens: int
+
+    def __init__(self) -> None:
+        self._options = TransformersOptions()
+        self._model: PreparedModel | None = None
+        self._loop: BatchLoop | None = None
+        self._embedder: Embedder | None = None
+        self._eos: frozenset[int] = frozenset()
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """Raise InvalidRequest, naming the known ones, for an unknown option or value. Imports nothing heavy."""
+        TransformersOptions.parse(options)
+
+    def prepare(self, checkpoint: Checkpoint, options: Mapping[str, Any], stage: Stage) -> None:
+        """Read the tokenizer, build the skeleton on the meta device, map the weights; StartFailed says what failed."""
+        self._options = TransformersOptions.parse(options)
+        manifest = Manifest.of(checkpoint)
+        import torch
+
+        from quickthaw_backends.engines.transformers_engine.model import PreparedModel
+        from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
+
+        torch.set_num_threads(1)  # a process that ran a parallel region cannot be forked: the child would hang
+        with _timed("tokenizer", stage, checkpoint.path):
+            self.tokenizer = HfTokenizer(checkpoint.path)
+            self._eos = _end_tokens(checkpoint.path) or self.tokenizer.eos
+        with _timed("skeleton", stage, checkpoint.path):
+            self._model = PreparedModel.build(checkpoint.path, manifest)
+        with _timed("weights", stage, checkpoint.path / manifest.weights.file):
+            self._model.map_weights(checkpoint.path, manifest)
+        self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
+
+    def start(self, device: str, threads: int, memory_bytes: int) -> None:
+        """Bring the model to the device in the way that computes fastest, and start the batch loop."""
+        if self._model is None:
+            raise StartFailed("the engine was not prepared")
+        import torch
+
+        torch.set_num_threads(threads)
+        self._model.place(torch.device(device), self._options)
+        if self._model.embeds:
+            self._embedder = self._model.embedder(self.context_tokens)
+            return
+        self._loop = self._model.loop(self._options, self.tokenizer.text_of, memory_bytes, self.context_tokens)
+        self.context_tokens = self._loop.context_tokens
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> None:
+        """Join the batch at the next step."""
+        from quickthaw_backends.engines.transformers_engine.sequence import Sequence as Running
+
+        loop = self._generating()
+        limit = answer_limit(request, self.context_tokens)
+        self._check_tokens(request.tokens)
+        prompt = len(request.tokens) - request.generated
+        answer = Answer(request, self.tokenizer.decode, self._eos, limit)
+        loop.submit(
+            Running(
+                request=request,
+                sink=sink,
+                answer=answer,
+                limit=prompt + limit,
+                cache=loop.new_cache(),
+                prompt=list(request.tokens[:prompt]),
+                generated=list(request.tokens[prompt:]),
+            )
+        )
+
+    def cancel(self, request_id: str) -> None:
+        """Leave the batch at the next step."""
+        if self._loop is not None:
+            self._loop.cancel(request_id)
+
+    def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Return a unit vector for each token sequence."""
+        if self._model is not None and not self._model.embeds:
+            raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
+        if self._embedder is None:
+            raise Unavailable("the engine is not running")
+        for tokens in batch:
+            self._check_tokens(tokens)
+        return self._embedder.embed(batch)
+
+    def stats(self) -> EngineStats:
+        """Return a snapshot."""
+        if self._loop is not None:
+            return self._loop.stats()
+        embedded = 0 if self._embedder is None else self._embedder.tokens_total
+        return EngineStats(0, 0, 0, 0, self.context_tokens, embedded, 0)
+
+    def close(self) -> None:
+        """Stop the batch loop."""
+        if self._loop is not None:
+            self._loop.close()
+        self._embedder = None
+
+    def _generating(self) -> BatchLoop:
+        if self._model is not None and self._model.embeds:
+            raise NotServable("this checkpoint embeds; deploy a generating model to get text")
+        if self._loop is None:
+            raise Unavailable("the engine is not running")
+        return self._loop
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        known = self._model.vocabulary if self._model is not None else 0
+        if tokens and (min(tokens) < 0 or max(tokens) >= known):
+            raise InvalidRequest(f"token ids must be from 0 to {known - 1:,}", param="prompt")
+
+
+@contextmanager
+def _timed(name: str, stage: Stage, file: Path) -> Iterator[None]:
+    """Report how long a stage took; what goes wrong in it is StartFailed, naming the file."""
+    begin = time.perf_counter()
+    try:
+        yield
+    except QuickthawError:
+        raise
+    except Exception as error:
+        raise StartFailed(f"{file}: {name} does not load: {type(error).__name__}: {error}") from error
+    stage(name, time.perf_counter() - begin)
+
+
+def _end_tokens(path: Path) -> frozenset[int]:
+    """Return the tokens that end an answer by generation_config.json, else by config.json; none if neither says."""
+    for name in ("generation_config.json", "config.json"):
+        file = path / name
+        tokens = json.loads(file.read_bytes()).get("eos_token_id") if file.is_file() else None
+        if tokens is not None:
+            return frozenset(tokens if isinstance(tokens, list) else [tokens])
+    return frozenset()

@@ -1,0 +1,179 @@
+"""Products with 16-bit weights on a CPU that multiplies only 32-bit numbers.
+
+The weights stay as they are stored, mapped and shared; activations are float32. Few rows go through torch's bfloat16
+matrix-vector product. Many rows cast one block of the weights after the other into a small float32 scratch, which
+stays in the processor's cache, and multiply there. Both round what goes in and comes out to bfloat16 and add up in
+float32, so that a row's result hardly depends on how many rows came with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+SCRATCH_ELEMENTS = 1 << 18
+"""Of a block: 1 MiB of float32."""
+
+BLOCK_ROWS = 3
+"""From so many rows on, casting blocks is faster than one matrix-vector product a row."""
+
+_RESCORED = 64
+"""Of the likeliest tokens, how many get a float32 score where the matrix-vector product rounds scores to bfloat16."""
+
+_SMALL_ELEMENTS = 1 << 16
+"""Parameters up to this size may become float32 copies of their own."""
+
+_NATIVE_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+_scratch: dict[int, torch.Tensor] = {}
+
+
+def native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the CPU multiplies bfloat16 itself; unknown counts as no."""
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    return bool(lines) and not _NATIVE_FLAGS.isdisjoint(lines[0].split())
+
+
+def block_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Return `rows @ weight.T` in float32; `weight` is [out, in] in 16 bits, `rows` [n, in] in float32.
+
+    Computed as weight block times rows transposed: for few rows torch's product is twice as fast that way round.
+    """
+    outputs, inputs = weight.shape
+    columns = rows.t()
+    height = max(1, SCRATCH_ELEMENTS // inputs)
+    scratch = _scratch_of(min(height, outputs) * inputs)
+    result = torch.empty((outputs, rows.shape[0]), dtype=torch.float32)
+    for begin in range(0, outputs, height):
+        end = min(begin + height, outputs)
+        block = scratch[: (end - begin) * inputs].view(end - begin, inputs)
+        block.copy_(weight[begin:end])
+        torch.mm(block, columns, out=result[begin:end])
+    return result.t()
+
+
+def _scratch_of(elements: int) -> torch.Tensor:
+    held = _scratch.get(0)
+    if held is None or held.numel() < elements:
+        held = _scratch[0] = torch.empty(elements, dtype=torch.float32)
+    return held
+
+
+class HybridLinear(nn.Module):
+    """Stands for a linear layer whose weight is bfloat16 or float16; takes and returns float32."""
+
+    def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, transposed: bool = False) -> None:
+        """`weight` is [out, in]; `transposed`: [in, out], as GPT-2 stores it."""
+        super().__init__()
+        self.weight = weight
+        self.bias = bias
+        self._transposed = transposed
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the product, of shape [..., out]."""
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        weight = self.weight.t() if self._transposed else self.weight
+        few = len(rows) < BLOCK_ROWS and weight.dtype == torch.bfloat16
+        result = self._few(weight, rows) if few else self._many(weight, rows)
+        if self.bias is not None:
+            result = result + self.bias
+        return result.view(*hidden.shape[:-1], -1)
+
+    def _few(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        narrow = rows.to(weight.dtype)
+        if len(rows) == 1:
+            return torch.mv(weight, narrow[0]).float()[None]
+        return torch.stack([torch.mv(weight, row) for row in narrow]).float()
+
+    def _many(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return block_product(weight, rows.to(weight.dtype).float()).to(weight.dtype).float()
+
+
+class HybridHead(HybridLinear):
+    """The last layer: its results are scores of tokens, so the ones that matter are not rounded."""
+
+    def _few(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        scores = super()._few(weight, rows)
+        best = scores.topk(min(_RESCORED, scores.shape[1]), dim=1).indices
+        for row, tokens, hidden in zip(scores, best, rows.to(weight.dtype).float(), strict=True):
+            row[tokens] = weight[tokens].float() @ hidden
+        return scores
+
+    def _many(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return block_product(weight, rows.to(weight.dtype).float())
+
+
+class HybridEmbedding(nn.Module):
+    """Stands for an embedding of 16-bit numbers; returns float32."""
+
+    def __init__(self, inner: nn.Embedding) -> None:
+        super().__init__()
+        self.inner = inner
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The table."""
+        return self.inner.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Look the tokens up."""
+        found: torch.Tensor = self.inner(tokens)
+        return found.float()
+
+
+def can_be_hybrid(model: nn.Module) -> bool:
+    """Return whether the model's weights are 16 bits wide and its large ones all in layers that have a substitute."""
+    substituted = {
+        id(parameter)
+        for module in model.modules()
+        if type(module) in (nn.Linear, Conv1D) or isinstance(module, nn.Embedding)
+        for parameter in module.parameters(recurse=False)
+    }
+    parameters = list(model.parameters())
+    others = [parameter for parameter in parameters if id(parameter) not in substituted]
+    narrow = any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters)
+    return narrow and all(parameter.numel() <= _SMALL_ELEMENTS for parameter in others)
+
+
+def make_hybrid(model: nn.Module, head: nn.Module | None) -> None:
+    """Put substitutes for the model's layers, `head` being the last; computes nothing (see `widen_small`)."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            substitute = _substitute(child, child is head)
+            if substitute is not None:
+                setattr(parent, name, substitute)
+
+
+def _substitute(module: nn.Module, is_head: bool) -> nn.Module | None:
+    kind = HybridHead if is_head else HybridLinear
+    if type(module) is nn.Linear:
+        return kind(module.weight, module.bias)
+    if type(module) is Conv1D:
+        return kind(module.weight, module.bias, transposed=True)
+    if isinstance(module, nn.Embedding):
+        return HybridEmbedding(module)
+    return None
+
+
+def widen_small(model: nn.Module) -> None:
+    """Make float32 copies of the parameters that are no substitute's weight: norms and biases."""
+    kept = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, HybridLinear | nn.Embedding)
+        for parameter in (module.weight,)
+    }
+    for parameter in model.parameters():
+        if id(parameter) not in kept and parameter.dtype != torch.float32:
+            parameter.data = parameter.data.float()
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.dtype in (torch.bfloat16, torch.float16):
+                module.register_buffer(name, buffer.float(), persistent=False)

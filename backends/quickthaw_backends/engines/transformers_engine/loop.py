@@ -1,0 +1,182 @@
+"""The batch loop: one thread that asks the scheduler what runs next, and runs it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+import torch
+
+from quickthaw.errors import FunctionFailed, InvalidRequest, QuickthawError, Unavailable
+from quickthaw.types import Delta
+from quickthaw_backends.engines.transformers_engine.runner import Chunk, Runner
+from quickthaw_backends.engines.transformers_engine.scheduler import Budget, Plan, plan_step
+from quickthaw_backends.engines.transformers_engine.sequence import Sequence, TextOf
+from quickthaw_platform.contracts import EngineStats
+
+_log = logging.getLogger(__name__)
+
+
+class BatchLoop:
+    """Owns all sequences of an engine. `submit`, `cancel`, `stats` and `close` may come from any thread."""
+
+    def __init__(
+        self, runner: Runner, budget: Budget, text_of: TextOf, *, kv_token_bytes: int, context_tokens: int
+    ) -> None:
+        """`text_of` shows one token; `kv_token_bytes` is what a token takes in the cache."""
+        self._runner = runner
+        self._budget = budget
+        self._text_of = text_of
+        self._kv_token_bytes = kv_token_bytes
+        self.context_tokens = context_tokens
+        self.new_cache = runner.new_cache
+        self._changed = threading.Condition()  # guards all that follows
+        self._arrived: list[Sequence] = []
+        self._cancelled: set[str] = set()
+        self._ids: set[str] = set()
+        self._closed: QuickthawError | None = None
+        self._running: list[Sequence] = []  # in order of arrival
+        self._waiting: deque[Sequence] = deque()
+        self._prompt_tokens_total = 0
+        self._generated_tokens_total = 0
+        self._thread = threading.Thread(target=self._main, name="transformers-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a sequence for the next step."""
+        with self._changed:
+            if self._closed is not None:
+                raise self._closed
+            if sequence.request.id in self._ids:
+                raise InvalidRequest(f"request {sequence.request.id!r} is running already")
+            self._ids.add(sequence.request.id)
+            self._arrived.append(sequence)
+            self._prompt_tokens_total += len(sequence.prompt)
+            self._changed.notify_all()
+
+    def cancel(self, request_id: str) -> None:
+        """Take a request out before the next step; an unknown id is ignored."""
+        with self._changed:
+            if request_id in self._ids:
+                self._cancelled.add(request_id)
+                self._changed.notify_all()
+
+    def stats(self) -> EngineStats:
+        """Return a snapshot."""
+        with self._changed:
+            return EngineStats(
+                running=len(self._running),
+                waiting=len(self._waiting) + len(self._arrived),
+                kv_bytes=sum(sequence.reserved for sequence in self._running) * self._kv_token_bytes,
+                kv_bytes_limit=self._budget.kv_tokens * self._kv_token_bytes,
+                context_tokens=self.context_tokens,
+                prompt_tokens_total=self._prompt_tokens_total,
+                generated_tokens_total=self._generated_tokens_total,
+            )
+
+    def close(self) -> None:
+        """Stop the thread after its step; requests that still run get an error. Idempotent."""
+        with self._changed:
+            self._closed = self._closed or Unavailable("the engine was closed")
+            self._changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _main(self) -> None:
+        try:
+            with torch.inference_mode():
+                while self._take_in():
+                    self._step()
+        except Exception as error:  # noqa: BLE001 (a bug of ours; no request may hang for it)
+            _log.exception("the batch loop failed")
+            with self._changed:
+                self._closed = FunctionFailed(f"the engine failed: {type(error).__name__}: {error}")
+        with self._changed:
+            left = [*self._running, *self._waiting, *self._arrived]
+            self._running, self._waiting, self._arrived = [], deque(), []
+            reason = self._closed or Unavailable("the engine was closed")
+        for sequence in left:
+            self._send(sequence, reason)
+
+    def _take_in(self) -> bool:
+        """Wait for work; take cancels and arrivals in. False when the engine closes."""
+        with self._changed:
+            while not (self._closed or self._running or self._waiting or self._arrived):
+                self._changed.wait()
+            if self._closed:
+                return False
+            self._waiting.extend(self._arrived)
+            self._arrived = []
+            for sequence in [*self._running, *self._waiting]:
+                if sequence.request.id in self._cancelled:
+                    self._forget(sequence)
+            self._cancelled.clear()
+            at_once = [sequence for sequence in self._waiting if not sequence.needs_steps]
+        for sequence in at_once:
+            self._deliver(sequence, [sequence.opening(self._text_of)])
+        return True
+
+    def _step(self) -> None:
+        with self._changed:
+            plan = plan_step([s.view() for s in self._running], [s.view() for s in self._waiting], self._budget)
+            self._move(plan)
+            working = [sequence for sequence in self._running if sequence.request.id in plan.chunks]
+        chunks = []
+        for sequence in working:
+            self._runner.reserve(sequence.cache, sequence.reserved)
+            tokens = sequence.tokens(sequence.computed, plan.chunks[sequence.request.id])
+            chunks.append(Chunk(sequence.cache, tokens, sequence.computed, sequence.scores_prompt))
+        for sequence, chunk, result in zip(working, chunks, self._runner.run(chunks), strict=True):
+            self._absorb(sequence, chunk, result)
+
+    def _move(self, plan: Plan) -> None:
+        """Change who runs and who has which room."""
+        by_id = {sequence.request.id: sequence for sequence in [*self._running, *self._waiting]}
+        for request_id in plan.preempt:
+            sequence = by_id[request_id]
+            sequence.cache, sequence.computed, sequence.reserved = self._runner.new_cache(), 0, 0
+            self._running.remove(sequence)
+            self._waiting.appendleft(sequence)
+        for request_id, tokens in plan.reserve.items():
+            sequence = by_id[request_id]
+            if sequence.reserved == 0:
+                self._waiting.remove(sequence)
+                self._running.append(sequence)
+            sequence.reserved = tokens
+
+    def _absorb(self, sequence: Sequence, chunk: Chunk, result: torch.Tensor | Exception) -> None:
+        """Turn a step's result into deltas; what goes wrong fails this request only."""
+        try:
+            if isinstance(result, Exception):
+                raise result
+            deltas = sequence.absorb(len(chunk.tokens), result, self._text_of)
+        except Exception as error:  # noqa: BLE001 (model code raises anything; the error goes to the request)
+            with self._changed:
+                self._forget(sequence)
+            known = error if isinstance(error, QuickthawError) else None
+            self._send(sequence, known or FunctionFailed(f"the model failed: {type(error).__name__}: {error}"))
+            return
+        self._deliver(sequence, deltas)
+
+    def _deliver(self, sequence: Sequence, deltas: list[Delta]) -> None:
+        with self._changed:
+            self._generated_tokens_total += sum(len(delta.tokens) for delta in deltas)
+            if sequence.finished:
+                self._forget(sequence)
+            if sequence.request.id in self._cancelled:
+                return
+        for delta in deltas:
+            self._send(sequence, delta)
+
+    def _forget(self, sequence: Sequence) -> None:
+        """Drop a sequence and its cache. The caller holds the lock."""
+        self._ids.discard(sequence.request.id)
+        self._running = [other for other in self._running if other is not sequence]
+        self._waiting = deque(other for other in self._waiting if other is not sequence)
+
+    def _send(self, sequence: Sequence, outcome: Delta | QuickthawError) -> None:
+        try:
+            sequence.sink(outcome)
+        except Exception:  # noqa: BLE001 (foreign code; the other requests go on)
+            _log.exception("a sink failed for request %s", sequence.request.id)

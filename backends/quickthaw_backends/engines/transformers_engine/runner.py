@@ -1,0 +1,140 @@
+"""Forward passes: what the scheduler planned, put through the model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from quickthaw_backends.engines.transformers_engine import attention
+from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment
+from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache, StepCache
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens of one request to compute: the `past` before them are in its cache."""
+
+    cache: Any  # made by the same runner
+    tokens: Sequence[int]
+    past: int
+    all_rows: bool = False  # whether scores after each token are wanted, or only after the last
+
+
+class Runner(Protocol):
+    """Computes chunks."""
+
+    chunked: bool  # whether a prompt may be computed in pieces
+
+    def new_cache(self) -> Any:
+        """Return an empty cache for one request."""
+
+    def reserve(self, cache: Any, tokens: int) -> None:
+        """Make room in a cache."""
+
+    def run(self, chunks: Sequence[Chunk]) -> list[torch.Tensor | Exception]:
+        """Return for each chunk its scores, [rows, vocabulary] in float32, or what went wrong with it."""
+
+
+class RaggedRunner:
+    """All chunks in one packed row: one pass through every layer, and attention request by request."""
+
+    chunked = True
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def new_cache(self) -> SequenceCache:
+        """Return an empty cache for one request."""
+        return SequenceCache()
+
+    def reserve(self, cache: SequenceCache, tokens: int) -> None:
+        """Make room in a cache."""
+        cache.reserve(tokens)
+
+    def run(self, chunks: Sequence[Chunk]) -> list[torch.Tensor | Exception]:
+        """Return each chunk's scores; if the batch fails, each is tried alone, to fail only those that must."""
+        try:
+            return list(self._forward(chunks))
+        except Exception as error:  # noqa: BLE001 (model code raises anything; the error goes to the requests)
+            if len(chunks) == 1:
+                return [error]
+            return [result for chunk in chunks for result in self.run([chunk])]
+
+    def _forward(self, chunks: Sequence[Chunk]) -> Sequence[torch.Tensor]:
+        segments, tokens, positions, wanted = _pack(chunks)
+        batch = RaggedBatch(segments)
+        device = self._model.device
+        selected = torch.tensor(wanted, device=device)
+        attention.current.batch = batch
+        try:
+            output = self._model(
+                input_ids=torch.tensor([tokens], device=device),
+                position_ids=torch.tensor([positions], device=device),
+                past_key_values=StepCache(batch.store),
+                use_cache=True,
+                **({"logits_to_keep": selected} if self._selects else {}),
+            )
+        finally:
+            attention.current.batch = None
+        scores = output.logits[0] if self._selects else output.logits[0, selected]
+        rows = [len(chunk.tokens) if chunk.all_rows else 1 for chunk in chunks]
+        found: Sequence[torch.Tensor] = scores.float().split(rows)
+        return found
+
+
+def _pack(chunks: Sequence[Chunk]) -> tuple[list[Segment], list[int], list[int], list[int]]:
+    """Return segments, tokens, positions, and the rows whose scores are wanted."""
+    segments: list[Segment] = []
+    tokens: list[int] = []
+    positions: list[int] = []
+    wanted: list[int] = []
+    for chunk in chunks:
+        begin, count = len(tokens), len(chunk.tokens)
+        segments.append(Segment(chunk.cache, begin, count, chunk.past))
+        tokens += chunk.tokens
+        positions += range(chunk.past, chunk.past + count)
+        wanted += range(begin, begin + count) if chunk.all_rows else (begin + count - 1,)
+    return segments, tokens, positions, wanted
+
+
+class SoloRunner:
+    """One request after the other, with transformers' own cache: for models that ragged attention cannot serve."""
+
+    chunked = False
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+
+    def new_cache(self) -> list[Any]:
+        """Return an empty cache: a holder of what the model itself makes."""
+        return []
+
+    def reserve(self, cache: list[Any], tokens: int) -> None:
+        """Do nothing: the model's cache grows by itself."""
+
+    def run(self, chunks: Sequence[Chunk]) -> list[torch.Tensor | Exception]:
+        """Return each chunk's scores, or what went wrong with it."""
+        results: list[torch.Tensor | Exception] = []
+        for chunk in chunks:
+            try:
+                results.append(self._forward(chunk))
+            except Exception as error:  # noqa: BLE001 (as above)
+                results.append(error)
+        return results
+
+    def _forward(self, chunk: Chunk) -> torch.Tensor:
+        if not chunk.cache:
+            chunk.cache.append(DynamicCache(config=self._model.config))
+        output = self._model(
+            input_ids=torch.tensor([chunk.tokens], device=self._model.device),
+            past_key_values=chunk.cache[0],
+            use_cache=True,
+        )
+        scores: torch.Tensor = output.logits[0].float()
+        return scores if chunk.all_rows else scores[-1:]

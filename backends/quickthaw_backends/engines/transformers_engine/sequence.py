@@ -1,0 +1,100 @@
+"""One request in the batch loop's hands: what is known, what is computed, and the deltas that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from quickthaw.types import Delta, TokenLogprob
+from quickthaw_backends.engines.answer import Answer
+from quickthaw_backends.engines.transformers_engine.sampling import choose, token_logprob
+from quickthaw_backends.engines.transformers_engine.scheduler import View
+from quickthaw_platform.contracts import GenerationRequest, Sink
+
+TextOf = Callable[[int], str]
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """A request with what has come of it; only the loop's thread changes it."""
+
+    request: GenerationRequest
+    sink: Sink
+    answer: Answer
+    limit: int  # prompt and answer together
+    cache: Any
+    prompt: list[int]
+    generated: list[int]
+    computed: int = 0  # tokens in the cache
+    reserved: int = 0  # room in the cache
+    prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
+
+    @property
+    def known(self) -> int:
+        """Tokens of prompt and answer so far."""
+        return len(self.prompt) + len(self.generated)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last delta has been made."""
+        return self.answer.finish_reason is not None
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the prompt is still to be said."""
+        return self.request.sampling.echo and not self.generated
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the log-probabilities of the prompt's tokens are wanted."""
+        return self.echoes and self.request.sampling.logprobs is not None
+
+    @property
+    def needs_steps(self) -> bool:
+        """Whether there is anything to compute: an empty answer without log-probabilities needs nothing."""
+        return not self.finished or self.scores_prompt
+
+    def view(self) -> View:
+        """Return what the scheduler needs to know."""
+        return View(self.request.id, self.known, self.computed, self.reserved, self.limit)
+
+    def tokens(self, begin: int, count: int) -> list[int]:
+        """Return `count` tokens from position `begin` on."""
+        if begin >= len(self.prompt):
+            return self.generated[begin - len(self.prompt) :][:count]
+        return [*self.prompt[begin:], *self.generated][:count]
+
+    def absorb(self, count: int, scores: torch.Tensor, text_of: TextOf) -> list[Delta]:
+        """Take the scores after `count` more tokens ([1 or count, vocabulary]); return the deltas they give."""
+        past, self.computed = self.computed, self.computed + count
+        if self.scores_prompt:
+            self._score_prompt(past, scores, text_of)
+        if self.computed < self.known:
+            return []
+        deltas = [self.opening(text_of)] if self.echoes else []
+        return deltas if self.finished else [*deltas, self._next(scores[-1], text_of)]
+
+    def opening(self, text_of: TextOf) -> Delta:
+        """Return the delta before the first token: the echoed prompt, or the end of an empty answer."""
+        if not self.echoes:
+            return self.answer.opening()
+        return self.answer.opening("".join(map(text_of, self.prompt)), self.prompt_logprobs)
+
+    def _next(self, scores: torch.Tensor, text_of: TextOf) -> Delta:
+        sampling = self.request.sampling
+        token = choose(scores, sampling, self.known, self.prompt, self.generated)
+        entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, text_of)
+        self.generated.append(token)
+        return self.answer.push(token, entry)
+
+    def _score_prompt(self, past: int, scores: torch.Tensor, text_of: TextOf) -> None:
+        """Record how likely the prompt's tokens are: each row scores the token after it; nothing scores the first."""
+        entries, wanted = self.prompt_logprobs, self.request.sampling.logprobs or 0
+        if not entries:
+            entries.append(TokenLogprob(self.prompt[0], text_of(self.prompt[0]), None))
+        for position, row in enumerate(scores, past + 1):
+            if position == len(entries) < len(self.prompt):  # a row computed again after a preemption adds nothing
+                entries.append(token_logprob(row, self.prompt[position], wanted, text_of))

@@ -1,0 +1,63 @@
+"""A Hugging Face tokenizer behind the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import AutoTokenizer
+
+from quickthaw.errors import InvalidRequest
+from quickthaw_backends.engines.messages import plain_messages
+
+
+class HfTokenizer:
+    """Implements `contracts.Tokenizer` with the tokenizer of a checkpoint's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        # An anchor before a token keeps decoders from dropping the space that the token begins with.
+        self._anchor = self._tokenizer.encode("a", add_special_tokens=False)[-1:]
+        self._anchor_text = self._raw(self._anchor)
+        self.text_of = lru_cache(maxsize=65536)(self._text_of)
+
+    @property
+    def eos(self) -> frozenset[int]:
+        """The tokens that end a text by the tokenizer's own word."""
+        token = self._tokenizer.eos_token_id
+        return frozenset() if token is None else frozenset({token})
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
+        tokens: list[int] = self._tokenizer.encode(text)
+        return tokens
+
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Render a conversation with the model's chat template and encode it; InvalidRequest where that fails."""
+        plain = plain_messages(messages)
+        if not self._tokenizer.chat_template:
+            raise InvalidRequest(
+                "this model has no chat template; send a prompt to be completed instead", param="messages"
+            )
+        try:
+            text = self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
+        except (TemplateError, TypeError, KeyError) as error:
+            raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of the tokens, without special tokens."""
+        text = self._tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def _raw(self, tokens: Sequence[int]) -> str:
+        text = self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def _text_of(self, token: int) -> str:
+        """Return one token's own text, special tokens included."""
+        return self._raw([*self._anchor, token])[len(self._anchor_text) :]
