@@ -55,12 +55,14 @@ class Flight:
         if self.over:
             return
         now = time.monotonic()
-        if self._progress.last_output is None:
+        last = self._progress.last_output
+        if last is None:
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(now - self._created)
         else:
-            gap = now - self._progress.last_output
-            metrics.inter_token_latency_seconds.labels(self.work.function).observe(gap)
+            metrics.inter_token_latency_seconds.labels(self.work.function).observe(now - last)
         self._progress = self._progress.with_output(now)
+        if last is None:
+            self._arm()  # the limit may run out sooner now; later outputs only move it away
         data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
         self._writer.chunk(self.journal, data)
 
@@ -100,6 +102,11 @@ class Flight:
         now = time.monotonic()
         error = rules.verdict(self.work.limits, self._progress, now)
         if error is None:
-            self._timer = self._loop.later(rules.deadline(self.work.limits, self._progress) - now, self._check)
+            self._arm()
         else:
             self._on_timeout(self, error)
+
+    def _arm(self) -> None:
+        self._timer.cancel()
+        wait = rules.deadline(self.work.limits, self._progress) - time.monotonic()
+        self._timer = self._loop.later(max(0.0, wait), self._check)
