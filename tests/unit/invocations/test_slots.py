@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis import Redis
+
+from quickthaw.types import InvocationState
+from quickthaw_platform.contracts import InstanceState
+from quickthaw_platform.invocations.records import Lease
+from quickthaw_platform.invocations.slots import SlotStore
+from quickthaw_platform.invocations.store import InvocationStore
+from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
+from tests.valkey_process import ValkeyProcess
+
+VERSION = make_version(concurrency=2, max_instances=2)
+
+
+def states(slots: SlotStore) -> dict[str, InstanceState]:
+    return {view.id: view.state for view in slots.instances()}
+
+
+class TestReserve:
+    def test_the_record_says_what_was_reserved(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis)
+        assert slots.reserve(VERSION, "n1", "x1", 5)
+        [view] = slots.instances()
+        assert (view.id, view.function, view.version, view.node) == ("x1", "f", "v1", "n1")
+        assert (view.state, view.concurrency, view.in_use, view.memory_bytes) == (InstanceState.STARTING, 2, 0, 5)
+        assert slots.instances(version="v1") == slots.instances(node="n1") == [view]
+        assert slots.instances(version="other") == slots.instances(node="other") == []
+
+    def test_repeated_it_reserves_once(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis, memory_bytes=5)
+        assert slots.reserve(VERSION, "n1", "x1", 5)
+        assert slots.reserve(VERSION, "n1", "x1", 5)
+        assert len(slots.instances()) == 1
+
+    def test_no_more_than_max_instances_and_what_drains_counts_no_longer(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis)
+        assert slots.reserve(VERSION, "n1", "x1", 1)
+        assert slots.reserve(VERSION, "n1", "x2", 1)
+        assert not slots.reserve(VERSION, "n1", "x3", 1)
+        slots.drain("x1")
+        assert slots.reserve(VERSION, "n1", "x3", 1)
+
+    def test_no_more_than_the_memory_of_the_node(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis, memory_bytes=10)
+        assert slots.reserve(VERSION, "n1", "x1", 6)
+        assert not slots.reserve(VERSION, "n1", "x2", 5)
+        assert slots.reserve(VERSION, "n1", "x2", 4)
+
+    @pytest.mark.parametrize("node", ["unknown", "draining"])
+    def test_nothing_on_a_node_that_is_unknown_or_drains(self, redis: Redis, slots: SlotStore, node: str) -> None:
+        announce_node(redis, "draining", state="draining")
+        assert not slots.reserve(VERSION, node, "x1", 1)
+        assert slots.instances() == []
+
+    def test_many_at_once_reserve_no_more_than_allowed(self, valkey: ValkeyProcess, redis: Redis) -> None:
+        version = make_version(max_instances=5)
+        announce_node(redis)
+
+        def reserve(thread: int) -> int:
+            with valkey.client() as client:
+                own = SlotStore(client)
+                return sum(own.reserve(version, "n1", f"x{thread}-{i}", 1) for i in range(20))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(reserve, range(8))) == 5
+
+
+class TestLife:
+    def test_it_only_goes_forward(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis)
+        start_instance(redis, VERSION)
+        assert slots.loaded("x1")  # repeated after its successor
+        assert states(slots) == {"x1": InstanceState.READY}
+        assert slots.drain("x1")
+        assert not slots.ready("x1")
+        assert states(slots) == {"x1": InstanceState.DRAINING}
+
+    def test_one_that_was_forgotten_is_told_so(self, slots: SlotStore) -> None:
+        assert not slots.loaded("x1")
+        assert not slots.ready("x1")
+        assert not slots.drain("x1")
+        assert slots.get("x1") is None
+
+    def test_claim_fills_the_free_slots_in_order_of_arrival(self, redis: Redis, store: InvocationStore) -> None:
+        for identity in ("a", "b", "c"):
+            store.admit(make_invocation(VERSION, identity))
+        start_instance(redis, VERSION, state="loaded")
+        assert [assignment.invocation for assignment in store.claim("x1")] == ["a", "b"]
+        assert store.claim("x1") == []
+
+    @pytest.mark.parametrize("state", ["starting", "unknown"])
+    def test_claim_gives_nothing_to_one_that_cannot_serve(
+        self, redis: Redis, store: InvocationStore, state: str
+    ) -> None:
+        store.admit(make_invocation(VERSION, "a"))
+        start_instance(redis, VERSION, state=state)
+        assert store.claim("x1" if state == "starting" else "other") == []
+
+
+class TestRetire:
+    def test_an_idle_instance_drains(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis)
+        start_instance(redis, VERSION)
+        assert slots.retire("x1")
+        assert slots.retire("x1")  # repeated
+        assert states(slots) == {"x1": InstanceState.DRAINING}
+
+    def test_not_while_it_holds_a_lease(self, redis: Redis, store: InvocationStore, slots: SlotStore) -> None:
+        start_instance(redis, VERSION)
+        store.admit(make_invocation(VERSION, "a"))
+        assert not slots.retire("x1")
+        store.cancel("a", "enough")
+        assert slots.retire("x1")
+
+    def test_not_while_something_waits(self, redis: Redis, store: InvocationStore, slots: SlotStore) -> None:
+        store.admit(make_invocation(VERSION, "a"))
+        start_instance(redis, VERSION)
+        assert not slots.retire("x1")
+
+    def test_not_below_what_is_to_be_kept(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis)
+        start_instance(redis, VERSION, "x1")
+        start_instance(redis, VERSION, "x2")
+        assert slots.retire("x1", keep=1)
+        assert not slots.retire("x2", keep=1)
+
+    @pytest.mark.parametrize("state", ["starting", "loaded"])
+    def test_not_before_it_is_ready(self, redis: Redis, slots: SlotStore, state: str) -> None:
+        announce_node(redis)
+        start_instance(redis, VERSION, state=state)
+        assert not slots.retire("x1")
+        assert not slots.retire("unknown")
+
+    def test_of_a_retirement_and_an_admission_one_wins(
+        self, valkey: ValkeyProcess, redis: Redis, store: InvocationStore, slots: SlotStore
+    ) -> None:
+        """Whatever the order: a draining instance never holds a new lease."""
+        version = make_version(max_instances=100, concurrency=1)
+        names = [start_instance(redis, version, f"x{i:02}") for i in range(60)]
+
+        def retire() -> list[str]:
+            with valkey.client() as client:
+                return [name for name in names if SlotStore(client).retire(name)]
+
+        with ThreadPoolExecutor(2) as pool:
+            retiring = pool.submit(retire)
+            admissions = [store.admit(make_invocation(version)) for _ in names]
+            retired = set(retiring.result())
+        taken = {a.assignment.instance for a in admissions if a.assignment}
+        assert not taken & retired
+        assert len(taken) + sum(a.position is not None for a in admissions) == len(names)
+
+
+class TestRemove:
+    def test_it_returns_the_leases_and_forgets_all_else(
+        self, redis: Redis, store: InvocationStore, slots: SlotStore
+    ) -> None:
+        start_instance(redis, VERSION)
+        for identity in ("a", "b", "waits"):
+            store.admit(make_invocation(VERSION, identity))
+        assert sorted(slots.remove("x1"), key=str) == [Lease("a", 1), Lease("b", 1)]
+        assert slots.remove("x1") == []
+        assert not list(redis.scan_iter("qt:*instance*"))
+        assert store.get("waits").position == 1
+
+    def test_its_memory_is_free_again(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis, memory_bytes=MEMORY_BYTES)
+        start_instance(redis, VERSION)
+        slots.remove("x1")
+        assert slots.reserve(VERSION, "n1", "x2", MEMORY_BYTES)
+
+    def test_its_invocations_can_still_end_or_be_queued_again(
+        self, redis: Redis, store: InvocationStore, slots: SlotStore
+    ) -> None:
+        start_instance(redis, VERSION)
+        store.admit(make_invocation(VERSION, "a"))
+        store.admit(make_invocation(VERSION, "b"))
+        slots.remove("x1")
+        assert store.requeue("a", 1, "lost")
+        assert store.cancel("b", "enough").done
+        assert store.get("b").state is InvocationState.CANCELLED
+        assert not redis.exists("qt:instance:x1", "qt:instance:x1:leases")
+
+
+def test_idle_seconds_count_from_the_last_lease(redis: Redis, store: InvocationStore, slots: SlotStore) -> None:
+    start_instance(redis, VERSION)
+    store.admit(make_invocation(VERSION, "a"))
+    assert slots.instances()[0].idle_seconds == 0
+    store.cancel("a", "enough")
+    redis.hincrbyfloat("qt:instance:x1", "idle_since", -50)
+    assert 50 <= slots.instances()[0].idle_seconds < 60
+
+
+def test_a_node_is_reminded_only_now_and_then(redis: Redis, slots: SlotStore) -> None:
+    announce_node(redis)
+    start_instance(redis, VERSION)
+    assert not slots.remind("x1", 5)
+    redis.hincrbyfloat("qt:instance:x1", "told_at", -5)
+    assert slots.remind("x1", 5)
+    assert not slots.remind("x1", 5)
+    assert not slots.remind("unknown", 0)
