@@ -50,6 +50,8 @@ def _specs(target: str | None, given: dict[str, Any]) -> list[FunctionSpec]:
         if "model" not in given or "name" not in given:
             raise click.UsageError("name a file to deploy, or give --model and --name")
         return [_bare(given)]
+    if "model" in given or "name" in given:
+        raise click.UsageError("give either a file, or --model and --name")
     if given:
         option = "--" + next(iter(given)).replace("_", "-")
         raise click.UsageError(f"{option} goes with --model; for a file, write it into @app.function(…)")

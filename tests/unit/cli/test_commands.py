@@ -1,0 +1,190 @@
+"""What each command asks of the gateway, and what it prints: for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import Result
+
+from tests.unit.sdk.fake_gateway import INVOCATION, URL, FakeGateway, event, stream
+from tests.unit.sdk.test_clients import (
+    ALIAS,
+    CHECKPOINT,
+    DELETED,
+    FUNCTION,
+    INSTANCE,
+    KEY,
+    LINE,
+    NODE,
+    VERSION,
+    listed,
+)
+
+Run = Callable[..., Result]
+
+
+def ok(body: Any) -> httpx.Response:
+    return httpx.Response(200, json=body)
+
+
+SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
+    # command line, the gateway's answers, what is asked, what people read
+    (("ls",), [listed(FUNCTION)], ["GET /v1/functions"], ["chat", "v1", "echo"]),
+    (("describe", "chat"), [FUNCTION], ["GET /v1/functions/chat"], ["alias live", f"POST {URL}/t/chat"]),
+    (
+        ("versions", "chat"), [listed(VERSION), listed(ALIAS)],
+        ["GET /v1/functions/chat/versions", "GET /v1/functions/chat/aliases"], ["NUMBER", "v1", "live"],
+    ),
+    (("alias", "ls", "chat"), [listed(ALIAS)], ["GET /v1/functions/chat/aliases"], ["live", "v1"]),
+    (
+        ("alias", "set", "chat", "live", "1=0.9", "2=0.1"), [{"name": "live", "weights": {"v1": 0.9, "v2": 0.1}}],
+        ["PUT /v1/functions/chat/aliases/live"], ["chat: live → v1 90%, v2 10%"],
+    ),
+    (("rollback", "chat"), [ALIAS], ["POST /v1/functions/chat/rollback"], ["chat: live → v1"]),
+    (("ps",), [listed(NODE), listed(INSTANCE)], ["GET /v1/nodes", "GET /v1/instances"], ["n1", "i1", "0/8"]),
+    (("drain", "n1"), [NODE], ["POST /v1/nodes/n1/drain"], ["n1 is ready; 0 instances left"]),
+    (("models", "ls"), [listed(CHECKPOINT)], ["GET /v1/checkpoints"], ["generate", "1 B"]),
+    (("keys", "ls"), [listed(KEY)], ["GET /v1/keys"], ["k1", "ci", "invoke"]),
+    (("keys", "create", "ci"), [{**KEY, "key": "qt-new"}], ["POST /v1/keys"], ["qt-new", "not shown again"]),
+    (("secrets", "ls", "chat"), [listed({"name": "TOKEN"})], ["GET /v1/functions/chat/secrets"], ["TOKEN"]),
+    (("logs", "chat"), [listed(LINE)], ["GET /v1/functions/chat/logs?limit=1000"], ["stdout", "hello"]),
+    (("invocations", "show", "inv-1"), [INVOCATION], ["GET /v1/invocations/inv-1"], ["succeeded", "Paris"]),
+    (("invocations", "cancel", "inv-1"), [INVOCATION], ["DELETE /v1/invocations/inv-1"], ["inv-1"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "answers", "lines", "expected"), SHOWS)
+def test_people_read_a_table(
+    run: Run, command: tuple[str, ...], answers: list[Any], lines: list[str], expected: list[str]
+) -> None:
+    gateway = FakeGateway([ok(answer) for answer in answers])
+    result = run(gateway, *command)
+    assert result.exit_code == 0, result.output
+    assert gateway.lines == lines
+    for text in expected:
+        assert text in result.output
+
+
+@pytest.mark.parametrize(("command", "answers", "lines", "expected"), SHOWS)
+def test_programs_read_json(
+    run: Run, command: tuple[str, ...], answers: list[Any], lines: list[str], expected: list[str]
+) -> None:
+    result = run(FakeGateway([ok(answer) for answer in answers]), *command, "--json")
+    assert result.exit_code == 0, result.output
+    body = json.loads(result.stdout)
+    first = answers[0]["data"] if "data" in answers[0] else answers[0]
+    found = body["nodes"] if command == ("ps",) else body
+    if isinstance(first, list):
+        first, found = first[0], found[0] if isinstance(found, list) else found
+    assert {name: found[name] for name in first if name != "spec"} == {k: v for k, v in first.items() if k != "spec"}
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("ls",), "quickthaw deploy"),
+        (("models", "ls"), "quickthaw models import"),
+        (("keys", "ls"), "quickthaw keys create"),
+        (("secrets", "ls", "chat"), "quickthaw secrets set chat"),
+    ],
+)
+def test_an_empty_list_says_what_to_do_and_is_empty_json(run: Run, command: tuple[str, ...], hint: str) -> None:
+    result = run(FakeGateway([ok(listed())]), *command)
+    assert hint in result.stderr
+    assert result.stdout == ""
+    assert json.loads(run(FakeGateway([ok(listed())]), *command, "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "input", "line", "body"),
+    [
+        (("rm", "chat", "-y"), None, "DELETE /v1/functions/chat", None),
+        (("rm", "chat"), "y\n", "DELETE /v1/functions/chat", None),
+        (("models", "rm", "m", "--yes"), None, "DELETE /v1/checkpoints/m", None),
+        (("keys", "revoke", "k1"), None, "DELETE /v1/keys/k1", None),
+        (("stop", "i1"), None, "DELETE /v1/instances/i1", None),
+        (("alias", "rm", "chat", "next"), None, "DELETE /v1/functions/chat/aliases/next", None),
+        (("secrets", "rm", "chat", "TOKEN"), None, "DELETE /v1/functions/chat/secrets/TOKEN", None),
+    ],
+)
+def test_things_are_removed(run: Run, command: tuple[str, ...], input: str | None, line: str, body: Any) -> None:
+    gateway = FakeGateway([ok(DELETED)])
+    result = run(gateway, *command, input=input)
+    assert result.exit_code == 0, result.output
+    assert gateway.lines == [line]
+
+
+@pytest.mark.parametrize("command", [("rm", "chat"), ("models", "rm", "m")])
+def test_no_means_no(run: Run, command: tuple[str, ...]) -> None:
+    gateway = FakeGateway([])
+    assert run(gateway, *command, input="n\n").exit_code == 1
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("value", "input"),
+    [(("s3cret",), None), (("-",), "s3cret\n"), ((), "s3cret\n")],
+)
+def test_a_secret_comes_from_an_argument_a_pipe_or_a_prompt(
+    run: Run, value: tuple[str, ...], input: str | None
+) -> None:
+    gateway = FakeGateway([ok({"name": "TOKEN"})])
+    result = run(gateway, "secrets", "set", "chat", "TOKEN", *value, input=input)
+    assert result.exit_code == 0, result.output
+    assert gateway.body() == {"value": "s3cret"}
+    assert "s3cret" not in result.stdout
+
+
+def test_a_key_has_the_scopes_and_quotas_that_were_asked_for(run: Run) -> None:
+    gateway = FakeGateway([ok({**KEY, "key": "qt-new"})])
+    options = ("--scope", "deploy", "--scope", "invoke", "--requests", "40 per 3 hours", "--tokens-per-minute", "9")
+    assert run(gateway, "keys", "create", "ci", *options).exit_code == 0
+    assert gateway.body() == {
+        "name": "ci",
+        "scopes": ["deploy", "invoke"],
+        "quotas": {"requests": "40 per 3 hours", "tokens_per_minute": 9},
+    }
+
+
+def test_only_the_key_is_on_standard_output(run: Run) -> None:
+    assert run(FakeGateway([ok({**KEY, "key": "qt-new"})]), "keys", "create", "ci").stdout == "qt-new\n"
+
+
+def test_rollback_goes_to_the_version_named(run: Run) -> None:
+    gateway = FakeGateway([ok(ALIAS)])
+    run(gateway, "rollback", "chat", "--to", "3", "--alias", "next")
+    assert gateway.body() == {"alias": "next", "version": "3"}
+
+
+def test_logs_follow_behind_the_last_line(run: Run) -> None:
+    def log(number: int) -> bytes:
+        data = event(0, "log", {"id": f"{number}-0", "t": 1.0, "line": f"line {number}"})
+        return f"id: {number}-0\n".encode() + data
+
+    end = event(0, "error", {"error": {"message": "no function is called 'chat'", "code": "model_not_found"}})
+    gateway = FakeGateway([ok(listed({**LINE, "id": "1-0"})), stream(log(2), log(3), end)])
+    result = run(gateway, "logs", "chat", "-f", "-n", "1")
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == ["hello", "2", "3"]
+    assert result.exit_code == 1
+    assert gateway.requests[1].headers["last-event-id"] == "1-0"
+
+
+def test_log_lines_as_json_are_one_object_a_line(run: Run) -> None:
+    result = run(FakeGateway([ok(listed(LINE, {**LINE, "id": "2-0", "line": "two"}))]), "logs", "chat", "--json")
+    assert [json.loads(line)["line"] for line in result.stdout.splitlines()] == ["hello", "two"]
+
+
+def test_text_from_elsewhere_is_not_markup(run: Run) -> None:
+    function = {**FUNCTION, "model": "[red]m[/red]"}
+    assert "[red]m[/red]" in run(FakeGateway([ok(listed(function))]), "ls").output
+
+
+def test_global_options_choose_gateway_and_key(run: Run) -> None:
+    gateway = FakeGateway([ok(listed())])
+    run(gateway, "--url", "http://other.test:1", "--api-key", "qt-x", "ls")
+    assert str(gateway.requests[0].url) == "http://other.test:1/v1/functions"
+    assert gateway.requests[0].headers["authorization"] == "Bearer qt-x"

@@ -1,0 +1,168 @@
+"""`quickthaw deploy`: files, parts of files, bare models, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import Result
+
+from tests.unit.sdk.fake_gateway import URL, FakeGateway, failed
+
+Run = Callable[..., Result]
+
+SOURCE = """
+import quickthaw
+app = quickthaw.App("demo")
+
+@app.function(model="m")
+def one(model): ...
+
+@app.function(model="m", name="deux")
+def two(model): ...
+"""
+
+
+class Deploys(FakeGateway):
+    """Accepts what is deployed."""
+
+    def __init__(self) -> None:
+        super().__init__([self._version] * 3)
+
+    def _version(self, request: httpx.Request) -> httpx.Response:
+        spec = json.loads(request.content)
+        body = {"id": "abc", "function": spec["name"], "number": 2, "checkpoint": "c", "created_at": 1.0, "spec": spec}
+        return httpx.Response(200, json=body)
+
+    @property
+    def names(self) -> list[str]:
+        return [json.loads(request.content)["name"] for request in self.requests]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "function.py"
+    path.write_text(SOURCE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "names"), [("", ["one", "deux"]), (":app", ["one", "deux"]), (":one", ["one"]), (":two", ["deux"])]
+)
+def test_a_file_or_a_part_of_it_is_deployed(run: Run, file: Path, suffix: str, names: list[str]) -> None:
+    gateway = Deploys()
+    result = run(gateway, "deploy", f"{file}{suffix}")
+    assert result.exit_code == 0, result.output
+    assert gateway.names == names
+    assert gateway.body()["source"] == {"function.py": SOURCE}
+    assert gateway.lines[0] == "POST /v1/functions?alias=live"
+
+
+def test_version_and_urls_are_printed(run: Run, file: Path) -> None:
+    output = run(Deploys(), "deploy", f"{file}:one", "--alias", "next").output
+    for text in ("one  version 2 (abc), alias next", f"{URL}/v1/functions/one/invoke", f"{URL}/t/one", f"{URL}/v1 "):
+        assert text in output
+
+
+def test_json_is_the_versions(run: Run, file: Path) -> None:
+    result = run(Deploys(), "deploy", str(file), "--json")
+    assert [version["function"] for version in json.loads(result.stdout)] == ["one", "deux"]
+
+
+def test_a_model_without_code_is_deployed_with_its_settings(run: Run) -> None:
+    gateway = Deploys()
+    options = {
+        "--engine": "echo",
+        "--keep-alive": "5m",
+        "--min-instances": "1",
+        "--max-instances": "3",
+        "--concurrency": "2",
+        "--queue-size": "9",
+        "--timeout": "1m",
+        "--memory": "1GiB",
+        "--option": "token_delay=5",
+        "--env": "B=x=y",
+    }
+    words = [word for pair in options.items() for word in pair]
+    result = run(
+        gateway,
+        "deploy",
+        "--model",
+        "smollm2-135m-instruct",
+        "--name",
+        "chat",
+        *words,
+        "--env",
+        "A=1",
+        "--option",
+        "dtype=bf16",
+    )
+    assert result.exit_code == 0, result.output
+    sent = gateway.body()
+    assert (sent["name"], sent["model"], sent["engine"]) == ("chat", "smollm2-135m-instruct", "echo")
+    assert sent["handler"] is None
+    assert sent["source"] == {}
+    assert (sent["keep_alive"], sent["limits"]["total"], sent["memory"]) == (300.0, 60.0, 1 << 30)
+    assert (sent["min_instances"], sent["max_instances"], sent["concurrency"], sent["queue_size"]) == (1, 3, 2, 9)
+    assert sent["env"] == {"A": "1", "B": "x=y"}
+    assert sent["options"] == {"token_delay": 5, "dtype": "bf16"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "give --model and --name"),
+        (("--model", "m"), "give --model and --name"),
+        (("function.py", "--engine", "echo"), "--engine goes with --model"),
+        (("function.py", "--model", "m"), "either a file, or --model and --name"),
+        (("--model", "m", "--name", "x", "--env", "A"), "'A' is not KEY=VALUE"),
+    ],
+)
+def test_options_that_do_not_go_together_are_a_usage_error(run: Run, arguments: tuple[str, ...], text: str) -> None:
+    result = run(FakeGateway([]), "deploy", *arguments)
+    assert result.exit_code == 2
+    assert text in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("def f(:\n  pass\n", "function.py, line 1: "),
+        ("x = 1\nraise ValueError('boom')\n", "function.py, line 2: ValueError: boom"),
+        ("x = 1\n", "defines no function"),
+    ],
+)
+def test_a_broken_file_is_one_error_with_its_line(run: Run, tmp_path: Path, source: str, text: str) -> None:
+    path = tmp_path / "function.py"
+    path.write_text(source)
+    result = run(FakeGateway([]), "deploy", str(path))
+    assert result.exit_code == 1
+    assert text in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [("missing.py", "not a Python file"), ("{file}:three", "it has: app, one, two")],
+)
+def test_a_target_that_is_not_there_is_named(run: Run, file: Path, target: str, text: str) -> None:
+    result = run(FakeGateway([]), "deploy", target.format(file=file))
+    assert result.exit_code == 1
+    assert text in result.stderr
+
+
+def test_an_unknown_model_shows_the_near_names(run: Run) -> None:
+    message = "no checkpoint is called 'smolm2'; known: smollm2-135m-instruct"
+    result = run(
+        FakeGateway([failed(404, "checkpoint_not_found", message)]), "deploy", "--model", "smolm2", "--name", "x"
+    )
+    assert (result.exit_code, result.stderr) == (1, f"Error: {message}\n")
+
+
+def test_a_setting_that_cannot_be_is_named(run: Run) -> None:
+    result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "x", "--keep-alive", "soon")
+    assert result.exit_code == 1
+    assert "keep_alive" in result.stderr

@@ -1,0 +1,171 @@
+"""`quickthaw invoke`: arguments in, text out, and what the wait looks like."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import Result
+from rich.console import Console
+
+from quickthaw.cli import progress
+from quickthaw.types import Event, EventType
+from tests.unit.sdk.fake_gateway import INVOCATION, FakeGateway, event, failed, stream
+
+Run = Callable[..., Result]
+
+QUEUED = event(0, "status", {"state": "queued", "position": 2, "estimate_seconds": 1.25})
+PAR = event(1, "chunk", {"delta": {"text": "Par", "tokens": [1]}})
+IS = event(2, "chunk", {"delta": {"text": "is", "tokens": [2]}})
+RESULT = event(3, "result", {"value": "Paris", "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+FAILED = event(2, "error", {"error": {"message": "ZeroDivisionError in line 3", "code": "handler_failed"}})
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "expected"),
+    [
+        ((), None, {}),
+        (('{"prompt": "x", "n": 1}',), None, {"prompt": "x", "n": 1}),
+        (("-",), '{"prompt": "x"}', {"prompt": "x"}),
+        (("prompt=Hello there", "max_tokens=5", "deep=[1, 2]", "flag=true"), None,
+         {"prompt": "Hello there", "max_tokens": 5, "deep": [1, 2], "flag": True}),
+        (("equation=a=b",), None, {"equation": "a=b"}),
+        (("empty=",), None, {"empty": ""}),
+    ],
+)  # fmt: skip
+def test_arguments_become_the_input(run: Run, words: tuple[str, ...], stdin: str | None, expected: Any) -> None:
+    gateway = FakeGateway([stream(RESULT)])
+    result = run(gateway, "invoke", "chat", *words, input=stdin)
+    assert result.exit_code == 0, result.output
+    assert gateway.body() == {"input": expected}
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("{",), "not JSON"),
+        (("[1]",), "must be a JSON object"),
+        (('"x"',), "must be a JSON object"),
+        (("-",), "not JSON"),
+        (("prompt",), "neither a JSON object nor key=value"),
+        (("=x",), "neither"),
+        (("a=1", "--sampling", "temperature"), "neither"),
+        (("a=1", "--stream", "--async"), "choose one"),
+    ],
+)
+def test_what_cannot_be_read_is_a_usage_error(run: Run, words: tuple[str, ...], text: str) -> None:
+    result = run(FakeGateway([]), "invoke", "chat", *words, input="")
+    assert result.exit_code == 2
+    assert text in result.stderr
+
+
+def test_the_result_is_printed_as_text(run: Run) -> None:
+    result = run(FakeGateway([stream(QUEUED, PAR, IS, RESULT)]), "invoke", "chat")
+    assert result.stdout == "Paris\n"
+
+
+def test_any_other_result_is_printed_as_json(run: Run) -> None:
+    result = run(FakeGateway([stream(event(1, "result", {"value": [[0.5]]}))]), "invoke", "embed")
+    assert json.loads(result.stdout) == [[0.5]]
+
+
+def test_json_has_the_usage_too(run: Run) -> None:
+    result = run(FakeGateway([stream(PAR, IS, RESULT)]), "invoke", "chat", "--json")
+    assert json.loads(result.stdout) == {"value": "Paris", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+
+
+def test_a_stream_is_printed_as_it_comes_and_ends_its_line(run: Run) -> None:
+    result = run(FakeGateway([stream(QUEUED, PAR, IS, RESULT)]), "invoke", "chat", "--stream")
+    assert result.stdout == "Paris\n"
+
+
+def test_values_of_a_stream_are_printed_a_line_each(run: Run) -> None:
+    body = (event(1, "chunk", {"value": {"a": 1}}), event(2, "chunk", {"value": "text"}), event(3, "result", {}))
+    assert run(FakeGateway([stream(*body)]), "invoke", "f", "--stream").stdout == '{"a": 1}\ntext\n'
+
+
+def test_a_stream_as_json_is_an_event_a_line(run: Run) -> None:
+    result = run(FakeGateway([stream(QUEUED, PAR, IS, RESULT)]), "invoke", "chat", "--stream", "--json")
+    kinds = [json.loads(line)["type"] for line in result.stdout.splitlines()]
+    assert kinds == ["status", "chunk", "chunk", "result"]
+
+
+@pytest.mark.parametrize("options", [(), ("--stream",), ("--stream", "--json"), ("--json",)])
+def test_a_failure_is_one_line_and_a_status(run: Run, options: tuple[str, ...]) -> None:
+    result = run(FakeGateway([stream(PAR, FAILED)]), "invoke", "chat", *options)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: ZeroDivisionError in line 3\n"
+    if options == ("--stream",):
+        assert result.stdout == "Par\n"  # what came before is kept, and its line ends
+
+
+def test_alias_and_sampling_are_sent(run: Run) -> None:
+    gateway = FakeGateway([stream(RESULT)])
+    run(gateway, "invoke", "chat", "--alias", "next", "-s", "temperature=0", "-s", "stop=end")
+    assert gateway.body() == {"input": {}, "alias": "next", "sampling": {"temperature": 0.0, "stop": ["end"]}}
+
+
+def test_a_detached_call_prints_its_id(run: Run) -> None:
+    gateway = FakeGateway([httpx.Response(202, json=INVOCATION)])
+    result = run(gateway, "invoke", "chat", "--async")
+    assert result.stdout == "inv-1\n"
+    assert "quickthaw invocations follow inv-1" in result.stderr
+    assert gateway.lines == ["POST /v1/functions/chat/async"]
+
+
+def test_a_detached_call_is_followed_later(run: Run) -> None:
+    assert run(FakeGateway([stream(PAR, IS, RESULT)]), "invocations", "follow", "inv-1").stdout == "Paris\n"
+
+
+def test_an_unknown_function_shows_the_near_names(run: Run) -> None:
+    answer = failed(404, "model_not_found", "no function is called 'caht'; known: chat")
+    result = run(FakeGateway([answer]), "invoke", "caht")
+    assert (result.exit_code, result.stderr) == (1, "Error: no function is called 'caht'; known: chat\n")
+
+
+# --- progress ---
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"state": "queued", "position": 3}, "queued, position 3"),
+        (
+            {"state": "queued", "reason": "starting an instance", "node": "n1", "estimate_seconds": 0.25},
+            "queued, starting an instance, on n1, about 0.2 s",
+        ),
+        ({"state": "running"}, "running"),
+        ({}, "waiting"),
+    ],
+)
+def test_a_status_for_people(status: dict[str, Any], expected: str) -> None:
+    assert progress.line(status) == expected
+
+
+def events() -> list[Event]:
+    return [
+        Event(seq=0, type=EventType.STATUS, data={"state": "queued", "reason": "[thawing]", "position": 1}),
+        Event(seq=1, type=EventType.CHUNK, data={"value": "x"}),
+        Event(seq=2, type=EventType.RESULT, data={"value": "x"}),
+    ]
+
+
+def test_on_a_terminal_the_wait_is_shown_until_the_first_output() -> None:
+    screen = io.StringIO()
+    shown = progress.shown(events(), Console(file=screen, force_terminal=True, width=80))
+    assert next(shown).type is EventType.STATUS
+    assert next(shown).type is EventType.CHUNK
+    before = screen.getvalue()
+    assert "queued, position 1, [thawing]" in before
+    assert [event.type for event in shown] == [EventType.RESULT]
+    assert screen.getvalue() == before
+
+
+def test_elsewhere_the_wait_is_not_shown() -> None:
+    screen = io.StringIO()
+    assert list(progress.shown(events(), Console(file=screen))) == events()
+    assert screen.getvalue() == ""
