@@ -66,6 +66,11 @@ class Served:
         if answer.is_error:
             raise RuntimeError(f"deploying {name} failed: {answer.text}")
 
+    def delete(self, name: str) -> None:
+        """Delete a function and wait until its instances are gone."""
+        httpx.delete(f"{self.url}/v1/functions/{name}", headers=self._headers, timeout=30).raise_for_status()
+        self.wait_for_zero(name)
+
     def wait_for_zero(self, function: str, seconds: float = 60.0) -> None:
         """Wait until the function has no instance."""
         self._wait(f"{function} has scaled to zero", lambda: not self.instances(function), seconds)

@@ -10,7 +10,9 @@ from typing import Protocol
 class ColdPeer(Protocol):
     """A way to answer a question from nothing."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name in the tables."""
 
     def first_token_seconds(self) -> float:
         """Start, ask, wait for the first token, end every process; return request → first token."""
@@ -32,7 +34,9 @@ class Batch:
 class BatchPeer(Protocol):
     """A way to generate many answers at once, its model loaded already."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name in the tables."""
 
     def generate(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Batch:
         """Generate exactly `new_tokens` for each prompt, greedily."""

@@ -1,0 +1,129 @@
+"""`python -m benchmarks.warm`: what the platform adds to its engine, and its throughput against transformers'.
+
+Latency: waves of 1, 8 and 32 streams through the whole platform and, in turn, to the same engine called in a process
+of its own; never both at once. Throughput: eight streams at once, platform, engine, `generate_batch` and a static
+left-padded batch, each with the weights in the same dtype, in turn.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+from rich.console import Console
+
+from benchmarks.assets import hugging_face_folder
+from benchmarks.peers import BatchPeer
+from benchmarks.peers.generate_batch import GenerateBatch
+from benchmarks.peers.static_batch import StaticBatch
+from benchmarks.prompts import conversations
+from benchmarks.reference import Reference
+from benchmarks.report import publish
+from benchmarks.rounds import interleave
+from benchmarks.served import Served
+from benchmarks.sse import Stream
+from benchmarks.streams import PlatformStreams, tokens_per_second
+from benchmarks.warm_report import BATCH, ENGINE, PLATFORM, Latency, Throughput, report
+
+STREAMS = (1, 8, 32)
+WAVES = {1: 10, 8: 3, 32: 1}
+"""Waves of each number of streams in one round: more of the small ones, for the sake of the 99th percentile."""
+
+LATENCY_TOKENS = 24
+THROUGHPUT_TOKENS = 64
+DTYPES = ("bfloat16", "float32")
+KEEP_ALIVE_SECONDS = 3600.0
+
+
+class Generator(Protocol):
+    """The platform or the engine by itself."""
+
+    def streams(self, conversations: Sequence[Sequence[Mapping[str, str]]], max_tokens: int) -> list[Stream]:
+        """Generate exactly `max_tokens` for each conversation, all at once."""
+
+
+class Bench:
+    """One run: the platform is up; whatever else is measured comes and goes part by part."""
+
+    def __init__(self, served: Served, logs: Path, console: Console) -> None:
+        self._served = served
+        self._logs = logs
+        self._console = console
+
+    def latencies(self, rounds: int) -> list[Latency]:
+        """Measure waves of each size through the platform and the engine."""
+        with self._pair("latency", {}) as pair:
+            for generator in pair.values():
+                generator.streams(conversations(0, max(STREAMS)), LATENCY_TOKENS)  # pays for what is done once
+            keys = [(way, count) for count in STREAMS for way in pair]
+            cases = {_label(way, count): partial(_waves, pair[way], count) for way, count in keys}
+            results = interleave(cases, rounds, self._console)
+        return [Latency.of(way, count, sum(results[_label(way, count)], [])) for way, count in keys]
+
+    def throughputs(self, dtype: str, rounds: int) -> list[Throughput]:
+        """Measure batches of eight through the platform, the engine and transformers, all in `dtype`."""
+        with self._pair(f"throughput-{dtype}", {"dtype": dtype}) as pair, ExitStack() as stack:
+            reference = pair[ENGINE]
+            assert isinstance(reference, Reference)
+            prompts = reference.tokens(conversations(0, BATCH))
+            folder, log = hugging_face_folder(), self._logs / "batches.log"
+            peers = [stack.enter_context(peer(folder, dtype, log)) for peer in (GenerateBatch, StaticBatch)]
+            cases: dict[str, Callable[[], float]] = {way: partial(_rate, one) for way, one in pair.items()}
+            cases |= {peer.name: partial(_peer_rate, peer, prompts) for peer in peers}
+            for case in cases.values():
+                case()  # pays for what is done once
+            results = interleave(cases, rounds, self._console)
+        return [Throughput(way, dtype, tuple(values)) for way, values in results.items()]
+
+    @contextmanager
+    def _pair(self, function: str, options: Mapping[str, Any]) -> Iterator[dict[str, Generator]]:
+        """Give the platform with a function deployed, and the engine by itself, with the same options."""
+        self._served.deploy(function, concurrency=max(STREAMS), keep_alive=KEEP_ALIVE_SECONDS, options=dict(options))
+        with Reference(self._served.checkpoints, self._logs / f"{function}.log", options) as reference:
+            yield {PLATFORM: PlatformStreams(self._served.target(), function), ENGINE: reference}
+        self._served.delete(function)
+
+
+def _label(way: str, count: int) -> str:
+    return f"{way}, {count} streams"
+
+
+def _waves(generator: Generator, count: int) -> list[Stream]:
+    waves = (conversations(number * count, count) for number in range(WAVES[count]))
+    return [stream for wave in waves for stream in generator.streams(wave, LATENCY_TOKENS)]
+
+
+def _rate(generator: Generator) -> float:
+    return tokens_per_second(generator.streams(conversations(0, BATCH), THROUGHPUT_TOKENS))
+
+
+def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
+    return peer.generate(prompts, THROUGHPUT_TOKENS).tokens_per_second
+
+
+@click.command()
+@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1), help="Rounds of the latency part.")
+@click.option(
+    "--batch-rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds of the throughput part."
+)
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=DTYPES, show_default=True)
+@click.option("--quick", is_flag=True, help="One round of each: a smoke test.")
+def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], quick: bool) -> None:
+    """Measure a warm function; print a table and write benchmarks/results/bench-warm.json."""
+    console = Console()
+    rounds, batch_rounds = (1, 1) if quick else (rounds, batch_rounds)
+    with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served() as served:
+        bench = Bench(served, Path(logs), console)
+        latencies = bench.latencies(rounds)
+        throughputs = [one for dtype in dtypes for one in bench.throughputs(dtype, batch_rounds)]
+    settings = {"rounds": rounds, "batch_rounds": batch_rounds, "dtypes": dtypes, "quick": quick}
+    publish(report(latencies, throughputs, settings), console)
+
+
+if __name__ == "__main__":
+    main()
