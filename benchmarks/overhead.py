@@ -18,7 +18,7 @@ from benchmarks.report import Cell, Goal, Report, publish
 from benchmarks.rounds import progress_bar
 from benchmarks.served import Served
 from benchmarks.sse import Stream
-from benchmarks.stats import Summary
+from benchmarks.stats import percentile
 
 FUNCTION = "overhead"
 LEVELS = (1, 4, 16, 64, 256)
@@ -50,20 +50,24 @@ def lost(streams: Sequence[Stream]) -> dict[int, str]:
 def row(concurrency: int, load: Load, platform_cores: float) -> dict[str, Cell]:
     """Return a level's row of the table; times are of whole answers only."""
     whole = [stream for number, stream in enumerate(load.streams) if number not in lost(load.streams)]
-    first = Summary.of([stream.first_token_seconds * 1000 for stream in whole]) if whole else None
-    total = Summary.of([stream.total_seconds * 1000 for stream in whole]) if whole else None
+    first = [stream.first_token_seconds * 1000 for stream in whole]
+    total = [stream.total_seconds * 1000 for stream in whole]
     return {
         "streams": concurrency,
         "requests": len(load.streams),
         "requests/s": load.requests_per_second,
-        "first token p50 ms": first and first.p50,
-        "first token p99 ms": first and first.p99,
-        "whole p50 ms": total and total.p50,
-        "whole p99 ms": total and total.p99,
+        "first token p50 ms": _percentile(first, 50),
+        "first token p99 ms": _percentile(first, 99),
+        "whole p50 ms": _percentile(total, 50),
+        "whole p99 ms": _percentile(total, 99),
         "lost": len(load.streams) - len(whole),
         "client cores": load.client_cores,
         "platform cores": platform_cores,
     }
+
+
+def _percentile(values: Sequence[float], percent: float) -> float | None:
+    return percentile(values, percent) if values else None
 
 
 def measure(served: Served, seconds: float, console: Console) -> list[dict[str, Cell]]:

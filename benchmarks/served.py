@@ -19,6 +19,7 @@ from benchmarks.processes import Child, free_port
 from quickthaw.types import FunctionSpec
 
 START_SECONDS = 120.0
+IMPORT_SECONDS = 600.0
 POLL_SECONDS = 0.05
 ZYGOTE_MODULE = "quickthaw_platform.worker.zygote"
 
@@ -37,7 +38,7 @@ class Served:
 
     def __enter__(self) -> Self:
         with Child(self._import_command(), self.data_dir / "import.log", self._env) as importing:
-            if importing.popen.wait(START_SECONDS) != 0:
+            if importing.popen.wait(IMPORT_SECONDS) != 0:
                 importing.check()
         self._up.__enter__()
         self._wait("the platform is ready", self._ready, START_SECONDS)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +64,7 @@ class Bench:
             keys = [(way, count) for count in STREAMS for way in pair]
             cases = {_label(way, count): partial(_waves, pair[way], count) for way, count in keys}
             results = interleave(cases, rounds, self._console)
-        return [Latency.of(way, count, sum(results[_label(way, count)], [])) for way, count in keys]
+        return [Latency.of(way, count, chain(*results[_label(way, count)])) for way, count in keys]
 
     def throughputs(self, dtype: str, rounds: int) -> list[Throughput]:
         """Measure batches of eight through the platform, the engine and transformers, all in `dtype`."""
@@ -107,10 +108,8 @@ def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
 
 
 @click.command()
-@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1), help="Rounds of the latency part.")
-@click.option(
-    "--batch-rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds of the throughput part."
-)
+@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1), help="Of the latency part.")
+@click.option("--batch-rounds", default=5, show_default=True, type=click.IntRange(1), help="Of the throughput part.")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=DTYPES, show_default=True)
 @click.option("--quick", is_flag=True, help="One round of each: a smoke test.")
 def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], quick: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.peers.generate_batch import GenerateBatch
@@ -32,8 +32,9 @@ class Latency:
     gap_ms: Summary
 
     @classmethod
-    def of(cls, way: str, count: int, streams: Sequence[Stream]) -> Latency:
+    def of(cls, way: str, count: int, streams: Iterable[Stream]) -> Latency:
         """Summarise all streams of all waves."""
+        streams = tuple(streams)
         first = [stream.first_token_seconds * 1000 for stream in streams]
         gaps = [gap * 1000 for stream in streams for gap in stream.gaps]
         return cls(way, count, Summary.of(first), Summary.of(gaps))
