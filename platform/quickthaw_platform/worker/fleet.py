@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -176,10 +176,12 @@ class Fleet:
         self._templates.obtain(instance.order.template, Waiter(ready, failed))
 
     def _fork(self, instance: Instance, template: Template) -> None:
+        # Each try has its own folder: that of the one before may still be being deleted.
+        workdir = instance.order.instance.workdir / str(instance.tries)
         instance.process = InstanceProcess(
             self._loop,
             template,
-            instance.order.instance,
+            replace(instance.order.instance, workdir=workdir),
             on_frame=lambda frame: self._take(instance, frame),
             on_line=lambda line: self._log(instance, None, "stderr", line),
             on_end=lambda status: self._ended(instance, status),

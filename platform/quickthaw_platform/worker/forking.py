@@ -10,12 +10,16 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from quickthaw_platform.worker import frames
 from quickthaw_platform.worker.frames import Frame
 
-CLOSE_PATIENCE_SECONDS = 1.0
-"""How long children get to end themselves after the agent has gone, before they are killed."""
+TEMPLATE_PATIENCE_SECONDS = 0.5
+"""How long instances get to end themselves after the agent has gone, before their template kills them."""
+
+ZYGOTE_PATIENCE_SECONDS = 3.0
+"""The same for templates: longer, for they have to end their instances first."""
 
 
 def fork(run: Callable[[], None]) -> int:
@@ -41,8 +45,9 @@ class Parent:
     `poll` and not `epoll`: an epoll set would be shared with the children.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, patience_seconds: float) -> None:
         self.control = control
+        self._patience = patience_seconds
         self._receiver = frames.Receiver(control)
         self._children: dict[int, int] = {}  # pidfd → pid
 
@@ -57,7 +62,7 @@ class Parent:
         self._children[os.pidfd_open(pid)] = pid
 
     def _round(self, handle: Callable[[Frame, frames.Receiver], None]) -> bool:
-        for fd in self._ready(None):
+        for fd in self._ready():
             if fd != self.control.fileno():
                 self._reap(fd)
         if not self._readable(self.control.fileno()):
@@ -67,12 +72,11 @@ class Parent:
             handle(frame, self._receiver)
         return received is not None
 
-    def _ready(self, timeout_seconds: float | None) -> list[int]:
+    def _ready(self) -> list[int]:
         poll = select.poll()
         for fd in (self.control.fileno(), *self._children):
             poll.register(fd, select.POLLIN)
-        milliseconds = None if timeout_seconds is None else max(1, int(timeout_seconds * 1000))
-        return [fd for fd, _event in poll.poll(milliseconds)]
+        return [fd for fd, _event in poll.poll()]
 
     @staticmethod
     def _readable(fd: int) -> bool:
@@ -91,15 +95,20 @@ class Parent:
 
     def _end_children(self) -> None:
         """Children see the agent go for themselves; those that are too busy to look are killed."""
-        deadline = time.monotonic() + CLOSE_PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience
         while self._children and time.monotonic() < deadline:
             poll = select.poll()
             for pidfd in self._children:
                 poll.register(pidfd, select.POLLIN)
-            for pidfd, _event in poll.poll(int(CLOSE_PATIENCE_SECONDS * 1000)):
+            for pidfd, _event in poll.poll(max(1, int((deadline - time.monotonic()) * 1000))):
                 self._reap(pidfd)
         for pidfd in self._children:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def name_process(name: str) -> None:
+    """Show a name of up to 15 characters in `ps` and `top`."""
+    Path("/proc/self/comm").write_text(name)
 
 
 def single_threaded_torch() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.types import Sampling
 from quickthaw_platform.contracts import Delta, Engine, GenerationRequest
-from quickthaw_platform.worker import frames, handlers, sandbox
+from quickthaw_platform.worker import forking, frames, handlers, sandbox
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
 from quickthaw_platform.worker.frames import Frame
 
@@ -26,6 +26,7 @@ KV_SHARE = 0.5
 def main(engine: Engine, task: str, order: Frame, link_fd: int, output_fd: int) -> None:
     """Serve in a process just forked from the template; returns when the agent says `stop`."""
     frames.close_all_fds_but({link_fd, output_fd})
+    forking.name_process("qt-instance")
     for standard in (1, 2):
         os.dup2(output_fd, standard)
     os.close(output_fd)

@@ -146,7 +146,7 @@ class InstanceProcess:
         self._link.drain()
         self._link.close()
         self._close_output()
-        threading.Thread(target=shutil.rmtree, args=(self._workdir, True), name="remove-workdir").start()
+        threading.Thread(target=_remove, args=(self._workdir,), name="remove-workdir").start()
         self._on_end(status)
 
     def _read_output(self) -> None:
@@ -173,3 +173,10 @@ class InstanceProcess:
             self.last_lines.append(line)
             self._on_line(line)
         os.close(self._output)
+
+
+def _remove(workdir: Path) -> None:
+    """Delete the folder of one try, and that of the instance when no other try uses it."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        workdir.parent.rmdir()

@@ -18,6 +18,7 @@ from quickthaw_platform.worker.frames import Frame
 def main(control: socket.socket, order: Frame) -> None:
     """Prepare what `order` names, say `prepared` or `failed`, then fork instances until the agent goes."""
     frames.close_all_fds_but({control.fileno()})
+    forking.name_process("qt-template")
     try:
         engine = _prepare(control, order)
     except QuickthawError as error:
@@ -27,7 +28,7 @@ def main(control: socket.socket, order: Frame) -> None:
         failed = StartFailed(f"preparing {_name(order)} failed: {type(error).__name__}: {error}")
         frames.send(control, {"t": "failed", "error": failed.to_json()})
         return
-    parent = forking.Parent(control)
+    parent = forking.Parent(control, forking.TEMPLATE_PATIENCE_SECONDS)
     frames.send(control, {"t": "prepared"})
     parent.serve(partial(_handle, parent, engine, order["checkpoint"]["manifest"].get("task", "generate")))
 

@@ -20,6 +20,7 @@ from quickthaw_platform.worker.frames import Frame
 def main(arguments: list[str]) -> None:
     """Import the modules, say `ready`, serve until the agent goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    forking.name_process("qt-zygote")
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     for name in arguments[1:]:
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> None:
     forking.single_threaded_torch()
     gc.collect()
     gc.freeze()
-    parent = forking.Parent(control)
+    parent = forking.Parent(control, forking.ZYGOTE_PATIENCE_SECONDS)
     frames.send(control, {"t": "ready"})
     parent.serve(partial(_handle, parent))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
@@ -36,7 +35,7 @@ MODEL = "echo-model"
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
     """Poll until `condition` holds; outages of Redis count as not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -207,21 +206,8 @@ class NodeProcess:
         return [fields for _id, fields in rows]
 
     def pids(self) -> dict[str, list[int]]:
-        """Return the worker's descendants: the zygote, its children (templates), and theirs (instances)."""
-        by_parent: dict[int, list[int]] = {}
+        """Return the worker's descendants by what they are."""
+        found: dict[str, list[int]] = {"qt-zygote": [], "qt-template": [], "qt-instance": []}
         for process in self.descendants():
-            by_parent.setdefault(process.ppid(), []).append(process.pid)
-        assert self.process is not None
-        zygotes = [p for p in by_parent.get(self.process.pid, ()) if b"worker.zygote" in _command(p)]
-        templates = [child for parent in zygotes for child in by_parent.get(parent, ())]
-        instances = [child for parent in templates for child in by_parent.get(parent, ())]
-        return {"zygote": zygotes, "template": templates, "instance": instances}
-
-
-def _command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def dump(value: object) -> str:
-    """Return JSON for messages."""
-    return json.dumps(value, default=str)
+            found[process.name()].append(process.pid)
+        return found

@@ -28,7 +28,7 @@ def test_an_instance_without_work_proves_itself_by_a_token_before_it_is_ready(no
     version = node.deploy("prewarmed")
     instance = node.ready(version)
     assert node.store.claim(instance) == []
-    assert any("instance ready" in line["line"] for line in node.logs("prewarmed"))
+    wait_for(lambda: any("instance ready" in line["line"] for line in node.logs("prewarmed")), "the log line")
 
 
 def test_chunks_arrive_one_by_one_and_in_order(node: NodeProcess) -> None:

@@ -1,0 +1,207 @@
+"""kill -9 of each kind of process, SIGTERM, and an outage of Redis: nothing accepted is lost, nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quickthaw.types import InvocationState, Version
+from tests.integration.worker.conftest import MakeNode
+from tests.integration.worker.node_process import NODE, NodeProcess, wait_for
+from tests.valkey_process import ValkeyProcess
+
+SLOW = {"token_delay": "20ms"}
+
+
+@pytest.fixture
+def streaming(node: NodeProcess, request: pytest.FixtureRequest) -> Iterator[tuple[Version, str]]:
+    """A function of the shared worker whose invocation is in mid-stream."""
+    version = node.deploy(f"s{abs(hash(request.node.name)) % 10**9}", options=SLOW)
+    node.ready(version)
+    identity = node.invoke(version, {"prompt": "x" * 60})
+    wait_for(lambda: node.chunks(identity), "the first output")
+    yield version, identity
+    for view in node.slots.instances(version=version.id):
+        node.commands.stop(NODE, view.id)
+
+
+def only_instance(node: NodeProcess, version: Version) -> int:
+    """Return the process id of the version's one instance."""
+    (view,) = node.slots.instances(version=version.id)
+    found = [p.pid for p in node.descendants() if Path(f"/proc/{p.pid}/cwd").readlink().parent.name == view.id]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_killing_an_instance_fails_what_it_had_begun_to_put_out(
+    node: NodeProcess, streaming: tuple[Version, str]
+) -> None:
+    version, identity = streaming
+    os.kill(only_instance(node, version), signal.SIGKILL)
+    info = node.ended(identity)
+    assert info.state == InvocationState.FAILED
+    assert info.error is not None
+    assert info.error["code"] == "instance_lost"
+    assert "killed by signal 9 (out of memory?)" in info.error["message"]
+    wait_for(lambda: not node.slots.instances(version=version.id), "the record's end")
+
+
+def test_killing_an_instance_requeues_what_has_put_out_nothing(node: NodeProcess) -> None:
+    version = node.deploy("requeued", options={"first_token_delay": "1s"})
+    node.ready(version)
+    identity = node.invoke(version, {"prompt": "again"})
+    wait_for(lambda: node.store.get(identity).state == InvocationState.RUNNING, "the begin")
+    os.kill(only_instance(node, version), signal.SIGKILL)
+    wait_for(lambda: node.store.get(identity).state == InvocationState.QUEUED, "the requeue")
+    node.start_instance(version)
+    info = node.ended(identity)
+    assert (info.result, info.epoch, info.attempts) == ("again", 2, 2)
+
+
+def test_killing_a_starting_instance_starts_it_again(node: NodeProcess) -> None:
+    version = node.deploy("restarted", options={"load_delay": "500ms"})
+    identity = node.invoke(version)
+    pid = wait_for(lambda: _starting(node, version), "the fork")
+    os.kill(pid, signal.SIGKILL)
+    assert node.ended(identity).result == "hello"
+
+
+def _starting(node: NodeProcess, version: Version) -> int | None:
+    try:
+        return only_instance(node, version)
+    except (AssertionError, OSError, ValueError):
+        return None
+
+
+def test_killing_the_template_leaves_its_instances_and_the_next_start_makes_another(
+    node: NodeProcess, streaming: tuple[Version, str]
+) -> None:
+    version, identity = streaming
+    instance = only_instance(node, version)
+    template = int(_status(instance, "PPid"))
+    os.kill(template, signal.SIGKILL)
+    assert node.ended(identity).result == "x" * 60
+    assert node.call(version).result == "hello"
+    assert only_instance(node, version) == instance
+    other = node.deploy("after-template", options=SLOW)
+    assert node.call(other).result == "hello"
+
+
+def test_an_orphaned_instance_is_still_reaped_with_its_exit_status(
+    node: NodeProcess, streaming: tuple[Version, str]
+) -> None:
+    version, identity = streaming
+    instance = only_instance(node, version)
+    os.kill(int(_status(instance, "PPid")), signal.SIGKILL)
+    assert node.process is not None
+    wait_for(lambda: int(_status(instance, "PPid")) == node.process.pid, "the adoption")  # type: ignore[union-attr]
+    os.kill(instance, signal.SIGTERM)
+    info = node.ended(identity)
+    assert info.error is not None
+    assert "killed by signal 15" in info.error["message"]
+
+
+def test_killing_the_zygote_leaves_templates_and_instances_and_brings_another(
+    node: NodeProcess, streaming: tuple[Version, str]
+) -> None:
+    _version, identity = streaming
+    (zygote,) = node.pids()["qt-zygote"]
+    os.kill(zygote, signal.SIGKILL)
+    assert node.ended(identity).result == "x" * 60
+    other = node.deploy("after-zygote", options={"token_delay": "1ms", "first_token_delay": "1ms"})
+    assert node.call(other).result == "hello"
+    assert node.pids()["qt-zygote"] != [zygote]
+    wait_for(lambda: len(node.pids()["qt-zygote"]) == 1, "one zygote")
+
+
+def _status(pid: int, field: str) -> str:
+    with open(f"/proc/{pid}/status") as file:  # noqa: PTH123
+        return next(line.split()[1] for line in file if line.startswith(f"{field}:"))
+
+
+def test_killing_the_worker_leaves_no_process_and_its_successor_settles_what_ran(make_node: MakeNode) -> None:
+    node = make_node()
+    source = "import time\ndef handle(model):\n    yield 'a'\n    10 ** 10 ** 8\n    time.sleep(60)\n"
+    busy = node.deploy("busy", source)  # computes for very long without letting any other thread run
+    version = node.deploy("plain", options=SLOW)
+    for each in (busy, version):
+        node.ready(each)
+    stuck, streaming = node.invoke(busy, {}), node.invoke(version, {"prompt": "x" * 100})
+    wait_for(lambda: node.chunks(stuck) and node.chunks(streaming), "the first outputs")
+    waiting = node.deploy("waiting", "import time\ndef handle(model):\n    time.sleep(60)\n")
+    node.ready(waiting)
+    unheard = node.invoke(waiting, {})
+    wait_for(lambda: node.store.get(unheard).state == InvocationState.RUNNING, "the begin")
+    node.kill()
+    node.assert_no_process_left()
+    node.start()
+    for identity in (stuck, streaming):
+        error = node.ended(identity).error
+        assert error is not None
+        assert error["code"] == "node_lost"
+    wait_for(lambda: node.store.get(unheard).state == InvocationState.QUEUED, "the requeue")
+    wait_for(lambda: not node.slots.instances(node=NODE), "the end of the records")
+
+
+def test_sigterm_lets_running_invocations_finish_and_leaves_nothing(make_node: MakeNode) -> None:
+    node = make_node()
+    version = node.deploy("drained", options=SLOW)
+    node.ready(version)
+    identity = node.invoke(version, {"prompt": "x" * 60})
+    wait_for(lambda: node.chunks(identity), "the first output")
+    assert node.process is not None
+    node.descendants()
+    node.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: node.redis.hget(f"qt:node:{NODE}", "state") == "draining", "the announcement")
+    assert node.process.wait(15) == 0
+    assert node.store.get(identity).result == "x" * 60
+    assert not node.redis.exists(f"qt:node:{NODE}")
+    assert node.slots.instances() == []
+    node.assert_no_process_left()
+
+
+def test_a_drain_past_its_patience_gives_up_what_runs(make_node: MakeNode) -> None:
+    node = make_node(drain_timeout=0.5)
+    version = node.deploy("endless", options={"token_delay": "50ms"})
+    node.ready(version)
+    identity = node.invoke(version, {"prompt": "x" * 5000})
+    wait_for(lambda: node.chunks(identity), "the first output")
+    node.stop()
+    error = node.store.get(identity).error
+    assert error is not None
+    assert error["code"] == "node_lost"
+
+
+def test_a_cancel_is_heard_while_the_node_drains(make_node: MakeNode) -> None:
+    node = make_node()
+    version = node.deploy("cancel-in-drain", options={"token_delay": "50ms"})
+    node.ready(version)
+    identity = node.invoke(version, {"prompt": "x" * 5000})
+    wait_for(lambda: node.chunks(identity), "the first output")
+    assert node.process is not None
+    node.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: node.redis.hget(f"qt:node:{NODE}", "state") == "draining", "the announcement")
+    node.store.cancel(identity, "enough")
+    node.commands.cancel(NODE, identity)
+    assert node.process.wait(10) == 0
+
+
+def test_a_stream_goes_on_after_redis_was_away(make_node: MakeNode, own_valkey: ValkeyProcess) -> None:
+    node = make_node()
+    version = node.deploy("outage", options=SLOW)
+    node.ready(version)
+    text = "".join(chr(97 + number % 26) for number in range(400))  # eight seconds
+    identity = node.invoke(version, {"prompt": text})
+    wait_for(lambda: len(node.chunks(identity)) > 20, "some output")
+    own_valkey.kill()
+    time.sleep(5)  # the outage itself: nothing tells when it has been long enough
+    own_valkey.start()
+    info = node.ended(identity)
+    assert info.result == text
+    assert "".join(chunk["delta"]["text"] for chunk in node.chunks(identity)) == text
+    assert node.call(version).result == "hello"
