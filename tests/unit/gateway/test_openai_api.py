@@ -1,0 +1,174 @@
+"""The OpenAI endpoints over HTTP; shapes are in test_openai_mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from openai.types import Completion, CreateEmbeddingResponse, Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from quickthaw_platform.errors import HandlerFailed, StartFailed
+from quickthaw_platform.worker import commands
+from tests.unit.gateway.conftest import ECHO
+from tests.unit.gateway.node import FakeNode, Output, words
+from tests.unit.gateway.sse import messages
+
+CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_chat(client: FlaskClient) -> None:
+    answer = client.post("/v1/chat/completions", json=CHAT)
+    body = ChatCompletion.model_validate(answer.json)
+    assert body.choices[0].message.content == "Hello world"
+    assert body.model == "chat"
+    assert body.id == f"chatcmpl-{answer.headers['x-invocation-id']}"
+    assert body.usage is not None
+    assert body.usage.total_tokens == 5
+
+
+def test_chat_with_choices_and_logprobs(client: FlaskClient) -> None:
+    answer = client.post("/v1/chat/completions", json={**CHAT, "n": 3, "logprobs": True, "top_logprobs": 2})
+    body = ChatCompletion.model_validate(answer.json)
+    assert [choice.message.content for choice in body.choices] == ["Hello world"] * 3
+    assert body.choices[2].logprobs is not None
+    assert [token.token for token in body.choices[2].logprobs.content or ()] == ["Hello", " world"]
+
+
+def test_chat_stream(client: FlaskClient) -> None:
+    answer = client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    *chunks, done = [message.data for message in messages(answer.data)]
+    assert done == "[DONE]"
+    parsed = [ChatCompletionChunk.model_validate(chunk) for chunk in chunks]
+    assert "".join(c.choices[0].delta.content or "" for c in parsed) == "Hello world"
+    assert parsed[0].choices[0].delta.role == "assistant"
+    assert parsed[-1].choices[0].finish_reason == "stop"
+
+
+def test_usage_is_streamed_where_asked_for(client: FlaskClient) -> None:
+    body = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
+    chunks = [message.data for message in messages(client.post("/v1/chat/completions", json=body).data)]
+    assert chunks[-2]["choices"] == []
+    assert chunks[-2]["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+def test_a_thawing_stream_has_real_chunks_before_the_first_token(client: FlaskClient, node: FakeNode) -> None:
+    node.holding = True
+    response = client.post("/v1/chat/completions", json={**CHAT, "stream": True}, buffered=False)
+    assert response.status_code == 200
+    empty = 0
+    text = ""
+    for piece in response.iter_encoded():
+        for message in messages(piece):
+            if message.data != "[DONE]":
+                delta = message.data["choices"][0]["delta"]
+                text += delta.get("content", "")
+                empty += not delta.get("content")
+        if empty == 2:
+            node.release()
+    assert text == "Hello world"
+
+
+def test_a_start_that_fails_fails_the_stream_with_its_status(client: FlaskClient, node: FakeNode) -> None:
+    node.script = lambda request: [StartFailed("weights-0.safetensors is missing")]
+    answer = client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    assert answer.status_code == 500
+    assert answer.json is not None
+    assert answer.json["error"]["code"] == "start_failed"
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_an_error_in_mid_stream_is_an_event_and_then_done(client: FlaskClient, node: FakeNode) -> None:
+    def fails(request: Any) -> list[Output]:
+        return [*list(words(request))[:1], HandlerFailed("boom")]
+
+    node.script = fails
+    answer = client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    assert answer.status_code == 200
+    *_, error, done = [message.data for message in messages(answer.data)]
+    assert error == {"error": {"message": "boom", "type": "function_error", "param": None, "code": "handler_failed"}}
+    assert done == "[DONE]"
+
+
+def test_several_prompts_are_several_calls_in_order(client: FlaskClient, node: FakeNode) -> None:
+    node.script = lambda request: [{"result": request["input"]["prompt"].upper()}]
+    body = {"model": "chat", "prompt": ["a", "b", "c"]}
+    answer = Completion.model_validate(client.post("/v1/completions", json=body).json)
+    assert [(choice.index, choice.text) for choice in answer.choices] == [(0, "A"), (1, "B"), (2, "C")]
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 9
+    chunks = [m.data for m in messages(client.post("/v1/completions", json={**body, "stream": True}).data)]
+    assert [c["choices"][0]["text"] for c in chunks[:-1] if c["choices"][0]["text"]] == ["A", "B", "C"]
+
+
+def test_prompts_that_do_not_all_fit_into_the_queue_leave_none_behind(client: FlaskClient, node: FakeNode) -> None:
+    client.post("/v1/functions", json={**ECHO, "queue_size": 2})
+    node.holding = True
+    answer = client.post("/v1/completions", json={"model": "chat", "prompt": ["a", "b", "c"]})
+    assert answer.status_code == 429
+    info = client.get("/v1/functions/chat").json
+    assert info is not None
+    assert info["waiting"] == 0
+
+
+def test_embeddings(client: FlaskClient, node: FakeNode) -> None:
+    client.post("/v1/functions", json={**ECHO, "name": "embed", "model": "tiny-embed"})
+    node.script = lambda request: [{"result": [[float(len(text)), 0.5] for text in request["input"]["input"]]}]
+    body = {"model": "embed", "input": ["a", "bcd"], "dimensions": 2}
+    answer = CreateEmbeddingResponse.model_validate(client.post("/v1/embeddings", json=body).json)
+    assert [entry.embedding for entry in answer.data] == [[1.0, 0.5], [3.0, 0.5]]
+    refused = client.post("/v1/chat/completions", json={**CHAT, "model": "embed"})
+    assert refused.status_code == 400
+    assert refused.json is not None
+    assert refused.json["error"]["code"] == "not_servable"
+
+
+def test_listing_models_wakes_none(client: FlaskClient, node: FakeNode) -> None:
+    listed = client.get("/v1/models").json
+    assert listed is not None
+    assert [Model.model_validate(card).id for card in listed["data"]] == ["chat"]
+    assert listed["object"] == "list"
+    assert Model.model_validate(client.get("/v1/models/chat").json).owned_by == "quickthaw"
+    assert client.get("/v1/models/chat:live").status_code == 200
+    assert client.get("/v1/models/chat:nope").status_code == 404
+    missing = client.get("/v1/models/gpt-4").json
+    assert missing is not None
+    assert missing["error"]["code"] == "model_not_found"
+    assert node.sent == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"messages": []}, "messages"),
+        ({"temperature": 9}, "temperature"),
+        ({"n": 0}, "n:"),
+        ({"stop": ["x"] * 17}, "stop"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+    ],
+)
+def test_bad_chat_requests(client: FlaskClient, change: dict[str, Any], says: str) -> None:
+    answer = client.post("/v1/chat/completions", json={**CHAT, **change})
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert says in answer.json["error"]["message"]
+    assert answer.json["error"]["type"] == "invalid_request_error"
+
+
+def test_a_function_by_its_alias(client: FlaskClient, node: FakeNode) -> None:
+    client.post("/v1/functions?alias=canary", json={**ECHO, "concurrency": 3})
+    answer = client.post("/v1/chat/completions", json={**CHAT, "model": "chat:canary"})
+    assert answer.status_code == 200
+    instances = {view.concurrency for view in node.slots.instances()}
+    assert instances == {3}
+
+
+def test_closing_a_stream_cancels(client: FlaskClient, node: FakeNode, client_of: Callable[..., FlaskClient]) -> None:
+    client.post("/v1/chat/completions", json=CHAT)
+    node.holding = True
+    response = client.post("/v1/chat/completions", json={**CHAT, "stream": True}, buffered=False)
+    next(iter(response.response))
+    response.close()
+    assert len(node.told(commands.CANCEL)) == 1
