@@ -1,0 +1,91 @@
+"""The goals of the three benchmarks, from given measurements."""
+
+import pytest
+
+from benchmarks import cold, overhead, warm_report
+from benchmarks.load import Load
+from benchmarks.report import Goal, Report
+from benchmarks.sse import Arrival, Stream
+
+
+def goals(report: Report) -> dict[str, Goal]:
+    return {goal.name: goal for goal in report.goals}
+
+
+COLD = {
+    cold.PLATFORM: [0.19, 0.20, 0.90],
+    cold.WITHOUT_TEMPLATE: [0.5],
+    cold.FLOOR: [0.14, 0.16, 0.15],
+    cold.SERVE: [6.0, 5.0, 7.0],
+    cold.LLAMA: [0.9, 0.7, 0.8],
+    "from_pretrained + generate": [5.3],
+}
+
+
+def test_cold_goals_compare_medians() -> None:
+    found = goals(cold.report(COLD, {}))
+    assert found["cold start over the floor"].value == pytest.approx(0.20 / 0.15)
+    assert found["cold start over the floor"].held
+    assert found[f"times faster than {cold.SERVE}"].value == pytest.approx(30)
+    assert found[f"times faster than {cold.SERVE}"].held
+    assert found[f"times faster than {cold.LLAMA}"].value == pytest.approx(4)
+
+
+def test_cold_rows_name_every_way_with_its_factor() -> None:
+    rows = {row["way"]: row for row in cold.report(COLD, {}).rows}
+    assert set(rows) == set(COLD)
+    assert rows[cold.SERVE]["× quickthaw"] == pytest.approx(30)
+    assert rows[cold.PLATFORM]["runs"] == 3
+
+
+def stream(first: float, gap: float, tokens: int = 3, sent: float = 0.0) -> Stream:
+    arrivals = tuple(Arrival(sent + first + number * gap, "x") for number in range(tokens))
+    return Stream(sent, arrivals[-1].at, arrivals, done=True, tokens=tokens)
+
+
+def test_warm_goals_are_what_the_platform_adds() -> None:
+    latencies = [
+        warm_report.Latency.of(warm_report.PLATFORM, 8, [stream(0.104, 0.0303), stream(0.104, 0.0303)]),
+        warm_report.Latency.of(warm_report.ENGINE, 8, [stream(0.100, 0.03), stream(0.100, 0.03)]),
+    ]
+    throughputs = [
+        warm_report.Throughput(way, "float32", (rate,))
+        for way, rate in ((warm_report.PLATFORM, 76.0), ("generate_batch", 20.0), ("static batch", 80.0))
+    ]
+    found = goals(warm_report.report(latencies, throughputs, {}))
+    assert found["8 streams: added to first token, p50 (ms)"].value == pytest.approx(4)
+    assert found["8 streams: added to first token, p99 (ms)"].value == pytest.approx(4)
+    assert found["8 streams: inter-token p50 over the engine's"].value == pytest.approx(1.01)
+    assert found["float32: tokens/s at 8 streams over generate_batch"].value == pytest.approx(3.8)
+    assert found["float32: tokens/s at 8 streams over static batch"].value == pytest.approx(0.95)
+    assert len(found) == 5
+
+
+def echo(number: int, text: str | None = None, done: bool = True) -> Stream:
+    said = overhead.prompt(number) if text is None else text
+    return Stream(0.0, 0.2, (Arrival(0.1, said),), done=done)
+
+
+def test_an_answer_to_another_request_is_lost() -> None:
+    assert overhead.prompt(1) != overhead.prompt(2)
+    assert list(overhead.lost([echo(0), echo(1, text=overhead.prompt(2)), echo(2, done=False), echo(3)])) == [1, 2]
+
+
+def test_overhead_counts_what_was_lost_and_times_the_rest() -> None:
+    load = Load((echo(0), echo(1, done=False)), seconds=0.5, client_cores=0.25)
+    row = overhead.row(4, load, platform_cores=1.5)
+    assert row["requests/s"] == pytest.approx(4)
+    assert row["whole p99 ms"] == pytest.approx(200)
+    report = overhead.report([row], {})
+    assert report.goals == (Goal("requests lost", 1, 0, "<="),)
+    assert not report.goals[0].held
+
+
+def test_a_level_at_which_all_is_lost_still_has_a_row() -> None:
+    row = overhead.row(4, Load((echo(0, done=False),), seconds=1.0, client_cores=0.1), platform_cores=0.0)
+    assert row["first token p50 ms"] is None
+    assert row["lost"] == 1
+
+
+def test_prompts_have_the_stated_length() -> None:
+    assert {len(overhead.prompt(number)) for number in (0, 99_999_999)} == {overhead.TEXT_CHARACTERS}
