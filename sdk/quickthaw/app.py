@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 
 from quickthaw import bundle, calls, outputs, runtime, schema
 from quickthaw.errors import InvalidRequest, InvalidSource
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+M = TypeVar("M")
+"""What the handler calls its model; the platform passes it, so that callers give only what `P` describes."""
 
 
 class FunctionOptions(TypedDict, total=False):
@@ -72,13 +74,13 @@ class App:
 
     def function(
         self, *, model: str, name: str | None = None, **options: Unpack[FunctionOptions]
-    ) -> Callable[[Callable[P, R]], Function[P, R]]:
+    ) -> Callable[[Callable[Concatenate[M, P], R]], Function[P, R]]:
         """Make a function out of a handler: `model` names the checkpoint that its first parameter gets.
 
         `name` defaults to the handler's own. Raises InvalidRequest for an option that cannot be.
         """
 
-        def decorate(handler: Callable[P, R]) -> Function[P, R]:
+        def decorate(handler: Callable[Concatenate[M, P], R]) -> Function[P, R]:
             made = Function(self, handler, model, name or handler.__name__, options)
             if made.name in self.functions:
                 raise InvalidRequest(f"{self!r} already has a function called {made.name!r}; give another `name`")
@@ -95,9 +97,11 @@ class App:
 class Function(Generic[P, R]):
     """A handler and the settings that it runs with. Called directly it is the handler itself: `f(model, …)`."""
 
-    def __init__(self, app: App, handler: Callable[P, R], model: str, name: str, options: FunctionOptions) -> None:
+    def __init__(
+        self, app: App, handler: Callable[Concatenate[Any, P], R], model: str, name: str, options: FunctionOptions
+    ) -> None:
         self.app = app
-        self.handler = handler
+        self.handler: Callable[..., R] = handler
         self.name = name
         self.__doc__ = handler.__doc__
         self._settings = _settings(name, model, options)
@@ -106,9 +110,9 @@ class Function(Generic[P, R]):
     def __repr__(self) -> str:
         return f"Function({self.name!r}, model={self._settings.model!r})"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the plain handler, with a model of the caller's own as its first argument."""
-        return self.handler(*args, **kwargs)
+    def __call__(self, model: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the plain handler with a model of the caller's own."""
+        return self.handler(model, *args, **kwargs)
 
     def spec(self) -> FunctionSpec:
         """Return what is deployed: settings, the handler's place, and the source as text.
@@ -137,19 +141,19 @@ class Function(Generic[P, R]):
         """Make a version of the function and point `alias` to it."""
         return self.app.client.deploy(self.spec(), alias)
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call the deployed function and return its result: its text, or the JSON value that it returned."""
         return self.app.client.invoke(self.name, self._input(args, kwargs)).result
 
-    def stream(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
         """Call the deployed function and yield what it puts out: a Delta (`str(delta)` is its text) or a JSON value."""
         return self.app.client.stream(self.name, self._input(args, kwargs))
 
-    def spawn(self, *args: Any, **kwargs: Any) -> Invocation:
+    def spawn(self, *args: P.args, **kwargs: P.kwargs) -> Invocation:
         """Call the deployed function without waiting."""
         return self.app.client.spawn(self.name, self._input(args, kwargs))
 
-    def local(self, *args: Any, **kwargs: Any) -> Any:
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the function in this process, without a gateway; the result is what `remote` would return.
 
         Loads the model for this call. Needs the platform installed and the checkpoint imported here.
@@ -161,7 +165,7 @@ class Function(Generic[P, R]):
                 return outputs.joined(answer)
             return str(answer) if isinstance(answer, Delta) else answer
 
-    def local_stream(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+    def local_stream(self, *args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
         """Run the function in this process and yield what `stream` would."""
         input = self._input(args, kwargs)
         with self._opened() as model:
