@@ -20,6 +20,7 @@ from benchmarks.peers import ColdPeer
 from benchmarks.peers.from_pretrained import FromPretrained
 from benchmarks.peers.llamacpp import LlamaCpp
 from benchmarks.peers.transformers_serve import TransformersServe
+from benchmarks.processes import end_on_sigterm
 from benchmarks.reference import Reference
 from benchmarks.report import Cell, Goal, Report, publish
 from benchmarks.rounds import interleave
@@ -122,6 +123,7 @@ def measure(rounds: int, console: Console) -> dict[str, list[float]]:
 @click.option("--quick", is_flag=True, help="Two rounds: a smoke test.")
 def main(rounds: int, quick: bool) -> None:
     """Measure cold starts; print a table and write benchmarks/results/bench-cold.json."""
+    end_on_sigterm()
     console = Console()
     rounds = 2 if quick else rounds
     seconds = measure(rounds, console)

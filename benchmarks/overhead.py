@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from benchmarks.load import Load, closed_loop
+from benchmarks.processes import end_on_sigterm
 from benchmarks.report import Cell, Goal, Report, publish
 from benchmarks.rounds import progress_bar
 from benchmarks.served import Served
@@ -99,6 +100,7 @@ def report(rows: Sequence[dict[str, Cell]], settings: dict[str, Any]) -> Report:
 @click.option("--quick", is_flag=True, help="Two seconds for each: a smoke test.")
 def main(seconds: float, quick: bool) -> None:
     """Measure the platform's own cost; print a table and write benchmarks/results/bench-overhead.json."""
+    end_on_sigterm()
     console = Console()
     seconds = 2.0 if quick else seconds
     with Served() as served:

@@ -22,6 +22,7 @@ from benchmarks.assets import hugging_face_folder
 from benchmarks.peers import BatchPeer
 from benchmarks.peers.generate_batch import GenerateBatch
 from benchmarks.peers.static_batch import StaticBatch
+from benchmarks.processes import end_on_sigterm
 from benchmarks.prompts import conversations
 from benchmarks.reference import Reference
 from benchmarks.report import publish
@@ -114,6 +115,7 @@ def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
 @click.option("--quick", is_flag=True, help="One round of each: a smoke test.")
 def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], quick: bool) -> None:
     """Measure a warm function; print a table and write benchmarks/results/bench-warm.json."""
+    end_on_sigterm()
     console = Console()
     rounds, batch_rounds = (1, 1) if quick else (rounds, batch_rounds)
     with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served() as served:
