@@ -14,7 +14,7 @@ class Process(NamedTuple):
     scaled: bool = False
 
 
-_CELERY = "celery --app quickthaw_platform.worker.celery_app"
+_CELERY = "celery --quiet --app quickthaw_platform.worker.celery_app"
 
 PROCESSES = (
     Process(
@@ -23,9 +23,11 @@ PROCESSES = (
     ),
     Process("worker", "quickthaw worker", scaled=True),
     Process(
-        "controller", f"{_CELERY} worker --queues controller --hostname controller@%h --pool threads --concurrency 2"
+        "controller",
+        f"{_CELERY} worker --queues controller --hostname controller@%h --pool threads --concurrency 4 "
+        "--without-gossip --without-mingle --without-heartbeat",
     ),
-    Process("beat", f"{_CELERY} beat --scheduler redbeat.RedBeatScheduler"),
+    Process("beat", f"{_CELERY} beat --scheduler quickthaw_platform.controller.beat.ControllerBeat"),
 )
 
 

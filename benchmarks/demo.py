@@ -1,0 +1,153 @@
+"""`make demo`: thaw a real model function over HTTP, cold, warm and cold again, on a platform of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+from rich.console import Console
+
+from benchmarks.assets import MODEL, QUESTION, SOURCE
+from benchmarks.demo_report import DemoCall, calls_table, waterfall
+from functions.chat.function import chat
+from quickthaw import Client
+from quickthaw.protocol import INVOCATION_HEADER
+from quickthaw.sse import SSEParser
+
+EXPECTED = "Paris"
+KEEP_ALIVE_SECONDS = 3.0
+START_PATIENCE_SECONDS = 180.0
+SCALE_TO_ZERO_PATIENCE_SECONDS = 60.0
+STOP_PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.1
+QUICKTHAW = str(Path(sys.executable).with_name("quickthaw"))
+
+
+class DemoFailed(Exception):
+    """What did not happen, in a sentence."""
+
+
+def main() -> int:
+    """Run the demonstration; 0 if every answer was right and nothing was left behind."""
+    console = Console(highlight=False)
+    began = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="quickthaw-demo-") as folder:
+            calls = _demonstrate(Path(folder), console)
+    except DemoFailed as error:
+        console.print(f"[red]the demonstration failed:[/] {error}")
+        return 1
+    console.print(calls_table(calls))
+    for call in calls:
+        if call.stages:
+            console.print(waterfall(call))
+    console.print(f"{time.monotonic() - began:.0f} seconds in all; no process is left behind")
+    return 0
+
+
+def _demonstrate(data_dir: Path, console: Console) -> list[DemoCall]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("QUICKTHAW_")}
+    environment["QUICKTHAW_DATA_DIR"] = str(data_dir)
+    console.rule(f"importing {MODEL} from {SOURCE}", align="left")
+    subprocess.run([QUICKTHAW, "models", "import", SOURCE, "--name", MODEL], env=environment, check=True)
+    console.rule("starting the platform", align="left")
+    with _platform(environment) as client:
+        console.print(f"{client.endpoint.url}, node {client.nodes()[0].id}")
+        client.deploy(chat.spec().model_copy(update={"keep_alive": KEEP_ALIVE_SECONDS}))
+        return [_cold(client, "cold", console), _call(client, "warm", console), _cold(client, "cold again", console)]
+
+
+@contextlib.contextmanager
+def _platform(environment: dict[str, str]) -> Iterator[Client]:
+    """Run `quickthaw up` on free ports; at the end stop it and check that none of its processes is left."""
+    data_dir = Path(environment["QUICKTHAW_DATA_DIR"])
+    with (data_dir / "up.log").open("wb") as log:
+        up = subprocess.Popen([QUICKTHAW, "up", "--port", "0"], env=environment, stdout=log, stderr=log)
+    seen: set[psutil.Process] = set()
+    try:
+        yield _wait_until_up(up, data_dir)
+        seen.update(psutil.Process(up.pid).children(recursive=True))
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seen.update(psutil.Process(up.pid).children(recursive=True))
+        up.send_signal(signal.SIGINT)
+        try:
+            up.wait(STOP_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            up.kill()
+    _, left = psutil.wait_procs(seen, timeout=5)
+    if left:
+        raise DemoFailed(f"processes left behind: {left}")
+
+
+def _wait_until_up(up: subprocess.Popen[bytes], data_dir: Path) -> Client:
+    """Return a client once `quickthaw up` says that it is up."""
+    deadline = time.monotonic() + START_PATIENCE_SECONDS
+    log = data_dir / "up.log"
+    while "quickthaw is up" not in log.read_text():
+        if up.poll() is not None or time.monotonic() > deadline:
+            raise DemoFailed(f"the platform did not start:\n{log.read_text()}")
+        time.sleep(POLL_SECONDS)
+    os.environ["QUICKTHAW_DATA_DIR"] = str(data_dir)  # where the client finds address and key
+    return Client()
+
+
+def _cold(client: Client, label: str, console: Console) -> DemoCall:
+    """Wait until no instance is left, then call."""
+    deadline = time.monotonic() + SCALE_TO_ZERO_PATIENCE_SECONDS
+    with console.status("waiting until it has scaled to zero"):
+        while client.instances():
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"the function did not scale to zero within {SCALE_TO_ZERO_PATIENCE_SECONDS:.0f} s")
+            time.sleep(POLL_SECONDS)
+    return _call(client, label, console)
+
+
+def _call(client: Client, label: str, console: Console) -> DemoCall:
+    """Ask the question over HTTP, print the answer while it comes, and time it."""
+    console.rule(f"{label}: {QUESTION}", align="left")
+    body = {"input": {"messages": [{"role": "user", "content": QUESTION}]}, "sampling": {"temperature": 0}}
+    headers = {"Authorization": f"Bearer {client.endpoint.api_key}"}
+    arrivals: list[tuple[float, int]] = []
+    text = ""
+    began = time.monotonic()
+    with httpx.stream(
+        "POST", f"{client.endpoint.url}/v1/functions/{chat.name}/stream", json=body, headers=headers, timeout=120
+    ) as response:
+        if not response.is_success:
+            raise DemoFailed(f"HTTP status {response.status_code}: {response.read().decode()}")
+        for piece, tokens in _pieces(response):
+            arrivals.append((time.monotonic() - began, tokens))
+            text += piece
+            console.print(piece, end="", markup=False)
+    console.print()
+    if EXPECTED not in text:
+        raise DemoFailed(f"the answer does not contain {EXPECTED!r}: {text!r}")
+    stages = client.status(response.headers[INVOCATION_HEADER]).stages
+    return DemoCall(label, arrivals, stages)
+
+
+def _pieces(response: httpx.Response) -> Iterator[tuple[str, int]]:
+    """Yield text and number of tokens of each chunk; an error event raises."""
+    parser = SSEParser()
+    for block in response.iter_bytes():
+        for event in parser.feed(block):
+            data = json.loads(event.data)
+            if event.event == "error":
+                raise DemoFailed(f"the function failed: {data['error']['message']}")
+            if event.event == "chunk":
+                yield data["delta"]["text"], len(data["delta"]["tokens"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
