@@ -12,20 +12,49 @@ from flask_openapi3.openapi import OpenAPI
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from quickthaw.resources import CheckpointInfo, Scope
+from quickthaw.resources import CheckpointInfo, Quotas, Scope
 from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
 from tests.state import announce_node
 from tests.unit.gateway.node import FakeNode
+from tests.valkey_process import ValkeyProcess
 
 ECHO = {"name": "chat", "model": "tiny", "engine": "echo"}
 
 
-@pytest.fixture
-def settings(platform_settings: Settings) -> Settings:
-    return platform_settings.model_copy(update={"sse_keepalive": 0.2, "outage_patience": 1.0, "max_body": 64 << 10})
+@pytest.fixture(scope="module")
+def settings(valkey: ValkeyProcess, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(
+        redis_url=valkey.url,
+        data_dir=tmp_path_factory.mktemp("gateway"),
+        sse_keepalive=0.2,
+        outage_patience=1.0,
+        max_body=64 << 10,
+        webhook_attempts=2,
+    )
+
+
+class Relay:
+    """Hands commands on to the node of the test that runs: an application takes long to make, so tests share it."""
+
+    node: FakeNode | None = None
+
+    def send_task(self, name: str, **options: Any) -> None:
+        assert self.node is not None
+        self.node.send_task(name, **options)
+
+
+@pytest.fixture(scope="module")
+def relay() -> Relay:
+    return Relay()
+
+
+@pytest.fixture(scope="module")
+def shared_app(valkey: ValkeyProcess, settings: Settings, relay: Relay) -> Iterator[OpenAPI]:
+    with valkey.client() as redis:
+        yield create_app(settings, redis, relay)  # type: ignore[arg-type]  # all of Celery that the gateway uses
 
 
 @pytest.fixture
@@ -41,8 +70,9 @@ def node(redis: Redis, settings: Settings) -> FakeNode:
 
 
 @pytest.fixture
-def app(redis: Redis, settings: Settings, node: FakeNode) -> OpenAPI:
-    return create_app(settings, redis, node)  # type: ignore[arg-type]  # all of Celery that the gateway uses
+def app(shared_app: OpenAPI, relay: Relay, node: FakeNode) -> OpenAPI:
+    relay.node = node
+    return shared_app
 
 
 @pytest.fixture
@@ -50,8 +80,6 @@ def client_of(app: OpenAPI, redis: Redis) -> Callable[..., FlaskClient]:
     """Make a client with a key of the given scope and quotas."""
 
     def make(scope: Scope = Scope.ADMIN, **quotas: Any) -> FlaskClient:
-        from quickthaw.resources import Quotas
-
         key = KeyStore(redis).create("test", [scope], Quotas(**quotas)).key
         client = app.test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"

@@ -1,0 +1,232 @@
+"""Functions, versions, aliases, secrets, nodes, instances, checkpoints, keys and logs over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from flask_openapi3.openapi import OpenAPI
+from redis import Redis
+
+from quickthaw.resources import CheckpointInfo, InstanceInfo, KeyCreated, LogLine, NodeInfo
+from quickthaw.types import FunctionInfo, Version
+from quickthaw_platform.worker import commands
+from tests.unit.gateway.conftest import ECHO
+from tests.unit.gateway.node import FakeNode
+from tests.unit.gateway.sse import messages
+
+INPUT = {"input": {"prompt": "hi"}}
+
+
+def data(answer: Any) -> list[dict[str, Any]]:
+    assert answer.status_code == 200
+    assert answer.json["object"] == "list"
+    found: list[dict[str, Any]] = answer.json["data"]
+    return found
+
+
+def test_a_function_from_deploy_to_delete(client: FlaskClient) -> None:
+    version = Version.model_validate(client.post("/v1/functions", json=ECHO).json)
+    assert version.number == 1
+    (listed,) = data(client.get("/v1/functions"))
+    info = FunctionInfo.model_validate(listed)
+    assert info.aliases == {"live": {version.id: 1.0}}
+    assert (info.versions, info.instances, info.running, info.waiting) == (1, 0, 0, 0)
+    assert client.get("/v1/functions/chat").json == listed
+    assert client.delete("/v1/functions/chat").json == {"deleted": True}
+    assert client.get("/v1/functions/chat").status_code == 404
+    assert client.delete("/v1/functions/chat").status_code == 404
+
+
+def test_two_deploys_at_once_both_stand(app: OpenAPI, client: FlaskClient) -> None:
+    def deploy(concurrency: int) -> int:
+        own = app.test_client()
+        own.environ_base.update(client.environ_base)
+        return own.post("/v1/functions", json={**ECHO, "concurrency": concurrency}).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(deploy, range(20, 26))) == [200] * 6
+    assert sorted(v["number"] for v in data(client.get("/v1/functions/chat/versions"))) == list(range(1, 8))
+
+
+def test_aliases_canary_and_rollback(client: FlaskClient) -> None:
+    first = client.get("/v1/functions/chat/versions").json["data"][0]["id"]  # type: ignore[index]
+    second = client.post("/v1/functions", json={**ECHO, "concurrency": 2}).json["id"]  # type: ignore[index]
+    canary = client.put("/v1/functions/chat/aliases/live", json={"weights": {"1": 9, second: 1}})
+    assert canary.json == {"name": "live", "weights": {first: 0.9, second: 0.1}}
+    back = client.post("/v1/functions/chat/rollback", json={})
+    assert back.json == {"name": "live", "weights": {second: 1.0}}
+    named = client.post("/v1/functions/chat/rollback", json={"version": "1"})
+    assert named.json == {"name": "live", "weights": {first: 1.0}}
+    client.put("/v1/functions/chat/aliases/staging", json={"weights": {"2": 1}})
+    assert [alias["name"] for alias in data(client.get("/v1/functions/chat/aliases"))] == ["live", "staging"]
+    assert client.delete("/v1/functions/chat/aliases/staging").status_code == 200
+    assert client.delete("/v1/functions/chat/aliases/live").status_code == 409
+    assert client.put("/v1/functions/chat/aliases/live", json={"weights": {"7": 1}}).status_code == 404
+    assert client.put("/v1/functions/chat/aliases/No", json={"weights": {"1": 1}}).status_code == 400
+
+
+def test_a_handler_with_a_syntax_error_is_refused_with_its_line(client: FlaskClient) -> None:
+    source = "def chat(model):\n    return (\n"
+    spec = {**ECHO, "source": {"function.py": source}, "handler": {"file": "function.py", "object": "chat"}}
+    answer = client.post("/v1/functions", json=spec)
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert answer.json["error"]["code"] == "invalid_source"
+    assert "function.py, line 2" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "says"),
+    [
+        ({"engine": "eco"}, 404, "known: echo"),
+        ({"model": "tyni"}, 404, "known: tiny"),
+        ({"options": {"tokn_delay": 1}}, 400, "token_delay"),
+        ({"keep_alive": "often"}, 400, "is not a duration"),
+        ({"name": "Not A Name"}, 400, "name"),
+        ({"extra": 1}, 400, "extra"),
+        ({"source": {"../f.py": ""}}, 400, "relative path"),
+        ({"max_instances": 0}, 400, "max_instances"),
+    ],
+)
+def test_a_bad_deploy_says_why(client: FlaskClient, change: dict[str, Any], status: int, says: str) -> None:
+    answer = client.post("/v1/functions", json={**ECHO, **change})
+    assert answer.status_code == status
+    assert answer.json is not None
+    assert says in answer.json["error"]["message"]
+
+
+def test_deploying_disturbs_nothing_that_runs(client: FlaskClient, node: FakeNode) -> None:
+    client.post("/v1/functions/chat/invoke", json=INPUT)
+    node.holding = True
+    old = client.post("/v1/functions/chat/async", json=INPUT).json
+    client.post("/v1/functions", json={**ECHO, "concurrency": 2})
+    new = client.post("/v1/functions/chat/async", json=INPUT).json
+    node.release()
+    assert old is not None
+    assert new is not None
+    assert old["version"] != new["version"]
+    for call in (old, new):
+        assert client.get(f"/v1/invocations/{call['id']}").json["state"] == "succeeded"  # type: ignore[index]
+
+
+def test_deleting_a_function_lets_run_what_runs_and_cancels_what_waits(client: FlaskClient, node: FakeNode) -> None:
+    client.post("/v1/functions", json={**ECHO, "concurrency": 1})
+    client.post("/v1/functions/chat/invoke", json=INPUT)
+    node.holding = True
+    running = client.post("/v1/functions/chat/async", json=INPUT).json
+    waiting = client.post("/v1/functions/chat/async", json=INPUT).json
+    assert running is not None
+    assert waiting is not None
+    assert (running["state"], waiting["state"]) == ("assigned", "queued")
+    assert client.delete("/v1/functions/chat").status_code == 200
+    ended = client.get(f"/v1/invocations/{waiting['id']}").json
+    assert ended is not None
+    assert "was deleted" in ended["error"]["message"]
+    assert node.told(commands.STOP) == []  # its instance still serves
+    node.handle(commands.INVOKE, node.told(commands.INVOKE)[0])
+    assert client.get(f"/v1/invocations/{running['id']}").json["state"] == "succeeded"  # type: ignore[index]
+
+
+def test_deleting_an_idle_function_stops_its_instances(client: FlaskClient, node: FakeNode) -> None:
+    client.post("/v1/functions/chat/invoke", json=INPUT)
+    (instance,) = node.slots.instances()
+    client.delete("/v1/functions/chat")
+    assert node.told(commands.STOP) == [{"instance": instance.id}]
+
+
+def test_secrets_are_never_read_back(client: FlaskClient) -> None:
+    assert client.put("/v1/functions/chat/secrets/TOKEN", json={"value": "s3cret"}).json == {"name": "TOKEN"}
+    listed = client.get("/v1/functions/chat/secrets")
+    assert data(listed) == [{"name": "TOKEN"}]
+    assert b"s3cret" not in listed.data
+    assert client.put("/v1/functions/chat/secrets/A-B", json={"value": "x"}).status_code == 400
+    assert client.delete("/v1/functions/chat/secrets/TOKEN").status_code == 200
+    assert client.delete("/v1/functions/chat/secrets/TOKEN").status_code == 404
+    assert client.get("/v1/functions/nobody/secrets").status_code == 404
+
+
+def test_nodes_and_instances(client: FlaskClient, node: FakeNode) -> None:
+    client.post("/v1/functions/chat/invoke", json=INPUT)
+    shown = NodeInfo.model_validate(data(client.get("/v1/nodes"))[0])
+    assert (shown.id, shown.state, shown.instances) == ("n1", "ready", 1)
+    assert shown.memory_free_bytes < shown.memory_bytes
+    instance = InstanceInfo.model_validate(data(client.get("/v1/instances"))[0])
+    assert (instance.function, instance.state, instance.in_use) == ("chat", "ready", 0)
+    assert instance.idle_since is not None
+    assert client.post("/v1/nodes/n1/drain").status_code == 200
+    assert node.told(commands.DRAIN) == [{}]
+    assert client.post("/v1/nodes/n2/drain").status_code == 404
+    assert client.delete(f"/v1/instances/{instance.id}").status_code == 200
+    assert node.told(commands.STOP) == [{"instance": instance.id}]
+    assert client.delete("/v1/instances/nope").status_code == 404
+
+
+def test_checkpoints(client: FlaskClient, node: FakeNode) -> None:
+    shown = [CheckpointInfo.model_validate(entry) for entry in data(client.get("/v1/checkpoints"))]
+    assert [(entry.name, entry.nodes) for entry in shown] == [("tiny", ("n1",)), ("tiny-embed", ("n1",))]
+    assert client.delete("/v1/checkpoints/tiny").status_code == 409  # chat uses it
+    assert client.delete("/v1/checkpoints/tiny-embed").status_code == 200
+    assert node.told(commands.FORGET_CHECKPOINT) == [{"checkpoint": "e1"}]
+    assert client.delete("/v1/checkpoints/tiny-embed").status_code == 404
+
+
+def test_keys(client: FlaskClient, app: OpenAPI) -> None:
+    body = {"name": "ci", "scopes": ["deploy", "invoke"], "quotas": {"requests": "40 per 3 hours"}}
+    answer = client.post("/v1/keys", json=body)
+    assert answer.status_code == 201
+    created = KeyCreated.model_validate(answer.json)
+    listed = client.get("/v1/keys")
+    assert created.key.encode() not in listed.data
+    assert {entry["name"] for entry in data(listed)} == {"test", "ci"}
+    other = app.test_client()
+    headers = {"Authorization": f"Bearer {created.key}"}
+    assert other.get("/v1/functions", headers=headers).status_code == 200
+    assert client.delete(f"/v1/keys/{created.id}").status_code == 200
+    assert other.get("/v1/functions", headers=headers).status_code == 401
+    assert client.post("/v1/keys", json={"name": "x", "quotas": {"requests": "lots"}}).status_code == 400
+
+
+def write_log(redis: Redis, *lines: str) -> None:
+    for line in lines:
+        redis.xadd("qt:logs:chat", {"t": "1.5", "line": line, "stream": "stdout", "invocation": "i1", "node": "n1"})
+
+
+def test_logs_are_read_by_position(client: FlaskClient, redis: Redis) -> None:
+    write_log(redis, "one", "two", "three")
+    lines = [LogLine.model_validate(entry) for entry in data(client.get("/v1/functions/chat/logs"))]
+    assert [line.line for line in lines] == ["one", "two", "three"]
+    assert lines[0].invocation == "i1"
+    rest = data(client.get(f"/v1/functions/chat/logs?after={lines[0].id}&limit=1"))
+    assert [entry["line"] for entry in rest] == ["two"]
+    assert [e["line"] for e in data(client.get("/v1/functions/chat/logs?limit=1"))] == ["three"]
+    assert client.get("/v1/functions/chat/logs?after=x").status_code == 400
+    assert client.get("/v1/functions/nobody/logs").status_code == 404
+
+
+def test_logs_are_followed(client: FlaskClient, redis: Redis) -> None:
+    write_log(redis, "one")
+    response = client.get("/v1/functions/chat/logs?follow=true", buffered=False)
+    seen: list[str] = []
+    positions: list[str | None] = []
+    for piece in response.iter_encoded():
+        for message in messages(piece):
+            seen.append(message.data["line"])
+            positions.append(message.id)
+        if seen == ["one"]:
+            write_log(redis, "two", "thr\nee")
+        if len(seen) == 3:
+            break
+    response.close()
+    assert seen == ["one", "two", "thr\nee"]
+    headers = {"Last-Event-ID": positions[1] or ""}
+    again = client.get("/v1/functions/chat/logs?follow=true", headers=headers, buffered=False)
+    assert next(m for piece in again.iter_encoded() for m in messages(piece)).data["line"] == "thr\nee"
+    again.close()
+
+
+def test_an_alias_of_a_deploy_is_validated(client_of: Callable[..., FlaskClient], node: FakeNode) -> None:
+    assert client_of().post("/v1/functions?alias=Bad%20One", json=ECHO).status_code == 400

@@ -1,0 +1,224 @@
+"""What is wrong with a request, and with the platform behind it: every answer is the error object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from flask_openapi3.openapi import OpenAPI
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from quickthaw.resources import Scope
+from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.gateway.app import create_app
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker import commands
+from tests.unit.gateway.node import FakeNode
+from tests.valkey_process import ValkeyProcess
+
+INPUT = {"input": {"prompt": "hi"}}
+
+
+def error(answer: TestResponse) -> dict[str, Any]:
+    assert answer.json is not None
+    found: dict[str, Any] = answer.json["error"]
+    assert {"message", "type", "param", "code"} <= set(found)
+    assert answer.headers["x-request-id"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{bad", "line 1, column 2"),
+        (b'{"input":\n  {"a": }}', "line 2, column 9"),
+        (b'{"input": {"a": NaN}}', "NaN is not a JSON number"),
+        (b'{"input": {"a": 1e999}}', "too large"),
+        (b'{"input": {"a": 123456789012345678901234567890}}', "64 bits"),
+        (b'{"input": {"a": 9223372036854775808}}', "64 bits"),
+        (b'{"input": {"a": "\\ud800"}}', "surrogate"),
+        (b'{"input": {"a": "\xff"}}', "not UTF-8"),
+        (b"[" * 5000 + b"]" * 5000, "too deeply"),
+        (b'"text"', "must be a JSON object"),
+        (b"[1]", "must be a JSON object"),
+        (b"", "input: Field required"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_its_place(client: FlaskClient, body: bytes, says: str) -> None:
+    answer = client.post("/v1/functions/chat/invoke", data=body)
+    assert answer.status_code == 400
+    assert says in error(answer)["message"]
+
+
+@pytest.mark.parametrize("length_known", [True, False])
+def test_a_body_that_is_too_large_is_refused(client: FlaskClient, length_known: bool) -> None:
+    body = BytesIO(b'{"input": {"prompt": "' + b"x" * (100 << 10) + b'"}}')
+    size = len(body.getvalue())
+    more: dict[str, Any] = (
+        {"content_length": size} if length_known else {"environ_base": {"wsgi.input_terminated": True}}
+    )
+    answer = client.post("/v1/functions/chat/invoke", input_stream=body, **more)
+    assert answer.status_code == 413
+    assert error(answer)["code"] == "request_too_large"
+    assert body.tell() == size  # what the client still sent was taken, so that it gets to read the answer
+
+
+def test_paths_and_methods_that_do_not_exist(client: FlaskClient) -> None:
+    missing = client.get("/v2/everything")
+    assert (missing.status_code, error(missing)["code"]) == (404, "not_found")
+    wrong = client.delete("/v1/models")
+    assert (wrong.status_code, error(wrong)["code"]) == (405, "method_not_allowed")
+    assert "GET" in wrong.headers["Allow"]
+
+
+def test_a_request_id_is_taken_from_the_caller_where_it_is_harmless(client: FlaskClient) -> None:
+    assert client.get("/healthz", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert client.get("/healthz", headers={"x-request-id": "a b"}).headers["x-request-id"].startswith("req-")
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Basic YTpi", "Bearer qt-000000000000-" + "a" * 32])
+def test_no_call_without_a_valid_key(app: OpenAPI, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    answer = app.test_client().post("/v1/functions/chat/invoke", data=b"{bad", headers=headers)
+    assert answer.status_code == 401
+    assert error(answer)["type"] == "authentication_error"
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path", "status"),
+    [
+        (Scope.INVOKE, "GET", "/v1/models", 200),
+        (Scope.INVOKE, "POST", "/v1/functions/chat/invoke", 400),  # let in, and then found wanting
+        (Scope.INVOKE, "GET", "/v1/functions", 403),
+        (Scope.INVOKE, "GET", "/v1/nodes", 403),
+        (Scope.INVOKE, "GET", "/v1/keys", 403),
+        (Scope.INVOKE, "GET", "/v1/functions/chat/logs", 403),
+        (Scope.DEPLOY, "GET", "/v1/functions", 200),
+        (Scope.DEPLOY, "GET", "/v1/nodes", 200),
+        (Scope.DEPLOY, "POST", "/v1/nodes/n1/drain", 403),
+        (Scope.DEPLOY, "DELETE", "/v1/checkpoints/tiny", 403),
+        (Scope.DEPLOY, "GET", "/v1/keys", 403),
+        (Scope.DEPLOY, "POST", "/v1/functions/chat/invoke", 403),
+        (Scope.ADMIN, "POST", "/v1/functions/chat/invoke", 400),
+        (Scope.ADMIN, "GET", "/v1/keys", 200),
+    ],
+)
+def test_scopes(client_of: Callable[..., FlaskClient], scope: Scope, method: str, path: str, status: int) -> None:
+    assert client_of(scope).open(path, method=method).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs/"])
+def test_what_needs_no_key(app: OpenAPI, path: str) -> None:
+    assert app.test_client().get(path).status_code == 200
+
+
+def test_without_required_keys_everybody_on_this_machine_is_admin(settings: Settings, redis: Redis) -> None:
+    open_settings = settings.model_copy(update={"require_api_key": False})
+    app = create_app(open_settings, redis, None)  # type: ignore[arg-type]  # no command is sent here
+    assert app.test_client().get("/v1/keys").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gateway.example"])
+def test_a_gateway_without_keys_binds_to_this_machine_only(settings: Settings, redis: Redis, host: str) -> None:
+    open_settings = settings.model_copy(update={"require_api_key": False, "host": host})
+    with pytest.raises(SettingsInvalid, match="require_api_key"):
+        create_app(open_settings, redis, None)  # type: ignore[arg-type]  # refused before it is used
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_is_this_machine(settings: Settings, redis: Redis, host: str) -> None:
+    create_app(settings.model_copy(update={"require_api_key": False, "host": host}), redis, None)  # type: ignore[arg-type]
+
+
+def test_while_redis_is_down_calls_are_unavailable_and_the_process_is_healthy(
+    own_valkey: ValkeyProcess, settings: Settings
+) -> None:
+    local = settings.model_copy(update={"require_api_key": False, "redis_url": own_valkey.url})
+    with own_valkey.client() as redis:
+        app = create_app(local, redis, FakeNode(redis, local))  # type: ignore[arg-type]
+        client = app.test_client()
+        assert client.get("/readyz").status_code == 200
+        own_valkey.kill()
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/metrics").status_code == 200
+        for answer in (
+            client.get("/readyz"),
+            client.get("/v1/models"),
+            client.post("/v1/functions/chat/invoke", json=INPUT),
+            client.get("/v1/functions"),
+        ):
+            assert answer.status_code == 503
+            assert error(answer)["code"] == "unavailable"
+            assert answer.headers["Retry-After"] == "1"
+            assert answer.headers["x-should-retry"] == "true"
+        own_valkey.start()
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_bug_of_ours_is_an_error_object_without_its_details(
+    client: FlaskClient, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(node, "send_task", broken)
+    answer = client.post("/v1/nodes/n1/drain")
+    assert answer.status_code == 500
+    assert error(answer)["code"] == "internal_error"
+    assert "secret detail" not in answer.text
+    assert answer.headers["x-request-id"] in answer.text
+
+
+# --- quotas ---
+
+
+def test_a_request_quota_is_counted_told_and_enforced(
+    client: FlaskClient, client_of: Callable[..., FlaskClient]
+) -> None:
+    limited = client_of(Scope.INVOKE, requests="2 per hour")
+    first = limited.post("/v1/functions/chat/invoke", json=INPUT)
+    assert first.headers["x-ratelimit-limit-requests"] == "2"
+    assert first.headers["x-ratelimit-remaining-requests"] == "1"
+    assert first.headers["x-ratelimit-reset-requests"]
+    assert limited.get("/v1/models").status_code == 200  # looking costs nothing
+    assert limited.post("/v1/functions/chat/invoke", json=INPUT).status_code == 200
+    refused = limited.post("/v1/functions/chat/invoke", json=INPUT)
+    assert refused.status_code == 429
+    assert error(refused)["type"] == "rate_limit_error"
+    assert 3500 < int(refused.headers["Retry-After"]) <= 3600
+    assert refused.headers["x-should-retry"] == "false"  # nobody waits for an hour
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    other = client_of(Scope.INVOKE, requests="2 per hour")
+    assert other.post("/v1/functions/chat/invoke", json=INPUT).status_code == 200
+
+
+def test_a_token_quota_counts_what_calls_used_however_they_were_made(
+    client: FlaskClient, client_of: Callable[..., FlaskClient]
+) -> None:
+    limited = client_of(Scope.INVOKE, tokens_per_minute=12)  # a call uses 5
+    first = limited.post("/v1/functions/chat/invoke", json=INPUT)
+    assert first.headers["x-ratelimit-limit-tokens"] == "12"
+    limited.post("/v1/functions/chat/async", json=INPUT)
+    third = limited.post("/v1/functions/chat/stream", json=INPUT)
+    assert third.headers["x-ratelimit-remaining-tokens"] == "2"
+    _ = third.data
+    refused = limited.post("/v1/functions/chat/invoke", json=INPUT)
+    assert refused.status_code == 429
+    assert "12 tokens per minute" in error(refused)["message"]
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+    assert refused.headers["x-should-retry"] == "true"
+
+
+def test_a_refused_call_reaches_no_node(
+    client: FlaskClient, client_of: Callable[..., FlaskClient], node: FakeNode
+) -> None:
+    limited = client_of(Scope.INVOKE, requests="1 per hour")
+    limited.post("/v1/functions/chat/invoke", json=INPUT)
+    sent = len(node.sent)
+    limited.post("/v1/functions/chat/invoke", json=INPUT)
+    assert len(node.sent) == sent
+    assert node.told(commands.CANCEL) == []
