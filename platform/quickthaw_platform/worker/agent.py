@@ -20,6 +20,7 @@ from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.records import Assignment, Lease
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.metering import tracing
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
@@ -87,7 +88,9 @@ class Agent:
             on_idle=lambda instance: self._loop.post(lambda: self._fleet.idle(instance)),
             on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
         )
-        self._fleet = Fleet(self._loop, self._writer, self._templates, effects, log=self._log)
+        self._fleet = Fleet(
+            self._loop, self._writer, self._templates, effects, tracer=tracing.configure("worker"), log=self._log
+        )
         self._heartbeat = Heartbeat(redis, settings, self._disk, Catalogue(redis), self._beat)
 
     # --- life

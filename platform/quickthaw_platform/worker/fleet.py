@@ -13,6 +13,7 @@ import structlog
 from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawError, StartFailed, from_json
 from quickthaw.types import InvocationState
 from quickthaw_platform.metering import metrics
+from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker.flight import Flight, Work
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
@@ -101,6 +102,7 @@ class Fleet:
         templates: Templates,
         effects: Effects,
         *,
+        tracer: Tracer,
         log: Callable[[str, Mapping[str, str]], None],
     ) -> None:
         """`log` takes a function's name and the fields of a log line."""
@@ -108,6 +110,7 @@ class Fleet:
         self._writer = writer
         self._templates = templates
         self._effects = effects
+        self._tracer = tracer
         self._log_line = log
         self._instances: dict[str, Instance] = {}
 
@@ -263,10 +266,20 @@ class Fleet:
         instance.phase = Phase.READY
         metrics.cold_starts_total.labels(instance.tier).inc()
         metrics.device_seconds_total.labels("starting").inc(time.monotonic() - instance.began)
-        for name, seconds in instance.stages.items():
-            metrics.startup_seconds.labels(name).observe(seconds)
+        self._measure_start(instance)
         self._log(instance, None, "platform", f"instance ready after {time.monotonic() - instance.began:.3f} s")
         self._effects.ready(instance.id)
+
+    def _measure_start(self, instance: Instance) -> None:
+        order = instance.order
+        attributes = {"function": order.instance.version.function, "instance": instance.id, "tier": instance.tier}
+        end = order.received_at - order.queue_seconds
+        for name, seconds in instance.stages.items():
+            metrics.startup_seconds.labels(name).observe(seconds)
+            if name != "total":
+                self._tracer.span(f"start.{name}", end, end + seconds, attributes)
+                end += seconds
+        self._tracer.span("start", order.received_at - order.queue_seconds, end, attributes)
 
     def idle(self, instance_id: str) -> None:
         """Nothing waits for a loaded instance: let it prove itself by one token."""
@@ -283,7 +296,13 @@ class Fleet:
         if instance is None or instance.phase in (Phase.STARTING, Phase.STOPPING):
             return False
         if work.invocation not in instance.flights:
-            flight = Flight(self._loop, self._writer, work, lambda f, error: self._timed_out(instance, f, error))
+            flight = Flight(
+                self._loop,
+                self._writer,
+                work,
+                tracer=self._tracer,
+                on_timeout=lambda f, error: self._timed_out(instance, f, error),
+            )
             instance.flights[work.invocation] = flight
             self._send(instance, {"t": "invoke", "invocation": work.invocation, "request": dict(work.request)})
         return True

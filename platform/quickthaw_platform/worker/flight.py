@@ -10,6 +10,7 @@ from typing import Any
 from quickthaw.errors import QuickthawError
 from quickthaw.types import InvocationState, Limits, Usage
 from quickthaw_platform.metering import metrics
+from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker import limits as rules
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.journal import End, Journal, Writer
@@ -35,7 +36,13 @@ class Flight:
     """For the loop's thread only."""
 
     def __init__(
-        self, loop: Loop, writer: Writer, work: Work, on_timeout: Callable[[Flight, QuickthawError], None]
+        self,
+        loop: Loop,
+        writer: Writer,
+        work: Work,
+        *,
+        tracer: Tracer,
+        on_timeout: Callable[[Flight, QuickthawError], None],
     ) -> None:
         """Its clocks begin now: call it when the instance is given the work."""
         self.work = work
@@ -43,6 +50,7 @@ class Flight:
         self.over = False
         self._loop = loop
         self._writer = writer
+        self._tracer = tracer
         self._on_timeout = on_timeout
         now = time.monotonic()
         self._created = now - work.age_seconds
@@ -95,6 +103,17 @@ class Flight:
             now = time.monotonic()
             metrics.e2e_request_latency_seconds.labels(self.work.function).observe(now - self._created)
             metrics.device_seconds_total.labels("serving").inc(now - self._progress.begun)
+            self._trace(now)
+
+    def _trace(self, now: float) -> None:
+        work = self.work
+        attributes: dict[str, str | int | float] = {
+            "invocation": work.invocation,
+            "function": work.function,
+            "instance": work.instance,
+            "epoch": work.epoch,
+        }
+        self._tracer.span("invocation", work.created_at, work.created_at + now - self._created, attributes)
 
     def _check(self) -> None:
         if self.over:
