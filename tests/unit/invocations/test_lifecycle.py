@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from redis import Redis
 
@@ -228,7 +230,7 @@ class TestRequeue:
         assert (info.state, info.epoch, info.position, info.reason) == (
             InvocationState.QUEUED, 2, 1, "the instance died"
         )  # fmt: skip
-        assert info.node is info.instance is info.started_at is None
+        assert (info.node, info.instance, info.started_at) == (None, None, None)
         assert [a.invocation for a in store.claim("x1")] == ["a"]
         assert store.get("a").attempts == 2
 
@@ -278,7 +280,7 @@ class TestLose:
 
 
 def test_an_unknown_invocation_is_not_found(store: InvocationStore) -> None:
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: store.get("z"),
         lambda: store.request("z"),
         lambda: store.webhook("z"),
@@ -296,7 +298,7 @@ def test_without_redis_everything_is_unavailable_and_says_when_to_try_again() ->
     settings = Settings(redis_url="redis://127.0.0.1:1")
     with connect(settings) as client:
         store = InvocationStore(client, settings)
-        calls = [
+        calls: list[Callable[[], object]] = [
             lambda: store.admit(make_invocation(VERSION)),
             lambda: store.get("a"),
             lambda: store.request("a"),
