@@ -13,11 +13,16 @@ from urllib.parse import urlsplit
 from benchmarks.sse import Stream, StreamReader
 
 RETRY_SECONDS = 0.005
+LOADING_STATUS = 503
 _LINE_LIMIT = 1 << 20
 
 
-class NotUp(Exception):
-    """The server does not answer yet: it refuses connections, or says 503 while it loads."""
+class Refused(Exception):
+    """The server answered with a status other than 200."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +45,15 @@ async def stream(target: Target, body: Mapping[str, Any]) -> Stream:
     reader = StreamReader(time.monotonic())
     try:
         await _exchange(target, body, reader)
-    except (OSError, asyncio.IncompleteReadError, NotUp, ValueError) as error:
+    except (OSError, asyncio.IncompleteReadError, Refused, ValueError) as error:
         reader.error = reader.error or f"{type(error).__name__}: {error}"
     return reader.close(time.monotonic())
 
 
 async def stream_when_up(target: Target, body: Mapping[str, Any], patience_seconds: float) -> Stream:
-    """As `stream`, but ask again every few milliseconds while the server is not up; `sent` is the first attempt.
+    """As `stream`, but ask again every few milliseconds while nobody listens or the server says 503: it loads.
 
-    Raises TimeoutError when it is not up after `patience_seconds`.
+    `sent` is the first attempt. Raises TimeoutError when the server is not up after `patience_seconds`.
     """
     sent = time.monotonic()
     while True:
@@ -56,7 +61,9 @@ async def stream_when_up(target: Target, body: Mapping[str, Any], patience_secon
         try:
             await _exchange(target, body, reader)
             return reader.close(time.monotonic())
-        except (ConnectionError, NotUp) as error:
+        except (ConnectionError, Refused) as error:
+            if isinstance(error, Refused) and error.status != LOADING_STATUS:
+                raise
             if time.monotonic() - sent > patience_seconds:
                 raise TimeoutError(f"{target.url} was not up after {patience_seconds} s") from error
             await asyncio.sleep(RETRY_SECONDS)
@@ -68,10 +75,8 @@ async def _exchange(target: Target, body: Mapping[str, Any], into: StreamReader)
         outgoing.write(_request(target, body))
         await outgoing.drain()
         status, headers = await _head(incoming)
-        if status == 503:
-            raise NotUp(f"{target.url} answered 503")
         if status != 200:
-            raise ValueError(f"{target.url} answered {status}: {(await incoming.read(2000)).decode(errors='replace')}")
+            raise Refused(status, (await incoming.read(2000)).decode(errors="replace"))
         async for line in _lines(incoming, chunked=headers.get("transfer-encoding") == "chunked"):
             into.feed(line, time.monotonic())
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from benchmarks.peers.llamacpp import LlamaCpp
 from benchmarks.peers.transformers_serve import TransformersServe
 from benchmarks.processes import end_on_sigterm
 from benchmarks.reference import Reference
-from benchmarks.report import Cell, Goal, Report, publish
-from benchmarks.rounds import interleave
+from benchmarks.report import Cell, Goal, Report, console, publish
+from benchmarks.rounds import SETTLE_SECONDS, interleave
 from benchmarks.served import Served
 from benchmarks.stats import Summary, median
 
@@ -60,6 +61,7 @@ class FromZero:
         return self._ask()
 
     def _ask(self) -> float:
+        time.sleep(SETTLE_SECONDS)  # the node has just ended processes
         body = {"model": FUNCTION, "messages": question(), "stream": True, "max_tokens": 4, "temperature": 0}
         answer = asyncio.run(stream(self._served.target(), body))
         if not answer.complete:
@@ -102,7 +104,7 @@ def _peers(logs: Path) -> list[ColdPeer]:
     ]
 
 
-def measure(rounds: int, console: Console) -> dict[str, list[float]]:
+def measure(rounds: int, screen: Console) -> dict[str, list[float]]:
     """Run all cases and return their seconds, by name."""
     with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served() as served:
         peers = _peers(Path(logs))
@@ -115,7 +117,7 @@ def measure(rounds: int, console: Console) -> dict[str, list[float]]:
                 FLOOR: lambda: reference.prefill_seconds(question()),
                 **{peer.name: peer.first_token_seconds for peer in peers},
             }
-            return interleave(cases, rounds, console)
+            return interleave(cases, rounds, screen)
 
 
 @click.command()
@@ -124,10 +126,10 @@ def measure(rounds: int, console: Console) -> dict[str, list[float]]:
 def main(rounds: int, quick: bool) -> None:
     """Measure cold starts; print a table and write benchmarks/results/bench-cold.json."""
     end_on_sigterm()
-    console = Console()
+    screen = console()
     rounds = 2 if quick else rounds
-    seconds = measure(rounds, console)
-    publish(report(seconds, {"rounds": rounds, "quick": quick}), console)
+    seconds = measure(rounds, screen)
+    publish(report(seconds, {"rounds": rounds, "quick": quick}), screen)
 
 
 if __name__ == "__main__":

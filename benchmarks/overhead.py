@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks.load import Load, closed_loop
 from benchmarks.processes import end_on_sigterm
-from benchmarks.report import Cell, Goal, Report, publish
+from benchmarks.report import Cell, Goal, Report, console, publish
 from benchmarks.rounds import progress_bar
 from benchmarks.served import Served
 from benchmarks.sse import Stream
@@ -71,20 +71,20 @@ def _percentile(values: Sequence[float], percent: float) -> float | None:
     return percentile(values, percent) if values else None
 
 
-def measure(served: Served, seconds: float, console: Console) -> list[dict[str, Cell]]:
+def measure(served: Served, levels: Sequence[int], seconds: float, screen: Console) -> list[dict[str, Cell]]:
     """Run every level, fewest streams first; print what was lost."""
     target = served.target("/v1/completions")
     rows = []
     asyncio.run(closed_loop(target, body, 1, WARM_UP_SECONDS))
-    with progress_bar(console) as progress:
-        task = progress.add_task("", total=len(LEVELS))
-        for concurrency in LEVELS:
+    with progress_bar(screen) as progress:
+        task = progress.add_task("", total=len(levels))
+        for concurrency in levels:
             progress.update(task, description=f"{concurrency} streams")
             before = served.cpu_seconds()
             load = asyncio.run(closed_loop(target, body, concurrency, seconds))
             rows.append(row(concurrency, load, (served.cpu_seconds() - before) / load.seconds))
             for number, what in list(lost(load.streams).items())[:3]:
-                console.print(f"lost at {concurrency} streams: request {number}: {what}", markup=False)
+                screen.print(f"lost at {concurrency} streams: request {number}: {what}", markup=False)
             progress.advance(task)
     return rows
 
@@ -97,16 +97,17 @@ def report(rows: Sequence[dict[str, Cell]], settings: dict[str, Any]) -> Report:
 
 @click.command()
 @click.option("--seconds", default=15.0, show_default=True, help="How long each number of streams is kept up.")
+@click.option("--streams", "levels", multiple=True, type=click.IntRange(1), default=LEVELS, show_default=True)
 @click.option("--quick", is_flag=True, help="Two seconds for each: a smoke test.")
-def main(seconds: float, quick: bool) -> None:
+def main(seconds: float, levels: tuple[int, ...], quick: bool) -> None:
     """Measure the platform's own cost; print a table and write benchmarks/results/bench-overhead.json."""
     end_on_sigterm()
-    console = Console()
+    screen = console()
     seconds = 2.0 if quick else seconds
     with Served() as served:
-        served.deploy(FUNCTION, engine="echo", concurrency=max(LEVELS), keep_alive=KEEP_ALIVE_SECONDS)
-        rows = measure(served, seconds, console)
-    publish(report(rows, {"seconds": seconds, "quick": quick, "tokens": TEXT_CHARACTERS}), console)
+        served.deploy(FUNCTION, engine="echo", concurrency=max(levels), keep_alive=KEEP_ALIVE_SECONDS)
+        rows = measure(served, levels, seconds, screen)
+    publish(report(rows, {"seconds": seconds, "quick": quick, "tokens": TEXT_CHARACTERS}), screen)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.machine import commit, describe
 
+FILE_COLUMNS = 160
 RESULTS = Path(__file__).parent / "results"
 
 Cell = str | int | float | None
@@ -62,17 +63,23 @@ def write(report: Report, folder: Path = RESULTS) -> Path:
     return path
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: Report, to: Console) -> None:
     """Print the rows and the goals as two tables."""
-    console.print(_rows_table(report))
+    to.print(_rows_table(report))
     if report.goals:
-        console.print(_goals_table(report.goals))
+        to.print(_goals_table(report.goals))
 
 
-def publish(report: Report, console: Console) -> None:
+def console() -> Console:
+    """Return a console whose tables keep all their columns where the output is a file."""
+    found = Console()
+    return found if found.is_terminal else Console(width=FILE_COLUMNS)
+
+
+def publish(report: Report, to: Console) -> None:
     """Print the report, write it to the results folder and say where it is."""
-    show(report, console)
-    console.print(f"written to {write(report)}")
+    show(report, to)
+    to.print(f"written to {write(report)}")
 
 
 def _rows_table(report: Report) -> Table:

@@ -25,7 +25,7 @@ from benchmarks.peers.static_batch import StaticBatch
 from benchmarks.processes import end_on_sigterm
 from benchmarks.prompts import conversations
 from benchmarks.reference import Reference
-from benchmarks.report import publish
+from benchmarks.report import console, publish
 from benchmarks.rounds import interleave
 from benchmarks.served import Served
 from benchmarks.sse import Stream
@@ -52,10 +52,10 @@ class Generator(Protocol):
 class Bench:
     """One run: the platform is up; whatever else is measured comes and goes part by part."""
 
-    def __init__(self, served: Served, logs: Path, console: Console) -> None:
+    def __init__(self, served: Served, logs: Path, screen: Console) -> None:
         self._served = served
         self._logs = logs
-        self._console = console
+        self._screen = screen
 
     def latencies(self, rounds: int) -> list[Latency]:
         """Measure waves of each size through the platform and the engine."""
@@ -64,7 +64,7 @@ class Bench:
                 generator.streams(conversations(0, max(STREAMS)), LATENCY_TOKENS)  # pays for what is done once
             keys = [(way, count) for count in STREAMS for way in pair]
             cases = {_label(way, count): partial(_waves, pair[way], count) for way, count in keys}
-            results = interleave(cases, rounds, self._console)
+            results = interleave(cases, rounds, self._screen)
         return [Latency.of(way, count, chain(*results[_label(way, count)])) for way, count in keys]
 
     def throughputs(self, dtype: str, rounds: int) -> list[Throughput]:
@@ -79,7 +79,7 @@ class Bench:
             cases |= {peer.name: partial(_peer_rate, peer, prompts) for peer in peers}
             for case in cases.values():
                 case()  # pays for what is done once
-            results = interleave(cases, rounds, self._console)
+            results = interleave(cases, rounds, self._screen)
         return [Throughput(way, dtype, tuple(values)) for way, values in results.items()]
 
     @contextmanager
@@ -116,14 +116,14 @@ def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
 def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], quick: bool) -> None:
     """Measure a warm function; print a table and write benchmarks/results/bench-warm.json."""
     end_on_sigterm()
-    console = Console()
+    screen = console()
     rounds, batch_rounds = (1, 1) if quick else (rounds, batch_rounds)
     with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served() as served:
-        bench = Bench(served, Path(logs), console)
+        bench = Bench(served, Path(logs), screen)
         latencies = bench.latencies(rounds)
         throughputs = [one for dtype in dtypes for one in bench.throughputs(dtype, batch_rounds)]
     settings = {"rounds": rounds, "batch_rounds": batch_rounds, "dtypes": dtypes, "quick": quick}
-    publish(report(latencies, throughputs, settings), console)
+    publish(report(latencies, throughputs, settings), screen)
 
 
 if __name__ == "__main__":
