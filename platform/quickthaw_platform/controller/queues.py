@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from quickthaw.types import Version
-from quickthaw_platform.contracts import InstanceState, NodeState, Start
+from quickthaw_platform.contracts import Start
 from quickthaw_platform.controller.context import Context, run_steps
 from quickthaw_platform.errors import QuickthawError, VersionNotFound
-from quickthaw_platform.router.view import read_view
+from quickthaw_platform.router.view import count_serving, read_view
 
 MINIMUM_RETRY_SECONDS = 10
 """Between two attempts to bring a version to its minimum, so that one that cannot start is not started all the time."""
@@ -33,7 +33,7 @@ def keep_minimum(context: Context) -> None:
     """Start instances of the versions that aliases point to, up to their `min_instances`."""
     wanting = [version for version in context.versions.pointed_versions() if version.spec.min_instances]
     for version in wanting:
-        missing = version.spec.min_instances - _serving(context, version)
+        missing = version.spec.min_instances - count_serving(read_view(context.redis), version.id)
         if missing > 0 and _attempt_due(context, version):
             for _ in range(missing):
                 if not isinstance(context.allocator.allocate(version, ahead=True), Start):
@@ -53,15 +53,6 @@ def _start_for_the_rest(context: Context, version: Version) -> None:
     for _ in range(version.spec.max_instances):
         if not isinstance(context.allocator.allocate(version), Start):
             return
-
-
-def _serving(context: Context, version: Version) -> int:
-    view = read_view(context.redis)
-    ready = {node.id for node in view.nodes if node.state is NodeState.READY}
-    return sum(
-        instance.version == version.id and instance.state is not InstanceState.DRAINING and instance.node in ready
-        for instance in view.instances
-    )
 
 
 def _attempt_due(context: Context, version: Version) -> bool:

@@ -23,15 +23,18 @@ class SlotStore:
         self._redis = redis
         self._scripts = Scripts(redis)
 
-    def reserve(self, version: Version, node: str, instance: str, memory_bytes: int) -> bool:
+    def reserve(
+        self, version: Version, node: str, instance: str, memory_bytes: int, *, serving: int | None = None
+    ) -> bool:
         """Make the record of an instance that is to start on `node`.
 
-        False when the node is unknown, drains or lacks the memory, or the version has its max_instances.
+        False when the node is unknown, drains or lacks the memory, when the version has its max_instances, or when
+        not `serving` of them (see router.view.count_serving) are there, as the caller believed when it decided.
         """
         spec = version.spec
         answer = self._scripts.run(
             "reserve", instance, version.id, node, spec.max_instances, memory_bytes,
-            "function", version.function, "concurrency", spec.concurrency,
+            "" if serving is None else serving, "function", version.function, "concurrency", spec.concurrency,
         )  # fmt: skip
         return bool(answer)
 

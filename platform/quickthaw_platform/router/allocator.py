@@ -14,7 +14,7 @@ from quickthaw_platform.contracts import AllocationPolicy, AllocationRequest, Cl
 from quickthaw_platform.errors import NoCapacity
 from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.slots import SlotStore
-from quickthaw_platform.router.view import read_view
+from quickthaw_platform.router.view import count_serving, read_view
 from quickthaw_platform.settings import Settings
 
 MAX_TRIES = 5
@@ -55,7 +55,7 @@ class Allocator:
             decision = self._policy.choose(request, _in_demand(view, version) if ahead else view)
             match decision:
                 case Start():
-                    if self._start(version, decision, request.memory_bytes):
+                    if self._start(version, decision, request.memory_bytes, count_serving(view, version.id)):
                         return decision
                 case Wait(reason=reason, estimate_seconds=estimate):
                     self._queues.explain(version.id, reason, estimate)
@@ -76,10 +76,10 @@ class Allocator:
             max_instances=spec.max_instances,
         )
 
-    def _start(self, version: Version, decision: Start, memory_bytes: int) -> bool:
+    def _start(self, version: Version, decision: Start, memory_bytes: int, serving: int) -> bool:
         """Reserve and command; should this process die in between, the controller commands again."""
         instance = f"{version.function}-{secrets.token_hex(4)}"
-        if not self._slots.reserve(version, decision.node, instance, memory_bytes):
+        if not self._slots.reserve(version, decision.node, instance, memory_bytes, serving=serving):
             return False
         reason = f"an instance is starting on node {decision.node}"
         self._queues.explain(version.id, reason, decision.estimate_seconds)

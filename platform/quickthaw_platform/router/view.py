@@ -8,7 +8,7 @@ from typing import Any
 
 from redis import Redis
 
-from quickthaw_platform.contracts import ClusterView, InstanceView, NodeState, NodeView
+from quickthaw_platform.contracts import ClusterView, InstanceState, InstanceView, NodeState, NodeView
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
 
@@ -16,6 +16,18 @@ from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
 def read_view(redis: Redis) -> ClusterView:
     """Return nodes, instances and queue lengths, read by one script; Unavailable when Redis is."""
     return parse_view(Scripts(redis).run("view", INSTANCES_KEY, 1))
+
+
+def count_serving(view: ClusterView, version: str) -> int:
+    """Count the version's instances that serve or will: what drains, or is on a draining node, does not.
+
+    This is what `reserve.lua` counts too.
+    """
+    draining = {node.id for node in view.nodes if node.state is NodeState.DRAINING}
+    return sum(
+        instance.version == version and instance.state is not InstanceState.DRAINING and instance.node not in draining
+        for instance in view.instances
+    )
 
 
 def parse_view(answer: Sequence[Any]) -> ClusterView:

@@ -56,6 +56,12 @@ class TestReserve:
         assert not slots.reserve(VERSION, node, "x1", 1)
         assert slots.instances() == []
 
+    def test_not_on_a_decision_that_is_out_of_date(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis)
+        assert slots.reserve(VERSION, "n1", "x1", 1, serving=0)
+        assert not slots.reserve(VERSION, "n1", "x2", 1, serving=0)
+        assert slots.reserve(VERSION, "n1", "x2", 1, serving=1)
+
     def test_many_at_once_reserve_no_more_than_allowed(self, valkey: ValkeyProcess, redis: Redis) -> None:
         version = make_version(max_instances=5)
         announce_node(redis)

@@ -1,0 +1,29 @@
+"""Commands that are noted instead of sent."""
+
+from __future__ import annotations
+
+from quickthaw_platform.invocations.records import Assignment
+
+
+class RecordingCommands:
+    """Takes the place of worker.commands.Commands; `sent` holds what was commanded, in order."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, ...]] = []
+
+    def start(self, node: str, instance: str, version_id: str) -> None:
+        self.sent.append(("start", node, instance, version_id))
+
+    def invoke(self, assignment: Assignment) -> None:
+        self.sent.append(("invoke", assignment.node, assignment.instance, assignment.invocation))
+
+    def cancel(self, node: str, invocation: str) -> None:
+        self.sent.append(("cancel", node, invocation))
+
+    def stop(self, node: str, instance: str) -> None:
+        self.sent.append(("stop", node, instance))
+
+    def take(self, name: str | None = None) -> list[tuple[str, ...]]:
+        """Return what was sent (only commands called `name`) and begin anew."""
+        taken, self.sent = self.sent, []
+        return [command for command in taken if name in (None, command[0])]
