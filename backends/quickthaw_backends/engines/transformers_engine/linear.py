@@ -1,4 +1,4 @@
-"""Products with 16-bit weights on a CPU that multiplies only 32-bit numbers.
+"""Products on a CPU that multiplies only 32-bit numbers, with weights of 16 bits or of 32.
 
 The weights stay as they are stored, mapped and shared; activations are float32. Few rows go through torch's bfloat16
 matrix-vector product. Many rows cast one block of the weights after the other into a small float32 scratch, which
@@ -8,9 +8,11 @@ float32, so that a row's result hardly depends on how many rows came with it.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import torch
+import torch.nn.functional as functional
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -20,6 +22,9 @@ SCRATCH_ELEMENTS = 1 << 18
 BLOCK_ROWS = 3
 """From so many rows on, casting blocks is faster than one matrix-vector product a row."""
 
+_TURN_ROWS = 32
+"""Below so many rows the product is computed the other way round."""
+
 _RESCORED = 64
 """Of the likeliest tokens, how many get a float32 score where the matrix-vector product rounds scores to bfloat16."""
 
@@ -28,7 +33,7 @@ _SMALL_ELEMENTS = 1 << 16
 
 _NATIVE_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
-_scratch: dict[int, torch.Tensor] = {}
+_scratch = threading.local()
 
 
 def native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -44,30 +49,41 @@ def native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 def block_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Return `rows @ weight.T` in float32; `weight` is [out, in] in 16 bits, `rows` [n, in] in float32.
 
-    Computed as weight block times rows transposed: for few rows torch's product is twice as fast that way round.
+    Few rows are computed as weight block times rows transposed: on two threads that is twice as fast.
     """
     outputs, inputs = weight.shape
-    columns = rows.t()
     height = max(1, SCRATCH_ELEMENTS // inputs)
     scratch = _scratch_of(min(height, outputs) * inputs)
-    result = torch.empty((outputs, rows.shape[0]), dtype=torch.float32)
+    few = len(rows) < _TURN_ROWS
+    result = torch.empty((outputs, len(rows)) if few else (len(rows), outputs), dtype=torch.float32)
     for begin in range(0, outputs, height):
         end = min(begin + height, outputs)
         block = scratch[: (end - begin) * inputs].view(end - begin, inputs)
         block.copy_(weight[begin:end])
-        torch.mm(block, columns, out=result[begin:end])
-    return result.t()
+        if few:
+            torch.mm(block, rows.t(), out=result[begin:end])
+        else:
+            torch.mm(rows, block.t(), out=result[:, begin:end])
+    return result.t() if few else result
 
 
 def _scratch_of(elements: int) -> torch.Tensor:
-    held = _scratch.get(0)
+    """Return this thread's scratch, made larger where needed."""
+    held: torch.Tensor | None = getattr(_scratch, "block", None)
     if held is None or held.numel() < elements:
-        held = _scratch[0] = torch.empty(elements, dtype=torch.float32)
+        held = _scratch.block = torch.empty(max(elements, SCRATCH_ELEMENTS), dtype=torch.float32)
     return held
 
 
+def turned_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Return `rows @ weight.T`, both float32, in the order that is faster for so many rows."""
+    if 1 < len(rows) < _TURN_ROWS:
+        return torch.mm(weight, rows.t()).t().contiguous()
+    return functional.linear(rows, weight)
+
+
 class HybridLinear(nn.Module):
-    """Stands for a linear layer whose weight is bfloat16 or float16; takes and returns float32."""
+    """Stands for a linear layer whose weight is of 16 or 32 bits; takes and returns float32."""
 
     def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, transposed: bool = False) -> None:
         """`weight` is [out, in]; `transposed`: [in, out], as GPT-2 stores it."""
@@ -80,8 +96,12 @@ class HybridLinear(nn.Module):
         """Return the product, of shape [..., out]."""
         rows = hidden.reshape(-1, hidden.shape[-1])
         weight = self.weight.t() if self._transposed else self.weight
-        few = len(rows) < BLOCK_ROWS and weight.dtype == torch.bfloat16
-        result = self._few(weight, rows) if few else self._many(weight, rows)
+        if weight.dtype == torch.float32:
+            result = turned_product(weight, rows)
+        elif len(rows) < BLOCK_ROWS and weight.dtype == torch.bfloat16:
+            result = self._few(weight, rows)
+        else:
+            result = self._many(weight, rows)
         if self.bias is not None:
             result = result + self.bias
         return result.view(*hidden.shape[:-1], -1)
@@ -93,7 +113,8 @@ class HybridLinear(nn.Module):
         return torch.stack([torch.mv(weight, row) for row in narrow]).float()
 
     def _many(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return block_product(weight, rows.to(weight.dtype).float()).to(weight.dtype).float()
+        result = block_product(weight, rows.to(weight.dtype).float())
+        return result.to(weight.dtype, memory_format=torch.contiguous_format).float()
 
 
 class HybridHead(HybridLinear):
@@ -107,7 +128,7 @@ class HybridHead(HybridLinear):
         return scores
 
     def _many(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return block_product(weight, rows.to(weight.dtype).float())
+        return block_product(weight, rows.to(weight.dtype).float()).contiguous()
 
 
 class HybridEmbedding(nn.Module):
@@ -129,17 +150,15 @@ class HybridEmbedding(nn.Module):
 
 
 def can_be_hybrid(model: nn.Module) -> bool:
-    """Return whether the model's weights are 16 bits wide and its large ones all in layers that have a substitute."""
+    """Return whether the model's large weights are all in layers that have a substitute (those of experts are not)."""
     substituted = {
         id(parameter)
         for module in model.modules()
         if type(module) in (nn.Linear, Conv1D) or isinstance(module, nn.Embedding)
         for parameter in module.parameters(recurse=False)
     }
-    parameters = list(model.parameters())
-    others = [parameter for parameter in parameters if id(parameter) not in substituted]
-    narrow = any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters)
-    return narrow and all(parameter.numel() <= _SMALL_ELEMENTS for parameter in others)
+    others = [parameter for parameter in model.parameters() if id(parameter) not in substituted]
+    return all(parameter.numel() <= _SMALL_ELEMENTS for parameter in others)
 
 
 def make_hybrid(model: nn.Module, head: nn.Module | None) -> None:

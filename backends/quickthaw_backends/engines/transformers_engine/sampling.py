@@ -16,6 +16,8 @@ from quickthaw_backends.engines.counter import uniform
 
 _NEVER = float("-inf")
 
+_NUCLEUS_TOKENS = 512
+
 _GREEDY_BELOW = 1e-5
 """A lower temperature is taken for 0: dividing by it would leave the range of float32."""
 
@@ -57,9 +59,12 @@ def filtered(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
     """Keep the fewest likeliest tokens that together reach `top_p`; at least one."""
-    ordered = probabilities.sort(descending=True).values
-    before = ordered.cumsum(0) - ordered
-    least = ordered[before < top_p][-1]
+    for count in (_NUCLEUS_TOKENS, probabilities.shape[0]):  # sorting all takes milliseconds, and is seldom needed
+        ordered = probabilities.topk(min(count, probabilities.shape[0])).values
+        reached = ordered.cumsum(0)
+        if reached[-1] >= top_p:
+            break
+    least = ordered[(reached - ordered) < top_p][-1]
     return torch.where(probabilities < least, 0.0, probabilities)
 
 
