@@ -50,7 +50,9 @@ class Settings(BaseSettings):
         default_factory=lambda: psutil.cpu_count(logical=False) or 1, ge=1, description="an instance's compute threads"
     )
     preload: str = Field(
-        "torch,transformers", description="modules, with commas between, that a node imports once for all its instances"
+        "torch,transformers.models.auto.modeling_auto,transformers.models.auto.tokenization_auto,"
+        "transformers.models.llama.modeling_llama",
+        description="modules, with commas between, that a node imports once for all its instances",
     )
     node_memory: Bytes = Field(
         default_factory=lambda: int(psutil.virtual_memory().total * 0.8),

@@ -126,6 +126,22 @@ def parse_event(entry_id: str, body: str) -> Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Append:
+    """Events of an invocation's owner, to be written with the seqs `seq`, `seq + 1`, …"""
+
+    invocation: str
+    epoch: int
+    seq: int
+    events: Sequence[tuple[EventType, Mapping[str, Any]]]
+
+    def arguments(self) -> list[str | int]:
+        """Return what `append.lua` takes."""
+        chunk = any(kind is EventType.CHUNK for kind, _ in self.events)
+        bodies = (event_json(kind, data) for kind, data in self.events)
+        return [self.invocation, self.epoch, self.seq, int(chunk), *bodies]
+
+
+@dataclass(frozen=True, slots=True)
 class Waits:
     """Where a queued invocation stands, and why it waits."""
 

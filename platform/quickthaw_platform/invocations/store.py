@@ -22,6 +22,7 @@ from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import (
     INFO_FIELDS,
     Admission,
+    Append,
     Assignment,
     Ending,
     Finished,
@@ -30,7 +31,6 @@ from quickthaw_platform.invocations.records import (
     Stopped,
     Waits,
     compact,
-    event_json,
     parse_info,
 )
 from quickthaw_platform.invocations.scripts import Scripts
@@ -116,12 +116,20 @@ class InvocationStore:
 
         Events already in the log are skipped. Raises LogGap when events before `seq` are missing.
         """
-        chunk = any(kind is EventType.CHUNK for kind, _ in events)
-        bodies = (event_json(kind, data) for kind, data in events)
-        answer = self._scripts.run("append", identity, epoch, seq, int(chunk), *bodies)
-        if isinstance(answer, list):
-            raise LogGap(f"event {seq} of {identity} came after event {answer[0]}")
-        return bool(answer)
+        (done,) = self.append_each([Append(identity, epoch, seq, events)])
+        if isinstance(done, LogGap):
+            raise done
+        return done
+
+    def append_each(self, appends: Sequence[Append]) -> list[bool | LogGap]:
+        """Make several appends with one round trip; the answers in their order, a LogGap where `append` raises one."""
+        answers = self._scripts.run_each("append", [append.arguments() for append in appends])
+        return [
+            LogGap(f"event {append.seq} of {append.invocation} came after event {answer[0]}")
+            if isinstance(answer, list)
+            else bool(answer)
+            for append, answer in zip(appends, answers, strict=True)
+        ]
 
     def finish(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import structlog
 
 from quickthaw.types import EventType, InvocationState, Usage
 from quickthaw_platform.errors import LogGap, QuickthawError, Unavailable
-from quickthaw_platform.invocations.records import Assignment
+from quickthaw_platform.invocations.records import Append, Assignment
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.log_lines import LogLines
 
@@ -126,8 +126,10 @@ class Writer:
             dirty, self._dirty = self._dirty, {}
             if not (jobs or dirty or self._lines.waiting):
                 return False
-        for journal in dirty:
-            self._persist(lambda journal=journal: self._write(journal))  # type: ignore[misc]
+        journals = list(dirty)
+        self._persist(lambda: self._append(journals))
+        for journal in journals:
+            self._persist(lambda journal=journal: self._finish(journal))  # type: ignore[misc]
         for job in jobs:
             self._persist(job)
         self._persist(self._lines.flush)
@@ -153,38 +155,47 @@ class Writer:
     def _out_of_time(self) -> bool:
         return self._closing_at is not None and time.monotonic() > self._closing_at
 
-    def _write(self, journal: Journal) -> None:
-        try:
-            self._write_waiting(journal)
-        except LogGap as error:
-            # Redis came back without its last writes. What a reader has seen cannot be mended, only ended.
+    def _append(self, journals: Sequence[Journal]) -> None:
+        """Write what waits of all of them with one round trip."""
+        batches = [(j, [(EventType.CHUNK, data) for data in j.waiting]) for j in journals if j.waiting and not j.stale]
+        if not batches:
+            return
+        appends = [Append(j.invocation, j.epoch, j.next_seq, events) for j, events in batches]
+        for (journal, events), answer in zip(batches, self._store.append_each(appends), strict=True):
+            if answer is True:
+                journal.next_seq += len(events)
+                for _ in events:
+                    journal.waiting.popleft()
+                continue
             self._revoke(journal)
-            self._store.finish(
-                journal.invocation, journal.epoch, InvocationState.FAILED, error=Unavailable(error.message).to_json()
-            )
+            if isinstance(answer, LogGap):
+                self._end_broken(journal, answer)
 
     def _revoke(self, journal: Journal) -> None:
         journal.stale = True
         journal.waiting.clear()
         self._on_stale(journal)
 
-    def _write_waiting(self, journal: Journal) -> None:
-        while journal.waiting and not journal.stale:
-            self._append(journal, list(journal.waiting))
-        if not journal.stale and journal.end is not None:
-            self._finish(journal, journal.end)
-            journal.stale = True
+    def _end_broken(self, journal: Journal, gap: LogGap) -> None:
+        """Redis came back without its last writes. What a reader has seen cannot be mended, only ended."""
+        error = Unavailable(gap.message).to_json()
+        self.submit(lambda: self._fail(journal, error))
 
-    def _append(self, journal: Journal, chunks: list[dict[str, Any]]) -> None:
-        events = [(EventType.CHUNK, data) for data in chunks]
-        if self._store.append(journal.invocation, journal.epoch, journal.next_seq, events):
-            journal.next_seq += len(chunks)
-            for _ in chunks:
-                journal.waiting.popleft()
-        else:
-            self._revoke(journal)
+    def _fail(self, journal: Journal, error: dict[str, Any]) -> None:
+        self._store.finish(journal.invocation, journal.epoch, InvocationState.FAILED, error=error)
 
-    def _finish(self, journal: Journal, end: End) -> None:
+    def _finish(self, journal: Journal) -> None:
+        """End it in Redis, if it has ended here and nothing of it waits (then its turn comes again)."""
+        end = journal.end
+        if end is None or journal.waiting or journal.stale:
+            return
+        try:
+            self._write_end(journal, end)
+        except LogGap as gap:
+            self._end_broken(journal, gap)
+        journal.stale = True
+
+    def _write_end(self, journal: Journal, end: End) -> None:
         if end.lost and end.error is not None:
             self._store.lose(journal.invocation, journal.epoch, end.error.message, end.error)
             return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from quickthaw.errors import InstanceLost, QuickthawError
-from quickthaw.types import EventType, InvocationState
+from quickthaw.types import InvocationState
 from quickthaw_platform.errors import LogGap, Unavailable
-from quickthaw_platform.invocations.records import Assignment, Finished, Lost
+from quickthaw_platform.invocations.records import Append, Assignment, Finished, Lost
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.journal import End, Journal, Writer
 from quickthaw_platform.worker.log_lines import LogLines
@@ -20,6 +20,7 @@ class Store:
 
     def __init__(self) -> None:
         self.log: list[tuple[int, Any]] = []
+        self.trips: list[int] = []  # how many appends each round trip carried
         self.outages = 0
         self.owner = True
         self.gap = False
@@ -30,16 +31,20 @@ class Store:
         self.gate = threading.Event()
         self.gate.set()
 
-    def append(self, _id: str, _epoch: int, seq: int, events: Sequence[tuple[EventType, Mapping[str, Any]]]) -> bool:
+    def append_each(self, appends: Sequence[Append]) -> list[bool | LogGap]:
         self.entered.set()
         self.gate.wait()
         if self.outages:
             self.outages -= 1
             raise Unavailable("away")
+        self.trips.append(len(appends))
+        return [self._append(append) for append in appends]
+
+    def _append(self, append: Append) -> bool | LogGap:
         if self.gap:
-            raise LogGap("events are missing")
+            return LogGap("events are missing")
         if self.owner:
-            self.log += [(seq + number, data["value"]) for number, (_, data) in enumerate(events)]
+            self.log += [(append.seq + number, data["value"]) for number, (_, data) in enumerate(append.events)]
         return self.owner
 
     def finish(self, _id: str, _epoch: int, state: InvocationState, *, seq: int | None = None, **_: Any) -> Finished:
@@ -117,6 +122,15 @@ def test_what_comes_during_a_round_trip_leaves_together() -> None:
     assert h.store.ended.wait(5)
     h.writer.close(1)
     assert [value for _, value in h.store.log] == ["a", "b", "c", "d"]
+
+
+def test_many_invocations_share_a_round_trip() -> None:
+    h = Harness()
+    for journal in (h.journal, Journal("j", 1, 4), Journal("k", 1, 4)):
+        h.writer.chunk(journal, {"value": "a"})
+    h.writer.end(h.journal, DONE)
+    h.run()
+    assert h.store.trips == [3]
 
 
 def test_only_the_first_end_counts() -> None:
