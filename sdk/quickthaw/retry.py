@@ -19,9 +19,9 @@ class Backoff:
     The defaults give a gateway about half a minute to come back. `attempts=1` never tries again.
     """
 
-    attempts: int = 8
+    attempts: int = 20
     first_seconds: float = 0.25
-    longest_seconds: float = 8.0
+    longest_seconds: float = 2.0
     longest_retry_after_seconds: float = 60.0
 
     def seconds(self, failures: int, draw: float, retry_after: float | None = None) -> float | None:

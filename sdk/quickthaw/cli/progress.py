@@ -15,13 +15,12 @@ from quickthaw.types import Event, EventType
 def line(status: dict[str, Any]) -> str:
     """Write a status event for people: what happens, the place in the queue, how long it still takes."""
     position, estimate = status.get("position"), status.get("estimate_seconds")
-    words = [str(status.get("state", "waiting"))]
+    state = str(status.get("state", "waiting"))
+    words = [f"{state} on {status['node']}" if status.get("node") else state]
     if position is not None:
         words.append(f"position {position}")
     if status.get("reason"):
         words.append(str(status["reason"]))
-    if status.get("node"):
-        words.append(f"on {status['node']}")
     if estimate is not None:
         words.append(f"about {estimate:.1f} s")
     return ", ".join(words)

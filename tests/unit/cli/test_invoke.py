@@ -136,9 +136,9 @@ def test_an_unknown_function_shows_the_near_names(run: Run) -> None:
         ({"state": "queued", "position": 3}, "queued, position 3"),
         (
             {"state": "queued", "reason": "starting an instance", "node": "n1", "estimate_seconds": 0.25},
-            "queued, starting an instance, on n1, about 0.2 s",
+            "queued on n1, starting an instance, about 0.2 s",
         ),
-        ({"state": "running"}, "running"),
+        ({"state": "running", "node": "n1"}, "running on n1"),
         ({}, "waiting"),
     ],
 )
