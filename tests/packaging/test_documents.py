@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests.packaging.roots import ROOT
+from tests.packaging.settings_table import settings_table
+
+LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
+DOCUMENTS = (
+    "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/quickstart.md", "docs/cli.md",
+    "docs/http-api.md", "docs/configuration.md", "docs/security.md", "docs/operations.md",
+)  # fmt: skip
+REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "download.py" + "torch", "test." + "pypi")
+
+
+def tracked(*patterns: str) -> list[str]:
+    done = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def test_every_setting_is_documented_as_the_code_describes_it() -> None:
+    assert settings_table() in (ROOT / "docs" / "configuration.md").read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_document_exists_and_says_something(document: str) -> None:
+    assert len((ROOT / document).read_text().splitlines()) > 5
+
+
+def test_every_link_between_documents_resolves() -> None:
+    for name in tracked("*.md"):
+        folder = (ROOT / name).parent
+        for target in LINK.findall((ROOT / name).read_text()):
+            path = target.partition("#")[0]
+            if path and "://" not in path and not path.startswith("mailto:"):
+                assert (folder / path).exists(), f"{name} links to {target}"
+
+
+def test_every_function_folder_explains_itself() -> None:
+    folders = [path for path in (ROOT / "functions").iterdir() if (path / "function.py").is_file()]
+    assert {"chat", "complete", "embed"} <= {path.name for path in folders}
+    for folder in folders:
+        assert (folder / "README.md").read_text().startswith(f"# {folder.name}\n")
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    for name in tracked():
+        content = (ROOT / name).read_bytes().decode(errors="replace")
+        assert not [host for host in REGISTRY_HOSTS if host in content], name
+
+
+def test_every_make_target_explains_itself_in_the_help() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = makefile.split(".PHONY:")[1].splitlines()[0].split()
+    explained = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
+    assert sorted(phony) == sorted(explained)
