@@ -16,6 +16,9 @@ SOCKET_TIMEOUT_SECONDS = 20.0
 CONNECT_TIMEOUT_SECONDS = 2.0
 HEALTH_CHECK_SECONDS = 15
 
+MAX_CONNECTIONS = 10_000
+"""As many as Redis itself accepts by default: every stream that a gateway follows holds one. redis-py stops at 100."""
+
 
 def connect(settings: Settings) -> Redis:
     """Return a client that answers str, opens as many connections as are in use, and connects at its first command.
@@ -27,6 +30,7 @@ def connect(settings: Settings) -> Redis:
     return Redis.from_url(
         settings.redis_url,
         decode_responses=True,
+        max_connections=MAX_CONNECTIONS,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         health_check_interval=HEALTH_CHECK_SECONDS,
