@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import Redis
+
+from quickthaw.types import InvocationState, Version
+from quickthaw_platform.controller.context import Context
+from quickthaw_platform.controller.queues import serve
+from tests.recording import RecordingCommands
+from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
+
+if TYPE_CHECKING:
+    from tests.unit.controller.conftest import KnownVersions
+
+
+def starts(commands: RecordingCommands) -> int:
+    return len(commands.take("start"))
+
+
+def small_version(identity: str = "v1", **spec: Any) -> Version:
+    return make_version(identity, memory=MEMORY_BYTES, **spec)
+
+
+@pytest.fixture(autouse=True)
+def node(redis: Redis) -> None:
+    announce_node(redis)
+
+
+def test_what_waits_gets_the_instances_it_needs(
+    context: Context, commands: RecordingCommands, versions: KnownVersions
+) -> None:
+    version = versions.add(small_version(concurrency=2, max_instances=5))
+    for _ in range(5):
+        context.store.admit(make_invocation(version))
+    serve(context)
+    assert starts(commands) == 3
+    serve(context)
+    assert starts(commands) == 0
+
+
+def test_a_free_slot_that_nobody_claimed_is_handed_out(
+    redis: Redis, context: Context, commands: RecordingCommands, versions: KnownVersions
+) -> None:
+    version = versions.add(small_version(concurrency=2))
+    context.store.admit(make_invocation(version, "a"))
+    start_instance(redis, version)
+    serve(context)
+    assert commands.take() == [("invoke", "n1", "x1", "a")]
+
+
+def test_a_version_that_no_alias_names_still_serves_what_waits(
+    context: Context, commands: RecordingCommands, versions: KnownVersions
+) -> None:
+    version = versions.add(small_version(), pointed=False)
+    context.store.admit(make_invocation(version))
+    serve(context)
+    assert starts(commands) == 1
+
+
+def test_what_waits_for_a_deleted_function_ends(context: Context) -> None:
+    context.store.admit(make_invocation(small_version(), "a"))
+    serve(context)
+    info = context.store.get("a")
+    assert info.state is InvocationState.FAILED
+    assert info.error is not None
+    assert "deleted" in info.error["message"]
+
+
+def test_two_functions_that_cannot_start_do_not_keep_a_third_waiting(
+    context: Context, commands: RecordingCommands, versions: KnownVersions
+) -> None:
+    for identity, version in (
+        ("refused", make_version("v1", checkpoint="nowhere")),
+        ("served", small_version("v2")),
+    ):
+        versions.add(version)
+        context.store.admit(make_invocation(version, identity))
+    context.store.admit(make_invocation(make_version("v0"), "deleted"))
+    serve(context)
+    assert starts(commands) == 1
+    assert context.store.get("refused").state is InvocationState.FAILED
+    assert context.store.get("served").state is InvocationState.QUEUED
+
+
+class TestMinimum:
+    def test_it_is_started_without_demand(
+        self, context: Context, commands: RecordingCommands, versions: KnownVersions
+    ) -> None:
+        versions.add(small_version(min_instances=2, max_instances=3))
+        serve(context)
+        assert starts(commands) == 2
+        serve(context)
+        assert starts(commands) == 0
+
+    def test_it_holds_for_what_an_alias_points_to(
+        self, context: Context, commands: RecordingCommands, versions: KnownVersions
+    ) -> None:
+        versions.add(small_version(min_instances=1), pointed=False)
+        serve(context)
+        assert starts(commands) == 0
+
+    def test_one_that_cannot_start_is_not_started_all_the_time(
+        self, redis: Redis, context: Context, commands: RecordingCommands, versions: KnownVersions
+    ) -> None:
+        versions.add(small_version(min_instances=1))
+        serve(context)
+        [failed] = context.slots.instances()
+        context.slots.remove(failed.id)
+        assert starts(commands) == 1
+        serve(context)
+        assert starts(commands) == 0
+        [key] = redis.scan_iter("qt:controller:minimum:*")
+        assert 0 < redis.pttl(key) <= 10_000
+        redis.delete(key)
+        serve(context)
+        assert starts(commands) == 1
