@@ -52,30 +52,30 @@ class Generator(Protocol):
 class Bench:
     """One run: the platform is up; whatever else is measured comes and goes part by part."""
 
-    def __init__(self, served: Served, logs: Path, screen: Console) -> None:
+    def __init__(self, served: Served, logs: Path, waves: Mapping[int, int], screen: Console) -> None:
         self._served = served
         self._logs = logs
+        self._waves_of = waves
         self._screen = screen
 
     def latencies(self, rounds: int) -> list[Latency]:
         """Measure waves of each size through the platform and the engine."""
-        with self._pair("latency", {}) as pair:
-            for generator in pair.values():
+        with self._pair("latency", {}) as (platform, engine):
+            ways: dict[str, Generator] = {PLATFORM: platform, ENGINE: engine}
+            for generator in ways.values():
                 generator.streams(conversations(0, max(STREAMS)), LATENCY_TOKENS)  # pays for what is done once
-            keys = [(way, count) for count in STREAMS for way in pair]
-            cases = {_label(way, count): partial(_waves, pair[way], count) for way, count in keys}
+            keys = [(way, count) for count in STREAMS for way in ways]
+            cases = {_label(way, count): partial(self._waves, ways[way], count) for way, count in keys}
             results = interleave(cases, rounds, self._screen)
         return [Latency.of(way, count, chain(*results[_label(way, count)])) for way, count in keys]
 
     def throughputs(self, dtype: str, rounds: int) -> list[Throughput]:
         """Measure batches of eight through the platform, the engine and transformers, all in `dtype`."""
-        with self._pair(f"throughput-{dtype}", {"dtype": dtype}) as pair, ExitStack() as stack:
-            reference = pair[ENGINE]
-            assert isinstance(reference, Reference)
-            prompts = reference.tokens(conversations(0, BATCH))
+        with self._pair(f"throughput-{dtype}", {"dtype": dtype}) as (platform, engine), ExitStack() as stack:
+            prompts = engine.tokens(conversations(0, BATCH))
             folder, log = hugging_face_folder(), self._logs / "batches.log"
             peers = [stack.enter_context(peer(folder, dtype, log)) for peer in (GenerateBatch, StaticBatch)]
-            cases: dict[str, Callable[[], float]] = {way: partial(_rate, one) for way, one in pair.items()}
+            cases: dict[str, Callable[[], float]] = {PLATFORM: partial(_rate, platform), ENGINE: partial(_rate, engine)}
             cases |= {peer.name: partial(_peer_rate, peer, prompts) for peer in peers}
             for case in cases.values():
                 case()  # pays for what is done once
@@ -83,21 +83,20 @@ class Bench:
         return [Throughput(way, dtype, tuple(values)) for way, values in results.items()]
 
     @contextmanager
-    def _pair(self, function: str, options: Mapping[str, Any]) -> Iterator[dict[str, Generator]]:
+    def _pair(self, function: str, options: Mapping[str, Any]) -> Iterator[tuple[PlatformStreams, Reference]]:
         """Give the platform with a function deployed, and the engine by itself, with the same options."""
         self._served.deploy(function, concurrency=max(STREAMS), keep_alive=KEEP_ALIVE_SECONDS, options=dict(options))
         with Reference(self._served.checkpoints, self._logs / f"{function}.log", options) as reference:
-            yield {PLATFORM: PlatformStreams(self._served.target(), function), ENGINE: reference}
+            yield PlatformStreams(self._served.target(), function), reference
         self._served.delete(function)
+
+    def _waves(self, generator: Generator, count: int) -> list[Stream]:
+        waves = (conversations(number * count, count) for number in range(self._waves_of[count]))
+        return [stream for wave in waves for stream in generator.streams(wave, LATENCY_TOKENS)]
 
 
 def _label(way: str, count: int) -> str:
     return f"{way}, {count} streams"
-
-
-def _waves(generator: Generator, count: int) -> list[Stream]:
-    waves = (conversations(number * count, count) for number in range(WAVES[count]))
-    return [stream for wave in waves for stream in generator.streams(wave, LATENCY_TOKENS)]
 
 
 def _rate(generator: Generator) -> float:
@@ -112,14 +111,16 @@ def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
 @click.option("--rounds", default=10, show_default=True, type=click.IntRange(1), help="Of the latency part.")
 @click.option("--batch-rounds", default=5, show_default=True, type=click.IntRange(1), help="Of the throughput part.")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=DTYPES, show_default=True)
-@click.option("--quick", is_flag=True, help="One round of each: a smoke test.")
+@click.option("--quick", is_flag=True, help="One short round of one dtype: a smoke test.")
 def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], quick: bool) -> None:
     """Measure a warm function; print a table and write benchmarks/results/bench-warm.json."""
     end_on_sigterm()
     screen = console()
-    rounds, batch_rounds = (1, 1) if quick else (rounds, batch_rounds)
+    waves = WAVES
+    if quick:
+        rounds, batch_rounds, dtypes, waves = 1, 1, dtypes[:1], dict.fromkeys(STREAMS, 1)
     with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served() as served:
-        bench = Bench(served, Path(logs), screen)
+        bench = Bench(served, Path(logs), waves, screen)
         latencies = bench.latencies(rounds)
         throughputs = [one for dtype in dtypes for one in bench.throughputs(dtype, batch_rounds)]
     settings = {"rounds": rounds, "batch_rounds": batch_rounds, "dtypes": dtypes, "quick": quick}
