@@ -140,6 +140,9 @@ class Agent:
 
     def start_instance(self, instance: str, version_id: str) -> None:
         """Start an instance that has been reserved here."""
+        if self._draining:
+            self.stop_instance(instance)
+            return
         received = time.monotonic()
         try:
             order = self._persist(lambda: self._start_order(instance, version_id, received))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -50,6 +51,8 @@ def _configure_logging(**_: Any) -> None:
     roles = ("beat", "controller")
     process = next((role for role in roles if role in sys.argv), "worker")
     logs.configure(settings_module.load().log_level, process)
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # two lines for each command, at hundreds a second
 
 
 def __getattr__(name: str) -> Celery:

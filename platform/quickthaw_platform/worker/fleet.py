@@ -121,18 +121,10 @@ class Fleet:
         """Return the ids of all instances."""
         return list(self._instances)
 
-    def running(self) -> int:
-        """Return how many invocations run."""
-        return sum(len(instance.flights) for instance in self._instances.values())
-
     def pids(self) -> dict[str, int]:
         """Return the process id of each instance that has one."""
         processes = {name: i.process for name, i in self._instances.items()}
         return {name: p.pid for name, p in processes.items() if p is not None and p.pid is not None}
-
-    def holds(self, invocation: str) -> bool:
-        """Whether the invocation runs here."""
-        return self._flight(invocation) is not None
 
     # --- starting
 
@@ -350,9 +342,12 @@ class Fleet:
         if instance is None or instance.phase in (Phase.DRAINING, Phase.STOPPING):
             return
         self._effects.draining(instance_id)
+        starting = instance.phase is Phase.STARTING
         instance.phase = Phase.DRAINING
         if not instance.flights:
             self._stop(instance)
+        if starting and instance.process is not None:
+            instance.process.kill()  # it reads nothing before it is loaded
 
     def stop(self, instance_id: str) -> None:
         """Drain an instance, or forget the record of one that never came to be here."""

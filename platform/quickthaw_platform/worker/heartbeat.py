@@ -43,7 +43,7 @@ class Beat:
 
 
 class Heartbeat:
-    """A thread that writes the node's record and announces the checkpoints on its disk when they change."""
+    """A thread that announces the checkpoints on the node's disk when they change, and writes the node's record."""
 
     def __init__(
         self, redis: Redis, settings: Settings, disk: DiskStore, catalogue: Catalogue, beat: Callable[[], Beat]
@@ -85,6 +85,7 @@ class Heartbeat:
             try:
                 self._once()
             except Unavailable as error:
+                self._announced = None  # Redis may come back without its last writes
                 _log.warning("no heartbeat", error=error.message)
             except Exception:  # noqa: BLE001 - one bad beat (a broken disk, say) must not make the node look dead
                 _log.exception("a heartbeat failed")
@@ -103,8 +104,8 @@ class Heartbeat:
             "pid": os.getpid(),
         }
         with outage_is_unavailable():
-            self._script(args=[self._settings.node, *(part for pair in fields.items() for part in pair)])
             self._announce([_info(checkpoint) for checkpoint in reversed(checkpoints)])
+            self._script(args=[self._settings.node, *(part for pair in fields.items() for part in pair)])
 
     def _announce(self, entries: Sequence[CheckpointInfo]) -> None:
         """Of two checkpoints under one name the last announced counts: the list comes oldest first."""

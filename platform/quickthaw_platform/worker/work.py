@@ -10,7 +10,6 @@ from redis import Redis
 from quickthaw.types import Limits
 from quickthaw_platform.invocations.log import inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
-from quickthaw_platform.invocations.records import Assignment
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.flight import Work
 
@@ -46,7 +45,3 @@ class Intake:
             age_seconds=max(0.0, seconds + micros / 1e6 - float(created_at)),
             created_at=float(created_at),
         )
-
-    def claim(self, instance: str) -> list[Assignment]:
-        """Lease an instance's free slots to what waits."""
-        return self._store.claim(instance)

@@ -205,3 +205,20 @@ def test_a_stream_goes_on_after_redis_was_away(make_node: MakeNode, own_valkey: 
     assert info.result == text
     assert "".join(chunk["delta"]["text"] for chunk in node.chunks(identity)) == text
     assert node.call(version).result == "hello"
+
+
+def test_a_start_that_reaches_a_draining_node_is_given_back(make_node: MakeNode) -> None:
+    node = make_node()
+    version = node.deploy("late-start", options={"token_delay": "50ms"})
+    node.ready(version)
+    running = node.invoke(version, {"prompt": "x" * 60})
+    wait_for(lambda: node.chunks(running), "the first output")
+    late = node.deploy("late")
+    instance = "late-1"
+    assert node.slots.reserve(late, NODE, instance, node.settings.instance_memory)
+    assert node.process is not None
+    node.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: node.redis.hget(f"qt:node:{NODE}", "state") == "draining", "the announcement")
+    node.commands.start(NODE, instance, late.id)
+    wait_for(lambda: node.state(instance) is None, "the reservation's end")
+    assert node.ended(running).result == "x" * 60
