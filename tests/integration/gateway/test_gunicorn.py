@@ -1,0 +1,218 @@
+"""What only the real server shows: hanging up, huge bodies, several workers, outages, signals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import httpx
+import pytest
+
+from quickthaw.sse import SSEParser
+from tests.integration.gateway.processes import GatewayProcess, PlayedNode, headers, wait_for
+from tests.valkey_process import ValkeyProcess
+
+INPUT = {"input": {"prompt": "hi"}}
+CHAT = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+pytestmark = pytest.mark.slow
+
+
+def raw_post(gateway: GatewayProcess, path: str, key: str, body: object) -> socket.socket:
+    """Send a request over a plain socket, to be hung up at will."""
+    content = json.dumps(body).encode()
+    connection = socket.create_connection(("127.0.0.1", gateway.port))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(content)}\r\n\r\n"
+    connection.sendall(head.encode() + content)
+    return connection
+
+
+def reset(connection: socket.socket) -> None:
+    """Hang up with a reset, as a killed client's kernel does."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def the_invocation(node: PlayedNode) -> str:
+    """Return the id of the only invocation."""
+    (found,) = wait_for(lambda: [k for k in node.redis.scan_iter("qt:inv:*") if not k.endswith(":log")], "a call")
+    return found.removeprefix("qt:inv:")
+
+
+@pytest.mark.parametrize("hang_up", [socket.socket.close, reset])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/functions/cold/invoke", INPUT),  # while cold: no instance ever comes
+        ("/v1/functions/chat/invoke", INPUT),  # while it runs and says nothing
+        ("/v1/functions/cold/stream", INPUT),
+        ("/v1/chat/completions", {**CHAT, "model": "cold"}),
+        ("/v1/chat/completions", CHAT),
+    ],
+)
+def test_a_client_that_hangs_up_cancels(
+    gateway: GatewayProcess, node: PlayedNode, key: str, hang_up: object, path: str, body: object
+) -> None:
+    node.held = True
+    connection = raw_post(gateway, path, key, body)
+    invocation = the_invocation(node)
+    assert node.state(invocation) in ("queued", "assigned", "running")
+    hang_up(connection)  # type: ignore[operator]
+    wait_for(lambda: node.state(invocation) == "cancelled", "the cancellation", 5)
+    wait_for(lambda: not node.slots.leases("x1"), "the slot's freedom", 5)
+
+
+def test_a_client_that_hangs_up_in_mid_stream_cancels(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
+    node.tokens, node.pause = 10_000, 0.01
+    connection = raw_post(gateway, "/v1/chat/completions", key, CHAT)
+    received = b""
+    while b'"content":"3 "' not in received:
+        received += connection.recv(65536)
+    connection.close()
+    invocation = the_invocation(node)
+    wait_for(lambda: node.state(invocation) == "cancelled", "the cancellation", 5)
+
+
+def test_tokens_leave_when_they_come(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
+    node.tokens, node.pause = 5, 0.2
+    arrivals: list[float] = []
+    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", headers=headers(key), json=CHAT) as answer:
+        for line in answer.iter_lines():
+            if '"content":"' in line and '"content":""' not in line:
+                arrivals.append(time.monotonic())
+    gaps = [later - earlier for earlier, later in pairwise(arrivals)]
+    assert len(arrivals) == 5
+    assert min(gaps) > 0.1
+
+
+def test_a_waiting_stream_is_never_silent_for_long(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
+    node.held = True
+    chunks = 0
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/chat/completions", headers=headers(key), json=CHAT, timeout=4
+    ) as answer:
+        for line in answer.iter_lines():
+            chunks += line.startswith("data: {")
+            if chunks == 3:
+                node.held = False
+    assert chunks > 3
+
+
+def endless(size: int) -> Iterator[bytes]:
+    for _ in range(size >> 20):
+        yield b" " * (1 << 20)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_100_mb_is_refused_with_an_answer(gateway: GatewayProcess, key: str, chunked: bool) -> None:
+    size = 100 << 20
+    more = {} if chunked else {"Content-Length": str(size)}
+    answer = httpx.post(
+        f"{gateway.url}/v1/functions/chat/invoke", headers=headers(key, **more), content=endless(size), timeout=60
+    )
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "request_too_large"
+    assert all(worker.memory_info().rss < 400 << 20 for worker in gateway.workers())
+
+
+def test_a_body_of_100_mb_without_a_key_is_refused_too(gateway: GatewayProcess) -> None:
+    answer = httpx.post(f"{gateway.url}/v1/functions/chat/invoke", content=endless(100 << 20), timeout=60)
+    assert answer.status_code == 401
+
+
+def counted(gateway: GatewayProcess) -> float:
+    """Return how often models were listed, by all workers; read several times, as any worker may answer."""
+    found = set()
+    for _ in range(5):
+        for line in httpx.get(f"{gateway.url}/metrics").text.splitlines():
+            if line.startswith("quickthaw_http_requests_total") and "list_models" in line:
+                found.add(float(line.rpartition(" ")[2]))
+    assert len(found) <= 1
+    return found.pop() if found else 0.0
+
+
+def test_metrics_add_up_over_the_workers(gateway: GatewayProcess, key: str) -> None:
+    assert len(gateway.workers()) == 2
+    before = counted(gateway)
+
+    def ask(_: int) -> int:
+        return httpx.get(f"{gateway.url}/v1/models", headers=headers(key)).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(60))) == {200}
+    assert counted(gateway) - before == 60
+
+
+def test_a_stream_outlives_an_outage_of_redis(
+    gateway: GatewayProcess, node: PlayedNode, key: str, gateway_valkey: ValkeyProcess
+) -> None:
+    node.tokens, node.pause = 40, 0.05
+    parser = SSEParser()
+    texts: list[str] = []
+    ended = ""
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/functions/chat/stream", headers=headers(key), json=INPUT, timeout=20
+    ) as answer:
+        for piece in answer.iter_raw():
+            for event in parser.feed(piece):
+                ended = event.event
+                if event.event == "chunk":
+                    texts.append(json.loads(event.data)["delta"]["text"])
+            if len(texts) == 10:
+                wait_for(lambda: node.redis.info("persistence")["aof_pending_bio_fsync"] == 0, "the log on the disk")
+                gateway_valkey.kill()
+                assert httpx.get(f"{gateway.url}/readyz").status_code == 503
+                assert httpx.get(f"{gateway.url}/healthz").status_code == 200
+                gateway_valkey.start()
+                texts.append("outage")
+    assert ended == "result"
+    assert [text for text in texts if text != "outage"] == [f"{n} " for n in range(40)]
+
+
+def test_sigterm_lets_streams_end(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
+    node.tokens, node.pause = 20, 0.05
+    lines: list[str] = []
+    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", headers=headers(key), json=CHAT) as answer:
+        for line in answer.iter_lines():
+            lines.append(line)
+            if sum('"content":"' in seen for seen in lines) == 3:
+                gateway.signal(signal.SIGTERM)
+    assert [line for line in lines if line][-1] == "data: [DONE]"
+    gateway.ended()
+
+
+def test_a_stream_that_the_shutdown_cuts_off_does_not_cancel_its_call(
+    gateway: GatewayProcess, node: PlayedNode, key: str
+) -> None:
+    node.tokens, node.pause = 100_000, 0.05
+    invocation = ""
+
+    def read() -> None:
+        nonlocal invocation
+        with httpx.stream(
+            "POST", f"{gateway.url}/v1/functions/chat/stream", headers=headers(key), json=INPUT, timeout=20
+        ) as answer:
+            invocation = answer.headers["x-invocation-id"]
+            for _ in answer.iter_raw():
+                gateway.signal(signal.SIGTERM)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        read()
+    gateway.ended()
+    assert node.state(invocation) == "running"
+
+
+def test_a_killed_worker_is_replaced_and_the_call_goes_on(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
+    started = httpx.post(f"{gateway.url}/v1/functions/chat/async", headers=headers(key), json=INPUT).json()
+    for worker in gateway.workers():
+        worker.kill()
+    wait_for(gateway.healthy, "a new worker")
+    shown = httpx.get(f"{gateway.url}/v1/invocations/{started['id']}", headers=headers(key)).json()
+    assert shown["state"] in ("running", "succeeded")
+    wait_for(lambda: node.state(started["id"]) == "succeeded", "the end")
