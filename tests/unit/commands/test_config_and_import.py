@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.commands.config import config
+from quickthaw_platform.commands.models_import import models_import
+from quickthaw_platform.errors import InvalidRequest, SettingsInvalid
+from quickthaw_platform.settings import Settings
+from tests.unit.checkpoints.models import save_llama
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Read the settings anew in each test, with a data directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUICKTHAW_DATA_DIR", str(tmp_path / "data"))
+    settings_module.load.cache_clear()
+    yield
+    settings_module.load.cache_clear()
+
+
+def rows() -> dict[str, dict[str, object]]:
+    result = CliRunner().invoke(config, ["--json"], catch_exceptions=False)
+    return {row["name"]: row for row in json.loads(result.stdout)}
+
+
+def test_each_setting_is_shown_with_its_value_and_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "quickthaw.toml").write_text('port = 9000\nmax_body = "1MiB"\n')
+    monkeypatch.setenv("QUICKTHAW_PORT", "9001")
+    shown = rows()
+    assert shown.keys() == Settings.model_fields.keys()
+    assert (shown["port"]["value"], shown["port"]["source"]) == (9001, "QUICKTHAW_PORT")
+    assert (shown["max_body"]["value"], shown["max_body"]["source"]) == (1 << 20, "quickthaw.toml")
+    assert (shown["host"]["value"], shown["host"]["source"]) == ("127.0.0.1", "default")
+
+
+def test_a_password_in_a_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKTHAW_REDIS_URL", "redis://user:hunter2@redis.lan:6379/0")
+    assert rows()["redis_url"]["value"] == "redis://user:***@redis.lan:6379/0"
+    assert "hunter2" not in CliRunner().invoke(config, catch_exceptions=False).stdout
+
+
+def test_the_table_names_every_setting() -> None:
+    shown = CliRunner().invoke(config, catch_exceptions=False).stdout
+    assert all(name in shown for name in Settings.model_fields)
+
+
+def test_a_setting_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKTHAW_PROT", "1")
+    with pytest.raises(SettingsInvalid, match="unknown setting QUICKTHAW_PROT"):
+        CliRunner().invoke(config, catch_exceptions=False)
+
+
+def test_importing_says_what_it_is_and_what_comes_next(tmp_path: Path) -> None:
+    save_llama(tmp_path / "source")
+    arguments = [str(tmp_path / "source"), "--name", "tiny"]
+    first = CliRunner().invoke(models_import, arguments, catch_exceptions=False).stdout
+    second = CliRunner().invoke(models_import, arguments, catch_exceptions=False).stdout
+    assert first.startswith("tiny imported: ")
+    assert first.endswith("next: quickthaw deploy --model tiny --name chat\n")
+    assert second.startswith("tiny was imported before: ")
+
+
+def test_importing_can_answer_in_json(tmp_path: Path) -> None:
+    save_llama(tmp_path / "source")
+    result = CliRunner().invoke(models_import, [str(tmp_path / "source"), "--json"], catch_exceptions=False)
+    answer = json.loads(result.stdout)
+    assert (answer["name"], answer["existed"]) == ("source", False)
+    assert (tmp_path / "data" / "checkpoints" / answer["id"]).is_dir()
+
+
+def test_a_source_that_is_not_there_is_an_error_of_our_tree(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="does not exist"):
+        CliRunner().invoke(models_import, [str(tmp_path / "nothing")], catch_exceptions=False)

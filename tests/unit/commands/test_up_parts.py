@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from quickthaw.resources import Scope
+from quickthaw_platform.commands import valkey
+from quickthaw_platform.commands.client_file import admin_key, write_client_file
+from quickthaw_platform.commands.host import Host, exclusive
+from quickthaw_platform.commands.log_follower import LogFollower, last_lines
+from quickthaw_platform.commands.ports import claim_port, connect_host
+from quickthaw_platform.commands.supervisor import Supervisor
+from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
+from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.settings import Settings
+
+
+def test_a_taken_port_is_refused_with_advice() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(SettingsInvalid, match=rf"port {port}: Address already in use\. .*--port"):
+            claim_port("127.0.0.1", port)
+
+
+def test_port_0_gives_a_free_one() -> None:
+    port = claim_port("127.0.0.1", 0)
+    assert claim_port("127.0.0.1", port) == port > 0
+
+
+@pytest.mark.parametrize(
+    ("bound", "reached"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("fd00::1", "[fd00::1]"),
+        ("gpu-1.lan", "gpu-1.lan"),
+    ],
+)
+def test_the_address_to_connect_to(bound: str, reached: str) -> None:
+    assert connect_host(bound) == reached
+
+
+def test_a_second_up_on_one_data_directory_names_the_first(tmp_path: Path) -> None:
+    with exclusive(tmp_path), pytest.raises(Conflict, match=rf"already runs on .* \(process {os.getpid()}\)"):
+        exclusive(tmp_path).__enter__()
+    with exclusive(tmp_path):  # free again afterwards
+        pass
+
+
+def test_the_client_file_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "client.toml"
+    file.write_text("old")
+    file.chmod(0o644)
+    write_client_file(file, "http://127.0.0.1:1", 'qt-"quoted"')
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert tomllib.loads(file.read_text()) == {"url": "http://127.0.0.1:1", "api_key": 'qt-"quoted"'}
+
+
+def test_the_first_admin_key_is_kept_from_start_to_start(redis: Redis, tmp_path: Path) -> None:
+    file = tmp_path / "client.toml"
+    first = admin_key(redis, file)
+    write_client_file(file, "http://127.0.0.1:1", first)
+    assert admin_key(redis, file) == first
+    assert len(KeyStore(redis).list()) == 1
+
+
+@pytest.mark.parametrize("content", [None, "not toml [", 'api_key = "qt-unknown"', "api_key = 7"])
+def test_where_the_key_of_an_earlier_start_is_lost_another_is_made(
+    redis: Redis, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "client.toml"
+    lost = admin_key(redis, file)
+    if content is not None:
+        file.write_text(content)
+    made = admin_key(redis, file)
+    assert made != lost
+    assert KeyStore(redis).verify(made).allows(Scope.ADMIN)
+
+
+def test_a_key_that_is_not_an_admins_is_not_taken_for_one(redis: Redis, tmp_path: Path) -> None:
+    admin_key(redis, tmp_path / "client.toml")
+    lesser = KeyStore(redis).create("lesser", (Scope.INVOKE,)).key
+    write_client_file(tmp_path / "client.toml", "http://127.0.0.1:1", lesser)
+    assert admin_key(redis, tmp_path / "client.toml") != lesser
+
+
+def test_the_embedded_valkey_asks_for_its_password_and_keeps_what_it_was_told(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    directory = tmp_path / "val key"  # a path with a space
+    for start in range(2):
+        file, url = valkey.configure(directory, claim_port("127.0.0.1", 0))
+        child = supervisor.start("valkey", (valkey.binary(), str(file)), os.environ)
+        valkey.wait_until_up(url, lambda child=child: child.alive)  # type: ignore[misc]  # mypy cannot infer the default
+        with Redis.from_url(url, decode_responses=True) as client:
+            assert client.get("kept") == (None if start == 0 else "yes")
+            client.set("kept", "yes")
+        supervisor.stop(["valkey"], 10.0)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / "password").stat().st_mode) == 0o600
+    assert stat.S_IMODE((directory / "valkey.conf").stat().st_mode) == 0o600
+
+
+def test_a_valkey_that_ends_is_reported_and_not_waited_for() -> None:
+    with pytest.raises(Unavailable, match="did not start"):
+        valkey.wait_until_up(f"redis://127.0.0.1:{claim_port('127.0.0.1', 0)}/0", lambda: False)
+
+
+def test_a_process_that_ends_while_starting_is_reported_with_the_end_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path, port=0)
+    monkeypatch.setenv("QUICKTHAW_LOG_LEVEL", "no such level")  # what every process of the platform refuses
+    host = Host(settings, workers=1, interrupted=lambda: False)
+    with pytest.raises(Unavailable, match=r"ended with status \d+ while starting:\n[\s\S]*log_level"):
+        host.start(lambda _text: None)
+    assert host.supervisor.children == {}
+
+
+def test_a_redis_that_does_not_answer_is_reported_before_anything_starts(tmp_path: Path) -> None:
+    url = f"redis://127.0.0.1:{claim_port('127.0.0.1', 0)}/0"
+    host = Host(Settings(data_dir=tmp_path, port=0, redis_url=url), workers=1, interrupted=lambda: False)
+    with pytest.raises(Unavailable, match="Redis cannot be reached"):
+        host.start(lambda _text: None)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_an_interrupt_while_starting_leaves_nothing(tmp_path: Path) -> None:
+    host = Host(Settings(data_dir=tmp_path, port=0), workers=1, interrupted=lambda: True)
+    with pytest.raises((KeyboardInterrupt, Unavailable)):
+        host.start(lambda _text: None)
+    assert host.supervisor.children == {}
+
+
+def test_following_shows_new_whole_lines_only(tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    log.write_text("before\n")
+    seen: list[tuple[str, str]] = []
+    follower = LogFollower(tmp_path, lambda name, line: seen.append((name, line)))
+    with log.open("a") as file:
+        file.write("whole\nhalf")
+    follower.poll()
+    with log.open("a") as file:
+        file.write(" and half\n")
+    (tmp_path / "worker-1.log").write_text("new file\n")
+    follower.poll()
+    log.write_text("anew\n")
+    follower.poll()
+    assert seen == [("gateway", "whole"), ("gateway", "half and half"), ("worker-1", "new file"), ("gateway", "anew")]
+
+
+def test_the_end_of_a_log(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("1\n2\n3\n")
+    assert last_lines(tmp_path / "a.log", 2) == "2\n3"
+    assert last_lines(tmp_path / "none.log", 2) == ""
