@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import math
 import threading
 import time
@@ -12,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavailable
-from quickthaw.types import TokenLogprob, parse_seconds
+from quickthaw.types import Delta, TokenLogprob, parse_seconds
 from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.echo_tokenizer import END, EchoTokenizer, echoed_segment
 from quickthaw_backends.engines.options import reject_unknown
-from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink
+from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_CONTEXT_TOKENS = 8192
 EMBEDDING_DIMENSIONS = 32
@@ -71,7 +74,7 @@ class EchoEngine:
     """Implements `contracts.Engine` with one thread for all streams and a heap of due times."""
 
     def __init__(self) -> None:
-        self.tokenizer = EchoTokenizer()
+        self.tokenizer: Tokenizer = EchoTokenizer()
         self.context_tokens = DEFAULT_CONTEXT_TOKENS
         self._options = EchoOptions()
         self._task: str | None = None
@@ -159,7 +162,7 @@ class EchoEngine:
         with self._changed:
             left, self._streams = list(self._streams.values()), {}
         for stream in left:
-            stream.sink(Unavailable("the engine was closed"))
+            self._send(stream, Unavailable("the engine was closed"))
 
     def _schedule(self, stream: _Stream, delay: float) -> None:
         heapq.heappush(self._due, (time.monotonic() + delay, next(self._order), stream))
@@ -167,11 +170,13 @@ class EchoEngine:
 
     def _run(self) -> None:
         while (stream := self._next()) is not None:
-            try:
-                self._step(stream)
-            except QuickthawError as error:
-                self._streams.pop(stream.request.id, None)
-                stream.sink(error)
+            self._step(stream)
+
+    def _send(self, stream: _Stream, outcome: Delta | QuickthawError) -> None:
+        try:
+            stream.sink(outcome)
+        except Exception:  # noqa: BLE001 (foreign code; the other streams go on)
+            _log.exception("a sink failed for request %s", stream.request.id)
 
     def _next(self) -> _Stream | None:
         """Block until a stream is due; None when the engine closes."""
@@ -201,9 +206,9 @@ class EchoEngine:
         request = stream.request
         if request.sampling.echo and not request.generated:
             entries = [self._logprob(request, p) for p in range(len(request.tokens))]
-            stream.sink(stream.answer.opening(self.tokenizer.decode(request.tokens), [e for e in entries if e]))
+            self._send(stream, stream.answer.opening(self.tokenizer.decode(request.tokens), [e for e in entries if e]))
         elif stream.answer.finish_reason is not None:
-            stream.sink(stream.answer.opening())
+            self._send(stream, stream.answer.opening())
 
     def _say(self, stream: _Stream) -> None:
         said = stream.answer.count
@@ -213,7 +218,7 @@ class EchoEngine:
         stream.position += 1
         with self._changed:
             self._generated_tokens_total += 1
-        stream.sink(delta)
+        self._send(stream, delta)
 
     def _logprob(self, request: GenerationRequest, position: int, token: int | None = None) -> TokenLogprob | None:
         """Return a log-probability that depends on the seed and the position, as a sampler's would."""

@@ -13,7 +13,7 @@ from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, StartF
 from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_platform.checkpoints.manifest import Manifest
-from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink
+from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
 if TYPE_CHECKING:
     from quickthaw_backends.engines.transformers_engine.embedding import Embedder
@@ -30,11 +30,12 @@ class TransformersEngine:
     `prepare` computes nothing but a few small buffers, on one thread; all that starts threads waits for `start`.
     """
 
-    tokenizer: HfTokenizer
+    tokenizer: Tokenizer
     context_tokens: int
 
     def __init__(self) -> None:
         self._options = TransformersOptions()
+        self._texts: HfTokenizer | None = None
         self._model: PreparedModel | None = None
         self._loop: BatchLoop | None = None
         self._embedder: Embedder | None = None
@@ -56,8 +57,9 @@ class TransformersEngine:
 
         torch.set_num_threads(1)  # a process that ran a parallel region cannot be forked: the child would hang
         with _timed("tokenizer", stage, checkpoint.path):
-            self.tokenizer = HfTokenizer(checkpoint.path)
-            self._eos = _end_tokens(checkpoint.path) or self.tokenizer.eos
+            tokenizer = HfTokenizer(checkpoint.path)
+            self._eos = _end_tokens(checkpoint.path) or tokenizer.eos
+            self.tokenizer = self._texts = tokenizer
         with _timed("skeleton", stage, checkpoint.path):
             self._model = PreparedModel.build(checkpoint.path, manifest)
         with _timed("weights", stage, checkpoint.path / manifest.weights.file):
@@ -66,7 +68,7 @@ class TransformersEngine:
 
     def start(self, device: str, threads: int, memory_bytes: int) -> None:
         """Bring the model to the device in the way that computes fastest, and start the batch loop."""
-        if self._model is None:
+        if self._model is None or self._texts is None:
             raise StartFailed("the engine was not prepared")
         import torch
 
@@ -75,7 +77,7 @@ class TransformersEngine:
         if self._model.embeds:
             self._embedder = self._model.embedder(self.context_tokens)
             return
-        self._loop = self._model.loop(self._options, self.tokenizer.text_of, memory_bytes, self.context_tokens)
+        self._loop = self._model.loop(self._options, self._texts, memory_bytes, self.context_tokens)
         self.context_tokens = self._loop.context_tokens
 
     def submit(self, request: GenerationRequest, sink: Sink) -> None:

@@ -12,7 +12,7 @@ from quickthaw.errors import FunctionFailed, InvalidRequest, QuickthawError, Una
 from quickthaw.types import Delta
 from quickthaw_backends.engines.transformers_engine.runner import Chunk, Runner
 from quickthaw_backends.engines.transformers_engine.scheduler import Budget, Plan, plan_step
-from quickthaw_backends.engines.transformers_engine.sequence import Sequence, TextOf
+from quickthaw_backends.engines.transformers_engine.sequence import Sequence, Texts
 from quickthaw_platform.contracts import EngineStats
 
 _log = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ class BatchLoop:
     """Owns all sequences of an engine. `submit`, `cancel`, `stats` and `close` may come from any thread."""
 
     def __init__(
-        self, runner: Runner, budget: Budget, text_of: TextOf, *, kv_token_bytes: int, context_tokens: int
+        self, runner: Runner, budget: Budget, texts: Texts, *, kv_token_bytes: int, context_tokens: int
     ) -> None:
-        """`text_of` shows one token; `kv_token_bytes` is what a token takes in the cache."""
+        """`texts` shows tokens; `kv_token_bytes` is what a token takes in the cache."""
         self._runner = runner
         self._budget = budget
-        self._text_of = text_of
+        self._texts = texts
         self._kv_token_bytes = kv_token_bytes
         self.context_tokens = context_tokens
         self.new_cache = runner.new_cache
@@ -114,7 +114,7 @@ class BatchLoop:
             self._cancelled.clear()
             at_once = [sequence for sequence in self._waiting if not sequence.needs_steps]
         for sequence in at_once:
-            self._deliver(sequence, [sequence.opening(self._text_of)])
+            self._deliver(sequence, [sequence.opening(self._texts)])
         return True
 
     def _step(self) -> None:
@@ -150,7 +150,7 @@ class BatchLoop:
         try:
             if isinstance(result, Exception):
                 raise result
-            deltas = sequence.absorb(len(chunk.tokens), result, self._text_of)
+            deltas = sequence.absorb(len(chunk.tokens), result, self._texts)
         except Exception as error:  # noqa: BLE001 (model code raises anything; the error goes to the request)
             with self._changed:
                 self._forget(sequence)

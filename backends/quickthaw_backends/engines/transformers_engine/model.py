@@ -14,7 +14,7 @@ from quickthaw_backends.engines.transformers_engine.options import TransformersO
 from quickthaw_backends.engines.transformers_engine.probe import Shape, probe
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, Runner, SoloRunner
 from quickthaw_backends.engines.transformers_engine.scheduler import Budget
-from quickthaw_backends.engines.transformers_engine.sequence import TextOf
+from quickthaw_backends.engines.transformers_engine.sequence import Texts
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import StartFailed
 
@@ -64,16 +64,16 @@ class PreparedModel:
         if device.type != "cpu":
             self._model.to(device=device)
             return
-        wanted = options.compute == "hybrid" or (options.compute == "auto" and not linear.native_bf16())
+        wanted = options.compute in ("hybrid", "steady") or (options.compute == "auto" and not linear.native_bf16())
         if wanted and linear.can_be_hybrid(self._model):
-            linear.make_hybrid(self._model, self._model.get_output_embeddings())
+            linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=options.compute == "steady")
             linear.widen_small(self._model)
 
     def embedder(self, context_tokens: int) -> Embedder:
         """Return what embeds with this model."""
         return Embedder(self._model, context_tokens)
 
-    def loop(self, options: TransformersOptions, text_of: TextOf, memory_bytes: int, context_tokens: int) -> BatchLoop:
+    def loop(self, options: TransformersOptions, tokenizer: Texts, memory_bytes: int, context_tokens: int) -> BatchLoop:
         """Start a batch loop whose KV cache takes at most `memory_bytes`."""
         if self._shape is None:
             raise StartFailed("an encoder generates nothing")
@@ -84,7 +84,7 @@ class PreparedModel:
             raise StartFailed(f"{memory_bytes:,} bytes hold no KV cache: one token takes {token_bytes:,}")
         budget = Budget(kv_tokens, options.max_batch, options.step_tokens, options.prefill_tokens, runner.chunked)
         context = min(context_tokens, kv_tokens)
-        return BatchLoop(runner, budget, text_of, kv_token_bytes=token_bytes, context_tokens=context)
+        return BatchLoop(runner, budget, tokenizer, kv_token_bytes=token_bytes, context_tokens=context)
 
     def _kv_bytes(self) -> int:
         hybrid = any(isinstance(module, linear.HybridLinear) for module in self._model.modules())

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from quickthaw.errors import InvalidRequest
 from quickthaw_backends.engines.options import reject_unknown
 
-Compute = Literal["auto", "hybrid", "native"]
+Compute = Literal["auto", "hybrid", "steady", "native"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 
-_COMPUTE = ("auto", "hybrid", "native")
+_COMPUTE = ("auto", "hybrid", "steady", "native")
 _DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -20,7 +20,7 @@ _DTYPES = ("auto", "bfloat16", "float16", "float32")
 class TransformersOptions:
     """How the model is computed and batched."""
 
-    compute: Compute = "auto"  # hybrid: 16-bit weights, 32-bit sums on a CPU that multiplies only 32-bit ones
+    compute: Compute = "auto"  # auto: hybrid on a CPU that multiplies only 32-bit numbers; see `linear`
     dtype: Dtype = "auto"  # of the weights in memory; auto: as stored, mapped without a copy
     max_batch: int = 64  # requests in one step
     step_tokens: int = 64  # most tokens in a step that others decode in

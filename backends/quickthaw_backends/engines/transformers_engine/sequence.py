@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -14,7 +13,15 @@ from quickthaw_backends.engines.transformers_engine.sampling import choose, toke
 from quickthaw_backends.engines.transformers_engine.scheduler import View
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
-TextOf = Callable[[int], str]
+
+class Texts(Protocol):
+    """Shows tokens."""
+
+    def text_of(self, token: int) -> str:
+        """Return one token's own text, special tokens included."""
+
+    def decode(self, tokens: list[int]) -> str:
+        """Return the text of tokens, without special ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,34 +74,34 @@ class Sequence:
             return self.generated[begin - len(self.prompt) :][:count]
         return [*self.prompt[begin:], *self.generated][:count]
 
-    def absorb(self, count: int, scores: torch.Tensor, text_of: TextOf) -> list[Delta]:
+    def absorb(self, count: int, scores: torch.Tensor, texts: Texts) -> list[Delta]:
         """Take the scores after `count` more tokens ([1 or count, vocabulary]); return the deltas they give."""
         past, self.computed = self.computed, self.computed + count
         if self.scores_prompt:
-            self._score_prompt(past, scores, text_of)
+            self._score_prompt(past, scores, texts)
         if self.computed < self.known:
             return []
-        deltas = [self.opening(text_of)] if self.echoes else []
-        return deltas if self.finished else [*deltas, self._next(scores[-1], text_of)]
+        deltas = [self.opening(texts)] if self.echoes else []
+        return deltas if self.finished else [*deltas, self._next(scores[-1], texts)]
 
-    def opening(self, text_of: TextOf) -> Delta:
+    def opening(self, texts: Texts) -> Delta:
         """Return the delta before the first token: the echoed prompt, or the end of an empty answer."""
         if not self.echoes:
             return self.answer.opening()
-        return self.answer.opening("".join(map(text_of, self.prompt)), self.prompt_logprobs)
+        return self.answer.opening(texts.decode(self.prompt), self.prompt_logprobs)
 
-    def _next(self, scores: torch.Tensor, text_of: TextOf) -> Delta:
+    def _next(self, scores: torch.Tensor, texts: Texts) -> Delta:
         sampling = self.request.sampling
         token = choose(scores, sampling, self.known, self.prompt, self.generated)
-        entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, text_of)
+        entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, texts.text_of)
         self.generated.append(token)
         return self.answer.push(token, entry)
 
-    def _score_prompt(self, past: int, scores: torch.Tensor, text_of: TextOf) -> None:
+    def _score_prompt(self, past: int, scores: torch.Tensor, texts: Texts) -> None:
         """Record how likely the prompt's tokens are: each row scores the token after it; nothing scores the first."""
         entries, wanted = self.prompt_logprobs, self.request.sampling.logprobs or 0
         if not entries:
-            entries.append(TokenLogprob(self.prompt[0], text_of(self.prompt[0]), None))
+            entries.append(TokenLogprob(self.prompt[0], texts.text_of(self.prompt[0]), None))
         for position, row in enumerate(scores, past + 1):
             if position == len(entries) < len(self.prompt):  # a row computed again after a preemption adds nothing
-                entries.append(token_logprob(row, self.prompt[position], wanted, text_of))
+                entries.append(token_logprob(row, self.prompt[position], wanted, texts.text_of))

@@ -13,6 +13,8 @@ from transformers import AutoTokenizer
 from quickthaw.errors import InvalidRequest
 from quickthaw_backends.engines.messages import plain_messages
 
+_CACHED_TOKENS = 65536
+
 
 class HfTokenizer:
     """Implements `contracts.Tokenizer` with the tokenizer of a checkpoint's folder."""
@@ -22,7 +24,7 @@ class HfTokenizer:
         # An anchor before a token keeps decoders from dropping the space that the token begins with.
         self._anchor = self._tokenizer.encode("a", add_special_tokens=False)[-1:]
         self._anchor_text = self._raw(self._anchor)
-        self.text_of = lru_cache(maxsize=65536)(self._text_of)
+        self._cached = lru_cache(maxsize=_CACHED_TOKENS)(self._text_of)
 
     @property
     def eos(self) -> frozenset[int]:
@@ -54,10 +56,13 @@ class HfTokenizer:
         text = self._tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(text)
 
+    def text_of(self, token: int) -> str:
+        """Return one token's own text, special tokens included."""
+        return self._cached(token)
+
     def _raw(self, tokens: Sequence[int]) -> str:
         text = self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
         return str(text)
 
     def _text_of(self, token: int) -> str:
-        """Return one token's own text, special tokens included."""
         return self._raw([*self._anchor, token])[len(self._anchor_text) :]

@@ -1,0 +1,318 @@
+"""Every promise of `contracts.Engine`, over each engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quickthaw.errors import ContextLengthExceeded, InvalidRequest, NotServable, Unavailable
+from quickthaw_backends.engines.echo_engine import EchoEngine
+from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_platform import plugins
+from quickthaw_platform.contracts import Checkpoint, Engine
+from tests.unit.engines import tiny
+from tests.unit.engines.tiny import Collector, generate, request
+
+KINDS = ("echo", "transformers", "transformers-steady")
+MEMORY_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to make an engine of one kind, and what its streams do here."""
+
+    make: Callable[[], Engine]
+    checkpoint: Callable[[str], Checkpoint]  # by task
+    slow: dict[str, Any] = field(default_factory=dict)  # options with which a stream runs long enough to be looked at
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest, folder: Path) -> Kind:
+    if request.param == "echo":
+        return Kind(
+            EchoEngine,
+            lambda task: Checkpoint("none", Path("/nowhere"), {"task": task, "context_tokens": tiny.CONTEXT_TOKENS}),
+            slow={"token_delay": "50ms"},
+        )
+    steady = request.param == "transformers-steady"
+    models = {"generate": "llama", "embed": "bert"}
+    return Kind(
+        TransformersEngine,
+        lambda task: tiny.checkpoint(folder, models[task], "bfloat16" if steady else "float32"),
+        options={"compute": "steady"} if steady else {},
+    )
+
+
+def started(kind: Kind, task: str = "generate", **options: Any) -> Engine:
+    engine = kind.make()
+    engine.prepare(kind.checkpoint(task), kind.options | options, lambda _name, _seconds: None)
+    engine.start("cpu", 1, MEMORY_BYTES)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def engine(kind: Kind) -> Iterator[Engine]:
+    engine = started(kind)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def prompt(engine: Engine) -> list[int]:
+    return engine.tokenizer.encode("Größe: 3 € – and so on, and so forth.")
+
+
+def test_an_installed_engine_fulfils_the_protocol(engine: Engine) -> None:
+    assert isinstance(engine, Engine)
+    assert {"echo", "transformers"} <= set(plugins.names(plugins.ENGINES))
+
+
+def test_prepare_reports_its_stages_in_order(kind: Kind) -> None:
+    stages: list[tuple[str, float]] = []
+    kind.make().prepare(kind.checkpoint("generate"), {}, lambda name, seconds: stages.append((name, seconds)))
+    assert [name for name, _ in stages] == ["tokenizer", "skeleton", "weights"]
+    assert all(seconds >= 0 for _, seconds in stages)
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones(kind: Kind) -> None:
+    with pytest.raises(InvalidRequest, match="context_tokens"):
+        kind.make().check_options({"kontext": 1})
+
+
+def test_a_wrong_value_of_an_option_is_refused(kind: Kind) -> None:
+    with pytest.raises(InvalidRequest, match="context_tokens"):
+        kind.make().check_options({"context_tokens": "many"})
+
+
+def test_text_survives_the_tokenizer(engine: Engine) -> None:
+    text = "Größe 3 €, 日本語 🙂"
+    assert engine.tokenizer.decode(engine.tokenizer.encode(text)) == text
+
+
+def test_chat_takes_parts_and_the_developer_role(engine: Engine) -> None:
+    plain = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello there"}]
+    parts: list[dict[str, Any]] = [
+        {"role": "developer", "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}]},
+        {"role": "user", "content": "Hello there"},
+    ]
+    assert engine.tokenizer.chat(parts) == engine.tokenizer.chat(plain)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],  # none
+        [{"content": "x"}],  # no role
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],  # an image
+        [{"role": "user", "content": 3}],  # neither text nor parts
+    ],
+)
+def test_chat_refuses_what_it_cannot_read(engine: Engine, messages: list[dict[str, Any]]) -> None:
+    with pytest.raises(InvalidRequest):
+        engine.tokenizer.chat(messages)
+
+
+def test_the_first_delta_counts_the_prompt_and_only_the_last_says_why_it_ended(
+    engine: Engine, prompt: list[int]
+) -> None:
+    deltas = generate(engine, prompt, max_tokens=5, ignore_eos=True).deltas
+    assert [delta.prompt_tokens for delta in deltas] == [len(prompt)] + [None] * (len(deltas) - 1)
+    assert [delta.finish_reason for delta in deltas] == [None] * (len(deltas) - 1) + ["length"]
+    assert sum(len(delta.tokens) for delta in deltas) == 5
+
+
+def test_deltas_join_to_the_text_of_their_tokens(engine: Engine, prompt: list[int]) -> None:
+    for seed in range(5):
+        answer = generate(engine, prompt, seed=seed, max_tokens=60)
+        assert answer.text == engine.tokenizer.decode(prompt + answer.tokens)[len(engine.tokenizer.decode(prompt)) :]
+
+
+def test_the_same_seed_gives_the_same_tokens(engine: Engine, prompt: list[int]) -> None:
+    assert generate(engine, prompt, seed=3).tokens == generate(engine, prompt, seed=3).tokens
+
+
+def test_choice_is_copied_into_every_delta(engine: Engine, prompt: list[int]) -> None:
+    collector = Collector()
+    engine.submit(request(prompt, choice=2), collector)
+    assert {delta.choice for delta in collector.wait().deltas} == {2}
+
+
+def test_a_resumed_stream_equals_an_undisturbed_one_at_every_cut(engine: Engine, prompt: list[int]) -> None:
+    whole = generate(engine, prompt, seed=5, max_tokens=20, ignore_eos=True, stop=["\x00\x01"])
+    assert len(whole.tokens) > 10
+    for cut in range(1, len(whole.tokens)):
+        rest = generate(
+            engine,
+            prompt + whole.tokens[:cut],
+            generated=cut,
+            seed=5,
+            max_tokens=20,
+            ignore_eos=True,
+            stop=["\x00\x01"],
+        )
+        assert rest.tokens == whole.tokens[cut:]
+        assert "".join(map(str, whole.deltas[:cut])) + rest.text == whole.text
+        assert rest.deltas[-1].finish_reason == whole.deltas[-1].finish_reason
+        assert rest.deltas[0].prompt_tokens == len(prompt)
+
+
+def test_a_stream_does_not_depend_on_what_runs_beside_it(engine: Engine, prompt: list[int]) -> None:
+    prompts = [prompt[: 3 + 2 * index] for index in range(12)]
+    alone = [generate(engine, tokens, seed=index, max_tokens=16).tokens for index, tokens in enumerate(prompts)]
+    together = [Collector() for _ in prompts]
+    for index, (tokens, collector) in enumerate(zip(prompts, together, strict=True)):
+        engine.submit(request(tokens, f"r{index}", seed=index, max_tokens=16), collector)
+    assert [collector.wait().tokens for collector in together] == alone
+
+
+def test_a_stop_string_ends_the_text_before_it(engine: Engine, prompt: list[int]) -> None:
+    whole = generate(engine, prompt, seed=2, max_tokens=40, ignore_eos=True)
+    stop = whole.text[7:10]
+    stopped = generate(engine, prompt, seed=2, max_tokens=40, ignore_eos=True, stop=[stop, "never said at all"])
+    assert stopped.text == whole.text[: whole.text.index(stop)]
+    assert stopped.deltas[-1].finish_reason == "stop"
+    assert stopped.tokens == whole.tokens[: len(stopped.tokens)]
+    assert len(stopped.tokens) < len(whole.tokens)
+
+
+def test_logprobs_are_of_the_chosen_tokens_and_the_likeliest(engine: Engine, prompt: list[int]) -> None:
+    answer = generate(engine, prompt, max_tokens=8, logprobs=1, temperature=0, ignore_eos=True)
+    entries = [entry for delta in answer.deltas for entry in delta.logprobs]
+    assert [entry.token for entry in entries] == answer.tokens
+    for entry in entries:
+        assert entry.logprob is not None
+        assert entry.logprob <= 0
+        assert entry.top == ((entry.text, entry.logprob),)  # greedy: the chosen one is the likeliest
+
+
+def test_without_logprobs_there_are_none(engine: Engine, prompt: list[int]) -> None:
+    assert not any(delta.logprobs for delta in generate(engine, prompt).deltas)
+
+
+def test_echo_says_the_prompt_first(engine: Engine, prompt: list[int]) -> None:
+    plain = generate(engine, prompt, max_tokens=4)
+    echoed = generate(engine, prompt, max_tokens=4, echo=True)
+    assert echoed.deltas[0].text == engine.tokenizer.decode(prompt)
+    assert echoed.deltas[0].tokens == ()
+    assert echoed.deltas[0].prompt_tokens == len(prompt)
+    assert echoed.text == engine.tokenizer.decode(prompt) + plain.text
+    assert echoed.tokens == plain.tokens
+
+
+def test_echo_with_logprobs_and_no_tokens_scores_the_prompt(engine: Engine, prompt: list[int]) -> None:
+    answer = generate(engine, prompt, max_tokens=0, echo=True, logprobs=0)
+    (delta,) = answer.deltas
+    assert delta.finish_reason == "length"
+    assert [entry.token for entry in delta.logprobs] == prompt
+    assert delta.logprobs[0].logprob is None
+    assert all(entry.logprob is not None and math.isfinite(entry.logprob) for entry in delta.logprobs[1:])
+
+
+def test_no_tokens_and_no_echo_ends_at_once(engine: Engine, prompt: list[int]) -> None:
+    (delta,) = generate(engine, prompt, max_tokens=0).deltas
+    assert (delta.text, delta.tokens, delta.finish_reason, delta.prompt_tokens) == ("", (), "length", len(prompt))
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "max_tokens"),
+    [
+        (tiny.CONTEXT_TOKENS, None),  # no room for one token
+        (tiny.CONTEXT_TOKENS + 1, 0),  # the prompt alone is too long
+        (10, tiny.CONTEXT_TOKENS - 9),  # the answer may come to be too long
+    ],
+)
+def test_what_cannot_fit_is_refused_at_submit(engine: Engine, prompt_tokens: int, max_tokens: int | None) -> None:
+    with pytest.raises(ContextLengthExceeded):
+        engine.submit(request([65] * prompt_tokens, max_tokens=max_tokens), Collector())
+
+
+def test_without_max_tokens_the_context_is_the_limit(engine: Engine) -> None:
+    prompt = [65] * (engine.context_tokens - 5)
+    answer = generate(engine, prompt, max_tokens=None, ignore_eos=True)
+    assert len(answer.tokens) == 5
+    assert answer.deltas[-1].finish_reason == "length"
+
+
+def test_an_empty_prompt_is_refused(engine: Engine) -> None:
+    with pytest.raises(InvalidRequest):
+        engine.submit(request([]), Collector())
+
+
+def test_a_cancelled_stream_stops_and_the_others_go_on(kind: Kind) -> None:
+    engine = started(kind, **kind.slow)
+    try:
+        stays, leaves = Collector(), Collector()
+        engine.submit(request([65] * 8, "leaves", max_tokens=240, ignore_eos=True), leaves)
+        leaves.wait(deltas=2)
+        engine.cancel("leaves")
+        engine.cancel("unknown")
+        engine.submit(request([65] * 8, "stays", max_tokens=3, ignore_eos=True), stays)
+        assert len(stays.wait().tokens) == 3
+        assert len(leaves.tokens) < 240
+        assert engine.stats().running == 0
+        assert engine.stats().kv_bytes == 0
+    finally:
+        engine.close()
+
+
+def test_close_fails_what_still_runs_and_refuses_what_comes(kind: Kind) -> None:
+    engine = started(kind, **kind.slow)
+    collector = Collector()
+    engine.submit(request([65] * 8, max_tokens=240, ignore_eos=True), collector)
+    collector.wait(deltas=1)
+    engine.close()
+    engine.close()
+    with pytest.raises(Unavailable):
+        collector.wait()
+    with pytest.raises(Unavailable):
+        engine.submit(request([65]), Collector())
+
+
+def test_stats_count_tokens_and_bounds(kind: Kind) -> None:
+    engine = started(kind)
+    try:
+        generate(engine, [65, 66, 67], max_tokens=4, ignore_eos=True)
+        stats = engine.stats()
+        assert (stats.prompt_tokens_total, stats.generated_tokens_total) == (3, 4)
+        assert (stats.running, stats.waiting) == (0, 0)
+        assert 0 < stats.kv_bytes_limit <= MEMORY_BYTES
+        assert stats.context_tokens == engine.context_tokens
+    finally:
+        engine.close()
+
+
+def test_an_embedding_checkpoint_embeds_and_does_not_generate(kind: Kind) -> None:
+    engine = started(kind, "embed")
+    try:
+        batch = [[65, 66, 67], [70], list(range(60, 100))]
+        vectors = engine.embed(batch)
+        assert [math.hypot(*vector) for vector in vectors] == pytest.approx([1, 1, 1])
+        assert vectors[1] == pytest.approx(engine.embed([batch[1]])[0], abs=1e-2)
+        with pytest.raises(NotServable):
+            engine.submit(request([65]), Collector())
+    finally:
+        engine.close()
+
+
+def test_a_generating_checkpoint_does_not_embed(engine: Engine) -> None:
+    with pytest.raises(NotServable):
+        engine.embed([[65]])
+
+
+def test_a_failing_sink_harms_nobody_else(engine: Engine, prompt: list[int]) -> None:
+    def broken(_outcome: object) -> None:
+        raise RuntimeError("the sink is broken")
+
+    engine.submit(replace(request(prompt, "broken"), id="broken"), broken)
+    assert generate(engine, prompt, "fine", max_tokens=4, ignore_eos=True).tokens
