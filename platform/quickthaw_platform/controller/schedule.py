@@ -10,6 +10,9 @@ QUEUE = "controller"
 SWEEP = "quickthaw.controller.sweep"
 SERVE = "quickthaw.controller.serve"
 RETIRE = "quickthaw.controller.retire"
+DELIVER_WEBHOOKS = "quickthaw.webhooks.deliver"
+
+ROUNDS = (SWEEP, SERVE, RETIRE, DELIVER_WEBHOOKS)
 
 BEAT_LOCK_SECONDS = 5
 """A beat that died is replaced by a waiting one after so long."""
@@ -20,9 +23,7 @@ def beat_config(settings: Settings) -> dict[str, Any]:
     interval = settings.controller_interval
     options = {"queue": QUEUE, "expires": max(2.0, 2 * interval)}  # of rounds that piled up, the latest are enough
     return {
-        "beat_schedule": {
-            name: {"task": name, "schedule": interval, "options": options} for name in (SWEEP, SERVE, RETIRE)
-        },
+        "beat_schedule": {name: {"task": name, "schedule": interval, "options": options} for name in ROUNDS},
         "beat_max_loop_interval": min(1.0, interval),
         "redbeat_redis_url": settings.redis_url,
         "redbeat_redis_options": {"socket_timeout": 5.0, "socket_connect_timeout": 2.0},

@@ -8,16 +8,16 @@ import structlog
 from celery import shared_task
 
 from quickthaw_platform import settings
+from quickthaw_platform.controller.schedule import DELIVER_WEBHOOKS
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.gateway.webhook_delivery import WebhookDelivery, make_client
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
 
-DELIVER = "quickthaw.webhooks.deliver"
 _log = structlog.get_logger()
 
 
-@shared_task(name=DELIVER)
+@shared_task(name=DELIVER_WEBHOOKS)
 def deliver_task() -> None:
     """Begin what is due."""
     try:

@@ -16,7 +16,11 @@ from quickthaw_platform.metering import logs
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.bootstep import AgentStep
 
-TASK_MODULES = ("quickthaw_platform.worker.tasks", "quickthaw_platform.controller.tasks")
+TASK_MODULES = (
+    "quickthaw_platform.worker.tasks",
+    "quickthaw_platform.controller.tasks",
+    "quickthaw_platform.gateway.webhook_tasks",
+)
 VISIBILITY_SECONDS = 3600
 """When an unacknowledged command is given to someone again; commands may come twice, so this may be wrong."""
 
