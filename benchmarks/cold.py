@@ -122,12 +122,12 @@ def measure(rounds: int, screen: Console) -> dict[str, list[float]]:
 
 @click.command()
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
-@click.option("--quick", is_flag=True, help="Two rounds: a smoke test.")
+@click.option("--quick", is_flag=True, help="One round: a smoke test.")
 def main(rounds: int, quick: bool) -> None:
     """Measure cold starts; print a table and write benchmarks/results/bench-cold.json."""
     end_on_sigterm()
     screen = console()
-    rounds = 2 if quick else rounds
+    rounds = 1 if quick else rounds
     seconds = measure(rounds, screen)
     publish(report(seconds, {"rounds": rounds, "quick": quick}), screen)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks.load import Load, closed_loop
 from benchmarks.processes import end_on_sigterm
 from benchmarks.report import Cell, Goal, Report, console, publish
-from benchmarks.rounds import progress_bar
+from benchmarks.rounds import announce, progress_bar
 from benchmarks.served import Served
 from benchmarks.sse import Stream
 from benchmarks.stats import percentile
@@ -79,7 +79,7 @@ def measure(served: Served, levels: Sequence[int], seconds: float, screen: Conso
     with progress_bar(screen) as progress:
         task = progress.add_task("", total=len(levels))
         for concurrency in levels:
-            progress.update(task, description=f"{concurrency} streams")
+            announce(progress, task, f"{concurrency} streams")
             before = served.cpu_seconds()
             load = asyncio.run(closed_loop(target, body, concurrency, seconds))
             rows.append(row(concurrency, load, (served.cpu_seconds() - before) / load.seconds))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 SETTLE_SECONDS = 0.5
 """Pause before each measurement: idle compute threads spin for up to 0.2 s after their last work."""
@@ -33,11 +33,18 @@ def interleave(
         task = progress.add_task("", total=rounds * len(cases))
         for number in range(rounds):
             for name in order(list(cases), number):
-                progress.update(task, description=f"round {number + 1} of {rounds}: {name}")
+                announce(progress, task, f"round {number + 1} of {rounds}: {name}")
                 time.sleep(settle_seconds)
                 results[name].append(cases[name]())
                 progress.advance(task)
     return results
+
+
+def announce(progress: Progress, task: TaskID, what: str) -> None:
+    """Say what is measured now: beside the bar, or as a line where the output is a file and shows no bar."""
+    progress.update(task, description=what)
+    if not progress.console.is_terminal:
+        progress.console.print(what)
 
 
 def progress_bar(console: Console) -> Progress:
