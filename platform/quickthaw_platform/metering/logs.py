@@ -7,11 +7,19 @@ import sys
 
 import structlog
 
+CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+"""Loggers that write a line for each command and each round of the controller, several a second."""
+
 
 def configure(level: str, process: str) -> None:
     """Send structlog and the standard library's logging to standard error as JSON; `process` names the writer."""
     number = logging.getLevelNamesMapping()[level.upper()]
+
+    def name_process(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {"process": process, **event}
+
     shared: list[structlog.typing.Processor] = [
+        name_process,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
@@ -36,4 +44,5 @@ def configure(level: str, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    structlog.contextvars.bind_contextvars(process=process)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(number if number <= logging.DEBUG else max(number, logging.WARNING))

@@ -1,0 +1,119 @@
+"""`quickthaw up` as a real process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from quickthaw import Client
+from quickthaw.config import resolve
+
+QUICKTHAW = str(Path(sys.executable).with_name("quickthaw"))
+PATIENCE_SECONDS = 90.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Up:
+    """One `quickthaw up`, with its output in a file."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.environment = {**os.environ, "QUICKTHAW_DATA_DIR": str(data_dir), "QUICKTHAW_NODE": "node-1"}
+        self.output = data_dir / "up.out"
+        data_dir.mkdir(exist_ok=True)
+        with self.output.open("wb") as output:
+            command = [QUICKTHAW, "up", "--port", "0"]
+            self.popen = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
+        self.process = psutil.Process(self.popen.pid)
+
+    def wait_until_up(self) -> Client:
+        """Return a client with the key that `up` left for the user."""
+        wait_for(lambda: "quickthaw is up" in self.text() or self.popen.poll() is not None, "the start")
+        assert self.popen.poll() is None, self.text()
+        endpoint = resolve(environ=self.environment)
+        return Client(endpoint.url, endpoint.api_key)
+
+    def text(self) -> str:
+        """What it has printed."""
+        return self.output.read_text()
+
+    def worker(self) -> psutil.Process | None:
+        """Return the worker's process, if it runs."""
+        for child in self.process.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "--queues node.node-1" in " ".join(child.cmdline()):
+                    return child
+        return None
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
+    """Starts `quickthaw up` on this test's data directory; what still runs at the end is killed."""
+    started: list[Up] = []
+
+    def one() -> Up:
+        started.append(Up(tmp_path / "data"))
+        return started[-1]
+
+    yield one
+    for up in started:
+        if up.popen.poll() is None:
+            up.popen.kill()
+            up.popen.wait()
+
+
+def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(start: Callable[[], Up]) -> None:
+    up = start()
+    with up.wait_until_up() as client:
+        assert client.endpoint.api_key is not None
+        assert client.endpoint.api_key in up.text()
+        assert [node.id for node in client.nodes()] == ["node-1"]
+
+        second = subprocess.run([QUICKTHAW, "up"], env=up.environment, capture_output=True, text=True, check=False)
+        assert second.returncode != 0
+        assert f"already runs on {up.environment['QUICKTHAW_DATA_DIR']}" in second.stderr
+
+        killed = up.worker()
+        assert killed is not None
+        killed.kill()
+        wait_for(lambda: "worker-1 ended and is started again" in up.text(), "the report")
+        wait_for(lambda: up.worker() not in (None, killed), "the restart")
+        wait_for(lambda: [node.id for node in client.nodes()] == ["node-1"], "the node's return")
+
+    everybody = up.process.children(recursive=True)
+    up.popen.send_signal(signal.SIGTERM)
+    assert up.popen.wait(PATIENCE_SECONDS) == 0
+    assert up.text().endswith("stopped\n")
+    _, left = psutil.wait_procs(everybody, timeout=5)
+    assert left == []
+
+
+def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start: Callable[[], Up]) -> None:
+    up = start()
+    with up.wait_until_up() as client:
+        client.create_key("kept", ["invoke"])
+    everybody = up.process.children(recursive=True)
+    assert len(everybody) > 5
+    up.popen.kill()
+    up.popen.wait()
+    _, left = psutil.wait_procs(everybody, timeout=20)
+    assert left == []
+    with start().wait_until_up() as client:
+        stored = client.keys()
+    assert sorted(key.name for key in stored) == ["admin", "kept"]
