@@ -33,7 +33,15 @@ def test_a_functions_own_variables_win() -> None:
 
 def test_the_zygote_gets_no_credentials() -> None:
     inherited = {"PATH": "/bin", "QUICKTHAW_REDIS_URL": "x", "AWS_SECRET_ACCESS_KEY": "x", "OMP_NUM_THREADS": "2"}
-    assert zygote_client.environment(inherited) == {"PATH": "/bin", "OMP_NUM_THREADS": "2"}
+    assert zygote_client.environment(inherited) == {
+        "PATH": "/bin",
+        "OMP_NUM_THREADS": "2",
+        "OMP_WAIT_POLICY": "passive",
+    }
+
+
+def test_whether_compute_threads_spin_can_be_set() -> None:
+    assert zygote_client.environment({"OMP_WAIT_POLICY": "active"}) == {"OMP_WAIT_POLICY": "active"}
 
 
 def test_data_bytes_reads_what_the_kernel_writes() -> None:

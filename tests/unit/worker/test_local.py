@@ -1,0 +1,34 @@
+"""A model in this very process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quickthaw.errors import CheckpointNotFound
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.worker.local import open_model
+from tests.integration.worker.node_process import MODEL, write_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A data folder with one checkpoint, which the settings of this process point to."""
+    monkeypatch.setenv("QUICKTHAW_DATA_DIR", str(tmp_path))
+    settings_module.load.cache_clear()
+    write_checkpoint(tmp_path / "checkpoints")
+    yield
+    settings_module.load.cache_clear()
+
+
+def test_a_local_model_answers_with_the_engine_and_options_asked_for() -> None:
+    with open_model(MODEL, engine="echo", options={"context_tokens": 100}) as model:
+        assert "".join(str(delta) for delta in model.complete("abc")) == "abc"
+        assert model.count_tokens("abc") == 3
+
+
+def test_an_unknown_model_lists_what_there_is() -> None:
+    with pytest.raises(CheckpointNotFound, match=MODEL), open_model("echo-modle", engine="echo"):
+        pass
