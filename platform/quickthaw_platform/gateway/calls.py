@@ -56,9 +56,14 @@ def line(*calls: Admitted) -> Line:
     return Line(services(), request.environ, calls)
 
 
-def ended(invocation: str) -> None:
-    """Name the invocation in the answer to come, which tells how it ended; charge its tokens."""
+def name_invocation(invocation: str) -> None:
+    """Name the invocation in the headers of the answer to come."""
     g.invocation = invocation
+
+
+def ended(invocation: str) -> None:
+    """Name an invocation whose end the answer tells, and charge its tokens."""
+    name_invocation(invocation)
     services().quotas.settle(principal().info)
 
 

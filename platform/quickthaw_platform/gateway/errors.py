@@ -9,8 +9,6 @@ import structlog
 from flask import Flask, Response, g, jsonify, request
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from quickthaw.types import Wire
@@ -24,6 +22,7 @@ from quickthaw_platform.errors import (
     Unavailable,
 )
 from quickthaw_platform.gateway.requests import drain
+from quickthaw_platform.invocations.outage import OUTAGE
 
 LONGEST_RETRY_AFTER_SECONDS = 120
 """The official OpenAI client gives up on a longer Retry-After."""
@@ -53,9 +52,8 @@ def register(app: Flask) -> None:
     """Map every exception that can leave a handler."""
     app.register_error_handler(QuickthawError, respond)
     app.register_error_handler(ValidationError, lambda error: respond(invalid(error)))
-    app.register_error_handler(RedisConnectionError, _outage)
-    app.register_error_handler(RedisTimeoutError, _outage)
-    app.register_error_handler(OperationalError, _outage)
+    for kind in (*OUTAGE, OperationalError):
+        app.register_error_handler(kind, _outage)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
 

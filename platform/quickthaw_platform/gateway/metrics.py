@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flask import Flask, Response, g, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -18,9 +18,10 @@ from prometheus_client.registry import Collector
 from redis import Redis
 
 from quickthaw_platform.contracts import InstanceState
-from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.errors import Unavailable, VersionNotFound
 from quickthaw_platform.gateway.resource import ERRORS
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.router.view import read_view
 
@@ -71,17 +72,15 @@ class ClusterCollector(Collector):
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._registry = FunctionRegistry(redis)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges."""
         try:
-            view = read_view(self._redis)
-            records = FunctionRegistry(self._redis).list()
-            names = {
-                version: record.name
-                for record in records
-                for version in FunctionRegistry(self._redis).version_ids(record.name)
-            }
+            with outage_is_unavailable():
+                view = read_view(self._redis)
+                names = {record.name for record in self._registry.list()}
+                waiting = self._waiting(view.waiting)
         except Unavailable:
             return
         running: Tally[str] = Tally()
@@ -89,16 +88,22 @@ class ClusterCollector(Collector):
         for instance in view.instances:
             running[instance.function] += instance.in_use
             states[instance.state.value] += 1
-        waiting: Tally[str] = Tally()
-        for version, length in view.waiting.items():
-            waiting[names.get(version, "deleted")] += length
-        functions = sorted({record.name for record in records} | set(running) | set(waiting))
+        functions = sorted(names | set(running) | set(waiting))
         yield _gauge("num_requests_running", "Invocations that hold a slot", "model_name", functions, running)
         yield _gauge("num_requests_waiting", "Invocations that wait for a slot", "model_name", functions, waiting)
         yield _gauge("instances", "Instances by state", "state", sorted(states), states)
         held = GaugeMetricFamily("quickthaw_requests_held", "Requests held while something thaws for them")
         held.add_metric([], waiting.total())
         yield held
+
+    def _waiting(self, lengths: Mapping[str, int]) -> Tally[str]:
+        waiting: Tally[str] = Tally()
+        for version, length in lengths.items():
+            try:
+                waiting[self._registry.version(version).function] += length
+            except VersionNotFound:  # its function was deleted more than a day ago
+                waiting["unknown"] += length
+        return waiting
 
 
 def _gauge(name: str, about: str, label: str, values: list[str], tally: Tally[str]) -> GaugeMetricFamily:

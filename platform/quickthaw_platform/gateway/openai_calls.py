@@ -12,7 +12,7 @@ from quickthaw.types import Event, EventType, Usage, Version
 from quickthaw_platform.errors import CheckpointNotFound, InvocationCancelled, QuickthawError
 from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
-from quickthaw_platform.gateway.calls import count_request, ended, line, streaming
+from quickthaw_platform.gateway.calls import count_request, ended, line, name_invocation, streaming
 from quickthaw_platform.gateway.following import ClientGone, Line, opening
 from quickthaw_platform.gateway.openai_answer import Answer, Head, collect, failure
 from quickthaw_platform.gateway.openai_mapping import Call, check_serves, split_model
@@ -24,7 +24,8 @@ def resolve(model: str, argument: str) -> Version:
     """Return the version that a model id means; NotServable where it does not take `argument`."""
     name, alias = split_model(model)
     version = services().registry.resolve(name, alias)
-    check_serves(name, version.spec.handler, argument, _task(version))
+    handler = version.spec.handler
+    check_serves(name, handler, argument, None if handler else _task(version))
     return version
 
 
@@ -58,10 +59,10 @@ def whole(connection: Line, n: int) -> tuple[list[Answer], list[Usage]]:
             answers += found
             usages.append(usage)
     except QuickthawError:
-        connection.hang_up()
+        connection.hang_up()  # the other prompts' calls: nobody waits for them now
+        name_invocation(connection.calls[0].id)
         raise
-    finally:
-        ended(connection.calls[0].id)
+    ended(connection.calls[0].id)
     return answers, usages
 
 

@@ -42,7 +42,7 @@ def reset(connection: socket.socket) -> None:
 def the_invocation(node: PlayedNode) -> str:
     """Return the id of the only invocation."""
     (found,) = wait_for(lambda: [k for k in node.redis.scan_iter("qt:inv:*") if not k.endswith(":log")], "a call")
-    return found.removeprefix("qt:inv:")
+    return str(found).removeprefix("qt:inv:")
 
 
 @pytest.mark.parametrize("hang_up", [socket.socket.close, reset])
@@ -121,8 +121,8 @@ def test_a_body_of_100_mb_is_refused_with_an_answer(gateway: GatewayProcess, key
     assert all(worker.memory_info().rss < 400 << 20 for worker in gateway.workers())
 
 
-def test_a_body_of_100_mb_without_a_key_is_refused_too(gateway: GatewayProcess) -> None:
-    answer = httpx.post(f"{gateway.url}/v1/functions/chat/invoke", content=endless(100 << 20), timeout=60)
+def test_a_large_body_without_a_key_is_refused_too(gateway: GatewayProcess) -> None:
+    answer = httpx.post(f"{gateway.url}/v1/functions/chat/invoke", content=endless(10 << 20), timeout=60)
     assert answer.status_code == 401
 
 
@@ -145,8 +145,8 @@ def test_metrics_add_up_over_the_workers(gateway: GatewayProcess, key: str) -> N
         return httpx.get(f"{gateway.url}/v1/models", headers=headers(key)).status_code
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(ask, range(60))) == {200}
-    assert counted(gateway) - before == 60
+        assert set(pool.map(ask, range(30))) == {200}
+    assert counted(gateway) - before == 30
 
 
 def test_a_stream_outlives_an_outage_of_redis(

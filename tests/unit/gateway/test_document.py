@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,22 @@ def test_the_rendered_page_needs_nothing_from_the_network(shared_app: OpenAPI) -
     for source in re.findall(r'(?:src|href)="([^"]+)"', page):
         with client.get(f"/docs/{source}") as asset:
             assert asset.status_code == 200, source
+
+
+def test_the_gateway_imports_neither_torch_nor_an_engine() -> None:
+    program = (
+        "import sys, quickthaw_platform.gateway.app, quickthaw_platform.gateway.webhook_tasks;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'quickthaw_backends')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_gunicorns_configuration_is_read_before_anything_is_patched() -> None:
+    program = (
+        "import sys, quickthaw_platform.gateway.gunicorn_conf;"
+        "sys.exit('redis' in sys.modules or 'flask' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def _tree(kind: type[QuickthawError]) -> list[type[QuickthawError]]:

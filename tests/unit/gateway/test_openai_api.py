@@ -146,6 +146,7 @@ def test_listing_models_wakes_none(client: FlaskClient, node: FakeNode) -> None:
         ({"temperature": 9}, "temperature"),
         ({"n": 0}, "n:"),
         ({"stop": ["x"] * 17}, "stop"),
+        ({"stop": [""]}, "stop"),
         ({"top_logprobs": 3}, "top_logprobs"),
     ],
 )
