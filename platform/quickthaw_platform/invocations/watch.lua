@@ -1,18 +1,28 @@
 -- Note that the nodes are being watched, and return those that are dead: {node, last_seen, ...}.
--- ARGV: seconds between two rounds, heartbeat TTL. After a gap of more than three rounds (no controller, no Redis, or
--- Redis' clock has stepped) the watch starts anew: silence that nobody could have heard kills no node.
-local time = now()
-local watch = redis.call('HMGET', 'qt:controller:watch', 'last_sweep', 'watching_since')
-local last, since = tonumber(watch[1] or 0), tonumber(watch[2] or 0)
-if time < last or time - last > 3 * ARGV[1] then since = time end
-redis.call('HSET', 'qt:controller:watch', 'last_sweep', text(time), 'watching_since', text(since))
-local dead = {}
+-- ARGV: seconds between two rounds, heartbeat TTL.
+-- A node's silence is counted in time that was watched, and a gap between two rounds counts as one round at most. So
+-- neither a pause of the controller, nor an outage of Redis, nor a step of its clock makes a node look silent, and after
+-- any of them the nodes have nearly the whole TTL to be heard again.
+local HEARD_KEY = 'qt:controller:heard'  -- hash: node -> its last_seen, and the watched seconds when that was new
+local time, round, ttl = now(), tonumber(ARGV[1]), tonumber(ARGV[2])
+local watch = redis.call('HMGET', 'qt:controller:watch', 'last_sweep', 'watched_seconds')
+local gap = math.max(0, time - tonumber(watch[1] or time))
+local watched = tonumber(watch[2] or 0) + math.min(gap, round)
+redis.call('HSET', 'qt:controller:watch', 'last_sweep', text(time), 'watched_seconds', text(watched))
+
+local dead, heard = {}, {}
 for _, node in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
   local seen = redis.call('HGET', node_key(node), 'last_seen') or '0'
-  local heard = tonumber(seen) > time and since or tonumber(seen)
-  if time - math.max(heard, since) > tonumber(ARGV[2]) then
+  local noted = redis.call('HGET', HEARD_KEY, node) or ''
+  local known, since = noted:match('^(%S+) (%S+)$')
+  if known ~= seen then since = text(watched) end
+  if watched - tonumber(since) > ttl then
     dead[#dead + 1] = node
     dead[#dead + 1] = seen
   end
+  heard[#heard + 1] = node
+  heard[#heard + 1] = seen .. ' ' .. since
 end
+redis.call('DEL', HEARD_KEY)
+if #heard > 0 then redis.call('HSET', HEARD_KEY, unpack(heard)) end
 return dead

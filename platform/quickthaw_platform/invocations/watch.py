@@ -40,7 +40,10 @@ class Watch:
         self._scripts = Scripts(redis)
 
     def dead_nodes(self, interval_seconds: float, heartbeat_ttl_seconds: float) -> list[DeadNode]:
-        """Return the nodes silent for longer than the TTL while they were being watched; call it every interval."""
+        """Return the nodes silent for longer than the TTL while they were being watched; call it every interval.
+
+        It may be called later or more often, and by several: only watched time counts.
+        """
         flat = self._scripts.run("watch", interval_seconds, heartbeat_ttl_seconds)
         return [DeadNode(node, seen) for node, seen in zip(flat[::2], flat[1::2], strict=True)]
 

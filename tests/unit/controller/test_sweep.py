@@ -23,11 +23,13 @@ def admit_and_begin(context: Context, identity: str, version: Version = VERSION,
         context.store.append(identity, assignment.epoch, seq, [(EventType.CHUNK, {"value": 1})])
 
 
-def let_die(context: Context, node: str) -> None:
-    """As if the node had been silent for long while the controller was listening."""
-    sweep(context)
-    context.redis.hincrbyfloat("qt:controller:watch", "watching_since", -60)
-    context.redis.hincrbyfloat(f"qt:node:{node}", "last_seen", -60)
+def let_die(context: Context, *nodes: str) -> None:
+    """As if the nodes had been silent for longer than the TTL while the controller was listening."""
+    settings = context.settings
+    for _ in range(6):
+        context.redis.hincrbyfloat("qt:controller:watch", "last_sweep", -settings.controller_interval)
+        dead = context.watch.dead_nodes(settings.controller_interval, settings.heartbeat_ttl)
+    assert {node.id for node in dead} == set(nodes)
 
 
 class TestDeadNode:
@@ -59,8 +61,8 @@ class TestDeadNode:
         announce_node(redis, "lives")
         start_instance(redis, VERSION, "x1", "lives")
         admit_and_begin(context, "a")
-        let_die(context, "dies")
-        announce_node(redis, "lives")
+        let_die(context, "dies", "lives")
+        announce_node(redis, "lives")  # it beats after all
         sweep(context)
         assert redis.smembers("qt:nodes") == {"lives"}
         assert context.store.get("a").state is InvocationState.RUNNING

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -146,3 +149,45 @@ def wait_for_reader(redis: Redis) -> None:
     while not redis.info("clients")["blocked_clients"]:
         assert time.monotonic() < until
         time.sleep(0.002)
+
+
+def test_greenlets_follow_while_others_write(valkey: ValkeyProcess, redis: Redis) -> None:
+    """Under gevent's patches, as in the gateway: a blocking read must block its own greenlet only."""
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS, valkey.url], capture_output=True, text=True, timeout=60, cwd=Path.cwd()
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["100"] * 20
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from quickthaw.types import EventType, InvocationState
+from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.redis_client import connect
+from quickthaw_platform.settings import Settings
+from tests.state import announce_node, make_invocation, make_version, start_instance
+
+settings = Settings(redis_url=sys.argv[1])
+redis = connect(settings)
+store = InvocationStore(redis, settings)
+announce_node(redis)
+start_instance(redis, make_version())
+store.admit(make_invocation(make_version(), "a"))
+seq = store.begin("a", 1, "n1", "x1")
+
+def read():
+    return sum(event.type is EventType.CHUNK for event in store.follow("a") if event)
+
+def write():
+    for i in range(100):
+        store.append("a", 1, seq + i, [(EventType.CHUNK, {"value": i})])
+    store.finish("a", 1, InvocationState.SUCCEEDED)
+
+readers = [gevent.spawn(read) for _ in range(20)]
+gevent.spawn(write)
+print(*(reader.get(timeout=30) for reader in readers))
+"""

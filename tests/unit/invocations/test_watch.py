@@ -24,47 +24,59 @@ def shift(redis: Redis, key: str, field: str, seconds: float) -> None:
 
 
 class TestDeadNodes:
-    def watched_for(self, redis: Redis, watch: Watch, seconds: float) -> None:
-        """As if the rounds had been running without a gap for so long."""
-        watch.dead_nodes(INTERVAL_SECONDS, TTL_SECONDS)
-        shift(redis, "qt:controller:watch", "watching_since", -seconds)
+    @pytest.fixture(autouse=True)
+    def first_round(self, redis: Redis, watch: Watch) -> None:
+        announce_node(redis)
+        assert dead(watch) == []
+
+    def after(self, redis: Redis, watch: Watch, *gaps: float) -> list[str]:
+        """Do a round after each of the gaps (seconds); returns who is dead after the last."""
+        found: list[str] = []
+        for gap in gaps:
+            shift(redis, "qt:controller:watch", "last_sweep", -gap)
+            found = dead(watch)
+        return found
 
     def test_a_node_silent_for_longer_than_the_ttl_is_dead(self, redis: Redis, watch: Watch) -> None:
-        announce_node(redis, "alive")
-        announce_node(redis, "silent")
-        self.watched_for(redis, watch, 60)
-        assert dead(watch) == []
-        shift(redis, "qt:node:silent", "last_seen", -TTL_SECONDS)
-        assert dead(watch) == ["silent"]
+        assert self.after(redis, watch, 1, 1, 0.9) == []
+        assert self.after(redis, watch, 0.2) == ["n1"]
 
-    def test_silence_that_nobody_could_have_heard_kills_no_node(self, redis: Redis, watch: Watch) -> None:
-        """Redis was down, or no controller ran, for a minute: the watch starts anew."""
-        announce_node(redis)
-        self.watched_for(redis, watch, 600)
-        shift(redis, "qt:node:n1", "last_seen", -60)
-        shift(redis, "qt:controller:watch", "last_sweep", -60)
-        assert dead(watch) == []
-        shift(redis, "qt:controller:watch", "watching_since", -TTL_SECONDS)
-        assert dead(watch) == ["n1"]
+    def test_one_that_beats_is_not(self, redis: Redis, watch: Watch) -> None:
+        for _ in range(10):
+            announce_node(redis)
+            assert self.after(redis, watch, 1) == []
 
-    def test_a_clock_of_redis_that_steps_back_kills_no_node_and_hides_none(self, redis: Redis, watch: Watch) -> None:
-        announce_node(redis)
-        self.watched_for(redis, watch, 600)
-        for key, field in (("qt:node:n1", "last_seen"), ("qt:controller:watch", "last_sweep")):
-            shift(redis, key, field, 3600)
-        assert dead(watch) == []
-        shift(redis, "qt:controller:watch", "watching_since", -TTL_SECONDS)
-        assert dead(watch) == ["n1"]
+    @pytest.mark.parametrize(
+        "gap",
+        [
+            60.0,  # no controller ran, or Redis was down, or its clock stepped forward
+            -3600.0,  # Redis' clock stepped back
+        ],
+    )
+    def test_silence_that_nobody_could_have_heard_kills_no_node(self, redis: Redis, watch: Watch, gap: float) -> None:
+        assert self.after(redis, watch, 0.9, gap, 0.9) == []
+        assert self.after(redis, watch, 1, 1) == ["n1"]  # but silence after it does
+
+    def test_rounds_that_are_late_every_time_still_find_it(self, redis: Redis, watch: Watch) -> None:
+        assert self.after(redis, watch, 30, 30, 30) == []
+        assert self.after(redis, watch, 30) == ["n1"]
+
+    def test_a_last_seen_in_the_future_hides_no_node(self, redis: Redis, watch: Watch) -> None:
+        shift(redis, "qt:node:n1", "last_seen", 3600)
+        assert self.after(redis, watch, 1, 1, 1, 1, 1) == ["n1"]
 
     def test_a_node_whose_record_is_gone_is_dead(self, redis: Redis, watch: Watch) -> None:
-        redis.sadd("qt:nodes", "ghost")
-        self.watched_for(redis, watch, 60)
-        assert dead(watch) == ["ghost"]
+        redis.delete("qt:node:n1")
+        assert self.after(redis, watch, 1, 1, 1, 1, 1) == ["n1"]
+
+    def test_a_node_that_left_is_not_remembered(self, redis: Redis, watch: Watch) -> None:
+        redis.srem("qt:nodes", "n1")
+        assert dead(watch) == []
+        assert not redis.exists("qt:controller:heard")
 
     def test_it_is_forgotten_unless_it_came_back_or_has_instances(
         self, redis: Redis, watch: Watch, slots: SlotStore
     ) -> None:
-        announce_node(redis)
         start_instance(redis, VERSION)
         seen = str(redis.hget("qt:node:n1", "last_seen"))
         assert not watch.forget(DeadNode("n1", seen))
