@@ -32,6 +32,7 @@ from quickthaw_platform.gateway import (
     openai_embeddings,
     openai_models,
     secrets,
+    spans,
 )
 from quickthaw_platform.gateway.binding import check_binding
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
@@ -41,6 +42,7 @@ from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
 from quickthaw_platform.gateway.services import EXTENSION, Services
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
@@ -56,7 +58,7 @@ _RESOURCES = (
 )  # fmt: skip
 
 
-def create_app(settings: Settings, redis: Redis, celery: Celery) -> OpenAPI:
+def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer | None = None) -> OpenAPI:
     """Build the gateway's WSGI application; raises SettingsInvalid for a binding that would be open to all."""
     check_binding(settings)
     app = OpenAPI(
@@ -74,6 +76,7 @@ def create_app(settings: Settings, redis: Redis, celery: Celery) -> OpenAPI:
     app.extensions[EXTENSION] = make_services(settings, redis, celery)
     errors.register(app)
     metrics.observe(app)
+    spans.observe(app, tracer or Tracer())  # runs after _add_headers' hook has named the invocation
     _add_headers(app)
     for module in _RESOURCES:
         app.register_api(module.api)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.gateway.app import create_app
-from quickthaw_platform.metering import logs
+from quickthaw_platform.metering import logs, tracing
 from quickthaw_platform.redis_client import connect
 from quickthaw_platform.worker.celery_app import make_app
 
 _settings = settings_module.load()
 logs.configure(_settings.log_level, "gateway")
-app = create_app(_settings, connect(_settings), make_app(_settings))
+app = create_app(_settings, connect(_settings), make_app(_settings), tracing.configure("gateway"))
