@@ -28,7 +28,7 @@ _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTU
 _ENVIRONMENT_PREFIXES = ("CUDA_", "GOMP_", "HF_", "MKL_", "NVIDIA_", "OMP_", "TORCH_")
 _DEFAULTS = {"OMP_WAIT_POLICY": "passive"}
 """Compute threads sleep while they wait for each other. Spinning ones starve every other instance of the node: on two
-cores at a load of 9 a prefill took 8 times as long and the CPU time."""
+cores at a load of 9 a prefill took eight times as long, and eight times the CPU time."""
 
 _log = structlog.get_logger()
 
