@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,13 +32,30 @@ def load(source: Source, dtype: str) -> LoadedModel:
 
     facts = metadata(source.path)
     where = {"directory": str(source.path.parent), "gguf_file": source.path.name}
-    tokenizer = read_tokenizer(**where)
+    with _parsed_once():
+        tokenizer = read_tokenizer(**where)
+        model = read_model("generate", dtype=dtype, quantization_config=GgufConfig(dequantize=True), **where)
     if facts.get("tokenizer.ggml.pre") in _DIGITS_APART:
         _split_digits(tokenizer)
-    model = read_model("generate", dtype=dtype, quantization_config=GgufConfig(dequantize=True), **where)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return LoadedModel(model, tokenizer, "generate", spdx(facts.get("general.license")))
+
+
+@contextmanager
+def _parsed_once() -> Iterator[None]:
+    """Keep transformers from parsing the file for config, tokenizer and weights each, and naming tensors per module.
+
+    It took two thirds of the import of a small model. transformers looks both names up in `gguf` when it needs them.
+    """
+    import gguf
+
+    reader, name_map = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader, gguf.get_tensor_name_map = cache(reader), cache(name_map)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = reader, name_map
 
 
 def _split_digits(tokenizer: Any) -> None:
