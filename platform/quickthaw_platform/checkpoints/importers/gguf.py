@@ -50,12 +50,12 @@ def _parsed_once() -> Iterator[None]:
     """
     import gguf
 
-    reader, name_map = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader, gguf.get_tensor_name_map = cache(reader), cache(name_map)
+    kept = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    vars(gguf).update({name: cache(found) for name, found in kept.items()})
     try:
         yield
     finally:
-        gguf.GGUFReader, gguf.get_tensor_name_map = reader, name_map
+        vars(gguf).update(kept)
 
 
 def _split_digits(tokenizer: Any) -> None:
