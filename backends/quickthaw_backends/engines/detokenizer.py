@@ -26,7 +26,7 @@ class Detokenizer:
         self._decode = decode
         self._window = list(context[-_CONTEXT_TOKENS:])
         self._shown = len(self._window)  # tokens of the window whose text has been returned
-        self._shown_text = decode(self._window).rstrip(_INCOMPLETE) if self._window else ""
+        self._shown_text = decode(self._window).removesuffix(_INCOMPLETE) if self._window else ""
 
     def push(self, token: int) -> str:
         """Take one token; return the text that is now certain, possibly none."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, StartFailed, Unavailable
+from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
 from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_platform.checkpoints.manifest import Manifest
@@ -148,8 +148,8 @@ def _timed(name: str, stage: Stage, file: Path) -> Iterator[None]:
     begin = time.perf_counter()
     try:
         yield
-    except QuickthawError:
-        raise
+    except StartFailed as error:
+        raise StartFailed(f"{file}: {error.message}") from error
     except Exception as error:
         raise StartFailed(f"{file}: {name} does not load: {type(error).__name__}: {error}") from error
     stage(name, time.perf_counter() - begin)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 from transformers.initialization import no_init_weights
 
@@ -52,16 +51,16 @@ def map_tensors(file: Path) -> dict[str, torch.Tensor]:
     (header_bytes,) = struct.unpack("<Q", mapping[:8])
     header: dict[str, Any] = json.loads(mapping[8 : 8 + header_bytes])
     header.pop("__metadata__", None)
-    return {name: _view(mapping, 8 + header_bytes, entry, file, name) for name, entry in header.items()}
+    return {name: _view(mapping, 8 + header_bytes, entry, name) for name, entry in header.items()}
 
 
-def _view(mapping: mmap.mmap, base: int, entry: Mapping[str, Any], file: Path, name: str) -> torch.Tensor:
+def _view(mapping: mmap.mmap, base: int, entry: Mapping[str, Any], name: str) -> torch.Tensor:
     begin, end = entry["data_offsets"]
     if entry["dtype"] not in _DTYPES:
-        raise StartFailed(f"{file}: tensor {name!r} has type {entry['dtype']}, which this engine does not know")
+        raise StartFailed(f"tensor {name!r} has type {entry['dtype']}, which this engine does not know")
     dtype = _DTYPES[entry["dtype"]]
     if base + end > len(mapping):
-        raise StartFailed(f"{file} is cut off: tensor {name!r} ends at byte {base + end:,} of {len(mapping):,}")
+        raise StartFailed(f"the file is cut off: tensor {name!r} ends at byte {base + end:,} of {len(mapping):,}")
     if begin == end:
         return torch.empty(entry["shape"], dtype=dtype)
     flat = torch.frombuffer(mapping, dtype=dtype, count=(end - begin) // dtype.itemsize, offset=base + begin)
@@ -99,8 +98,3 @@ def _rebuild_buffers(model: PreTrainedModel) -> None:
             vars(parameter)["_is_hf_initialized"] = True  # so that _init_weights leaves it alone
         if on_meta:
             model._init_weights(module)
-
-
-def widen(model: nn.Module, dtype: torch.dtype) -> None:
-    """Copy the weights into memory of their own as `dtype`."""
-    model.to(dtype)

@@ -162,7 +162,7 @@ class BatchLoop:
     def _deliver(self, sequence: Sequence, deltas: list[Delta]) -> None:
         with self._changed:
             self._generated_tokens_total += sum(len(delta.tokens) for delta in deltas)
-            if sequence.finished:
+            if deltas and deltas[-1].finish_reason is not None:
                 self._forget(sequence)
             if sequence.request.id in self._cancelled:
                 return

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quickthaw_backends.engines.stopping import StopMatcher
+
+TEXTS = st.text("abc", max_size=30)
+STOPS = st.lists(st.text("abc", min_size=1, max_size=5), max_size=4)
+
+
+def run(stops: list[str], pieces: list[str]) -> tuple[str, bool]:
+    matcher = StopMatcher(stops)
+    passed = "".join(matcher.push(piece) for piece in pieces)
+    return passed + matcher.flush(), matcher.stopped
+
+
+@given(STOPS, TEXTS, st.lists(st.integers(0, 30), max_size=8))
+def test_what_is_passed_on_does_not_depend_on_the_pieces(stops: list[str], text: str, cuts: list[int]) -> None:
+    borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    pieces = [text[begin:end] for begin, end in pairwise(borders)]
+    assert run(stops, pieces) == run(stops, [text]) == run(stops, list(text))
+
+
+@given(STOPS, TEXTS)
+def test_no_stop_string_is_passed_on_and_nothing_else_is_lost(stops: list[str], text: str) -> None:
+    passed, stopped = run(stops, list(text))
+    assert not any(stop in passed for stop in stops)
+    assert text.startswith(passed)
+    assert stopped == any(stop in text for stop in stops)
+    assert stopped or passed == text
+
+
+@pytest.mark.parametrize(
+    ("stops", "pieces", "passed"),
+    [
+        (["END"], ["abE", "N", "Dc"], ["ab", "", ""]),  # across three pieces
+        (["END"], ["abE", "x"], ["ab", "Ex"]),  # looked like one, was none
+        (["ab", "abc"], ["xabc"], ["x"]),  # the one that is complete first
+        (["bc", "abc"], ["xabc"], ["x"]),  # complete together: the one that began first
+        (["aab"], ["aaab"], ["a"]),  # a beginning inside a beginning
+        ([], ["any", "thing"], ["any", "thing"]),  # none to look for
+    ],
+)
+def test_cases(stops: list[str], pieces: list[str], passed: list[str]) -> None:
+    matcher = StopMatcher(stops)
+    assert [matcher.push(piece) for piece in pieces] == passed
