@@ -30,4 +30,4 @@ def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  (the hook's s
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
 
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # the package leaves it unannotated
