@@ -61,10 +61,11 @@ class Cluster:
         self.api_key = ""
 
     def up(self) -> None:
-        """Start everything and wait until a node is there."""
+        """Start everything and wait until a node is there; then `client` has the admin key."""
         self.valkey.start()
         self.redis = self.valkey.client()
         self.api_key = KeyStore(self.redis).create("test", [Scope.ADMIN]).key
+        self.client = Client(self.url, self.api_key)
         for name in COMMANDS:
             self.start(name)
         wait_for(self.ready, "the platform's readiness", 60)
@@ -101,13 +102,9 @@ class Cluster:
     def ready(self) -> bool:
         """Whether the gateway answers and the node is registered."""
         try:
-            return httpx.get(f"{self.url}/readyz").is_success and bool(self.client().nodes())
+            return httpx.get(f"{self.url}/readyz").is_success and bool(self.client.nodes())
         except (httpx.TransportError, QuickthawError):
             return False
-
-    def client(self) -> Client:
-        """Return a client with the admin key."""
-        return Client(self.url, self.api_key)
 
     def descendants(self, name: str) -> list[psutil.Process]:
         """Return the live processes below one of ours."""
@@ -120,6 +117,8 @@ class Cluster:
         for name, process in self.processes.items():
             if process.poll() is None:
                 self.kill(name, signal.SIGTERM)
+        self.client.close()
+        self.redis.close()
         self.valkey.stop()
         _, alive = psutil.wait_procs(everybody, timeout=10)
         for left in alive:

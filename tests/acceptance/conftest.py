@@ -32,7 +32,7 @@ def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     data_dir = tmp_path_factory.mktemp("cluster")
     (data_dir / "checkpoints").symlink_to(checkpoints)
     for cluster in running(data_dir):
-        client = cluster.client()
+        client = cluster.client
         client.deploy(FunctionSpec(name="echo", model=MODEL, engine="echo", options=ECHO_OPTIONS, concurrency=64))
         client.deploy(FunctionSpec(name="slow", model=MODEL, engine="echo", options={"token_delay": "50ms"}))
         client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB"))

@@ -57,8 +57,8 @@ class Reader:
 @pytest.fixture
 def reader(cluster: Cluster) -> Iterator[Reader]:
     """A stream in the middle of its text."""
-    cluster.client().invoke("slow", {"prompt": "thaw", "max_tokens": 1})
-    reader = Reader(cluster.client())
+    cluster.client.invoke("slow", {"prompt": "thaw", "max_tokens": 1})
+    reader = Reader(cluster.client)
     wait_for(reader.has_begun, "the first token")
     yield reader
     reader.invocation.cancel()
@@ -71,7 +71,7 @@ def processes(cluster: Cluster, role: str) -> list[psutil.Process]:
 
 def instances_of(cluster: Cluster, function: str) -> list[psutil.Process]:
     """Return the processes of a function's instances: each runs in a folder below one called by its instance's id."""
-    ids = {instance.id for instance in cluster.client().instances() if instance.function == function}
+    ids = {instance.id for instance in cluster.client.instances() if instance.function == function}
     return [process for process in processes(cluster, "instance") if Path(process.cwd()).parent.name in ids]
 
 
@@ -83,13 +83,13 @@ def assert_whole(reader: Reader) -> None:
 
 
 def test_a_killed_instance_fails_its_own_invocation_and_the_next_call_works(cluster: Cluster, reader: Reader) -> None:
-    other = cluster.client().spawn("echo", {"prompt": TEXT})
+    other = cluster.client.spawn("echo", {"prompt": TEXT})
     for process in instances_of(cluster, "slow"):
         process.kill()
     with pytest.raises(InstanceLost):
         reader.invocation.result(timeout=20)
     assert other.result(timeout=20) == TEXT
-    assert cluster.client().invoke("slow", {"prompt": "again"}).result == "again"
+    assert cluster.client.invoke("slow", {"prompt": "again"}).result == "again"
 
 
 @pytest.mark.parametrize("role", ["template", "zygote"])
@@ -99,10 +99,10 @@ def test_running_streams_outlive_a_killed_ancestor_and_the_next_start_works(
     for process in processes(cluster, role):
         process.kill()
     assert_whole(reader)
-    for instance in cluster.client().instances():
-        cluster.client().stop_instance(instance.id)
-    wait_for(lambda: not cluster.client().instances(), "the stop of all instances")
-    assert cluster.client().invoke("slow", {"prompt": "again"}).result == "again"
+    for instance in cluster.client.instances():
+        cluster.client.stop_instance(instance.id)
+    wait_for(lambda: not cluster.client.instances(), "the stop of all instances")
+    assert cluster.client.invoke("slow", {"prompt": "again"}).result == "again"
 
 
 def test_a_killed_worker_ends_its_invocations_in_time_and_leaves_no_process(cluster: Cluster, reader: Reader) -> None:
@@ -113,8 +113,8 @@ def test_a_killed_worker_ends_its_invocations_in_time_and_leaves_no_process(clus
     gone, alive = psutil.wait_procs(below, timeout=5)
     assert gone
     assert not alive
-    assert cluster.client().nodes() == []
-    waiting = cluster.client().spawn("slow", {"prompt": "again"})
+    assert cluster.client.nodes() == []
+    waiting = cluster.client.spawn("slow", {"prompt": "again"})
     cluster.start("worker")
     assert waiting.result(timeout=60) == "again"
 
@@ -131,7 +131,7 @@ def test_a_killed_controller_and_beat_are_replaced(cluster: Cluster) -> None:
         os.killpg(cluster.processes[name].pid, signal.SIGKILL)
         cluster.processes[name].wait()
         cluster.start(name)
-    cluster.client().invoke("echo", {"prompt": "thaw"})
+    cluster.client.invoke("echo", {"prompt": "thaw"})
     sweeps = cluster.redis.hgetall("qt:controller:watch")
     wait_for(lambda: cluster.redis.hgetall("qt:controller:watch") != sweeps, "the next sweep", 60)
 
@@ -143,12 +143,12 @@ def test_redis_stopped_for_five_seconds_in_mid_stream_delays_and_loses_nothing(
     threading.Event().wait(5)
     cluster.valkey.start()
     assert_whole(reader)
-    assert cluster.client().invoke("slow", {"prompt": "again"}).result == "again"
+    assert cluster.client.invoke("slow", {"prompt": "again"}).result == "again"
 
 
 def test_sigterm_lets_running_streams_end_before_the_worker_goes(cluster: Cluster, reader: Reader) -> None:
     cluster.processes["worker"].send_signal(signal.SIGTERM)
-    late = cluster.client().spawn("slow", {"prompt": "late"})
+    late = cluster.client.spawn("slow", {"prompt": "late"})
     assert_whole(reader)
     assert cluster.processes["worker"].wait(30) == 0
     cluster.start("worker")

@@ -7,7 +7,6 @@ import hmac
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,9 @@ LONG_TEXT = " ".join(f"word{i}" for i in range(200))
 
 
 @pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    """A client with the admin key."""
-    with cluster.client() as client:
-        yield client
+def client(cluster: Cluster) -> Client:
+    """The cluster's client, which has the admin key."""
+    return cluster.client
 
 
 def coded(name: str, source: str, **fields: Any) -> FunctionSpec:
