@@ -28,6 +28,8 @@ class TransformersEngine:
     """Implements `contracts.Engine` for every decoder-only model that transformers loads, and for encoders.
 
     `prepare` computes nothing but a few small buffers, on one thread; all that starts threads waits for `start`.
+    Torch's threads are OpenMP's, which by default spin before they sleep: processes that share cores need
+    OMP_WAIT_POLICY=passive in the environment before torch is imported, or they slow each other several-fold.
     """
 
     tokenizer: Tokenizer
