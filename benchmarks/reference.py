@@ -12,6 +12,9 @@ from benchmarks.assets import CHILDREN, MODEL
 from benchmarks.processes import Conversation
 from benchmarks.sse import Arrival, Stream
 
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+"""What the platform's zygote gives its instances too: read when torch is imported, it decides whether threads spin."""
+
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -20,7 +23,7 @@ class Reference:
 
     def __init__(self, checkpoints: Path, log: Path, options: Mapping[str, Any], engine: str = "transformers") -> None:
         command = [sys.executable, str(CHILDREN / "engine.py"), str(checkpoints), MODEL, engine, json.dumps(options)]
-        self._process = Conversation(command, log)
+        self._process = Conversation(command, log, ENVIRONMENT)
 
     def __enter__(self) -> Self:
         self._process.__enter__()

@@ -21,6 +21,7 @@ from quickthaw.errors import QuickthawError
 from quickthaw_platform import plugins, settings
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Delta, Engine, GenerationRequest, Sampling
+from quickthaw_platform.worker.instance import KV_SHARE
 
 
 @dataclass
@@ -58,7 +59,7 @@ def load(checkpoints: Path, name: str, engine_name: str, options: dict[str, Any]
     defaults = settings.load()
     engine = plugins.engine_class(engine_name)()
     engine.prepare(DiskStore(checkpoints).find(name), options, lambda _stage, _seconds: None)
-    engine.start(defaults.device, defaults.threads, defaults.instance_memory)
+    engine.start(defaults.device, defaults.threads, int(defaults.instance_memory * KV_SHARE))
     return engine
 
 
