@@ -57,7 +57,7 @@ class Reader:
 @pytest.fixture
 def reader(cluster: Cluster) -> Iterator[Reader]:
     """A stream in the middle of its text."""
-    cluster.client.invoke("slow", {"prompt": "thaw", "max_tokens": 1})
+    cluster.client.invoke("slow", {"prompt": "thaw"})
     reader = Reader(cluster.client)
     wait_for(reader.has_begun, "the first token")
     yield reader

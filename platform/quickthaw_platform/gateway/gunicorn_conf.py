@@ -13,7 +13,7 @@ check_binding(_settings)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.gateway_workers
-worker_class = "gevent"
+worker_class = "quickthaw_platform.gateway.draining_worker.DrainingWorker"
 worker_connections = 10_000
 # A gevent worker beats on its own, whatever its streams do: this catches only a worker whose loop stands still.
 timeout = 60

@@ -99,10 +99,10 @@ class GatewayProcess:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
-    def ended(self) -> None:
+    def ended(self, seconds: float = 30) -> None:
         """Wait for the end of all."""
         if self.process is not None:
-            self.process.wait(30)
+            self.process.wait(seconds)
             self.process = None
 
     def stop(self) -> None:

@@ -208,6 +208,13 @@ def test_a_stream_that_the_shutdown_cuts_off_does_not_cancel_its_call(
     assert node.state(invocation) == "running"
 
 
+def test_connections_that_clients_keep_open_do_not_delay_the_shutdown(gateway: GatewayProcess) -> None:
+    with httpx.Client() as keeping:
+        assert keeping.get(f"{gateway.url}/healthz").is_success
+        gateway.signal(signal.SIGTERM)
+        gateway.ended(seconds=10)
+
+
 def test_a_killed_worker_is_replaced_and_the_call_goes_on(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
     started = httpx.post(f"{gateway.url}/v1/functions/chat/async", headers=headers(key), json=INPUT).json()
     for worker in gateway.workers():
