@@ -73,7 +73,8 @@ def _scratch_of(elements: int) -> torch.Tensor:
     """Return this thread's scratch, made larger where needed."""
     held: torch.Tensor | None = getattr(_scratch, "block", None)
     if held is None or held.numel() < elements:
-        held = _scratch.block = torch.empty(max(elements, SCRATCH_ELEMENTS), dtype=torch.float32)
+        with torch.inference_mode(False):  # made inside of it, it could not be written outside of it
+            held = _scratch.block = torch.empty(max(elements, SCRATCH_ELEMENTS), dtype=torch.float32)
     return held
 
 
