@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from flask import Response, g, request
@@ -18,7 +19,21 @@ INVOCATION_HEADER = "x-invocation-id"
 MAX_POSITION = 10**15
 
 
-class CallHeaders(BaseModel):
+class Headers(BaseModel):
+    """Base of header models: flask-openapi3 asks for their schema at every request, and making one is slow."""
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the schema; the plain one is made once."""
+        return super().model_json_schema(*args, **kwargs) if args or kwargs else _schema(cls)
+
+
+@cache
+def _schema(headers: type[Headers]) -> dict[str, Any]:
+    return BaseModel.model_json_schema.__func__(headers)  # type: ignore[attr-defined,no-any-return]  # a classmethod
+
+
+class CallHeaders(Headers):
     """Headers of a call."""
 
     idempotency_key: str | None = Field(
@@ -38,7 +53,7 @@ class StreamHeaders(CallHeaders):
     )
 
 
-class FollowHeaders(BaseModel):
+class FollowHeaders(Headers):
     """Headers of a stream of what exists already."""
 
     last_event_id: int = Field(

@@ -26,6 +26,9 @@ FUNCTIONS_KEY = "qt:functions"
 DELETED_VERSION_SECONDS = 86_400
 """How long a deleted function's versions can still be read by what runs them."""
 
+VERSIONS_KEPT = 1000
+"""How many version records a process keeps at hand; a source bundle is at most 1 MiB."""
+
 _T = TypeVar("_T")
 
 
@@ -46,6 +49,7 @@ class FunctionRegistry:
         self._redis = redis
         self._catalogue = Catalogue(redis)
         self._rng = rng or random.Random()
+        self._versions: dict[str, Version] = {}  # they are immutable, so what was read once holds
 
     def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
         """Register `spec` and point `alias` to it; the same spec again is the same version.
@@ -105,10 +109,17 @@ class FunctionRegistry:
 
     def version(self, identity: str) -> Version:
         """Return a version by its id, those of deleted functions included for a day."""
+        known = self._versions.get(identity)
+        if known is not None:
+            return known
         body = cast("str | None", self._redis.get(version_key(identity)))
         if body is None:
             raise VersionNotFound(f"no version has the id {identity!r}", param="version")
-        return Version.model_validate_json(body)
+        version = Version.model_validate_json(body)
+        if len(self._versions) >= VERSIONS_KEPT:
+            self._versions.pop(next(iter(self._versions)))
+        self._versions[identity] = version
+        return version
 
     def version_ids(self, name: str) -> Sequence[str]:
         """Return the ids of a function's versions in order of first deploy."""

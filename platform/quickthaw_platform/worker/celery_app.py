@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
+from kombu import Queue
 
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.controller.schedule import beat_config
@@ -15,6 +16,7 @@ from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.metering import logs
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.bootstep import AgentStep
+from quickthaw_platform.worker.commands import queue_of
 
 TASK_MODULES = (
     "quickthaw_platform.worker.tasks",
@@ -36,6 +38,9 @@ def make_app(settings: Settings) -> Celery:
         result_backend=None,
         task_ignore_result=True,
         task_acks_late=False,
+        # A command that gets lost is sent again by the controller, so this node's are not kept for redelivery: that
+        # would cost each of them two more round trips.
+        task_queues=[Queue(queue_of(settings.node), routing_key=queue_of(settings.node), no_ack=True)],
         worker_prefetch_multiplier=1,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
