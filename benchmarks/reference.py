@@ -12,7 +12,7 @@ from benchmarks.assets import CHILDREN, MODEL
 from benchmarks.processes import Conversation
 from benchmarks.sse import Arrival, Stream
 
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 """What the platform's zygote gives its instances too: read when torch is imported, it decides whether threads spin."""
 
 Messages = Sequence[Mapping[str, str]]

@@ -29,7 +29,7 @@ class TransformersEngine:
 
     `prepare` computes nothing but a few small buffers, on one thread; all that starts threads waits for `start`.
     Torch's threads are OpenMP's, which by default spin before they sleep: processes that share cores need
-    OMP_WAIT_POLICY=passive in the environment before torch is imported, or they slow each other several-fold.
+    a small GOMP_SPINCOUNT in the environment before torch is imported, or they slow each other several-fold.
     """
 
     tokenizer: Tokenizer
