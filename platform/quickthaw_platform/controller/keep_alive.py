@@ -1,8 +1,8 @@
-"""How long idle instances stay: the policy, and the round that acts on it."""
+"""Idle instances go when their time is over: the round that acts on the keep-alive policy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import structlog
 
@@ -11,19 +11,6 @@ from quickthaw_platform.contracts import InstanceState, InstanceView
 from quickthaw_platform.controller.context import Context
 
 _log = structlog.get_logger()
-
-
-class FixedKeepAlive:
-    """Keep an idle instance for the time that its function's `keep_alive` says."""
-
-    def expires(
-        self,
-        instance: InstanceView,  # noqa: ARG002 - the contract's; this policy treats all alike
-        keep_alive_seconds: float,
-        idle_gaps: Sequence[float],  # noqa: ARG002 - the contract's; this policy learns nothing
-    ) -> float:
-        """Return `keep_alive_seconds`."""
-        return keep_alive_seconds
 
 
 def retire_idle(context: Context) -> None:

@@ -7,7 +7,7 @@ from redis import Redis
 
 from quickthaw.types import Version
 from quickthaw_platform.controller.context import Context
-from quickthaw_platform.controller.keep_alive import FixedKeepAlive
+from quickthaw_platform.controller.policy import FixedKeepAlive
 from quickthaw_platform.errors import VersionNotFound
 from quickthaw_platform.router.policy import LeastLoadedPolicy
 from quickthaw_platform.settings import Settings
