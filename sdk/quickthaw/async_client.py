@@ -65,8 +65,6 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    # --- functions ---
-
     async def functions(self) -> list[FunctionInfo]:
         """List the functions."""
         return await self._run(calls.functions())
@@ -123,8 +121,6 @@ class AsyncClient:
         """Yield a function's log lines as they come, without end."""
         return self._follow(LogFeed(self._attempts(), name, after), Deadline(None))
 
-    # --- invocations ---
-
     async def invoke(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> InvocationInfo:
         """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with."""
         return await self._run(calls.invoke(name, input, options))
@@ -166,8 +162,6 @@ class AsyncClient:
         """Cancel an invocation; one that has ended stays as it is."""
         return await self._run(calls.cancel(id))
 
-    # --- cluster ---
-
     async def nodes(self) -> list[NodeInfo]:
         """List the nodes."""
         return await self._run(calls.nodes())
@@ -192,8 +186,6 @@ class AsyncClient:
         """Remove a checkpoint from every node's disk."""
         await self._run(calls.delete_checkpoint(name))
 
-    # --- keys ---
-
     async def keys(self) -> list[KeyInfo]:
         """List the API keys."""
         return await self._run(calls.keys())
@@ -210,8 +202,6 @@ class AsyncClient:
     async def revoke_key(self, id: str) -> None:
         """Revoke an API key at once."""
         await self._run(calls.revoke_key(id))
-
-    # --- moving bytes ---
 
     def _attempts(self) -> Attempts:
         return Attempts(self.endpoint, self._backoff)

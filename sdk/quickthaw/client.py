@@ -65,8 +65,6 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    # --- functions ---
-
     def functions(self) -> list[FunctionInfo]:
         """List the functions."""
         return self._run(calls.functions())
@@ -123,8 +121,6 @@ class Client:
         """Yield a function's log lines as they come, without end."""
         return self._follow(LogFeed(self._attempts(), name, after), Deadline(None))
 
-    # --- invocations ---
-
     def invoke(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> InvocationInfo:
         """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with."""
         return self._run(calls.invoke(name, input, options))
@@ -166,8 +162,6 @@ class Client:
         """Cancel an invocation; one that has ended stays as it is."""
         return self._run(calls.cancel(id))
 
-    # --- cluster ---
-
     def nodes(self) -> list[NodeInfo]:
         """List the nodes."""
         return self._run(calls.nodes())
@@ -192,8 +186,6 @@ class Client:
         """Remove a checkpoint from every node's disk."""
         self._run(calls.delete_checkpoint(name))
 
-    # --- keys ---
-
     def keys(self) -> list[KeyInfo]:
         """List the API keys."""
         return self._run(calls.keys())
@@ -210,8 +202,6 @@ class Client:
     def revoke_key(self, id: str) -> None:
         """Revoke an API key at once."""
         self._run(calls.revoke_key(id))
-
-    # --- moving bytes ---
 
     def _attempts(self) -> Attempts:
         return Attempts(self.endpoint, self._backoff)

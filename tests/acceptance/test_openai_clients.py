@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
-from tests.acceptance.cluster import VENV_BIN, Cluster
+from quickthaw import loading
+from tests.acceptance.cluster import ROOT, VENV_BIN, Cluster
 
 QUESTION = "What is the capital of France?"
 OPENAI_3 = VENV_BIN.parent / "openai3"
@@ -93,3 +94,18 @@ def test_curl_sees_the_stream_arrive_piece_by_piece_and_end_with_done(cluster: C
     assert deltas[0]["delta"]["role"] == "assistant"
     assert deltas[-1]["finish_reason"] in ("stop", "length")
     assert sum(bool(d["delta"].get("content")) for d in deltas) > 3
+
+
+def test_the_embed_function_puts_like_texts_near_each_other(cluster: Cluster) -> None:
+    [function] = loading.functions(ROOT / "functions" / "embed" / "function.py")
+    cluster.client.deploy(function.spec())
+    client = OpenAI(base_url=f"{cluster.url}/v1", api_key=cluster.api_key)
+    texts = ["a cat sits on the mat", "a kitten rests on the rug", "the central bank raised interest rates"]
+    cat, kitten, bank = (entry.embedding for entry in client.embeddings.create(model="embed", input=texts).data)
+    assert dot(cat, kitten) > dot(cat, bank) + 0.2
+    assert dot(cat, cat) == pytest.approx(1, abs=1e-4)
+
+
+def dot(one: list[float], other: list[float]) -> float:
+    """Return the scalar product."""
+    return sum(a * b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,70 @@
+"""Calls of functions, and about the invocations they make."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, TypeVar
+
+from quickthaw.calls.builders import get, nothing, one, path, request, stream_of
+from quickthaw.protocol import IDEMPOTENCY_HEADER, Call
+from quickthaw.resources import InvokeRequest, Webhook
+from quickthaw.types import InvocationInfo, Limits, Sampling
+
+T = TypeVar("T")
+
+
+class CallOptions(TypedDict, total=False):
+    """What a call of a function may say besides its input."""
+
+    sampling: Sampling | Mapping[str, Any] | None  # only the fields that are set count
+    alias: str | None  # None: live
+    webhook: Webhook | Mapping[str, Any] | None
+    limits: Limits | Mapping[str, Any] | None  # only the fields that are set count
+    idempotency_key: str | None  # None: a fresh one
+
+
+def invoke(name: str, input: Mapping[str, Any], options: CallOptions) -> Call[InvocationInfo]:
+    """Call a function and wait for its end."""
+    return _invoke(name, "invoke", input, options, one(InvocationInfo), waits=True)
+
+
+def submit(name: str, input: Mapping[str, Any], options: CallOptions) -> Call[InvocationInfo]:
+    """Call a function without waiting."""
+    return _invoke(name, "async", input, options, one(InvocationInfo))
+
+
+def stream(name: str, input: Mapping[str, Any], options: CallOptions) -> Call[None]:
+    """Call a function and open the stream of its events."""
+    return stream_of(_invoke(name, "stream", input, options, nothing), None)
+
+
+def _invoke(
+    name: str,
+    how: str,
+    input: Mapping[str, Any],
+    options: CallOptions,
+    answer: Callable[[Any], T],
+    waits: bool = False,
+) -> Call[T]:
+    fields = {option: value for option, value in options.items() if value is not None}
+    key = fields.pop("idempotency_key", None) or uuid.uuid4().hex
+    body = request(InvokeRequest, input=dict(input), **fields).model_dump(mode="python", exclude_unset=True)
+    return Call(
+        "POST", path("functions", name, how), answer, body=body, headers={IDEMPOTENCY_HEADER: str(key)}, waits=waits
+    )
+
+
+def invocation(id: str) -> Call[InvocationInfo]:
+    """Look at an invocation."""
+    return get(InvocationInfo, "invocations", id)
+
+
+def events(id: str, after: int) -> Call[None]:
+    """Open the stream of an invocation's events that follow event `after`."""
+    return stream_of(Call("GET", path("invocations", id, "events"), nothing), str(after) if after else None)
+
+
+def cancel(id: str) -> Call[InvocationInfo]:
+    """Cancel an invocation; one that has ended stays as it is."""
+    return Call("DELETE", path("invocations", id), one(InvocationInfo))
