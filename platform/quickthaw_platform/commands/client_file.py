@@ -32,7 +32,7 @@ def write_client_file(file: Path, url: str, api_key: str) -> None:
     temporary = file.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(handle, "w", encoding="utf-8") as text:  # noqa: PTH123 - from a descriptor made with its mode
+    with os.fdopen(handle, "w", encoding="utf-8") as text:
         text.write(f"url = {json.dumps(url)}\napi_key = {json.dumps(api_key)}\n")
     temporary.replace(file)
 

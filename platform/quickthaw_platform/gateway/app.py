@@ -8,6 +8,7 @@ import uuid
 import structlog
 from celery import Celery
 from flask import Response, g, request
+from flask.json.provider import DefaultJSONProvider
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from pydantic import ValidationError
@@ -58,6 +59,12 @@ _RESOURCES = (
 )  # fmt: skip
 
 
+class _InOrder(DefaultJSONProvider):
+    """Writes the fields of an answer in the order in which its record declares them."""
+
+    sort_keys = False
+
+
 def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer | None = None) -> OpenAPI:
     """Build the gateway's WSGI application; raises SettingsInvalid for a binding that would be open to all."""
     check_binding(settings)
@@ -72,7 +79,7 @@ def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer 
     )
     app.request_class = JsonRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, the base class does not
+    app.json = _InOrder(app)
     app.extensions[EXTENSION] = make_services(settings, redis, celery)
     errors.register(app)
     metrics.observe(app)

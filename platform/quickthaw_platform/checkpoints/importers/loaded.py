@@ -58,9 +58,9 @@ def read_model(task: Task, directory: str, dtype: str, **more: Any) -> PreTraine
         )
     except Exception as error:
         raise InvalidRequest(f"transformers cannot read {directory}: {error}") from error
-    model, report = read
-    _refuse_holes(report)
-    return model  # type: ignore[no-any-return]  # untyped in transformers
+    model: PreTrainedModel = read[0]
+    _refuse_holes(read[1])
+    return model
 
 
 def read_tokenizer(directory: str, **more: Any) -> PreTrainedTokenizerBase:
