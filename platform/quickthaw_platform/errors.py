@@ -55,6 +55,7 @@ __all__ = [
     "InvocationCancelled",
     "InvocationNotFound",
     "KeyNotFound",
+    "LoadCancelled",
     "LogGap",
     "MemoryLimitExceeded",
     "NoCapacity",
@@ -67,6 +68,11 @@ __all__ = [
     "QueueFull",
     "QuickthawError",
     "RateLimited",
+    "RemoteChanged",
+    "RemoteDenied",
+    "RemoteError",
+    "RemoteMissing",
+    "RemoteUnavailable",
     "RequestTooLarge",
     "SettingsInvalid",
     "StartFailed",
@@ -93,6 +99,49 @@ class CheckpointBroken(QuickthawError):
     """A checkpoint on the disk is incomplete or its manifest cannot be read; the message names the file."""
 
     default_code = "checkpoint_broken"
+
+
+class LoadCancelled(QuickthawError):
+    """A load was stopped before it was complete, because nobody wants it any more."""
+
+    default_code = "load_cancelled"
+
+
+class RemoteError(QuickthawError):
+    """A remote store did not do what it was asked; the message names the object.
+
+    RemoteError
+    ├── RemoteMissing
+    ├── RemoteDenied
+    ├── RemoteChanged
+    └── RemoteUnavailable
+    """
+
+    default_code = "remote_error"
+
+
+class RemoteMissing(RemoteError):
+    """There is no such object, bucket or folder."""
+
+    default_code = "remote_missing"
+
+
+class RemoteDenied(RemoteError):
+    """The store refuses these credentials."""
+
+    default_code = "remote_denied"
+
+
+class RemoteChanged(RemoteError):
+    """The object was replaced between two reads of it."""
+
+    default_code = "remote_changed"
+
+
+class RemoteUnavailable(RemoteError):
+    """The store did not answer properly, also after retries."""
+
+    default_code = "remote_unavailable"
 
 
 class LogGap(QuickthawError):

@@ -14,6 +14,8 @@ OURS = ("quickthaw", "quickthaw_platform", "quickthaw_backends")
 BACKENDS_MAY_IMPORT = (
     "quickthaw_platform.contracts",
     "quickthaw_platform.errors",
+    "quickthaw_platform.checkpoints.arrival",
+    "quickthaw_platform.checkpoints.header",
     "quickthaw_platform.checkpoints.manifest",
     "quickthaw_backends",
     "quickthaw.types",
@@ -44,7 +46,7 @@ def test_functions_import_only_the_sdk_of_ours() -> None:
         assert {n for n in ours(file) if not within(n, "quickthaw")} == set(), file
 
 
-def test_backends_import_only_contracts_errors_and_the_manifest() -> None:
+def test_backends_import_only_contracts_errors_and_how_checkpoints_are_read() -> None:
     for name, file in modules("quickthaw_backends"):
         other = {n for n in ours(file) if not any(within(n, allowed) for allowed in BACKENDS_MAY_IMPORT)}
         assert other == set(), name

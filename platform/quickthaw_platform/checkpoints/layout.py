@@ -1,4 +1,4 @@
-"""The file that holds the weights: plain safetensors, laid out for loading.
+"""The files that hold the weights: plain safetensors, laid out for loading.
 
 The header is padded with spaces (which the format allows) so that data starts on a page boundary; the tensors stand in
 the order in which a forward pass needs them; a tied tensor is stored once.
@@ -12,16 +12,17 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from quickthaw_platform.checkpoints.manifest import FileRecord, Weights
+import xxhash
+
+from quickthaw_platform.checkpoints.header import LENGTH_BYTES
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile
 
 if TYPE_CHECKING:
     import torch
 
 PAGE_BYTES = 4096
-WEIGHTS_FILE = "weights-0.safetensors"
-_LENGTH_BYTES = 8  # the format begins with the header's length, little-endian
 
 _LAYER = re.compile(r"(?:^|\.)(\d+)(?:\.|$)")
 _EMBEDDING = re.compile(r"embed|(^|\.)(wte|wpe)\.")
@@ -29,7 +30,9 @@ _HEAD = re.compile(r"^(lm_head|embed_out|output|score|classifier|cls|pooler)\b")
 _CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
     "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
-    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "bool": "BOOL",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "complex64": "C64",
 }  # fmt: skip
 
 
@@ -41,10 +44,9 @@ class Tied(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What was written: the file, where its data begins, and how many bytes the tensors have."""
+    """What was written: the files in order of execution, and how many bytes the tensors have."""
 
-    file: FileRecord
-    weights: Weights
+    files: tuple[WeightsFile, ...]
     tensor_bytes: int
 
 
@@ -54,15 +56,16 @@ def execution_order(names: Iterable[str]) -> list[str]:
     Within one of these the given order stays, which for a `state_dict` is the order of the modules.
     """
 
-    def place(name: str) -> tuple[int, int]:
-        layer = _LAYER.search(name)
-        if layer:
-            return 1, int(layer[1])
-        if _HEAD.search(name):
-            return 3, 0
-        return (0, 0) if _EMBEDDING.search(name) else (2, 0)
+    return sorted(names, key=_place)
 
-    return sorted(names, key=place)
+
+def _place(name: str) -> tuple[int, int]:
+    layer = _LAYER.search(name)
+    if layer:
+        return 1, int(layer[1])
+    if _HEAD.search(name):
+        return 3, 0
+    return (0, 0) if _EMBEDDING.search(name) else (2, 0)
 
 
 def untie(tensors: Mapping[str, torch.Tensor]) -> Tied:
@@ -81,33 +84,100 @@ def untie(tensors: Mapping[str, torch.Tensor]) -> Tied:
     return Tied(kept, aliases)
 
 
+def partition(sizes: Mapping[str, int], count: int) -> list[list[str]]:
+    """Split names, in order of execution, into at most `count` runs of about equal bytes; a layer is never torn apart.
+
+    So `count` devices, or as many readers, load at once. There are fewer runs than asked for where the layers are.
+    """
+    layers: dict[tuple[int, int], list[str]] = {}
+    for name in execution_order(sizes):
+        layers.setdefault(_place(name), []).append(name)
+    total, before = sum(sizes.values()), 0
+    runs: dict[int, list[str]] = {}
+    for names in layers.values():
+        taken = sum(sizes[name] for name in names)
+        middle = before + taken / 2
+        runs.setdefault(min(int(middle * count / total), count - 1) if total else 0, []).extend(names)
+        before += taken
+    return list(runs.values()) or [[]]
+
+
 def write_weights(
     directory: Path,
     tensors: Mapping[str, torch.Tensor],
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    partitions: int = 1,
 ) -> Written:
-    """Write `tensors` to the weights file in `directory`, one after another; `progress` gets bytes done and in all.
+    """Write `tensors` to weights files in `directory`, one after another; `progress` gets bytes done and in all.
 
     No second copy is made of a tensor that is contiguous.
     """
-    names = _aligned(execution_order(tensors), tensors)
-    total = sum(tensors[name].nbytes for name in names)
-    header = _header(names, tensors)
-    digest = hashlib.sha256(header)
-    path = directory / WEIGHTS_FILE
-    with path.open("wb") as file:
-        file.write(header)
-        done = 0
-        for name in names:
-            view = _bytes_of(tensors[name])
-            file.write(view)
-            digest.update(view)
-            done += len(view)
-            progress(done, total)
-        file.flush()
-        os.fsync(file.fileno())
-    record = FileRecord(path=WEIGHTS_FILE, bytes=len(header) + total, sha256=digest.hexdigest())
-    return Written(record, Weights(file=WEIGHTS_FILE, data_offset=len(header)), total)
+    runs = partition({name: tensor.nbytes for name, tensor in tensors.items()}, partitions)
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    done = 0
+    files = []
+    for index, names in enumerate(runs):
+        ordered = _aligned(names, tensors)
+        header = _header(ordered, tensors)
+        path = directory / weights_name(index)
+        with path.open("wb") as file:
+            writer = ChunkWriter(file)
+            writer.write(header)
+            for name in ordered:
+                view = _bytes_of(tensors[name])
+                writer.write(view)
+                done += len(view)
+                progress(done, total)
+            file.flush()
+            os.fsync(file.fileno())
+        files.append(writer.record(path.name, data_offset=len(header)))
+    return Written(tuple(files), total)
+
+
+def weights_name(index: int) -> str:
+    """Return the name of the weights file of a partition."""
+    return f"weights-{index}.safetensors"
+
+
+class ChunkWriter:
+    """Writes a weights file from its beginning, and takes its digest and the checksum of each chunk on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._chunk = xxhash.xxh3_64()
+        self._chunks: list[str] = []
+        self._bytes = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes."""
+        self._file.write(data)
+        self._digest.update(data)
+        view = memoryview(data)
+        while view:
+            piece = view[: CHUNK_BYTES - self._bytes % CHUNK_BYTES]
+            self._chunk.update(piece)
+            self._bytes += len(piece)
+            if self._bytes % CHUNK_BYTES == 0:
+                self._end_chunk()
+            view = view[len(piece) :]
+
+    def record(self, path: str, *, data_offset: int) -> WeightsFile:
+        """Return what the manifest says of the file, now that all of it was written."""
+        if self._bytes % CHUNK_BYTES:
+            self._end_chunk()
+        return WeightsFile(
+            path=path,
+            bytes=self._bytes,
+            sha256=self._digest.hexdigest(),
+            data_offset=data_offset,
+            chunks=tuple(self._chunks),
+        )
+
+    def _end_chunk(self) -> None:
+        self._chunks.append(self._chunk.hexdigest())
+        self._chunk.reset()
 
 
 def _aligned(names: list[str], tensors: Mapping[str, torch.Tensor]) -> list[str]:
@@ -129,8 +199,8 @@ def _header(names: Iterable[str], tensors: Mapping[str, torch.Tensor]) -> bytes:
         entries[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [offset, offset + tensor.nbytes]}
         offset += tensor.nbytes
     text = json.dumps(entries, separators=(",", ":")).encode()
-    padded = -(-(_LENGTH_BYTES + len(text)) // PAGE_BYTES) * PAGE_BYTES
-    return (padded - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES, "little") + text.ljust(padded - _LENGTH_BYTES)
+    padded = -(-(LENGTH_BYTES + len(text)) // PAGE_BYTES) * PAGE_BYTES
+    return (padded - LENGTH_BYTES).to_bytes(LENGTH_BYTES, "little") + text.ljust(padded - LENGTH_BYTES)
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:

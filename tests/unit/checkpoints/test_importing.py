@@ -44,7 +44,7 @@ def test_a_directory_becomes_a_checkpoint_with_the_same_weights(
     model = save_llama(source, shard_size=shard_size)
     checkpoint = import_checkpoint(str(source), store).checkpoint
     manifest = Manifest.of(checkpoint)
-    weights = load_file(checkpoint.path / manifest.weights.file)
+    weights = load_file(checkpoint.path / manifest.weights[0].path)
     for alias, tensor in manifest.tied.items():
         weights[alias] = weights[tensor]
     expected = model.state_dict()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from quickthaw_platform.checkpoints.layout import PAGE_BYTES, execution_order, untie, write_weights
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, checksum
 
 
 def header(file: Path) -> tuple[int, dict[str, dict[str, object]]]:
@@ -57,12 +59,12 @@ def test_other_architectures_names_are_known_too(embedding: str, head: str) -> N
 def test_data_begins_on_a_page_and_the_safetensors_library_reads_the_file(tmp_path: Path) -> None:
     tensors = {f"layers.{i}.w": torch.randn(3, 5).to(torch.bfloat16) for i in range(200)}
     written = write_weights(tmp_path, tensors)
-    file = tmp_path / written.weights.file
+    file = tmp_path / written.files[0].path
     begin, entries = header(file)
-    assert begin == written.weights.data_offset
+    assert begin == written.files[0].data_offset
     assert begin % PAGE_BYTES == 0
     assert list(entries) == [f"layers.{i}.w" for i in range(200)]
-    assert file.stat().st_size == begin + written.tensor_bytes == written.file.bytes
+    assert file.stat().st_size == begin + written.tensor_bytes == written.files[0].bytes
     for name, tensor in load_file(file).items():
         assert torch.equal(tensor, tensors[name])
 
@@ -74,7 +76,7 @@ def test_any_mixture_of_types_and_sizes_survives(
     tensors = {f"layers.{i}.w": torch.ones(size, 3).to(getattr(torch, dtype)) for i, (dtype, size) in enumerate(shapes)}
     folder = tmp_path_factory.mktemp("mixture")
     written = write_weights(folder, tensors)
-    with safe_open(folder / written.weights.file, framework="pt") as file:
+    with safe_open(folder / written.files[0].path, framework="pt") as file:
         assert set(file.keys()) == set(tensors)
         for name, tensor in tensors.items():
             assert torch.equal(file.get_tensor(name), tensor)
@@ -110,3 +112,27 @@ def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_weights(tmp_path, {"a": torch.ones(10), "b": torch.ones(5)}, lambda done, total: seen.append((done, total)))
     assert seen == [(40, 60), (60, 60)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 100])
+def test_partitions_are_of_about_equal_bytes_and_tear_no_layer_apart(tmp_path: Path, count: int) -> None:
+    tensors = {f"layers.{i}.{part}": torch.full((100,), float(i)) for i in range(6) for part in "abc"}
+    tensors["embed_tokens.weight"] = torch.ones(300)
+    written = write_weights(tmp_path, tensors, partitions=count)
+    assert len(written.files) == min(count, 7)
+    found: list[str] = []
+    for file in written.files:
+        _, entries = header(tmp_path / file.path)
+        found += entries
+        assert file.bytes - file.data_offset <= 1200 * -(-7 // count)
+    assert found == execution_order(tensors)
+
+
+def test_the_manifest_has_the_digest_of_each_file_and_a_checksum_of_each_chunk(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(CHUNK_BYTES // 4 - 1), "b": torch.arange(5)}
+    (file,) = write_weights(tmp_path, tensors).files
+    raw = (tmp_path / file.path).read_bytes()
+    assert file.bytes == len(raw)
+    assert file.sha256 == hashlib.sha256(raw).hexdigest()
+    assert file.chunks == tuple(checksum(raw[at : at + CHUNK_BYTES]) for at in range(0, len(raw), CHUNK_BYTES))
+    assert len(file.chunks) == 3

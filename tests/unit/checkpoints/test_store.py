@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from pathlib import Path
@@ -7,7 +8,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from quickthaw_platform.checkpoints.manifest import FILE_NAME, FileRecord, Manifest, Weights, open_checkpoint
+from quickthaw_platform.checkpoints.manifest import (
+    FILE_NAME,
+    FileRecord,
+    Manifest,
+    WeightsFile,
+    checksum,
+    open_checkpoint,
+)
 from quickthaw_platform.checkpoints.store import STAGING_PREFIX, DiskStore
 from quickthaw_platform.errors import CheckpointBroken, CheckpointNotFound
 
@@ -24,8 +32,16 @@ def stage(directory: Path, name: str = "tiny", content: bytes = b"weights", crea
         context_tokens=8,
         source="directory:tiny",
         source_digest=content.hex(),
-        files=(FileRecord(path="weights-0.safetensors", bytes=len(content), sha256="0" * 64),),
-        weights=Weights(file="weights-0.safetensors", data_offset=0),
+        files=(),
+        weights=(
+            WeightsFile(
+                path="weights-0.safetensors",
+                bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+                data_offset=0,
+                chunks=(checksum(content),),
+            ),
+        ),
         created_at=created_at,
     )
     (directory / FILE_NAME).write_text(manifest.model_dump_json())

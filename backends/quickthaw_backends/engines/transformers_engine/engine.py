@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
 from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
-from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ class TransformersEngine:
             self.tokenizer = self._texts = tokenizer
         with _timed("skeleton", stage, checkpoint.path):
             self._model = PreparedModel.build(checkpoint.path, manifest)
-        with _timed("weights", stage, checkpoint.path / manifest.weights.file):
-            self._model.map_weights(checkpoint.path, manifest)
+        files = weights_paths(checkpoint)
+        with _timed("weights", stage, files[0]):
+            self._model.map_weights(files, manifest)
         self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
 
     def start(self, device: str, threads: int, memory_bytes: int) -> None:

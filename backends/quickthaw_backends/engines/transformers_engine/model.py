@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ class PreparedModel:
         size: int = self._model.config.get_text_config().vocab_size
         return size
 
-    def map_weights(self, path: Path, manifest: Manifest) -> None:
+    def map_weights(self, files: Sequence[Path], manifest: Manifest) -> None:
         """Map the weights read-only into the skeleton."""
-        tensors = loading.map_tensors(path / manifest.weights.file)
+        tensors = {name: tensor for file in files for name, tensor in loading.map_tensors(file).items()}
         loading.assign_weights(self._model, tensors, manifest.tied)
 
     def place(self, device: torch.device, options: TransformersOptions) -> None:

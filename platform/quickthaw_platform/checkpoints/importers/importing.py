@@ -90,8 +90,8 @@ def _write(source: Source, store: DiskStore, name: str, dtype: str, digest: str,
             source=source.label,
             source_digest=digest,
             tied=tied.aliases,
-            files=(*small, written.file),
-            weights=written.weights,
+            files=small,
+            weights=written.files,
             created_at=time.time(),
         )
         (staged / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
