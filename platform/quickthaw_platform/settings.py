@@ -59,6 +59,23 @@ class Settings(BaseSettings):
         description="what the node's instances may reserve",
     )
     instance_memory: Bytes = Field(1 << 30, description="KV cache and handler memory of an instance that names none")
+    dram_budget: Bytes = Field(
+        default_factory=lambda: psutil.virtual_memory().total // 2,
+        description="what the weights of checkpoints may take of the node's memory, one copy for all instances",
+    )
+    dram_ahead: Bytes = Field(
+        1 << 30, description="memory faulted in ahead for the next checkpoint; never more than the largest one takes"
+    )
+    disk_budget: Bytes | None = Field(
+        None, description="what checkpoints may take of the node's disk; none: all that is free"
+    )
+    remote: str | None = Field(
+        None, description="where checkpoints lie beyond the nodes: s3://bucket/prefix, or a directory all nodes see"
+    )
+    remote_poll: Seconds = Field(60.0, description="between two looks at what others have put there")
+    load_threads: int = Field(2, ge=1, le=64, description="threads that read one checkpoint")
+    disk_bandwidth: Bytes | None = Field(None, description="bytes/s read from disk at most; none: what it gives")
+    remote_bandwidth: Bytes | None = Field(None, description="bytes/s fetched at most; none: what the network gives")
     heartbeat: Seconds = Field(1.0, description="between two heartbeats of a node")
     heartbeat_ttl: Seconds = Field(3.0, description="without a heartbeat for so long, a node is dead")
     drain_timeout: Seconds = Field(60.0, description="longest wait for running invocations at shutdown")
