@@ -1,0 +1,179 @@
+"""One load: every chunk of a checkpoint's weights read, verified, and put right where it is wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from quickthaw_platform.checkpoints.arrival import ArrivalWriter
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile, checksum
+from quickthaw_platform.checkpoints.reading.pace import Pace
+from quickthaw_platform.checkpoints.reading.source import ByteSource
+from quickthaw_platform.errors import CheckpointBroken, LoadCancelled, QuickthawError
+
+_log = structlog.get_logger()
+
+Repair = Callable[[int, int, memoryview], None]
+"""Takes the index of a weights file, the index of a chunk in it, and the chunk's right bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a weights file that has a checksum of its own."""
+
+    file: int
+    index: int
+    begin: int
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a load did."""
+
+    bytes: int
+    seconds: float
+    repaired: tuple[tuple[int, int], ...]  # (file, chunk)
+
+
+def chunks_of(files: Sequence[WeightsFile]) -> list[Chunk]:
+    """Return every chunk in the order of reading: partitions side by side, so that all of them arrive at once."""
+    found = [
+        Chunk(number, index, begin, min(CHUNK_BYTES, file.bytes - begin), sum_)
+        for number, file in enumerate(files)
+        for index, (begin, sum_) in enumerate(zip(range(0, file.bytes, CHUNK_BYTES), file.chunks, strict=True))
+    ]
+    return sorted(found, key=lambda chunk: (chunk.index, chunk.file))
+
+
+class Load:
+    """Used once: `run` in one thread, `cancel` and the counters from any."""
+
+    def __init__(
+        self,
+        files: Sequence[WeightsFile],
+        source: ByteSource,
+        destination: Sequence[memoryview] | None,
+        arrival: ArrivalWriter,
+        *,
+        backup: ByteSource | None = None,
+        on_repair: Repair = lambda _file, _chunk, _right: None,
+        threads: int = 2,
+        bytes_per_second: float | None = None,
+    ) -> None:
+        """`destination` has a view for each file; None: the page cache, that the source reads by way of.
+
+        `on_repair` is called where a chunk was wrong at the source and right in `backup`.
+        """
+        self.bytes = sum(file.bytes for file in files)
+        self.bytes_done = 0
+        self._files = tuple(files)
+        self._source = source
+        self._backup = backup
+        self._destination = destination
+        self._arrival = arrival
+        self._on_repair = on_repair
+        self._threads = threads
+        self._pace = Pace(bytes_per_second)
+        self._stop = threading.Event()
+        self._cancelled = False
+        self._lock = threading.Lock()  # guards what follows
+        self._todo: Iterator[Chunk] = iter(chunks_of(files))
+        self._finished: list[set[int]] = [set() for _ in files]
+        self._marks = [0 for _ in files]  # chunks, without a gap
+        self._repaired: list[tuple[int, int]] = []
+
+    def run(self) -> LoadReport:
+        """Read everything; returns when all of it is there and right.
+
+        Raises CheckpointBroken, which names the file, RemoteError or LoadCancelled. Whoever waits for the weights
+        gets the same cause. Afterwards the source is closed.
+        """
+        began = time.monotonic()
+        try:
+            self._read_all()
+        except QuickthawError as error:
+            self._arrival.fail(error.message)
+            raise
+        except BaseException as error:
+            self._arrival.fail(f"the load failed: {type(error).__name__}: {error}")
+            raise
+        finally:
+            self._source.close()
+            if self._backup is not None:
+                self._backup.close()
+            self._destination = None  # lets the memory be closed or grown
+        self._arrival.complete()
+        return LoadReport(self.bytes, time.monotonic() - began, tuple(self._repaired))
+
+    def cancel(self) -> None:
+        """Have `run` end soon with LoadCancelled."""
+        self._cancelled = True
+        self._stop.set()
+
+    def _read_all(self) -> None:
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="load") as threads:
+            workers = [threads.submit(self._work) for _ in range(self._threads)]
+        errors = [error for worker in workers if (error := worker.exception()) is not None]
+        if self._cancelled:
+            raise LoadCancelled("the load was stopped")
+        for error in sorted(errors, key=lambda error: isinstance(error, LoadCancelled)):  # the cause before its echo
+            raise error
+
+    def _work(self) -> None:
+        scratch = memoryview(b"") if self._destination is not None else memoryview(bytearray(CHUNK_BYTES))
+        try:
+            while (chunk := self._next()) is not None:
+                self._pace.wait(chunk.size, self._stop.is_set)
+                self._read(chunk, self._place(chunk, scratch))
+                self._note(chunk)
+        except BaseException:
+            self._stop.set()
+            raise
+
+    def _next(self) -> Chunk | None:
+        if self._stop.is_set():
+            raise LoadCancelled("the load was stopped")
+        with self._lock:
+            return next(self._todo, None)
+
+    def _place(self, chunk: Chunk, scratch: memoryview) -> memoryview:
+        if self._destination is None:
+            return scratch[: chunk.size]
+        return self._destination[chunk.file][chunk.begin : chunk.begin + chunk.size]
+
+    def _read(self, chunk: Chunk, into: memoryview) -> None:
+        for _ in range(2):  # a bit may have flipped on the way
+            self._source.read(chunk.file, chunk.begin, into, self._stop.is_set)
+            if checksum(into) == chunk.checksum:
+                return
+        name = self._files[chunk.file].path
+        _log.warning("a chunk is wrong", file=name, chunk=chunk.index, source=self._source.name)
+        where = f"chunk {chunk.index} of {name} is wrong on the {self._source.name}"
+        if self._backup is None:
+            raise CheckpointBroken(f"{where}, and no other tier has it; remove the checkpoint and import it again")
+        self._backup.read(chunk.file, chunk.begin, into, self._stop.is_set)
+        if checksum(into) != chunk.checksum:
+            raise CheckpointBroken(f"{where} and on the {self._backup.name}; remove the checkpoint and import it again")
+        self._on_repair(chunk.file, chunk.index, into)
+        with self._lock:
+            self._repaired.append((chunk.file, chunk.index))
+
+    def _note(self, chunk: Chunk) -> None:
+        """Move the file's watermark over what is there without a gap."""
+        with self._lock:
+            self.bytes_done += chunk.size
+            finished = self._finished[chunk.file]
+            finished.add(chunk.index)
+            mark = self._marks[chunk.file]
+            while mark in finished:
+                finished.remove(mark)
+                mark += 1
+            self._marks[chunk.file] = mark
+            self._arrival.advance(chunk.file, min(mark * CHUNK_BYTES, self._files[chunk.file].bytes))
