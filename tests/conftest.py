@@ -10,7 +10,9 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
+from quickthaw_platform.commands.seaweed import Seaweed
 from quickthaw_platform.settings import ENV_PREFIX, Settings
+from tests.seaweed_process import running_seaweed
 from tests.valkey_process import ValkeyProcess
 
 hypothesis_settings.register_profile("quickthaw", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -33,6 +35,21 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """The session's S3 server; give `environment` of it to those who are to use it."""
+    with running_seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_environment(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Seaweed:
+    """The session's S3 server, with this process' environment leading to it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from quickthaw_platform import redis_client
-from quickthaw_platform.commands import valkey
+from quickthaw_platform.commands import seaweed, valkey
 from quickthaw_platform.commands.client_file import admin_key, write_client_file
 from quickthaw_platform.commands.log_follower import last_lines
 from quickthaw_platform.commands.ports import claim_port, connect_host
@@ -29,6 +29,10 @@ from quickthaw_platform.router.view import read_view
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 
 VALKEY = "valkey"
+SEAWEED = "seaweedfs"
+SEAWEED_STOP_SECONDS = 2.0
+"""It takes half a minute to stop when asked, and has lost nothing when it is killed."""
+
 READY_SECONDS = 180.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -49,7 +53,13 @@ class Host:
     `interrupted` is asked in every wait; where it says so during the start, KeyboardInterrupt is raised.
     """
 
-    def __init__(self, settings: Settings, workers: int, interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, workers: int, interrupted: Callable[[], bool], *, with_s3: bool = False
+    ) -> None:
+        """`with_s3` brings an S3 server of its own for the remote tier. Conflict where a remote tier is set."""
+        if with_s3 and settings.remote is not None:
+            raise Conflict(f"the remote tier is {settings.remote}; leave out --with-s3, or unset QUICKTHAW_REMOTE")
+        self._with_s3 = with_s3
         self.data_dir = settings.data_dir.expanduser().resolve()
         self.log_dir = self.data_dir / "logs"
         self.supervisor = Supervisor(self.log_dir)
@@ -75,6 +85,7 @@ class Host:
         self.supervisor.stop(tuple(self._workers), drain_seconds, hurried)
         self.supervisor.stop([process.name for process in PROCESSES], STOP_SECONDS, hurried)
         self.supervisor.stop([VALKEY], STOP_SECONDS, hurried)
+        self.supervisor.stop([SEAWEED], SEAWEED_STOP_SECONDS, hurried)
         self.supervisor.kill()
 
     def _start(self, report: Callable[[str], None]) -> Access:
@@ -82,6 +93,9 @@ class Host:
         if self._settings.redis_url is None:
             report("starting Valkey")
             environment[ENV_PREFIX + "REDIS_URL"] = self._start_valkey(environment)
+        if self._with_s3:
+            report("starting the S3 server")
+            environment |= self._start_seaweed(environment)
         connected = self._settings.model_copy(update={"redis_url": environment[ENV_PREFIX + "REDIS_URL"]})
         with contextlib.closing(redis_client.connect(connected)) as redis:
             _require(redis)
@@ -111,6 +125,12 @@ class Host:
         child = self.supervisor.start(VALKEY, (valkey.binary(), str(file)), environment)
         valkey.wait_until_up(url, lambda: child.alive and not self._interrupted())
         return url
+
+    def _start_seaweed(self, environment: dict[str, str]) -> dict[str, str]:
+        server = seaweed.configure(self.data_dir / SEAWEED)
+        child = self.supervisor.start(SEAWEED, server.command, environment)
+        seaweed.wait_until_up(server, lambda: child.alive and not self._interrupted())
+        return {**server.environment, ENV_PREFIX + "REMOTE": seaweed.REMOTE}
 
     def _start_processes(self, environment: dict[str, str]) -> None:
         for process in PROCESSES:

@@ -40,8 +40,9 @@ class _Interrupts:
 @click.option("--host", help="Address the gateway binds to.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the gateway; 0 takes a free one.")
 @click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Workers on this host.")
+@click.option("--with-s3", is_flag=True, help="Bring an S3 server (SeaweedFS) for the remote tier of checkpoints.")
 @click.option("--verbose", is_flag=True, help="Show the logs of all processes.")
-def up(host: str | None, port: int | None, workers: int, verbose: bool) -> None:
+def up(host: str | None, port: int | None, workers: int, with_s3: bool, verbose: bool) -> None:
     """Run the whole platform in the foreground; Ctrl-C drains and stops it.
 
     Without QUICKTHAW_REDIS_URL it brings a Valkey of its own, whose data stays in the data directory.
@@ -50,7 +51,7 @@ def up(host: str | None, port: int | None, workers: int, verbose: bool) -> None:
     console = Console(stderr=True)
     interrupts = _Interrupts()
     with exclusive(settings.data_dir.expanduser()):
-        platform = Host(settings, workers, interrupts.any)
+        platform = Host(settings, workers, interrupts.any, with_s3=with_s3)
         follower = LogFollower(platform.log_dir, lambda name, line: console.print(f"{name}: {line}", markup=False))
         try:
             with console.status("starting") as status:

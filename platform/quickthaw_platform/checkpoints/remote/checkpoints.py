@@ -1,0 +1,130 @@
+"""Checkpoints in a remote store: a folder each, `ID/manifest.json` beside its files. The manifest makes it exist."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from quickthaw_platform.checkpoints.manifest import FILE_NAME, FileRecord, Manifest
+from quickthaw_platform.contracts import Checkpoint, RemoteObject, RemoteStore
+from quickthaw_platform.errors import CheckpointBroken, CheckpointNotFound, LoadCancelled, RemoteMissing
+
+AT_ONCE = 8
+"""Small requests on their way together."""
+
+
+class RemoteCheckpoints:
+    """Any thread, process and node may use it at once: what is published never changes."""
+
+    def __init__(self, store: RemoteStore) -> None:
+        self.store = store
+
+    def ids(self) -> list[str]:
+        """Return the ids of all checkpoints."""
+        keys = (found.key.split("/") for found in self.store.list())
+        return [parts[0] for parts in keys if len(parts) == 2 and parts[1] == FILE_NAME]
+
+    def manifest(self, checkpoint_id: str) -> Manifest:
+        """Return a checkpoint's manifest. Raises CheckpointNotFound, and CheckpointBroken if it is not this one's."""
+        key = f"{checkpoint_id}/{FILE_NAME}"
+        try:
+            manifest = Manifest.model_validate_json(self._whole(key, lambda: False))
+        except RemoteMissing as error:
+            raise CheckpointNotFound(f"there is no checkpoint {checkpoint_id} in {self.store.url}") from error
+        except ValidationError as error:
+            raise CheckpointBroken(f"{self.store.url}/{key} is not a manifest: {error.errors()[0]['msg']}") from error
+        if manifest.id != checkpoint_id:
+            raise CheckpointBroken(f"{self.store.url}/{key} is the manifest of another checkpoint, {manifest.id}")
+        return manifest
+
+    def push(
+        self,
+        checkpoint: Checkpoint,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Copy a checkpoint from its folder; False where it was there. `progress` gets bytes done and in all.
+
+        Files that an earlier push has sent whole are not sent again; two pushes at once do no harm.
+        """
+        there = {found.key: found.bytes for found in self.store.list(f"{checkpoint.id}/")}
+        if f"{checkpoint.id}/{FILE_NAME}" in there:
+            return False
+        files = Manifest.of(checkpoint).every_file
+        total, done = sum(file.bytes for file in files), 0
+        for file in files:
+            if stop():
+                raise LoadCancelled(f"pushing {checkpoint.manifest['name']} was stopped")
+            key = f"{checkpoint.id}/{file.path}"
+            if there.get(key) != file.bytes:
+                self.store.put(key, checkpoint.path / file.path)
+            done += file.bytes
+            progress(done, total)
+        self.store.put(f"{checkpoint.id}/{FILE_NAME}", checkpoint.path / FILE_NAME)
+        return True
+
+    def fetch_small(self, manifest: Manifest, directory: Path, stop: Callable[[], bool] = lambda: False) -> None:
+        """Bring configuration, tokenizer and manifest into a folder. Raises CheckpointBroken for a wrong digest."""
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch-small") as threads:
+            list(threads.map(lambda file: self._fetch(manifest, file, directory, stop), manifest.files))
+        (directory / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
+
+    def source(self, manifest: Manifest) -> RemoteSource:
+        """Return the weights as a source. Raises CheckpointBroken where an object has another size than recorded."""
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch-heads") as threads:
+            found = list(threads.map(lambda file: self._head(manifest, file), manifest.weights))
+        return RemoteSource(self.store, found)
+
+    def remove(self, checkpoint_id: str) -> None:
+        """Delete a checkpoint: its manifest first, so that nobody starts to fetch the rest."""
+        self.store.delete(f"{checkpoint_id}/{FILE_NAME}")
+        for found in self.store.list(f"{checkpoint_id}/"):
+            self.store.delete(found.key)
+
+    def close(self) -> None:
+        """Let go of the store's connections."""
+        self.store.close()
+
+    def _head(self, manifest: Manifest, file: FileRecord) -> RemoteObject:
+        found = self.store.head(f"{manifest.id}/{file.path}")
+        if found.bytes != file.bytes:
+            raise CheckpointBroken(
+                f"{self.store.url}/{found.key} has {found.bytes:,} bytes instead of {file.bytes:,}; push it again"
+            )
+        return found
+
+    def _fetch(self, manifest: Manifest, file: FileRecord, directory: Path, stop: Callable[[], bool]) -> None:
+        content = self._whole(f"{manifest.id}/{file.path}", stop)
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise CheckpointBroken(f"{self.store.url}/{manifest.id}/{file.path} is not what was pushed; push it again")
+        target = directory / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+    def _whole(self, key: str, stop: Callable[[], bool]) -> bytes:
+        found = self.store.head(key)
+        content = bytearray(found.bytes)
+        self.store.get_range(found, 0, memoryview(content), stop)
+        return bytes(content)
+
+
+class RemoteSource:
+    """Implements `reading.source.ByteSource` over the weights of one checkpoint, as they were when it was made."""
+
+    name = "remote"
+
+    def __init__(self, store: RemoteStore, found: Sequence[RemoteObject]) -> None:
+        """`found` are the weights files in the manifest's order."""
+        self._store = store
+        self._found = found
+
+    def read(self, file: int, begin: int, into: memoryview, stop: Callable[[], bool]) -> None:
+        """Fill `into` from `begin` on."""
+        self._store.get_range(self._found[file], begin, into, stop)
+
+    def close(self) -> None:
+        """Do nothing: connections belong to the store."""

@@ -1,0 +1,136 @@
+"""An S3 bucket (AWS, MinIO, SeaweedFS) as a remote store.
+
+Credentials, region and endpoint come through boto3's usual chain (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL_S3, ~/.aws, …).
+Data is not read through boto3, whose streams copy it twice: see `ranges`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from quickthaw_platform.checkpoints.remote.ranges import RangeReader, SignedUrls
+from quickthaw_platform.contracts import RemoteObject
+from quickthaw_platform.errors import RemoteDenied, RemoteError, RemoteMissing, RemoteUnavailable
+
+TRIES = 5
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+SIGNED_SECONDS = 3600
+PART_BYTES = 32 << 20
+
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+_DENIED = frozenset({"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
+
+
+class S3Store:
+    """Implements `contracts.RemoteStore`; keys are below `prefix`."""
+
+    def __init__(self, bucket: str, prefix: str = "", client: Any = None) -> None:
+        """`client` is a boto3 client of S3; None: one of the default session."""
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        with self._mapped(""):
+            self._client = client or make_client()
+        urls = SignedUrls(self._sign, SIGNED_SECONDS)
+        self._ranges = RangeReader(urls, tries=TRIES, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS)
+
+    def list(self, prefix: str = "") -> list[RemoteObject]:
+        """Return the objects whose keys begin with `prefix`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with self._mapped(prefix):
+            return [
+                RemoteObject(entry["Key"].removeprefix(self._prefix), entry["Size"], entry["ETag"])
+                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+                for entry in page.get("Contents", ())
+                if not entry["Key"].endswith("/")  # what consoles make to show a folder
+            ]
+
+    def head(self, key: str) -> RemoteObject:
+        """Return an object's size and etag."""
+        with self._mapped(key):
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        return RemoteObject(key, found["ContentLength"], found["ETag"])
+
+    def get_range(self, found: RemoteObject, begin: int, into: memoryview, stop: Callable[[], bool]) -> None:
+        """Fill `into` from `begin` on."""
+        self._ranges.read(found, begin, into, stop)
+
+    def put(self, key: str, source: Path | bytes) -> RemoteObject:
+        """Write an object; a large file goes in parts, several at once."""
+        name = self._prefix + key
+        with self._mapped(key):
+            if isinstance(source, bytes):
+                self._client.put_object(Bucket=self._bucket, Key=name, Body=source)
+            else:
+                config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
+                self._client.upload_file(str(source), self._bucket, name, Config=config)
+        return self.head(key)
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        with self._mapped(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._ranges.close()
+        self._client.close()
+
+    def _sign(self, key: str) -> str:
+        with self._mapped(key):
+            url: str = self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": self._prefix + key}, ExpiresIn=SIGNED_SECONDS
+            )
+        return url
+
+    @contextlib.contextmanager
+    def _mapped(self, key: str) -> Iterator[None]:
+        """Turn boto3's errors into ours."""
+        where = f"{self.url}/{key}".rstrip("/")
+        try:
+            yield
+        except ClientError as error:
+            raise _of_code(where, str(error.response.get("Error", {}).get("Code", "")), error) from error
+        except NoCredentialsError as error:
+            raise RemoteDenied(f"{where}: no credentials; set AWS_ACCESS_KEY_ID or ~/.aws/credentials") from error
+        except (BotoCoreError, S3UploadFailedError) as error:
+            raise RemoteUnavailable(f"{where}: {error}") from error
+
+
+def make_client() -> Any:
+    """Make a client of boto3's default session that addresses buckets by path where the endpoint is not AWS'."""
+    session = boto3.session.Session()
+    region = session.region_name or "us-east-1"
+    client: Any = session.client("s3", region_name=region, config=_config("auto"))
+    if not client.meta.endpoint_url.endswith("amazonaws.com"):
+        client = session.client("s3", region_name=region, config=_config("path"))
+    return client
+
+
+def _config(addressing: Literal["auto", "path"]) -> Config:
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": addressing},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": TRIES},
+        max_pool_connections=32,
+    )
+
+
+def _of_code(where: str, code: str, error: ClientError) -> RemoteError:
+    if code in _MISSING:
+        return RemoteMissing(f"there is no {where} ({code})")
+    if code in _DENIED:
+        return RemoteDenied(f"{where} may not be used with these credentials ({code})")
+    return RemoteUnavailable(f"{where}: {error}")
