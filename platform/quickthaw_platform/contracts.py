@@ -36,6 +36,7 @@ __all__ = [
     "Sampling",
     "Sink",
     "Start",
+    "TiersView",
     "Tokenizer",
     "Wait",
 ]
@@ -185,6 +186,9 @@ class RemoteStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is ignored."""
 
+    def close(self) -> None:
+        """Let go of connections. Idempotent."""
+
 
 class NodeState(enum.StrEnum):
     """A node's life as its heartbeat tells it."""
@@ -218,6 +222,19 @@ class InstanceView:
 
 
 @dataclass(frozen=True, slots=True)
+class TiersView:
+    """What a node has besides its disk, and how fast each tier gave it what it has read. Sizes are bytes."""
+
+    dram: frozenset[str] = frozenset()  # ids of checkpoints whole in its memory
+    arriving: Mapping[str, int] = field(default_factory=dict)  # id to bytes still to come into its memory
+    bandwidths: Mapping[str, float] = field(default_factory=dict)  # dram, disk, remote to bytes/s, where measured
+    dram_bytes: int = 0  # the budget of its memory tier
+    dram_used_bytes: int = 0
+    disk_used_bytes: int = 0
+    remote: frozenset[str] = frozenset()  # ids that it can fetch from beyond
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """A node as the router sees it. `memory_free_bytes` is the budget less what its instances have reserved."""
 
@@ -228,6 +245,11 @@ class NodeView:
     memory_free_bytes: int
     checkpoints: frozenset[str]  # ids on its disk
     templates: frozenset[str]  # ids with a live template
+    tiers: TiersView = field(default_factory=lambda: TiersView())
+
+    def has(self, checkpoint: str) -> bool:
+        """Whether the node can get at a checkpoint, wherever it is."""
+        return checkpoint in self.checkpoints or checkpoint in self.tiers.dram or checkpoint in self.tiers.remote
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import httpx
 
@@ -182,8 +182,20 @@ class AsyncClient:
         """List the imported checkpoints."""
         return await self._run(calls.checkpoints())
 
+    async def checkpoint(self, name: str) -> CheckpointInfo:
+        """Look at one checkpoint, and where it is."""
+        return await self._run(calls.checkpoint(name))
+
+    async def pull_checkpoint(self, name: str, node: str) -> CheckpointInfo:
+        """Have a node bring a checkpoint into its memory and onto its disk; returns at once, as it is now."""
+        return await self._run(calls.pull_checkpoint(name, node))
+
+    async def evict_checkpoint(self, name: str, node: str, tier: Literal["dram", "disk"] = "dram") -> CheckpointInfo:
+        """Have a node drop a checkpoint from its memory, or from memory and disk; returns at once, as it is now."""
+        return await self._run(calls.evict_checkpoint(name, node, tier))
+
     async def delete_checkpoint(self, name: str) -> None:
-        """Remove a checkpoint from every node's disk."""
+        """Remove a checkpoint from every node and from the remote tier."""
         await self._run(calls.delete_checkpoint(name))
 
     async def keys(self) -> list[KeyInfo]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import httpx
 
@@ -182,8 +182,20 @@ class Client:
         """List the imported checkpoints."""
         return self._run(calls.checkpoints())
 
+    def checkpoint(self, name: str) -> CheckpointInfo:
+        """Look at one checkpoint, and where it is."""
+        return self._run(calls.checkpoint(name))
+
+    def pull_checkpoint(self, name: str, node: str) -> CheckpointInfo:
+        """Have a node bring a checkpoint into its memory and onto its disk; returns at once, as it is now."""
+        return self._run(calls.pull_checkpoint(name, node))
+
+    def evict_checkpoint(self, name: str, node: str, tier: Literal["dram", "disk"] = "dram") -> CheckpointInfo:
+        """Have a node drop a checkpoint from its memory, or from memory and disk; returns at once, as it is now."""
+        return self._run(calls.evict_checkpoint(name, node, tier))
+
     def delete_checkpoint(self, name: str) -> None:
-        """Remove a checkpoint from every node's disk."""
+        """Remove a checkpoint from every node and from the remote tier."""
         self._run(calls.delete_checkpoint(name))
 
     def keys(self) -> list[KeyInfo]:

@@ -27,6 +27,9 @@
 | GET    /v1/instances                       |                 | list of InstanceInfo                |
 | DELETE /v1/instances/{id}                  |                 | Deleted                             |
 | GET    /v1/checkpoints                     |                 | list of CheckpointInfo              |
+| GET    /v1/checkpoints/{name}              |                 | CheckpointInfo                      |
+| POST   /v1/checkpoints/{name}/pull         | PullRequest     | 202, CheckpointInfo                 |
+| POST   /v1/checkpoints/{name}/evict        | EvictRequest    | 202, CheckpointInfo                 |
 | DELETE /v1/checkpoints/{name}              |                 | Deleted                             |
 | GET    /v1/keys                            |                 | list of KeyInfo                     |
 | POST   /v1/keys                            | KeyRequest      | KeyCreated                          |
@@ -46,6 +49,9 @@ from quickthaw.types import Limits, Name, Sampling, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+
+Tier = Literal["dram", "disk", "remote"]
+"""Where weights are: a node's memory, its disk, or beyond the nodes."""
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -128,6 +134,10 @@ class NodeInfo(Wire):
     checkpoints: tuple[str, ...] = Field((), description="ids of those on its disk")
     templates: tuple[str, ...] = Field((), description="ids of those with a live template")
     instances: int = 0
+    dram_bytes: int = Field(0, description="what the weights of checkpoints may take of its memory")
+    dram_used_bytes: int = 0
+    disk_used_bytes: int = 0
+    bandwidths: dict[str, float] = Field(default_factory=dict, description="bytes/s that each tier gave it")
     last_seen: float = Field(description="Unix seconds of its last heartbeat")
     started_at: float | None = None
     pid: int | None = None
@@ -148,17 +158,48 @@ class InstanceInfo(Wire):
     idle_since: float | None = None
 
 
+class CheckpointCopy(Wire):
+    """Where a node has a checkpoint, or can get it from."""
+
+    node: str
+    tiers: tuple[Tier, ...] = Field(description="nearest first")
+    arriving_bytes: int | None = Field(None, description="what has still to come into its memory, while it comes")
+
+
 class CheckpointInfo(Wire):
-    """An imported checkpoint and the nodes that have it on their disk."""
+    """An imported checkpoint and where it is."""
 
     id: str
     name: str
     task: str = Field(description="generate or embed")
     bytes: int
     context_tokens: int
+    architecture: str | None = None
+    dtype: str | None = None
+    quantization: str | None = None
+    partitions: int = 1
     license: str | None = None
     source: str | None = None
-    nodes: tuple[str, ...] = ()
+    created_at: float | None = Field(None, description="Unix seconds of its import")
+    copies: tuple[CheckpointCopy, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that have it on their disk or in their memory."""
+        return tuple(copy.node for copy in self.copies if {"dram", "disk"} & set(copy.tiers))
+
+
+class PullRequest(Wire):
+    """The node that is to bring a checkpoint into its memory and onto its disk."""
+
+    node: str
+
+
+class EvictRequest(Wire):
+    """The node that is to drop a checkpoint from its memory (`dram`), or from memory and disk (`disk`)."""
+
+    node: str
+    tier: Literal["dram", "disk"] = "dram"
 
 
 class Scope(enum.StrEnum):

@@ -33,7 +33,7 @@ def stop_instance(services: Services, identity: str) -> None:
 
 
 def remove_checkpoint(services: Services, name: str) -> None:
-    """Have every node forget a checkpoint; Conflict while an alias points to a version that needs it."""
+    """Have every node delete a checkpoint on all its tiers; Conflict while an alias points to what needs it."""
     checkpoint = services.catalogue.find(name)
     users = {v.function for v in services.registry.pointed_versions() if v.checkpoint == checkpoint.id}
     if users:

@@ -13,8 +13,12 @@ for _, id in ipairs(redis.call('SMEMBERS', ARGV[1])) do
 end
 if ARGV[2] ~= '1' then return {instances, nodes, waiting} end
 for _, id in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
-  local f = redis.call('HMGET', node_key(id), 'state', 'device', 'memory_bytes', 'checkpoints', 'templates')
-  if f[1] then nodes[#nodes + 1] = {id, unpack(f)} end
+  local f = redis.call('HMGET', node_key(id), 'state', 'device', 'memory_bytes', 'checkpoints', 'templates', 'tiers',
+    'remote')
+  if f[1] then
+    f[7] = f[7] and f[7] ~= '' and redis.call('SMEMBERS', 'qt:remote:' .. f[7]) or {}
+    nodes[#nodes + 1] = {id, unpack(f)}
+  end
 end
 for _, version in ipairs(redis.call('SMEMBERS', QUEUES_KEY)) do
   waiting[#waiting + 1] = version

@@ -53,6 +53,9 @@ requests_held = _gauge("requests_held", "HTTP requests that wait for a first out
 instances = _gauge("instances", "Instances by state.", ("state",))
 
 cold_starts_total = _counter("cold_starts_total", "Instances started, by the tier the weights came from.", ("tier",))
+chunk_repairs_total = Counter(
+    "chunk_repairs_total", "Chunks of checkpoints that were wrong on a disk and fetched again.", namespace=PREFIX
+)
 startup_seconds = _histogram("startup_seconds", "Seconds of each stage of a start.", ("stage",), _STAGE_BUCKETS)
 migrations_total = _counter("migrations_total", "Running generations moved to another node.", ("result",))
 device_seconds_total = _counter(

@@ -8,9 +8,21 @@ from typing import Any, cast
 from redis import Redis
 
 from quickthaw.resources import CheckpointInfo
+from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import CheckpointNotFound
 
+_FIELDS = (
+    "name", "task", "bytes", "dtype", "quantization", "architecture", "context_tokens", "license", "source",
+    "created_at",
+)  # fmt: skip
+
 CHECKPOINTS_KEY = "qt:checkpoints"
+
+
+def describe(manifest: Manifest) -> CheckpointInfo:
+    """Return what the catalogue says of a checkpoint."""
+    known = {name: getattr(manifest, name) for name in _FIELDS}
+    return CheckpointInfo(id=manifest.id, partitions=len(manifest.weights), **known)
 
 
 class Catalogue:
@@ -21,7 +33,7 @@ class Catalogue:
 
     def announce(self, checkpoints: Iterable[CheckpointInfo]) -> None:
         """Enter what is on a node's disk; of two under one name the later announced counts. Idempotent."""
-        entries = {entry.name: entry.model_dump_json(exclude={"nodes"}) for entry in checkpoints}
+        entries = {entry.name: entry.model_dump_json(exclude={"copies"}) for entry in checkpoints}
         if entries:
             self._redis.hset(CHECKPOINTS_KEY, mapping=cast("Any", entries))
 
@@ -31,7 +43,7 @@ class Catalogue:
         return bool(names and self._redis.hdel(CHECKPOINTS_KEY, *names))
 
     def list(self) -> list[CheckpointInfo]:
-        """Return all of them, by name; `nodes` is empty here."""
+        """Return all of them, by name; `copies` is empty here."""
         entries = cast("dict[str, str]", self._redis.hgetall(CHECKPOINTS_KEY))
         return sorted((CheckpointInfo.model_validate_json(body) for body in entries.values()), key=lambda e: e.name)
 

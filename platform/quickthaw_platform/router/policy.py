@@ -21,7 +21,9 @@ GIB = 1 << 30
 
 
 class LeastLoadedPolicy:
-    """Start on the node with the most free memory, and no more instances than what waits has use for."""
+    """Start on the node with the most free memory, of those that need not fetch the checkpoint where there are any,
+    and no more instances than what waits has use for.
+    """
 
     def choose(self, request: AllocationRequest, view: ClusterView) -> Decision:
         """Decide for `request` on what `view` shows."""
@@ -50,7 +52,7 @@ def _all_busy(request: AllocationRequest, view: ClusterView) -> Wait | None:
 
 
 def _place(request: AllocationRequest, view: ClusterView) -> Decision:
-    holders = [node for node in view.nodes if request.checkpoint in node.checkpoints]
+    holders = [node for node in view.nodes if node.has(request.checkpoint)]
     if not holders:
         return Refuse(_nobody_holds_it(request, view))
     if all(node.memory_bytes < request.memory_bytes for node in holders):
@@ -61,7 +63,12 @@ def _place(request: AllocationRequest, view: ClusterView) -> Decision:
     fitting = [node for node in open_holders if node.memory_free_bytes >= request.memory_bytes]
     if not fitting:
         return Wait(_no_room_now(request, open_holders))
-    return Start(min(fitting, key=lambda node: (-node.memory_free_bytes, node.id)).id)
+    return Start(min(fitting, key=lambda node: (_far(request, node), -node.memory_free_bytes, node.id)).id)
+
+
+def _far(request: AllocationRequest, node: NodeView) -> bool:
+    """Whether the checkpoint would have to be fetched."""
+    return request.checkpoint not in node.checkpoints and request.checkpoint not in node.tiers.dram
 
 
 def _open_instances(version: str, view: ClusterView) -> list[InstanceView]:
@@ -77,7 +84,7 @@ def _open_instances(version: str, view: ClusterView) -> list[InstanceView]:
 def _nobody_holds_it(request: AllocationRequest, view: ClusterView) -> str:
     return (
         f"none of the {len(view.nodes)} running nodes has checkpoint {request.checkpoint} of function "
-        f"{request.function!r} on its disk; bring it there with `quickthaw models import`"
+        f"{request.function!r} on its disk or can fetch it; bring it there with `quickthaw models import`"
     )
 
 

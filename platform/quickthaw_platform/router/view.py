@@ -8,7 +8,7 @@ from typing import Any
 
 from redis import Redis
 
-from quickthaw_platform.contracts import ClusterView, InstanceState, InstanceView, NodeState, NodeView
+from quickthaw_platform.contracts import ClusterView, InstanceState, InstanceView, NodeState, NodeView, TiersView
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
 
@@ -40,7 +40,7 @@ def parse_view(answer: Sequence[Any]) -> ClusterView:
 
 
 def _node(row: Sequence[Any], instances: Sequence[InstanceView]) -> NodeView:
-    identity, state, device, memory, checkpoints, templates = row
+    identity, state, device, memory, checkpoints, templates, tiers, remote = row
     memory_bytes = int(memory or 0)
     reserved = sum(instance.memory_bytes for instance in instances if instance.node == identity)
     return NodeView(
@@ -51,4 +51,11 @@ def _node(row: Sequence[Any], instances: Sequence[InstanceView]) -> NodeView:
         memory_free_bytes=memory_bytes - reserved,
         checkpoints=frozenset(json.loads(checkpoints or "[]")),
         templates=frozenset(json.loads(templates or "[]")),
+        tiers=_tiers(tiers, remote),
     )
+
+
+def _tiers(text: str | None, remote: Sequence[str]) -> TiersView:
+    """Read what `checkpoints.tiers.status` wrote; an empty view for a node that has not written it yet."""
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return TiersView(**{**found, "dram": frozenset(found.get("dram", ())), "remote": frozenset(remote)})

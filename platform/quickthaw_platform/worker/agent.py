@@ -6,13 +6,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
 from redis import Redis
 
 from quickthaw.errors import InstanceLost, NodeLost, QuickthawError, StartFailed
-from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.checkpoints.tiers import status
 from quickthaw_platform.contracts import NodeState
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
@@ -25,6 +26,7 @@ from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import bundles, processes
+from quickthaw_platform.worker.checkpoints import NodeCheckpoints
 from quickthaw_platform.worker.effects import RedisEffects
 from quickthaw_platform.worker.fleet import Fleet, StartOrder
 from quickthaw_platform.worker.flight import Work
@@ -39,6 +41,7 @@ from quickthaw_platform.worker.zygote_client import ZygoteClient
 
 DRAIN_POLL_SECONDS = 0.05
 EXIT_PATIENCE_SECONDS = 2.0
+STARTS_AT_ONCE = 32
 WRITE_PATIENCE_SECONDS = 5.0
 """How long the last changes may wait for Redis at shutdown."""
 
@@ -58,12 +61,18 @@ class Agent:
         self._slots = SlotStore(redis)
         self._registry = FunctionRegistry(redis)
         self._intake = Intake(redis, self._store, settings.node)
-        self._disk = DiskStore(settings.checkpoints_dir)
         self._workdirs = settings.data_dir / "instances" / settings.node
         self._draining = False
         self._stopping = False
         self._ready = threading.Event()
         self._loop = Loop()
+        self._starts = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="agent-start")
+        self.checkpoints = NodeCheckpoints(
+            settings,
+            redis,
+            drop_templates=lambda checkpoint: self._loop.post(lambda: self._templates.forget(checkpoint)),
+            on_change=lambda: self._heartbeat.soon(),
+        )
         lines = LogLines(redis, settings.max_log_lines)
         self._writer = Writer(self._store, lines, on_stale=self._stale, on_next=self._assigned)
         self._zygote = ZygoteClient(
@@ -78,6 +87,8 @@ class Agent:
             self._zygote,
             on_forked=lambda instance, pid: self._fleet.forked(instance, pid),
             on_exited=lambda pid, status: self._fleet.reported(pid, status),
+            on_made=self.checkpoints.tiers.memory.keep_for_template,
+            on_gone=self.checkpoints.tiers.release,
         )
         effects = RedisEffects(
             self._store,
@@ -87,11 +98,12 @@ class Agent:
             on_assigned=self._assigned,
             on_idle=lambda instance: self._loop.post(lambda: self._fleet.idle(instance)),
             on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
+            on_released=self.checkpoints.tiers.release,
         )
         self._fleet = Fleet(
             self._loop, self._writer, self._templates, effects, tracer=tracing.configure("worker"), log=self._log
         )
-        self._heartbeat = Heartbeat(redis, settings, self._disk, Catalogue(redis), self._beat)
+        self._heartbeat = Heartbeat(redis, settings, self.checkpoints.disk, Catalogue(redis), self._beat)
 
     # --- life
 
@@ -103,6 +115,7 @@ class Agent:
         self._writer.start()
         self._loop.post(self._zygote.start)
         self._writer.submit(self._bury_predecessor)
+        self.checkpoints.start()
         threading.Thread(target=self._announce, name="agent-announce", daemon=True).start()
 
     def drain(self) -> None:
@@ -125,6 +138,8 @@ class Agent:
         while time.monotonic() < deadline and self._loop.ask(self.pids):
             time.sleep(DRAIN_POLL_SECONDS)
         self._loop.ask(self._kill_processes)
+        self._starts.shutdown(cancel_futures=True, wait=False)
+        self.checkpoints.close()
         self._writer.close(WRITE_PATIENCE_SECONDS)
         self._loop.close()
         if self._ready.is_set():
@@ -139,21 +154,11 @@ class Agent:
     # --- commands; each may come twice, late, or never
 
     def start_instance(self, instance: str, version_id: str) -> None:
-        """Start an instance that has been reserved here."""
+        """Start an instance that has been reserved here. Returns at once: to make room in memory may take a while."""
         if self._draining:
             self.stop_instance(instance)
-            return
-        received = time.monotonic()
-        try:
-            order = self._persist(lambda: self._start_order(instance, version_id, received))
-        except QuickthawError as error:
-            self._fail_start(instance, version_id, error)
-            return
-        except OSError as error:
-            self._fail_start(instance, version_id, StartFailed(f"the node cannot unpack the function: {error}"))
-            return
-        if order is not None:
-            self._loop.post(lambda: self._fleet.start(order))
+        else:
+            self._starts.submit(self._start, instance, version_id, time.monotonic())
 
     def invoke(self, invocation: str, epoch: int, instance: str) -> None:
         """Serve an invocation that holds a slot of an instance here."""
@@ -175,12 +180,6 @@ class Agent:
         self._heartbeat.soon()
         self._loop.post(self._drain_fleet)
 
-    def forget_checkpoint(self, checkpoint: str) -> None:
-        """Drop the templates of a checkpoint and delete it from the disk. Instances that run keep on."""
-        self._loop.post(lambda: self._templates.forget(checkpoint))
-        self._disk.remove(checkpoint)
-        self._heartbeat.soon()
-
     # --- inside
 
     def _announce(self) -> None:
@@ -194,6 +193,7 @@ class Agent:
             device=self._settings.device,
             memory_bytes=self._settings.node_memory,
             templates=self._loop.ask(self._templates.checkpoints),
+            tiers=status.describe(self.checkpoints.tiers),
         )
 
     def _bury_predecessor(self) -> None:
@@ -202,6 +202,17 @@ class Agent:
         for view in self._slots.instances(node=self._settings.node):
             for lease in self._slots.remove(view.id):
                 self._store.lose(lease.invocation, lease.epoch, error.message, error)
+
+    def _start(self, instance: str, version_id: str, received: float) -> None:
+        try:
+            order = self._persist(lambda: self._start_order(instance, version_id, received))
+        except QuickthawError as error:
+            self._fail_start(instance, version_id, error)
+        except OSError as error:
+            self._fail_start(instance, version_id, StartFailed(f"the node cannot prepare the start: {error}"))
+        else:
+            if order is not None:
+                self._loop.post(lambda: self._fleet.start(order))
 
     def _start_order(self, instance: str, version_id: str, received: float) -> StartOrder | None:
         """Read and unpack all that a start needs; None when the reservation is gone."""
@@ -216,8 +227,12 @@ class Agent:
         if created_at is None:
             return None
         now = seconds + micros / 1e6 - (time.monotonic() - received)
+        asked = time.monotonic()
+        held = self.checkpoints.tiers.acquire(version.checkpoint, instance, spec.limits.start)
         return StartOrder(
-            template=TemplateOrder(spec.engine, self._disk.find(version.checkpoint), spec.options),
+            template=TemplateOrder(spec.engine, held.checkpoint, spec.options),
+            tier=held.tier,
+            tier_seconds=time.monotonic() - asked,
             instance=InstanceOrder(
                 id=instance,
                 version=version,
@@ -236,6 +251,7 @@ class Agent:
     def _fail_start(self, instance: str, version_id: str, error: QuickthawError) -> None:
         if self._stopping:
             return
+        self.checkpoints.tiers.release(instance)
         cause = StartFailed(error.message)
         self._loop.post(lambda: self._fleet.refuse(instance, version_id, cause))
 

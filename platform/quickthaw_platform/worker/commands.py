@@ -17,6 +17,8 @@ CANCEL = "quickthaw.cancel"
 STOP = "quickthaw.stop"
 DRAIN = "quickthaw.drain"
 FORGET_CHECKPOINT = "quickthaw.forget_checkpoint"
+PULL_CHECKPOINT = "quickthaw.pull_checkpoint"
+EVICT_CHECKPOINT = "quickthaw.evict_checkpoint"
 
 
 def queue_of(node: str) -> str:
@@ -60,8 +62,16 @@ class Commands:
         self._send(node, DRAIN)
 
     def forget_checkpoint(self, node: str, checkpoint: str) -> None:
-        """Have a node delete a checkpoint."""
+        """Have a node delete a checkpoint from every tier that it reaches."""
         self._send(node, FORGET_CHECKPOINT, checkpoint=checkpoint)
+
+    def pull_checkpoint(self, node: str, checkpoint: str) -> None:
+        """Have a node bring a checkpoint into its memory, and onto its disk."""
+        self._send(node, PULL_CHECKPOINT, checkpoint=checkpoint)
+
+    def evict_checkpoint(self, node: str, checkpoint: str, tier: str) -> None:
+        """Have a node drop a checkpoint from its memory (`dram`), or from memory and disk (`disk`)."""
+        self._send(node, EVICT_CHECKPOINT, checkpoint=checkpoint, tier=tier)
 
     def _send(self, node: str, name: str, **arguments: str | int) -> None:
         try:

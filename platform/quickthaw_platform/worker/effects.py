@@ -28,8 +28,11 @@ class RedisEffects:
         on_assigned: Callable[[Assignment], None],
         on_idle: Callable[[str], None],
         on_refused: Callable[[str], None],
+        on_released: Callable[[str], None],
     ) -> None:
-        """`on_idle` takes an instance that nothing waits for, `on_refused` one that Redis forgot or drains."""
+        """`on_idle` takes an instance that nothing waits for, `on_refused` one that Redis forgot or drains, and
+        `on_released` one whose process is no more.
+        """
         self._store = store
         self._slots = slots
         self._queues = queues
@@ -37,6 +40,7 @@ class RedisEffects:
         self._on_assigned = on_assigned
         self._on_idle = on_idle
         self._on_refused = on_refused
+        self.released = on_released
 
     def loaded(self, instance: str) -> None:
         """Give the instance what waits, or have it prove itself."""

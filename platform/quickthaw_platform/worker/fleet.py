@@ -53,6 +53,9 @@ class Effects(Protocol):
     def draining(self, instance: str) -> None:
         """The instance takes nothing new."""
 
+    def released(self, instance: str) -> None:
+        """The instance's process maps its checkpoint no more, or never did."""
+
     def gone(self, instance: str, error: QuickthawError) -> None:
         """The instance is no more: forget it, and settle the leases that it left with `error`."""
 
@@ -66,7 +69,9 @@ class StartOrder:
 
     template: TemplateOrder
     instance: InstanceOrder
+    tier: str  # where the weights come from: dram, disk or remote
     queue_seconds: float  # from the reservation to the command's arrival
+    tier_seconds: float  # to have the weights on their way into memory
     received_at: float  # Unix seconds, Redis' clock
 
 
@@ -79,7 +84,6 @@ class Instance:
     phase: Phase = Phase.STARTING
     process: InstanceProcess | None = None
     began: float = field(default_factory=time.monotonic)
-    tier: str = "dram"
     stages: dict[str, float] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
     deaf: set[str] = field(default_factory=set)  # ended invocations whose handler thread still runs
@@ -133,7 +137,7 @@ class Fleet:
         if order.instance.id in self._instances:
             return
         instance = Instance(order)
-        instance.stages["queue"] = order.queue_seconds
+        instance.stages |= {"queue": order.queue_seconds, "tier": order.tier_seconds}
         self._instances[instance.id] = instance
         limit = order.instance.version.spec.limits.start
         instance.timer = self._loop.later(limit, lambda: self._start_timed_out(instance, limit))
@@ -157,7 +161,6 @@ class Fleet:
 
         def ready(template: Template) -> None:
             if self._instances.get(instance.id) is instance and instance.process is None:
-                instance.tier = "disk" if template.stages else "dram"
                 instance.stages |= template.stages
                 if template.stages:
                     prepared = time.monotonic() - asked - sum(template.stages.values())
@@ -256,7 +259,7 @@ class Fleet:
         if instance.phase is not Phase.LOADED:
             return
         instance.phase = Phase.READY
-        metrics.cold_starts_total.labels(instance.tier).inc()
+        metrics.cold_starts_total.labels(instance.order.tier).inc()
         metrics.device_seconds_total.labels("starting").inc(time.monotonic() - instance.began)
         self._measure_start(instance)
         self._log(instance, None, "platform", f"instance ready after {time.monotonic() - instance.began:.3f} s")
@@ -264,7 +267,7 @@ class Fleet:
 
     def _measure_start(self, instance: Instance) -> None:
         order = instance.order
-        attributes = {"function": order.instance.version.function, "instance": instance.id, "tier": instance.tier}
+        attributes = {"function": order.instance.version.function, "instance": instance.id, "tier": order.tier}
         end = order.received_at - order.queue_seconds
         for name, seconds in instance.stages.items():
             metrics.startup_seconds.labels(name).observe(seconds)
@@ -385,6 +388,7 @@ class Fleet:
 
     def _ended(self, instance: Instance, status: int | None) -> None:
         if self._instances.get(instance.id) is not instance:
+            self._effects.released(instance.id)
             return
         how = describe_exit(status)
         if instance.phase is Phase.STARTING:
@@ -404,6 +408,8 @@ class Fleet:
         if instance.timer is not None:
             instance.timer.cancel()
         self._instances.pop(instance.id, None)
+        if instance.process is None or instance.process.over:
+            self._effects.released(instance.id)
 
     def _send(self, instance: Instance, frame: Frame) -> None:
         if instance.process is not None:

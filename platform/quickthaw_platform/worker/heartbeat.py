@@ -13,11 +13,12 @@ import structlog
 from redis import Redis
 
 from quickthaw.resources import CheckpointInfo
+from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
-from quickthaw_platform.contracts import Checkpoint, NodeState
+from quickthaw_platform.contracts import NodeState
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
-from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.catalogue import Catalogue, describe
 from quickthaw_platform.settings import Settings
 
 _BEAT = """
@@ -27,8 +28,6 @@ redis.call('HSET', 'qt:node:' .. ARGV[1], 'last_seen', now, unpack(ARGV, 2))
 redis.call('HSETNX', 'qt:node:' .. ARGV[1], 'started_at', now)
 redis.call('SADD', 'qt:nodes', ARGV[1])
 """
-_CHECKPOINT_FIELDS = ("name", "task", "bytes", "context_tokens", "license", "source")
-
 _log = structlog.get_logger()
 
 
@@ -40,6 +39,7 @@ class Beat:
     device: str
     memory_bytes: int
     templates: frozenset[str]  # ids of checkpoints with a live template
+    tiers: str  # see checkpoints.tiers.status
 
 
 class Heartbeat:
@@ -101,10 +101,12 @@ class Heartbeat:
             "memory_bytes": beat.memory_bytes,
             "checkpoints": json.dumps([checkpoint.id for checkpoint in checkpoints]),
             "templates": json.dumps(sorted(beat.templates)),
+            "tiers": beat.tiers,
+            "remote": self._settings.remote or "",
             "pid": os.getpid(),
         }
         with outage_is_unavailable():
-            self._announce([_info(checkpoint) for checkpoint in reversed(checkpoints)])
+            self._announce([describe(Manifest.of(checkpoint)) for checkpoint in reversed(checkpoints)])
             self._script(args=[self._settings.node, *(part for pair in fields.items() for part in pair)])
 
     def _announce(self, entries: Sequence[CheckpointInfo]) -> None:
@@ -112,8 +114,3 @@ class Heartbeat:
         if entries != self._announced:
             self._catalogue.announce(entries)
             self._announced = entries
-
-
-def _info(checkpoint: Checkpoint) -> CheckpointInfo:
-    known = {name: checkpoint.manifest[name] for name in _CHECKPOINT_FIELDS if name in checkpoint.manifest}
-    return CheckpointInfo(id=checkpoint.id, **known)

@@ -79,7 +79,7 @@ class InstanceProcess:
         self._on_frame = on_frame
         self._on_line = on_line
         self._on_end = on_end
-        self._over = False
+        self.over = False
         self._process: WatchedProcess | None = None
         self._budget = LineBudget()
         self._cutter = LineCutter()
@@ -115,7 +115,7 @@ class InstanceProcess:
 
     def adopt(self, pid: int) -> None:
         """Watch the process; idempotent."""
-        if self._process is None and not self._over:
+        if self._process is None and not self.over:
             self._process = WatchedProcess(self._loop, pid, self._end)
 
     def reported(self, status: int) -> None:
@@ -140,9 +140,9 @@ class InstanceProcess:
             self._end(None)
 
     def _end(self, status: int | None) -> None:
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         self._link.drain()
         self._link.close()
         self._close_output()

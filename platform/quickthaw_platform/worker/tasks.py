@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from quickthaw_platform.checkpoints.tiers.resident import Tier
 from quickthaw_platform.worker import commands, current
 
 
@@ -39,5 +40,17 @@ def drain() -> None:
 
 @shared_task(name=commands.FORGET_CHECKPOINT)
 def forget_checkpoint(checkpoint: str) -> None:
-    """Drop a checkpoint's templates and delete it from this node's disk."""
-    current.agent().forget_checkpoint(checkpoint)
+    """Drop a checkpoint's templates and delete it from every tier that this node reaches."""
+    current.agent().checkpoints.forget(checkpoint)
+
+
+@shared_task(name=commands.PULL_CHECKPOINT)
+def pull_checkpoint(checkpoint: str) -> None:
+    """Bring a checkpoint into this node's memory, and onto its disk."""
+    current.agent().checkpoints.pull(checkpoint)
+
+
+@shared_task(name=commands.EVICT_CHECKPOINT)
+def evict_checkpoint(checkpoint: str, tier: Tier) -> None:
+    """Drop a checkpoint from this node's memory, or from memory and disk."""
+    current.agent().checkpoints.evict(checkpoint, tier)

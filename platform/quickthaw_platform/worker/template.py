@@ -37,7 +37,13 @@ def _prepare(control: socket.socket, order: Frame) -> Engine:
     engine = plugins.engine_class(order["engine"])()
     forking.single_threaded_torch()
     described = order["checkpoint"]
-    checkpoint = Checkpoint(described["id"], Path(described["path"]), described["manifest"])
+    checkpoint = Checkpoint(
+        id=described["id"],
+        path=Path(described["path"]),
+        manifest=described["manifest"],
+        weights=tuple(map(Path, described["weights"])),
+        arrival=None if described["arrival"] is None else Path(described["arrival"]),
+    )
 
     def stage(name: str, seconds: float) -> None:
         frames.send(control, {"t": "stage", "name": name, "seconds": seconds})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +44,8 @@ class TemplateOrder:
             "id": self.checkpoint.id,
             "path": str(self.checkpoint.path),
             "manifest": dict(self.checkpoint.manifest),
+            "weights": [str(path) for path in self.checkpoint.weights],
+            "arrival": None if self.checkpoint.arrival is None else str(self.checkpoint.arrival),
         }
         return {
             "t": "template",
@@ -58,6 +62,7 @@ class Template:
 
     order: TemplateOrder
     link: Link
+    name: str  # of this very process: a key's next template has another
     waiting: list[Waiter] = field(default_factory=list)
     prepared: bool = False
     error: QuickthawError | None = None
@@ -83,14 +88,22 @@ class Templates:
         *,
         on_forked: Callable[[str, int], None],
         on_exited: Callable[[int, int], None],
+        on_made: Callable[[str, str], None],
+        on_gone: Callable[[str], None],
     ) -> None:
-        """`on_forked` takes (instance id, pid), `on_exited` (pid of an instance, status)."""
+        """`on_forked` takes (instance id, pid), `on_exited` (pid of an instance, status), `on_made` (checkpoint id,
+        template's name) before it maps anything, `on_gone` the name when it maps nothing any more.
+        """
         self._loop = loop
+        self._on_made = on_made
+        self._on_gone = on_gone
+        self._numbers = itertools.count()
         self._zygote = zygote
         self._on_forked = on_forked
         self._on_exited = on_exited
         self._templates: dict[str, Template] = {}
         self._dropped: dict[int, WatchedProcess] = {}
+        self._unborn: dict[str, deque[str]] = defaultdict(deque)  # key to names of templates dropped before their fork
 
     def checkpoints(self) -> frozenset[str]:
         """Return the ids of checkpoints with a prepared template."""
@@ -112,10 +125,12 @@ class Templates:
 
     def forked(self, key: str, pid: int) -> None:
         """Take the zygote's word that it forked a template."""
+        unborn = self._unborn.get(key)
         template = self._templates.get(key)
-        if template is None:
-            self._dropped[pid] = WatchedProcess(self._loop, pid, lambda _status: self._forget_dropped(pid))
-        else:
+        if unborn:
+            name = unborn.popleft()
+            self._dropped[pid] = WatchedProcess(self._loop, pid, lambda _status: self._forget_dropped(pid, name))
+        elif template is not None:
             template.process = WatchedProcess(self._loop, pid, lambda status: self._ended(template, status))
 
     def reported(self, pid: int, status: int) -> None:
@@ -144,8 +159,9 @@ class Templates:
     def _make(self, order: TemplateOrder) -> Template:
         ours, theirs = frames.pair()
         link = Link(self._loop, ours, lambda frame: self._take(template, frame), lambda: self._closed(template))
-        template = Template(order, link)
+        template = Template(order, link, f"template {order.key} {next(self._numbers)}")
         self._templates[order.key] = template
+        self._on_made(order.checkpoint.id, template.name)
         self._zygote.fork_template(order.frame(), theirs)
         return template
 
@@ -175,12 +191,13 @@ class Templates:
 
     def _ended(self, template: Template, status: int | None) -> None:
         if template.process is not None:
-            self._forget_dropped(template.process.pid)
+            self._forget_dropped(template.process.pid, template.name)
         if self._templates.get(template.order.key) is not template:
             return
         template.link.drain()
         template.link.close()
         del self._templates[template.order.key]
+        self._on_gone(template.name)
         waiting, template.waiting = template.waiting, []
         if template.error is None:
             _log.warning("a template ended", template=template.order.key, how=describe_exit(status))
@@ -193,6 +210,9 @@ class Templates:
         template.link.close()
         if template.process is not None:
             self._dropped[template.process.pid] = template.process
+        else:
+            self._unborn[template.order.key].append(template.name)
 
-    def _forget_dropped(self, pid: int) -> None:
-        self._dropped.pop(pid, None)
+    def _forget_dropped(self, pid: int, name: str) -> None:
+        if self._dropped.pop(pid, None) is not None:
+            self._on_gone(name)

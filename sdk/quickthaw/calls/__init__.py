@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from quickthaw.calls.builders import request
-from quickthaw.calls.cluster_calls import checkpoints, delete_checkpoint, drain_node, instances, nodes, stop_instance
+from quickthaw.calls.cluster_calls import (
+    checkpoint,
+    checkpoints,
+    delete_checkpoint,
+    drain_node,
+    evict_checkpoint,
+    instances,
+    nodes,
+    pull_checkpoint,
+    stop_instance,
+)
 from quickthaw.calls.function_calls import (
     aliases,
     delete_alias,
@@ -27,6 +37,7 @@ __all__ = [
     "CallOptions",
     "aliases",
     "cancel",
+    "checkpoint",
     "checkpoints",
     "create_key",
     "delete_alias",
@@ -36,6 +47,7 @@ __all__ = [
     "deploy",
     "drain_node",
     "events",
+    "evict_checkpoint",
     "follow_logs",
     "function",
     "functions",
@@ -45,6 +57,7 @@ __all__ = [
     "keys",
     "logs",
     "nodes",
+    "pull_checkpoint",
     "request",
     "revoke_key",
     "rollback",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from quickthaw.calls.builders import delete, listing, one, path
+from typing import Literal
+
+from quickthaw.calls.builders import delete, get, listing, one, path, send
 from quickthaw.protocol import Call
-from quickthaw.resources import CheckpointInfo, InstanceInfo, NodeInfo
+from quickthaw.resources import CheckpointInfo, EvictRequest, InstanceInfo, NodeInfo, PullRequest
 
 
 def nodes() -> Call[list[NodeInfo]]:
@@ -32,6 +34,21 @@ def checkpoints() -> Call[list[CheckpointInfo]]:
     return listing(CheckpointInfo, "checkpoints")
 
 
+def checkpoint(name: str) -> Call[CheckpointInfo]:
+    """Look at one checkpoint, and where it is."""
+    return get(CheckpointInfo, "checkpoints", name)
+
+
+def pull_checkpoint(name: str, node: str) -> Call[CheckpointInfo]:
+    """Have a node bring a checkpoint into its memory and onto its disk."""
+    return send("POST", CheckpointInfo, PullRequest(node=node), "checkpoints", name, "pull")
+
+
+def evict_checkpoint(name: str, node: str, tier: Literal["dram", "disk"]) -> Call[CheckpointInfo]:
+    """Have a node drop a checkpoint from its memory, or from memory and disk."""
+    return send("POST", CheckpointInfo, EvictRequest(node=node, tier=tier), "checkpoints", name, "evict")
+
+
 def delete_checkpoint(name: str) -> Call[None]:
-    """Remove a checkpoint from every node's disk."""
+    """Remove a checkpoint from every node and from the remote tier."""
     return delete("checkpoints", name)

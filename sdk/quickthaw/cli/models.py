@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from quickthaw.cli import output
 from quickthaw.cli.root import PluggedGroup, State, pass_state
-from quickthaw.resources import CheckpointInfo
+from quickthaw.resources import CheckpointCopy, CheckpointInfo
 
 NO_CHECKPOINTS = "No checkpoints yet. Import one: quickthaw models import SOURCE"
 
@@ -36,8 +38,88 @@ def ls(state: State, as_json: bool) -> None:
 
 
 def _row(found: CheckpointInfo) -> tuple[object, ...]:
-    nodes = ", ".join(found.nodes)
+    nodes = ", ".join(found.nodes) or "(remote)"
     return found.name, found.id, found.task, output.size(found.bytes), found.context_tokens, found.license, nodes
+
+
+@models.command("show")
+@click.argument("name")
+@output.json_option
+@pass_state
+def show(state: State, name: str, as_json: bool) -> None:
+    """Show one checkpoint: what it is, and where."""
+    found = state.client.checkpoint(name)
+    if as_json:
+        output.print_json(found)
+        return
+    quantised = f", {found.quantization}" if found.quantization else ""
+    output.fields(
+        [
+            ("checkpoint", found.name),
+            ("id", found.id),
+            ("architecture", found.architecture),
+            ("task", found.task),
+            ("weights", f"{output.size(found.bytes)} of {found.dtype}{quantised}, in {found.partitions} partition(s)"),
+            ("context", f"{found.context_tokens:,} tokens"),
+            ("licence", found.license),
+            ("source", found.source),
+            ("imported", output.when(found.created_at)),
+            ("where", "; ".join(f"{copy.node}: {', '.join(copy.tiers)}" for copy in found.copies)),
+        ]
+    )
+
+
+@models.command("where")
+@click.argument("name")
+@output.json_option
+@pass_state
+def where(state: State, name: str, as_json: bool) -> None:
+    """Show on which nodes and tiers a checkpoint is."""
+    found = state.client.checkpoint(name)
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ("NODE", "MEMORY", "DISK", "REMOTE")
+    output.table(columns, map(_copy, found.copies), f"No node has {name}, and none can fetch it.")
+
+
+def _copy(copy: CheckpointCopy) -> tuple[object, ...]:
+    memory = "yes" if "dram" in copy.tiers else ""
+    if copy.arriving_bytes is not None:
+        memory = f"{output.size(copy.arriving_bytes)} to come"
+    return copy.node, memory, "yes" if "disk" in copy.tiers else "", "yes" if "remote" in copy.tiers else ""
+
+
+@models.command("pull")
+@click.argument("name")
+@click.argument("node")
+@output.json_option
+@pass_state
+def pull(state: State, name: str, node: str, as_json: bool) -> None:
+    """Bring a checkpoint into a node's memory and onto its disk."""
+    found = state.client.pull_checkpoint(name, node)
+    if as_json:
+        output.print_json(found)
+        return
+    click.echo(f"{node} fetches {name}; `quickthaw models where {name}` shows how far it is")
+
+
+@models.command("evict")
+@click.argument("name")
+@click.argument("node")
+@click.option("--tier", type=click.Choice(("dram", "disk")), default="dram", show_default=True, help="How far.")
+@output.json_option
+@pass_state
+def evict(state: State, name: str, node: str, tier: Literal["dram", "disk"], as_json: bool) -> None:
+    """Drop a checkpoint from a node's memory, or (`--tier disk`) from memory and disk.
+
+    The only copy is never evicted, nor what is in use; `quickthaw models rm` deletes everywhere.
+    """
+    found = state.client.evict_checkpoint(name, node, tier)
+    if as_json:
+        output.print_json(found)
+        return
+    click.echo(f"{node} drops {name} from its {'memory' if tier == 'dram' else 'memory and disk'}")
 
 
 @models.command("rm")
@@ -45,8 +127,8 @@ def _row(found: CheckpointInfo) -> tuple[object, ...]:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_state
 def rm(state: State, name: str, yes: bool) -> None:
-    """Remove a checkpoint from every node's disk."""
+    """Remove a checkpoint from every node and from the remote tier."""
     if not yes:
-        click.confirm(f"Remove {name} from every node's disk?", abort=True)
+        click.confirm(f"Remove {name} from every node and from the remote tier?", abort=True)
     state.client.delete_checkpoint(name)
     click.echo(f"removed {name}")

@@ -31,6 +31,15 @@ def ok(body: Any) -> httpx.Response:
     return httpx.Response(200, json=body)
 
 
+LOCATED = {
+    **CHECKPOINT,
+    "dtype": "bfloat16",
+    "copies": [
+        {"node": "n1", "tiers": ["dram", "disk"], "arriving_bytes": None},
+        {"node": "n2", "tiers": ["remote"], "arriving_bytes": 512},
+    ],
+}
+
 SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     # command line, the gateway's answers, what is asked, what people read
     (("ls",), [listed(FUNCTION)], ["GET /v1/functions"], ["chat", "v1", "echo"]),
@@ -48,6 +57,11 @@ SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     (("ps",), [listed(NODE), listed(INSTANCE)], ["GET /v1/nodes", "GET /v1/instances"], ["n1", "i1", "0/8"]),
     (("drain", "n1"), [NODE], ["POST /v1/nodes/n1/drain"], ["n1 is ready; 0 instances left"]),
     (("models", "ls"), [listed(CHECKPOINT)], ["GET /v1/checkpoints"], ["generate", "1 B"]),
+    (
+        ("models", "show", "m"), [LOCATED], ["GET /v1/checkpoints/m"],
+        ["1 B of bfloat16, in 1 partition", "n1: dram, disk; n2: remote"],
+    ),
+    (("models", "where", "m"), [LOCATED], ["GET /v1/checkpoints/m"], ["n1", "yes", "n2", "512 B to come"]),
     (("keys", "ls"), [listed(KEY)], ["GET /v1/keys"], ["k1", "ci", "invoke"]),
     (("keys", "create", "ci"), [{**KEY, "key": "qt-new"}], ["POST /v1/keys"], ["qt-new", "not shown again"]),
     (("secrets", "ls", "chat"), [listed({"name": "TOKEN"})], ["GET /v1/functions/chat/secrets"], ["TOKEN"]),
@@ -116,6 +130,26 @@ def test_things_are_removed(run: Run, command: tuple[str, ...], input: str | Non
     result = run(gateway, *command, input=input)
     assert result.exit_code == 0, result.output
     assert gateway.lines == [line]
+
+
+@pytest.mark.parametrize(
+    ("command", "line", "body"),
+    [
+        (("models", "pull", "m", "n1"), "POST /v1/checkpoints/m/pull", {"node": "n1"}),
+        (("models", "evict", "m", "n1"), "POST /v1/checkpoints/m/evict", {"node": "n1", "tier": "dram"}),
+        (
+            ("models", "evict", "m", "n1", "--tier", "disk"),
+            "POST /v1/checkpoints/m/evict",
+            {"node": "n1", "tier": "disk"},
+        ),
+    ],
+)
+def test_checkpoints_are_moved_between_tiers(run: Run, command: tuple[str, ...], line: str, body: Any) -> None:
+    gateway = FakeGateway([ok(CHECKPOINT)])
+    result = run(gateway, *command)
+    assert result.exit_code == 0, result.output
+    assert gateway.lines == [line]
+    assert gateway.body() == body
 
 
 @pytest.mark.parametrize("command", [("rm", "chat"), ("models", "rm", "m")])

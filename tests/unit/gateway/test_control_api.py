@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ from redis import Redis
 
 from quickthaw.resources import CheckpointInfo, InstanceInfo, KeyCreated, LogLine, NodeInfo
 from quickthaw.types import FunctionInfo, Version
+from quickthaw_platform.registry.remote_index import RemoteIndex
 from quickthaw_platform.worker import commands
 from tests.unit.gateway.conftest import ECHO
 from tests.unit.gateway.node import FakeNode
@@ -168,10 +170,43 @@ def test_nodes_and_instances(client: FlaskClient, node: FakeNode) -> None:
 def test_checkpoints(client: FlaskClient, node: FakeNode) -> None:
     shown = [CheckpointInfo.model_validate(entry) for entry in data(client.get("/v1/checkpoints"))]
     assert [(entry.name, entry.nodes) for entry in shown] == [("tiny", ("n1",)), ("tiny-embed", ("n1",))]
+    assert client.get("/v1/checkpoints/tiny").get_json()["copies"] == [
+        {"node": "n1", "tiers": ["disk"], "arriving_bytes": None}
+    ]
     assert client.delete("/v1/checkpoints/tiny").status_code == 409  # chat uses it
     assert client.delete("/v1/checkpoints/tiny-embed").status_code == 200
     assert node.told(commands.FORGET_CHECKPOINT) == [{"checkpoint": "e1"}]
     assert client.delete("/v1/checkpoints/tiny-embed").status_code == 404
+
+
+def test_checkpoints_move_between_the_tiers_of_a_node(client: FlaskClient, node: FakeNode, redis: Redis) -> None:
+    RemoteIndex(redis).replace("s3://bucket", ["c1"])
+    tiers = {"dram": [], "arriving": {"c1": 7}, "bandwidths": {"remote": 1e9}, "dram_bytes": 100}
+    redis.hset("qt:node:n1", mapping={"checkpoints": "[]", "tiers": json.dumps(tiers), "remote": "s3://bucket"})
+    copy = {"node": "n1", "tiers": ["remote"], "arriving_bytes": 7}
+    assert client.get("/v1/checkpoints/tiny").get_json()["copies"] == [copy]
+    assert client.post("/v1/checkpoints/tiny/pull", json={"node": "n1"}).status_code == 202
+    assert node.told(commands.PULL_CHECKPOINT) == [{"checkpoint": "c1"}]
+    assert client.post("/v1/checkpoints/tiny/evict", json={"node": "n1", "tier": "disk"}).status_code == 202
+    assert node.told(commands.EVICT_CHECKPOINT) == [{"checkpoint": "c1", "tier": "disk"}]
+    assert data(client.get("/v1/nodes"))[0]["bandwidths"] == {"remote": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "body", "status"),
+    [
+        ("nope", "pull", {"node": "n1"}, 404),
+        ("tiny", "pull", {"node": "n9"}, 404),
+        ("tiny", "evict", {"node": "n9"}, 404),
+        ("tiny", "evict", {"node": "n1", "tier": "remote"}, 400),  # `models rm` does that
+        ("tiny-embed", "pull", {"node": "n1"}, 503),  # it is nowhere that the node could fetch it from
+    ],
+)
+def test_what_cannot_be_moved_is_refused(
+    client: FlaskClient, redis: Redis, name: str, what: str, body: dict[str, str], status: int
+) -> None:
+    redis.hset("qt:node:n1", "checkpoints", '["c1"]')
+    assert client.post(f"/v1/checkpoints/{name}/{what}", json=body).status_code == status
 
 
 def test_keys(client: FlaskClient, app: OpenAPI) -> None:

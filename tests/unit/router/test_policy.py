@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from quickthaw_platform.contracts import (
@@ -11,6 +13,7 @@ from quickthaw_platform.contracts import (
     NodeView,
     Refuse,
     Start,
+    TiersView,
     Wait,
 )
 from quickthaw_platform.router.policy import LeastLoadedPolicy
@@ -51,6 +54,23 @@ DRAINING = InstanceState.DRAINING
     ],
 )
 def test_it_starts_on_the_roomiest_node_that_can(nodes: list[NodeView], chosen: str) -> None:
+    assert POLICY.choose(REQUEST, view(nodes)) == Start(chosen)
+
+
+def fetching(name: str, free: int = 8) -> NodeView:
+    return replace(node(name, free, checkpoint="other"), tiers=TiersView(remote=frozenset({"c1"})))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "chosen"),
+    [
+        ([fetching("n1", 8), node("n2", 2)], "n2"),  # rather where nothing must be fetched, though fuller
+        ([fetching("n1", 8), node("n2", 1)], "n1"),  # but there where it fits
+        ([fetching("n1", 3), fetching("n2", 4)], "n2"),  # of those that fetch, the roomiest
+        ([fetching("n1"), replace(fetching("n2", 2), tiers=TiersView(dram=frozenset({"c1"})))], "n2"),  # in memory
+    ],
+)
+def test_a_node_that_can_fetch_the_checkpoint_serves_where_no_other_can(nodes: list[NodeView], chosen: str) -> None:
     assert POLICY.choose(REQUEST, view(nodes)) == Start(chosen)
 
 

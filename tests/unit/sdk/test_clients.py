@@ -87,6 +87,12 @@ CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
     ("instances", (), "GET /v1/instances", None, listed(INSTANCE)),
     ("stop_instance", ("i1",), "DELETE /v1/instances/i1", None, DELETED),
     ("checkpoints", (), "GET /v1/checkpoints", None, listed(CHECKPOINT)),
+    ("checkpoint", ("m",), "GET /v1/checkpoints/m", None, CHECKPOINT),
+    ("pull_checkpoint", ("m", "n1"), "POST /v1/checkpoints/m/pull", {"node": "n1"}, CHECKPOINT),
+    (
+        "evict_checkpoint", ("m", "n1", "disk"), "POST /v1/checkpoints/m/evict", {"node": "n1", "tier": "disk"},
+        CHECKPOINT,
+    ),
     ("delete_checkpoint", ("m",), "DELETE /v1/checkpoints/m", None, DELETED),
     ("keys", (), "GET /v1/keys", None, listed(KEY)),
     (

@@ -15,6 +15,11 @@ from quickthaw_platform.checkpoints.reading import kernel_memory
 from quickthaw_platform.checkpoints.reading.kernel_memory import KernelMemory, memfd_may_be_huge
 from quickthaw_platform.checkpoints.reading.memory import HUGE_BYTES, Block, MemoryPool
 
+
+def descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 PLAIN = KernelMemory("memfd", lambda: os.memfd_create("test"))
 KINDS = [kernel_memory.best(), PLAIN]
 
@@ -103,7 +108,7 @@ def test_a_mapping_outlives_its_block(pool: MemoryPool) -> None:
 def test_a_kernel_without_room_leaves_the_pool_as_it_was() -> None:
     pool = MemoryPool(PLAIN)
     held = pool.take(HUGE_BYTES)
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (HUGE_BYTES, limit[1]))
     try:
@@ -112,7 +117,7 @@ def test_a_kernel_without_room_leaves_the_pool_as_it_was() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert caught.value.errno == errno.EFBIG
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     assert pool.held_bytes == held.room_bytes
     pool.close()
 

@@ -1,0 +1,130 @@
+"""The node's checkpoints on the agent's side: commands about them, and the rounds that keep the tiers in step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from redis import Redis
+
+from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.checkpoints.remote.checkpoints import RemoteCheckpoints
+from quickthaw_platform.checkpoints.remote.opening import open_store
+from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.checkpoints.tiers.node import NodeTiers
+from quickthaw_platform.checkpoints.tiers.resident import Tier
+from quickthaw_platform.contracts import Checkpoint
+from quickthaw_platform.errors import QuickthawError
+from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.registry.catalogue import Catalogue, describe
+from quickthaw_platform.registry.remote_index import RemoteIndex
+from quickthaw_platform.settings import Settings
+
+COMMANDS_AT_ONCE = 4
+
+_log = structlog.get_logger()
+
+
+class NodeCheckpoints:
+    """Owner of the node's tiers. Commands return at once and may be repeated; what goes wrong in one is logged."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        *,
+        drop_templates: Callable[[str], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """`drop_templates` takes a checkpoint's id; `on_change` hears that the tiers hold something else."""
+        self._settings = settings
+        self._on_change = on_change
+        self.disk = DiskStore(settings.checkpoints_dir)
+        self._remote = None if settings.remote is None else RemoteCheckpoints(open_store(settings.remote))
+        self.tiers = NodeTiers(
+            settings, self.disk, self._remote, drop_templates=drop_templates, on_change=self._changed
+        )
+        self._catalogue = Catalogue(redis)
+        self._index = RemoteIndex(redis)
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._work = ThreadPoolExecutor(COMMANDS_AT_ONCE, thread_name_prefix="agent-checkpoints")
+        self._thread = threading.Thread(target=self._run, name="agent-tiers", daemon=True)
+
+    def start(self) -> None:
+        """Start the rounds: look at the remote tier, push what it lacks, have memory ready. Does not block."""
+        self._thread.start()
+
+    def forget(self, checkpoint_id: str) -> None:
+        """Delete a checkpoint from every tier that this node reaches. Instances that run keep on."""
+        self._do("forget", checkpoint_id, self.tiers.forget)
+
+    def pull(self, checkpoint_id: str) -> None:
+        """Bring a checkpoint into memory, and onto the disk."""
+        self._do("pull", checkpoint_id, self.tiers.pull)
+
+    def evict(self, checkpoint_id: str, tier: Tier) -> None:
+        """Drop a checkpoint from memory, or from memory and disk."""
+        self._do("evict", checkpoint_id, lambda checkpoint: self.tiers.evict(checkpoint, tier))
+
+    def close(self) -> None:
+        """End the rounds and let all memory go. Idempotent."""
+        self._closing.set()
+        self._wake.set()
+        self._work.shutdown(cancel_futures=True, wait=False)
+        self.tiers.close()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _do(self, what: str, checkpoint_id: str, act: Callable[[str], None]) -> None:
+        def work() -> None:
+            try:
+                act(checkpoint_id)
+            except (QuickthawError, OSError) as error:
+                _log.error(f"{what} failed", checkpoint=checkpoint_id, error=str(error))
+
+        self._work.submit(work)
+
+    def _changed(self) -> None:
+        self._wake.set()
+        self._on_change()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            try:
+                self._round()
+            except (QuickthawError, OSError) as error:
+                _log.warning("the tiers are not in step", error=str(error))
+            except Exception:  # noqa: BLE001 - one bad round must not end all later ones
+                _log.exception("a round of the tiers failed")
+            self._wake.wait(self._settings.remote_poll)
+
+    def _round(self) -> None:
+        local = self.disk.list()
+        if self._remote is not None and self._settings.remote is not None:
+            self._look(self._remote, self._settings.remote)
+            self._push(self._remote, self._settings.remote, local)
+        largest = max((Manifest.of(c).weights_bytes for c in local), default=0)
+        self.tiers.pool.prepare(min(self._settings.dram_ahead, largest), self._closing.is_set)
+
+    def _look(self, remote: RemoteCheckpoints, url: str) -> None:
+        ids = frozenset(remote.ids())
+        self.tiers.note_remote(ids)
+        with outage_is_unavailable():
+            self._index.replace(url, ids)
+            known = {entry.id for entry in self._catalogue.list()}
+            self._catalogue.announce(describe(remote.manifest(new)) for new in sorted(ids - known))
+
+    def _push(self, remote: RemoteCheckpoints, url: str, local: Iterable[Checkpoint]) -> None:
+        """Copy what only this disk has, so that it is safe and every node can fetch it."""
+        for checkpoint in local:
+            if self._closing.is_set() or self.tiers.elsewhere(checkpoint.id):
+                continue
+            remote.push(checkpoint, lambda _done, _total: None, self._closing.is_set)
+            self.tiers.note_remote(frozenset(remote.ids()))
+            with outage_is_unavailable():
+                self._index.add(url, checkpoint.id)
+            _log.info("checkpoint pushed", checkpoint=checkpoint.id, name=checkpoint.manifest["name"])
