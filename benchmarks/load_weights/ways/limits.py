@@ -1,0 +1,94 @@
+"""What the machine can do at most: the same bytes moved by the shortest code, into memory that is there already."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.load_weights.files import Files
+from benchmarks.load_weights.ways import PAGE_BYTES, Arrays, Way
+from quickthaw_platform.checkpoints.reading.memory import MemoryPool
+
+PIECE_BYTES = 8 << 20
+
+
+def direct_read(files: Files, threads: int) -> Way:
+    """Return the way of reading past the page cache with so many threads, in order."""
+    return _read(files.safetensors, threads, os.O_DIRECT)
+
+
+def cached_read(files: Files, threads: int) -> Way:
+    """Return the way of reading from the page cache."""
+    return _read(files.safetensors, threads, 0)
+
+
+def copy(files: Files, threads: int) -> Way:
+    """Return the way of copying as many bytes from memory to memory."""
+    size = files.safetensors.stat().st_size
+    pool = MemoryPool()
+    blocks = [pool.take(size) for _ in range(2)]
+
+    def ahead() -> None:
+        for block in blocks:
+            block.fault_in()
+
+    def load() -> Arrays:
+        source, target = (np.frombuffer(block.view, dtype=np.uint8) for block in blocks)
+        run(threads, size, lambda begin, end: np.copyto(target[begin:end], source[begin:end]))
+        return []
+
+    return Way(load, ahead)
+
+
+def plain_map(files: Files) -> Way:
+    """Return the way of mapping the file and doing nothing else."""
+
+    def load() -> Arrays:
+        with files.safetensors.open("rb") as file:
+            mapping = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+        return [np.frombuffer(mapping, dtype=np.uint8)]
+
+    return Way(load)
+
+
+def run(threads: int, size: int, move: Callable[[int, int], object], piece_bytes: int = PIECE_BYTES) -> None:
+    """Call `move` with the begin and end of every piece of `size` bytes, in order, from some threads."""
+    pieces = [(begin, min(begin + piece_bytes, size)) for begin in range(0, size, piece_bytes)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(lambda piece: move(*piece), pieces):
+            pass
+
+
+def _read(path: Path, threads: int, flags: int) -> Way:
+    size = path.stat().st_size
+    room = -(-size // PAGE_BYTES) * PAGE_BYTES  # direct reads are of whole pages
+    block = MemoryPool().take(room)
+
+    def load() -> Arrays:
+        with _opened(path, flags) as handle:
+            run(threads, room, lambda begin, end: _read_piece(handle, block.view[begin:end], begin, size))
+        return []
+
+    return Way(load, block.fault_in)
+
+
+def _read_piece(handle: int, into: memoryview, begin: int, size: int) -> None:
+    wanted = min(len(into), size - begin)
+    got = os.preadv(handle, [into], begin)
+    if got != wanted:
+        raise RuntimeError(f"a read at {begin:,} gave {got:,} bytes instead of {wanted:,}")
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    handle = os.open(path, os.O_RDONLY | flags)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
