@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -121,6 +122,8 @@ class Load:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="load") as threads:
             workers = [threads.submit(self._work) for _ in range(self._threads)]
         errors = [error for worker in workers if (error := worker.exception()) is not None]
+        for error in errors:
+            traceback.clear_frames(error.__traceback__)  # they hold views of the destination
         if self._cancelled:
             raise LoadCancelled("the load was stopped")
         for error in sorted(errors, key=lambda error: isinstance(error, LoadCancelled)):  # the cause before its echo

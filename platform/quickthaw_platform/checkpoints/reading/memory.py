@@ -67,10 +67,9 @@ class Block:
             self.fd = -1
 
     def _unmap(self) -> None:
+        """The mapping goes with its last view: one that somebody still has stays good."""
         self.view.release()
-        if self._mapping is not None:
-            self._mapping.close()
-            self._mapping = None
+        self._mapping = None
 
 
 class MemoryPool:

@@ -50,12 +50,10 @@ class DiskTier:
         self._cached: dict[str, Cached] = {}
         self._inflation = 0.0
 
-    def use(self, checkpoint_id: str) -> None:
+    def use(self, checkpoint: Checkpoint) -> None:
         """Count a use of a checkpoint: what is used often stays."""
         with self._lock:
-            cached = self._cached.get(checkpoint_id)
-            if cached is not None:
-                self._cached[checkpoint_id] = cached.used(self._inflation)
+            self._cached[checkpoint.id] = self._seen(checkpoint).used(self._inflation)
 
     @contextlib.contextmanager
     def pinned(self, path: Path) -> Iterator[None]:

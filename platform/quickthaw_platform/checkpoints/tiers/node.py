@@ -212,7 +212,7 @@ class NodeTiers:
             _log.warning("a broken checkpoint is fetched again", checkpoint=checkpoint_id, error=error.message)
             self._store.remove(checkpoint_id)
             return None
-        self.disk.use(checkpoint_id)
+        self.disk.use(found)
         return found
 
     def _load(self, resident: Resident) -> None:
@@ -235,7 +235,7 @@ class NodeTiers:
     def _write(self, resident: Resident) -> None:
         try:
             self.disk.make_room(resident.manifest)
-            write_behind.publish(self._store, resident, self._closing.is_set)
+            self.disk.use(write_behind.publish(self._store, resident, self._closing.is_set))
         except (StartFailed, OSError) as error:
             _log.warning("a checkpoint stays in memory only", checkpoint=resident.manifest.name, error=str(error))
         finally:

@@ -9,9 +9,10 @@ from quickthaw_platform.checkpoints.manifest import FILE_NAME
 from quickthaw_platform.checkpoints.reading.direct import write_file
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.checkpoints.tiers.resident import Resident
+from quickthaw_platform.contracts import Checkpoint
 
 
-def publish(store: DiskStore, resident: Resident, stop: Callable[[], bool]) -> None:
+def publish(store: DiskStore, resident: Resident, stop: Callable[[], bool]) -> Checkpoint:
     """Write a checkpoint whose weights are in blocks of memory. Raises OSError, LoadCancelled; nothing stays then."""
     with store.staging() as staged:
         for file in resident.manifest.files:
@@ -21,4 +22,4 @@ def publish(store: DiskStore, resident: Resident, stop: Callable[[], bool]) -> N
         for weights, block in zip(resident.manifest.weights, resident.blocks, strict=True):
             write_file(staged / weights.path, block.view[: weights.bytes], stop)
         (staged / FILE_NAME).write_text(resident.manifest.model_dump_json(indent=1) + "\n")
-        store.publish(staged)
+        return store.publish(staged)

@@ -177,10 +177,14 @@ def test_an_error_in_one_thread_stops_the_others_and_is_the_cause(arrival: Arriv
             raise CheckpointBroken("the disk is gone")
 
     source = Bytes(*[data] * 8, before=before)
-    with pytest.raises(CheckpointBroken, match="the disk is gone"):
-        Load(files, source, room([data] * 8), arrival, threads=2).run()
+    views = room([data] * 8)
+    with pytest.raises(CheckpointBroken, match="the disk is gone") as caught:
+        Load(files, source, views, arrival, threads=2).run()
+    assert caught.value.__traceback__ is not None
     assert len(reads) < len(chunks_of(files))
     assert source.closed
+    for view in views:
+        view.release()  # nobody else has a part of it
     with pytest.raises(StartFailed, match="the disk is gone"):
         seen(arrival).wait_for_all([1])
 
