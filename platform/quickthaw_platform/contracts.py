@@ -119,6 +119,10 @@ class Engine(Protocol):
     tokenizer: Tokenizer
     context_tokens: int  # the longest prompt and answer together
 
+    @property
+    def arrival_seconds(self) -> float:
+        """How long computing has waited so far, since `start`, for weights that were still arriving."""
+
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
         """Raise InvalidRequest, naming the known ones, for an unknown option or value. Imports nothing heavy."""
@@ -126,6 +130,8 @@ class Engine(Protocol):
     def prepare(self, checkpoint: Checkpoint, options: Mapping[str, Any], stage: Callable[[str, float], None]) -> None:
         """Read the tokenizer, build the skeleton, map the weights read-only; report `stage(name, seconds)` of each.
 
+        Where `checkpoint.arrival` is given the weights may still be arriving, after `start` too: nothing is computed
+        with one before it is there, and who waits for one that will never be gets StartFailed with the cause.
         Stages are named tokenizer, skeleton and weights. Raises StartFailed with the cause, naming the file.
         """
 

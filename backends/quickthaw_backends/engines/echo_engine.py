@@ -18,6 +18,7 @@ from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.echo_tokenizer import END, EchoTokenizer, echoed_segment
 from quickthaw_backends.engines.options import reject_unknown
+from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
 _log = logging.getLogger(__name__)
@@ -85,6 +86,9 @@ class EchoEngine:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._memory_bytes = 0
+        self._arrival: Arrival | None = None
+        self._sizes: tuple[int, ...] = ()
+        self.arrival_seconds = 0.0
         self._prompt_tokens_total = 0
         self._generated_tokens_total = 0
 
@@ -101,10 +105,16 @@ class EchoEngine:
         self.context_tokens = self._options.context_tokens or known or DEFAULT_CONTEXT_TOKENS
         for name in ("tokenizer", "skeleton", "weights"):
             stage(name, 0.0)
+        self._arrival = None if checkpoint.arrival is None else Arrival(checkpoint.arrival)
+        self._sizes = tuple(file["bytes"] for file in checkpoint.manifest.get("weights", ()))
 
     def start(self, device: str, threads: int, memory_bytes: int) -> None:  # noqa: ARG002 (needs no device)
-        """Wait `load_delay`, then start the one thread."""
+        """Wait for the weights and `load_delay`, then start the one thread."""
         self._memory_bytes = memory_bytes
+        began = time.monotonic()
+        if self._arrival is not None:
+            self._arrival.wait_for_all(self._sizes)
+        self.arrival_seconds = time.monotonic() - began
         time.sleep(self._options.load_delay)
         self._thread = threading.Thread(target=self._run, name="echo-engine", daemon=True)
         self._thread.start()

@@ -71,6 +71,7 @@ class Agent:
             settings,
             redis,
             drop_templates=lambda checkpoint: self._loop.post(lambda: self._templates.forget(checkpoint)),
+            on_failed=lambda checkpoint, error: self._loop.post(lambda: self._lose_checkpoint(checkpoint, error)),
             on_change=lambda: self._heartbeat.soon(),
         )
         lines = LogLines(redis, settings.max_log_lines)
@@ -269,6 +270,10 @@ class Agent:
 
     def _lose(self, lease: Lease, error: QuickthawError) -> None:
         self._store.lose(lease.invocation, lease.epoch, error.message, error)
+
+    def _lose_checkpoint(self, checkpoint: str, error: QuickthawError) -> None:
+        self._templates.forget(checkpoint)
+        self._fleet.lose_checkpoint(checkpoint, StartFailed(error.message))
 
     def _stale(self, journal: Journal) -> None:
         self._loop.post(lambda: self._fleet.cancel(journal.invocation))

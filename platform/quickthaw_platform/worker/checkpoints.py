@@ -36,15 +36,21 @@ class NodeCheckpoints:
         redis: Redis,
         *,
         drop_templates: Callable[[str], None],
+        on_failed: Callable[[str, QuickthawError], None],
         on_change: Callable[[], None],
     ) -> None:
-        """`drop_templates` takes a checkpoint's id; `on_change` hears that the tiers hold something else."""
+        """`drop_templates` and `on_failed` take a checkpoint's id; see `NodeTiers`."""
         self._settings = settings
         self._on_change = on_change
         self.disk = DiskStore(settings.checkpoints_dir)
         self._remote = None if settings.remote is None else RemoteCheckpoints(open_store(settings.remote))
         self.tiers = NodeTiers(
-            settings, self.disk, self._remote, drop_templates=drop_templates, on_change=self._changed
+            settings,
+            self.disk,
+            self._remote,
+            drop_templates=drop_templates,
+            on_failed=on_failed,
+            on_change=self._changed,
         )
         self._catalogue = Catalogue(redis)
         self._index = RemoteIndex(redis)

@@ -359,6 +359,13 @@ class Fleet:
         else:
             self._effects.gone(instance_id, InstanceLost("the instance was stopped"))
 
+    def lose_checkpoint(self, checkpoint: str, error: StartFailed) -> None:
+        """End the instances that still wait for weights which will never arrive; the cause is theirs."""
+        for instance in list(self._instances.values()):
+            waits_for = instance.order.template.checkpoint
+            if waits_for.id == checkpoint and waits_for.arrival is not None and instance.phase is not Phase.READY:
+                self._start_failed(instance, error, again=False)
+
     def refuse(self, instance_id: str, version_id: str, error: StartFailed) -> None:
         """Give up a start that cannot even begin."""
         if instance_id not in self._instances:

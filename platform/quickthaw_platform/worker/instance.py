@@ -53,6 +53,7 @@ class Instance:
         self._outbox = frames.Outbox(link)
         self._ready = False
         self._prefill_reported = False
+        self._arrival_at_start = 0.0
         self._runner: handlers.Runner
 
     def send(self, frame: Frame) -> None:
@@ -79,7 +80,8 @@ class Instance:
         if order["device"] != "cpu":
             limit()  # a CUDA context's own host memory is the platform's, not the function's
         engine_started = time.monotonic()
-        self.stage("engine", engine_started - started)
+        self._arrival_at_start = self._engine.arrival_seconds
+        self.stage("engine", engine_started - started - self._arrival_at_start)
         bundle = Path(order["bundle"])
         handler = self._load_handler(order["handler"], bundle)
         self.stage("handler", time.monotonic() - engine_started)
@@ -150,7 +152,9 @@ class Instance:
     def _report_prefill(self, seconds: float) -> None:
         if not self._prefill_reported:
             self._prefill_reported = True
-            self.stage("prefill", seconds)
+            arrival = self._engine.arrival_seconds - self._arrival_at_start
+            self.stage("arrival", self._engine.arrival_seconds)
+            self.stage("prefill", max(0.0, seconds - arrival))
 
     def _warm_up(self) -> None:
         """Generate one token, or embed one: what has never worked is not ready."""

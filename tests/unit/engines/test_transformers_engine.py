@@ -192,8 +192,8 @@ def test_hybrid_streams_seldom_depend_on_the_batch(make: Make) -> None:
     assert same >= 7
 
 
-@pytest.mark.parametrize("damage", ["cut off", "missing tensor"])
-def test_damaged_weights_fail_the_start_and_name_the_file(folder: Path, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(("damage", "says"), [("cut off", "cannot be mapped"), ("missing tensor", "norm")])
+def test_damaged_weights_fail_the_start_and_name_the_file(folder: Path, tmp_path: Path, damage: str, says: str) -> None:
     import shutil
     from dataclasses import replace
 
@@ -208,8 +208,10 @@ def test_damaged_weights_fail_the_start_and_name_the_file(folder: Path, tmp_path
         tensors = load_file(file)
         tensors.pop("model.norm.weight")
         save_file(tensors, file)
-    with pytest.raises(StartFailed, match=r"weights-0\.safetensors.*norm"):
-        TransformersEngine().prepare(replace(good, path=tmp_path / "copy"), {}, lambda _name, _seconds: None)
+    weights = [{**good.manifest["weights"][0], "bytes": file.stat().st_size + 64 * (damage == "cut off")}]
+    damaged = replace(good, path=tmp_path / "copy", manifest={**good.manifest, "weights": weights})
+    with pytest.raises(StartFailed, match=rf"weights-0\.safetensors.*{says}"):
+        TransformersEngine().prepare(damaged, {}, lambda _name, _seconds: None)
 
 
 def test_options_are_checked_without_importing_torch() -> None:

@@ -64,9 +64,8 @@ class TransformersEngine:
             self.tokenizer = self._texts = tokenizer
         with _timed("skeleton", stage, checkpoint.path):
             self._model = PreparedModel.build(checkpoint.path, manifest)
-        files = weights_paths(checkpoint)
-        with _timed("weights", stage, files[0]):
-            self._model.map_weights(files, manifest)
+        with _timed("weights", stage, weights_paths(checkpoint)[0]):
+            self._model.map_weights(checkpoint, manifest)
         self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
 
     def start(self, device: str, threads: int, memory_bytes: int) -> None:
@@ -118,6 +117,11 @@ class TransformersEngine:
         for tokens in batch:
             self._check_tokens(tokens)
         return self._embedder.embed(batch)
+
+    @property
+    def arrival_seconds(self) -> float:
+        """How long computing has waited for weights that were still arriving."""
+        return 0.0 if self._model is None else self._model.arrival_seconds
 
     def stats(self) -> EngineStats:
         """Return a snapshot."""

@@ -188,16 +188,16 @@ def _substitute(module: nn.Module, kind: type[HybridLinear], steady: bool) -> nn
 
 def widen_small(model: nn.Module) -> None:
     """Make float32 copies of the parameters that are no substitute's weight: norms and biases."""
-    kept = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, HybridLinear | nn.Embedding)
-        for parameter in (module.weight,)
-    }
-    for parameter in model.parameters():
-        if id(parameter) not in kept and parameter.dtype != torch.float32:
-            parameter.data = parameter.data.float()
     for module in model.modules():
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.dtype in (torch.bfloat16, torch.float16):
-                module.register_buffer(name, buffer.float(), persistent=False)
+        widen_own(module)
+
+
+def widen_own(module: nn.Module) -> None:
+    """Do so for what one module has itself. Idempotent."""
+    kept = module.weight if isinstance(module, HybridLinear | nn.Embedding) else None
+    for parameter in module.parameters(recurse=False):
+        if parameter is not kept and parameter.dtype != torch.float32:
+            parameter.data = parameter.data.float()
+    for name, buffer in module.named_buffers(recurse=False):
+        if buffer.dtype in (torch.bfloat16, torch.float16):
+            module.register_buffer(name, buffer.float(), persistent=False)

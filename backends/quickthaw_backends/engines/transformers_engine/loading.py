@@ -1,10 +1,7 @@
-"""A model from a checkpoint: a skeleton without memory, and weights mapped into it."""
+"""A model from a checkpoint: a skeleton without memory, and weights put into it."""
 
 from __future__ import annotations
 
-import json
-import mmap
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,18 +12,6 @@ from transformers.initialization import no_init_weights
 
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import StartFailed
-
-_DTYPES = {
-    "BF16": torch.bfloat16,
-    "F16": torch.float16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 
 
 def build_skeleton(path: Path, manifest: Manifest, attention: str) -> PreTrainedModel:
@@ -39,33 +24,6 @@ def build_skeleton(path: Path, manifest: Manifest, attention: str) -> PreTrained
     model.eval()
     model.requires_grad_(False)
     return model
-
-
-def map_tensors(file: Path) -> dict[str, torch.Tensor]:
-    """Map a safetensors file; the tensors share its pages with every process that maps it. Nothing is read yet.
-
-    The mapping is private and copy-on-write, so that a stray write reaches neither the file nor other processes.
-    """
-    with file.open("rb") as opened:
-        size = file.stat().st_size
-        mapping = mmap.mmap(opened.fileno(), size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    (header_bytes,) = struct.unpack("<Q", mapping[:8])
-    header: dict[str, Any] = json.loads(mapping[8 : 8 + header_bytes])
-    header.pop("__metadata__", None)
-    return {name: _view(mapping, 8 + header_bytes, entry, name) for name, entry in header.items()}
-
-
-def _view(mapping: mmap.mmap, base: int, entry: Mapping[str, Any], name: str) -> torch.Tensor:
-    begin, end = entry["data_offsets"]
-    if entry["dtype"] not in _DTYPES:
-        raise StartFailed(f"tensor {name!r} has type {entry['dtype']}, which this engine does not know")
-    dtype = _DTYPES[entry["dtype"]]
-    if base + end > len(mapping):
-        raise StartFailed(f"the file is cut off: tensor {name!r} ends at byte {base + end:,} of {len(mapping):,}")
-    if begin == end:
-        return torch.empty(entry["shape"], dtype=dtype)
-    flat = torch.frombuffer(mapping, dtype=dtype, count=(end - begin) // dtype.itemsize, offset=base + begin)
-    return flat.view(entry["shape"])
 
 
 def assign_weights(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> None:

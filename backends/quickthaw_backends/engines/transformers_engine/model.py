@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from quickthaw_backends.engines.transformers_engine import attention, linear, loading
+from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
 from quickthaw_backends.engines.transformers_engine.loop import BatchLoop
+from quickthaw_backends.engines.transformers_engine.mapping import map_weights
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_backends.engines.transformers_engine.probe import Shape, probe
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, Runner, SoloRunner
 from quickthaw_backends.engines.transformers_engine.scheduler import Budget
 from quickthaw_backends.engines.transformers_engine.sequence import Texts
-from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.checkpoints.arrival import Arrival
+from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
+from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import StartFailed
 
 
@@ -27,6 +30,7 @@ class PreparedModel:
         """`shape` is None for an encoder."""
         self._model = model
         self._shape = shape
+        self._arriving: ArrivingWeights | None = None
 
     @classmethod
     def build(cls, path: Path, manifest: Manifest) -> PreparedModel:
@@ -53,22 +57,44 @@ class PreparedModel:
         size: int = self._model.config.get_text_config().vocab_size
         return size
 
-    def map_weights(self, files: Sequence[Path], manifest: Manifest) -> None:
-        """Map the weights read-only into the skeleton."""
-        tensors = {name: tensor for file in files for name, tensor in loading.map_tensors(file).items()}
-        loading.assign_weights(self._model, tensors, manifest.tied)
+    def map_weights(self, checkpoint: Checkpoint, manifest: Manifest) -> None:
+        """Map the weights read-only into the skeleton; they may still be arriving. Waits for their headers."""
+        arrival = None if checkpoint.arrival is None else Arrival(checkpoint.arrival)
+        if arrival is not None:
+            arrival.wait_for_all([file.data_offset for file in manifest.weights])
+        sizes = [file.bytes for file in manifest.weights]
+        tensors = map_weights(weights_paths(checkpoint), sizes)
+        loading.assign_weights(self._model, {name: found.tensor for name, found in tensors.items()}, manifest.tied)
+        if arrival is not None and not arrival.complete:
+            self._arriving = ArrivingWeights(arrival, tensors, sizes)
+
+    @property
+    def arrival_seconds(self) -> float:
+        """How long computing has waited for weights so far."""
+        return 0.0 if self._arriving is None else self._arriving.waited_seconds
 
     def place(self, device: torch.device, options: TransformersOptions) -> None:
-        """Bring the model to the device; on a CPU that needs it, put in the hybrid layers (see `linear`)."""
+        """Bring the model to the device; on a CPU that needs it, put in the hybrid layers (see `linear`).
+
+        On a CPU, weights that are still arriving are waited for by the layers, when they first compute.
+        """
+        if self._arriving is not None and (options.dtype != "auto" or device.type != "cpu" or self.embeds):
+            self._arriving.wait_for_all()
         if options.dtype != "auto":
             self._model.to(dtype=getattr(torch, options.dtype))
         if device.type != "cpu":
             self._model.to(device=device)
             return
         wanted = options.compute in ("hybrid", "steady") or (options.compute == "auto" and not linear.native_bf16())
-        if wanted and linear.can_be_hybrid(self._model):
+        hybrid = wanted and linear.can_be_hybrid(self._model)
+        if hybrid:
             linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=options.compute == "steady")
-            linear.widen_small(self._model)
+        widen = linear.widen_own if hybrid else _leave
+        if self._arriving is not None and not self._arriving.complete:
+            gate(self._model, self._arriving, widen)
+        else:
+            for module in self._model.modules():
+                widen(module)
 
     def embedder(self, context_tokens: int) -> Embedder:
         """Return what embeds with this model."""
@@ -90,3 +116,7 @@ class PreparedModel:
     def _kv_bytes(self) -> int:
         hybrid = any(isinstance(module, linear.HybridLinear) for module in self._model.modules())
         return 4 if hybrid else self._model.dtype.itemsize
+
+
+def _leave(_module: torch.nn.Module) -> None:
+    """Do nothing: the module computes with its weights as they are."""

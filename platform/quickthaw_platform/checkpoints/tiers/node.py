@@ -58,15 +58,17 @@ class NodeTiers:
         remote: RemoteCheckpoints | None,
         *,
         drop_templates: Callable[[str], None],
+        on_failed: Callable[[str, QuickthawError], None],
         on_change: Callable[[], None],
     ) -> None:
-        """`drop_templates` takes the id of a checkpoint whose templates must go, because its room is wanted or its load
-        failed; `on_change` hears that tiers hold something else.
+        """`drop_templates` takes the id of a checkpoint whose templates must go, because its room is wanted; `on_failed`
+        that of one whose load failed, so that whatever maps it must go; `on_change` hears that tiers hold something else.
         """
         self._settings = settings
         self._store = store
         self._remote = remote
         self._drop_templates = drop_templates
+        self._on_failed = on_failed
         self._on_change = on_change
         self._remote_ids: frozenset[str] = frozenset()
         self.bandwidths = Bandwidths()
@@ -224,7 +226,7 @@ class NodeTiers:
             self.memory.forget(resident)
             if not isinstance(error, LoadCancelled):
                 _log.error("a checkpoint does not load", checkpoint=resident.manifest.name, error=error.message)
-                self._drop_templates(resident.manifest.id)
+                self._on_failed(resident.manifest.id, error)
             raise
         self.memory.completed(resident)
         self.bandwidths.note(resident.tier, report.bytes, report.seconds)

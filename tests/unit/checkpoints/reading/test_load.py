@@ -177,14 +177,16 @@ def test_an_error_in_one_thread_stops_the_others_and_is_the_cause(arrival: Arriv
             raise CheckpointBroken("the disk is gone")
 
     source = Bytes(*[data] * 8, before=before)
-    views = room([data] * 8)
+    memories = [bytearray(len(data)) for _ in range(8)]
+    views = [memoryview(memory) for memory in memories]
     with pytest.raises(CheckpointBroken, match="the disk is gone") as caught:
         Load(files, source, views, arrival, threads=2).run()
     assert caught.value.__traceback__ is not None
     assert len(reads) < len(chunks_of(files))
     assert source.closed
-    for view in views:
-        view.release()  # nobody else has a part of it
+    for view, memory in zip(views, memories, strict=True):
+        view.release()
+        memory.clear()  # BufferError if anybody still had a part of it
     with pytest.raises(StartFailed, match="the disk is gone"):
         seen(arrival).wait_for_all([1])
 

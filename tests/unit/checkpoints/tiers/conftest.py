@@ -81,6 +81,7 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
             store,
             remote,
             drop_templates=dropped.append,
+            on_failed=lambda checkpoint, _error: dropped.append(checkpoint),
             on_change=lambda: None,
         )
         made.append(Node(folder, tiers, store, remote, dropped))

@@ -1,0 +1,213 @@
+"""Generating while the weights still arrive: the bytes of a tensor are NaN until they are there."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from quickthaw.errors import StartFailed
+from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_platform.checkpoints.arrival import ArrivalWriter
+from quickthaw_platform.checkpoints.layout import write_weights
+from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.contracts import Checkpoint
+from tests.unit.engines import tiny
+from tests.unit.engines.tiny import Collector, generate, request
+
+PROMPT = [*range(65, 85)]
+
+
+@dataclass
+class Loading:
+    """A checkpoint whose weights lie in memory that `let` fills."""
+
+    checkpoint: Checkpoint
+    contents: list[bytes]
+    memory: list[int]
+    writer: ArrivalWriter
+    marks: list[int]
+
+    def let(self, file: int, end: int) -> None:
+        """Have the first `end` bytes of a file arrive."""
+        begin = self.marks[file]
+        os.pwrite(self.memory[file], self.contents[file][begin:end], begin)
+        self.marks[file] = max(begin, end)
+        self.writer.advance(file, self.marks[file])
+
+    def let_all(self, step: int = 1 << 30) -> None:
+        """Have everything arrive, a step of each file at a time."""
+        for end in range(0, max(map(len, self.contents)) + step, step):
+            for file, content in enumerate(self.contents):
+                self.let(file, min(end, len(content)))
+        self.writer.complete()
+
+
+Begin = Callable[..., Loading]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Begin to load a tiny model in so many partitions: nothing has arrived but the headers."""
+    begun: list[Loading] = []
+
+    def make(architecture: str = "llama", dtype: str = "float32", partitions: int = 1) -> Loading:
+        whole = tiny.checkpoint(tmp_path, architecture, dtype)
+        split = tmp_path / "split"
+        split.mkdir()
+        tensors = load_file(whole.path / whole.manifest["weights"][0]["path"])
+        files = write_weights(split, tensors, partitions=partitions).files
+        contents = [(split / file.path).read_bytes() for file in files]
+        memory = [os.memfd_create("test") for _ in files]
+        for fd, content in zip(memory, contents, strict=True):
+            os.write(fd, b"\xff" * len(content))  # NaN in every float type
+        writer = ArrivalWriter()
+        manifest = Manifest.of(whole).model_copy(update={"weights": files})
+        checkpoint = replace(
+            whole,
+            manifest=manifest.model_dump(mode="json"),
+            weights=tuple(Path(f"/proc/self/fd/{fd}") for fd in memory),
+            arrival=Path(f"/proc/self/fd/{writer.fd}"),
+        )
+        loading = Loading(checkpoint, contents, memory, writer, [0] * len(files))
+        for index, file in enumerate(files):
+            loading.let(index, file.data_offset)
+        begun.append(loading)
+        return loading
+
+    yield make
+    for loading in begun:
+        loading.writer.close()
+        for fd in loading.memory:
+            os.close(fd)
+
+
+def started(checkpoint: Checkpoint, **options: Any) -> TransformersEngine:
+    engine = TransformersEngine()
+    engine.prepare(checkpoint, options, lambda _name, _seconds: None)
+    engine.start("cpu", 1, 64 << 20)
+    return engine
+
+
+def answer(engine: TransformersEngine) -> tuple[int, ...]:
+    return tuple(generate(engine, PROMPT, temperature=0, max_tokens=8, ignore_eos=True).tokens)
+
+
+def undisturbed(loading: Loading, **options: Any) -> tuple[int, ...]:
+    """What the engine says when everything is there before it begins."""
+    loading.let_all()
+    engine = started(replace(loading.checkpoint, arrival=None), **options)
+    try:
+        return answer(engine)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("llama", {}),  # plain layers
+        ("llama", {"dtype": "bfloat16", "compute": "hybrid"}),  # substituted layers, norms widened on arrival
+        ("gpt2", {}),  # convolutions for linear layers
+        ("qwen2", {"dtype": "bfloat16", "compute": "steady"}),  # biases, widened on arrival too
+    ],
+)
+def test_the_answer_is_that_of_weights_that_were_there(
+    begin: Begin, architecture: str, options: dict[str, Any], partitions: int
+) -> None:
+    stored = options.get("dtype", "float32")
+    rest = {name: value for name, value in options.items() if name != "dtype"}
+    loading = begin(architecture, stored, partitions)
+    engine = started(loading.checkpoint, **rest)
+    got = Collector()
+    engine.submit(request(PROMPT, "r", temperature=0, max_tokens=8, ignore_eos=True), got)
+    loader = threading.Thread(target=loading.let_all, kwargs={"step": 1000})
+    loader.start()
+    tokens = tuple(got.wait().tokens)
+    loader.join()
+    assert engine.arrival_seconds > 0
+    engine.close()
+    assert tokens == undisturbed(loading, **rest)
+
+
+def test_layers_compute_as_soon_as_their_own_bytes_are_there(begin: Begin) -> None:
+    loading = begin()
+    engine = started(loading.checkpoint)
+    reached: list[str] = []
+    model = engine._model._model  # type: ignore[union-attr]  # to see what runs when
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda _module, _in, _out, name=name: reached.append(name))
+    ends = [tensor.end for tensor in _entries(loading)]
+    got = Collector()
+    engine.submit(request(PROMPT, "r", temperature=0, max_tokens=1, ignore_eos=True), got)
+    loading.let(0, ends[0])
+    while "model.embed_tokens" not in reached:
+        pass
+    assert not any("layers.0.self_attn.q_proj" in name for name in reached)
+    first_layer = max(tensor.end for tensor in _entries(loading) if ".layers.0." in tensor.name)
+    loading.let(0, first_layer)
+    while "model.layers.0" not in reached:
+        pass
+    assert not any("layers.1.mlp" in name for name in reached)
+    loading.let_all()
+    got.wait()
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    engine.close()
+
+
+def test_a_model_whose_weights_are_read_otherwise_waits_for_all(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    from quickthaw_backends.engines.transformers_engine import arriving
+
+    monkeypatch.setattr(arriving, "_ALWAYS_CALLED", ())
+    loading = begin()
+    begun = threading.Event()
+    engines: list[TransformersEngine] = []
+
+    def start() -> None:
+        begun.set()
+        engines.append(started(loading.checkpoint))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    begun.wait()
+    loading.let(0, len(loading.contents[0]) - 1)
+    assert not engines
+    loading.let_all()
+    thread.join()
+    assert answer(engines[0]) == undisturbed(loading)
+    engines[0].close()
+
+
+@pytest.mark.parametrize("arrived", [0.0, 0.3, 0.99])
+def test_a_load_that_fails_fails_the_request_with_its_cause(begin: Begin, arrived: float) -> None:
+    loading = begin()
+    engine = started(loading.checkpoint)
+    got = Collector()
+    engine.submit(request(PROMPT, "r", temperature=0, max_tokens=8), got)
+    loading.let(0, max(4096, int(len(loading.contents[0]) * arrived)))
+    loading.writer.fail("chunk 7 of weights-0.safetensors is wrong everywhere")
+    with pytest.raises(StartFailed, match="chunk 7"):
+        got.wait()
+    engine.close()
+
+
+def test_a_load_that_failed_before_fails_the_preparation(begin: Begin) -> None:
+    loading = begin()
+    loading.writer.fail("the disk is gone")
+    with pytest.raises(StartFailed, match="the disk is gone"):
+        started(loading.checkpoint)
+
+
+def _entries(loading: Loading) -> Any:
+    from quickthaw_platform.checkpoints.header import parse_header
+
+    content = loading.contents[0]
+    length = int.from_bytes(content[:8], "little")
+    return parse_header(content[8 : 8 + length], len(content)).tensors
