@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.load_weights.files import Files
 from benchmarks.load_weights.usage import rollup_bytes
 from benchmarks.load_weights.ways import Arrays, Way, bytes_of, touch
-from quickthaw_backends.engines.transformers_engine.loading import map_tensors
+from quickthaw_backends.engines.transformers_engine.mapping import map_weights
 from quickthaw_platform.checkpoints.arrival import ArrivalWriter
 from quickthaw_platform.checkpoints.manifest import WeightsFile
 from quickthaw_platform.checkpoints.reading.disk import DiskSource
@@ -39,14 +39,15 @@ def through_cache(files: Files) -> Way:
 
     def load() -> Arrays:
         Load(weights, DiskSource([files.safetensors], through_cache=True), None, ArrivalWriter()).run()
-        return _mapped(files.safetensors)
+        return _mapped(files.safetensors, weights[0].bytes)
 
     return Way(load)
 
 
 def mapped(files: Files) -> Way:
     """Return the way of a start whose file is in the page cache."""
-    return Way(lambda: _mapped(files.safetensors))
+    (file,) = files.manifest.weights
+    return Way(lambda: _mapped(files.safetensors, file.bytes))
 
 
 def from_source(weights: tuple[WeightsFile, ...], source: Callable[[], ByteSource]) -> Way:
@@ -55,28 +56,30 @@ def from_source(weights: tuple[WeightsFile, ...], source: Callable[[], ByteSourc
     pool = MemoryPool()
 
     def load() -> Arrays:
-        return _mapped(_path(_loaded(pool, file, source())))
+        return _mapped(_path(_loaded(pool, file, source())), file.bytes)
 
     return Way(load, lambda: pool.prepare(file.bytes))
 
 
 def second_by_cache(files: Files) -> Way:
     """Return the way of a second instance of what the page cache holds."""
-    return _second(lambda: files.safetensors)
+    (file,) = files.manifest.weights
+    return _second(lambda: files.safetensors, file.bytes)
 
 
 def second_by_memory(files: Files) -> Way:
     """Return the way of a second instance of what the node's memory holds."""
     (file,) = files.manifest.weights
     pool = MemoryPool()
-    return _second(lambda: _path(_loaded(pool, file, DiskSource([files.safetensors]))))
+    return _second(lambda: _path(_loaded(pool, file, DiskSource([files.safetensors]))), file.bytes)
 
 
 class _Second:
     """A fork of a process that has the checkpoint mapped and touched: it maps and touches it again."""
 
-    def __init__(self, place: Callable[[], Path]) -> None:
+    def __init__(self, place: Callable[[], Path], size: int) -> None:
         self._place = place
+        self._size = size
         self._path = Path()
         self._first: Arrays = []
         self._answers: Any = None
@@ -84,7 +87,7 @@ class _Second:
     def ahead(self) -> None:
         """Be the first instance."""
         self._path = self._place()
-        self._first = _mapped(self._path)
+        self._first = _mapped(self._path, self._size)
         touch(self._first)
         gc.freeze()  # as the node's templates do before they fork
 
@@ -109,7 +112,7 @@ class _Second:
     def _be_second(self, writing: int) -> None:
         code = 1
         try:
-            arrays = _mapped(self._path)
+            arrays = _mapped(self._path, self._size)
             touch(arrays)
             os.write(writing, TOUCHED.encode())
             os.write(writing, f"{rollup_bytes('Private_Clean', 'Private_Dirty')}\n".encode())
@@ -118,8 +121,8 @@ class _Second:
             os._exit(code)
 
 
-def _second(place: Callable[[], Path]) -> Way:
-    second = _Second(place)
+def _second(place: Callable[[], Path], size: int) -> Way:
+    second = _Second(place, size)
     return Way(second.load, second.ahead, second.extra_bytes)
 
 
@@ -133,5 +136,5 @@ def _path(block: Block) -> Path:
     return Path(f"/proc/self/fd/{block.fd}")
 
 
-def _mapped(path: Path) -> Arrays:
-    return bytes_of(map_tensors(path).values())
+def _mapped(path: Path, size: int) -> Arrays:
+    return bytes_of(found.tensor for found in map_weights([path], [size]).values())

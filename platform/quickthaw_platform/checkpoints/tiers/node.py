@@ -61,8 +61,9 @@ class NodeTiers:
         on_failed: Callable[[str, QuickthawError], None],
         on_change: Callable[[], None],
     ) -> None:
-        """`drop_templates` takes the id of a checkpoint whose templates must go, because its room is wanted; `on_failed`
-        that of one whose load failed, so that whatever maps it must go; `on_change` hears that tiers hold something else.
+        """`drop_templates` takes the id of a checkpoint whose templates must go, because its room is wanted;
+        `on_failed` that of one whose load failed, so that whatever maps it must go; `on_change` hears that tiers hold
+        something else.
         """
         self._settings = settings
         self._store = store
