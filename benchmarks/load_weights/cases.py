@@ -19,7 +19,8 @@ SECOND_BY_MEMORY = "quickthaw, from the node's memory"
 DIRECT_READS = ("limit: O_DIRECT read, 1 thread", "limit: O_DIRECT read, 2 threads")
 PLAIN_MAP = "plain mmap"
 MAPS = (PLAIN_MAP, "torch.load(mmap)", "safetensors")
-RANGED_GETS = "limit: ranged GETs to nowhere"
+RANGED_GETS = ("limit: ranged GETs to nowhere, 2 × 8 MiB", "limit: ranged GETs to nowhere, 4 × 32 MiB")
+MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ def _peers(state: State) -> tuple[Case, ...]:
     )
 
 
+def _ranged(connections: int, mebibytes: int) -> dict[str, int]:
+    return {"connections": connections, "range_bytes": mebibytes * MEBIBYTE}
+
+
 _LOCAL = (
     Case(DIRECT_READS[0], "cold", "limit", "limits.direct_read", options={"threads": 1}),
     Case(DIRECT_READS[1], "cold", "limit", "limits.direct_read", options={"threads": 2}),
@@ -67,7 +72,8 @@ _LOCAL = (
     Case(SECOND_BY_MEMORY, "second", "ours", "ours.second_by_memory"),
 )
 _REMOTE = (
-    Case(RANGED_GETS, "s3", "limit", "remote.ranged_gets"),
+    Case(RANGED_GETS[0], "s3", "limit", "remote.ranged_gets", options=_ranged(2, 8)),
+    Case(RANGED_GETS[1], "s3", "limit", "remote.ranged_gets", options=_ranged(4, 32)),
     Case(INTO_MEMORY, "s3", "ours", "remote.into_memory"),
     Case("boto3 to a file + safetensors", "s3", "peer", "remote.boto3_to_file"),
     Case("boto3 to memory + safetensors", "s3", "peer", "remote.boto3_to_memory"),

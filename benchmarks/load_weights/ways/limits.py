@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 
 from benchmarks.load_weights.files import Files
 from benchmarks.load_weights.ways import PAGE_BYTES, Arrays, Way
+from quickthaw_platform.checkpoints.header import LENGTH_BYTES, METADATA
 from quickthaw_platform.checkpoints.reading.memory import MemoryPool
 
 PIECE_BYTES = 8 << 20
@@ -47,12 +49,16 @@ def copy(files: Files, threads: int) -> Way:
 
 
 def plain_map(files: Files) -> Way:
-    """Return the way of mapping the file and doing nothing else."""
+    """Return the shortest loader there is: the file mapped, its header parsed, a view for each tensor, no check."""
 
     def load() -> Arrays:
         with files.safetensors.open("rb") as file:
             mapping = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
-        return [np.frombuffer(mapping, dtype=np.uint8)]
+        whole = np.frombuffer(mapping, dtype=np.uint8)
+        base = LENGTH_BYTES + int.from_bytes(mapping[:LENGTH_BYTES], "little")
+        entries: dict[str, dict[str, list[int]]] = json.loads(mapping[LENGTH_BYTES:base])
+        places = [entry["data_offsets"] for name, entry in entries.items() if name != METADATA]
+        return [whole[base + begin : base + end] for begin, end in places]
 
     return Way(load)
 

@@ -46,8 +46,9 @@ def fastsafetensors(files: Files) -> Way:
     """Return fastsafetensors; without GPUDirect, which needs a GPU."""
     from fastsafetensors import SafeTensorsFileLoader, SingleGroup
 
+    loader = SafeTensorsFileLoader(SingleGroup(), "cpu", nogds=True)  # this imports torch
+
     def load() -> Arrays:
-        loader = SafeTensorsFileLoader(SingleGroup(), "cpu", nogds=True)
         loader.add_filenames({0: [str(files.safetensors)]})
         buffers = loader.copy_files_to_device()
         arrays = bytes_of([buffers.get_tensor(name) for name in loader.get_keys()])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import tempfile
-import threading
 from io import BytesIO
 from pathlib import Path
+from queue import SimpleQueue
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from benchmarks.load_weights.files import Files
 from benchmarks.load_weights.ways import Arrays, Way, bytes_of
@@ -17,8 +19,6 @@ from quickthaw_platform.checkpoints.remote.opening import open_store
 from quickthaw_platform.checkpoints.remote.s3 import make_client
 from quickthaw_platform.commands.seaweed import BUCKET, REMOTE
 
-CONNECTIONS = 4
-RANGE_BYTES = 32 << 20
 SIGNED_SECONDS = 3600
 
 
@@ -31,29 +31,25 @@ def into_memory(files: Files) -> Way:
     return from_source(manifest.weights, lambda: checkpoints.source(manifest))
 
 
-def ranged_gets(files: Files) -> Way:
-    """Return the limit: ranged GETs by one signed address, each into the same buffer of its thread."""
+def ranged_gets(files: Files, connections: int, range_bytes: int) -> Way:
+    """Return the limit: ranged GETs by one signed address, each into the same buffer of its connection."""
     size = files.safetensors.stat().st_size
     place = {"Bucket": BUCKET, "Key": _key(files)}
     address = urlsplit(make_client().generate_presigned_url("get_object", Params=place, ExpiresIn=SIGNED_SECONDS))
-    local = threading.local()
+    idle: SimpleQueue[tuple[http.client.HTTPConnection, memoryview]] = SimpleQueue()
+    for _ in range(connections):
+        buffer = np.ones(range_bytes, dtype=np.uint8)  # and so it is faulted in
+        idle.put((http.client.HTTPConnection(address.netloc), buffer.data))
 
     def get(begin: int, end: int) -> None:
-        if not hasattr(local, "buffer"):
-            local.buffer = memoryview(bytearray(RANGE_BYTES))
-            local.connection = http.client.HTTPConnection(address.netloc)
+        connection, buffer = idle.get()
         headers = {"Range": f"bytes={begin}-{end - 1}"}
-        local.connection.request("GET", f"{address.path}?{address.query}", headers=headers)
-        response = local.connection.getresponse()
-        done = 0
-        while got := response.readinto(local.buffer[done : end - begin]):
-            done += got
-        response.read()
-        if (response.status, done) != (http.HTTPStatus.PARTIAL_CONTENT, end - begin):
-            raise RuntimeError(f"{done:,} of {end - begin:,} bytes came, with status {response.status}")
+        connection.request("GET", f"{address.path}?{address.query}", headers=headers)
+        _receive(connection.getresponse(), buffer[: end - begin])
+        idle.put((connection, buffer))
 
     def load() -> Arrays:
-        run(CONNECTIONS, size, get, RANGE_BYTES)
+        run(connections, size, get, range_bytes)
         return []
 
     return Way(load)
@@ -93,6 +89,15 @@ def runai(files: Files) -> Way:
     from benchmarks.load_weights.ways.peers import stream_by_runai
 
     return stream_by_runai(f"s3://{BUCKET}/{_key(files)}")
+
+
+def _receive(response: http.client.HTTPResponse, into: memoryview) -> None:
+    done = 0
+    while got := response.readinto(into[done:]):
+        done += got
+    response.read()  # ends the response, so that the connection can be used again
+    if (response.status, done) != (http.HTTPStatus.PARTIAL_CONTENT, len(into)):
+        raise RuntimeError(f"{done:,} of {len(into):,} bytes came, with status {response.status}")
 
 
 def _key(files: Files) -> str:

@@ -59,7 +59,7 @@ def test_a_childs_answer_is_a_measurement() -> None:
     ],
 )
 def test_anything_else_is_refused(answer: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="not a measurement|no time"):
+    with pytest.raises(ValueError, match=r"not a measurement|no time"):
         Measurement.of(answer)
 
 
@@ -163,22 +163,31 @@ def test_fields_of_the_kernel_are_in_kilobytes(text: str, expected: int) -> None
         field_bytes(text, "VmSwap")
 
 
-def test_what_is_mapped_twice_counts_once_and_what_was_let_go_counts_too(tmp_path: Path) -> None:
-    size = 64 << 20
+SIZE = 64 << 20
+
+
+def near(size: int) -> object:
+    """The kernel counts in batches for each thread, and the interpreter takes some memory too."""
+    return pytest.approx(size, rel=0.1)
+
+
+def test_what_is_mapped_twice_counts_once(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_bytes(b"x" * size)
+    file.write_bytes(b"x" * SIZE)
     peak = Peak()
     with file.open("rb") as opened:
         first, second = (mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) for _ in range(2))
     touch([np.frombuffer(first, dtype=np.uint8)])
     peak.loaded()
     touch([np.frombuffer(second, dtype=np.uint8)])
-    assert size <= peak.bytes() < 1.2 * size
+    assert peak.bytes() == near(SIZE)
+
+
+def test_what_was_let_go_while_loading_counts_too() -> None:
     peak = Peak()
-    del_me = np.ones(size, dtype=np.uint8)
-    del del_me
+    mmap.mmap(-1, SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_POPULATE).close()
     peak.loaded()
-    assert size <= peak.bytes() < 1.2 * size
+    assert peak.bytes() == near(SIZE)
 
 
 def test_a_file_is_made_cold_and_warm(tmp_path: Path) -> None:
