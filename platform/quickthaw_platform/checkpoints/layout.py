@@ -2,6 +2,9 @@
 
 The header is padded with spaces (which the format allows) so that data starts on a page boundary; the tensors stand in
 the order in which a forward pass needs them; a tied tensor is stored once.
+
+What an interrupted write left in a file is compared with what belongs there, and only what differs is written. So a
+write can be repeated after a kill at any byte and after a power cut, and needs no journal that could be wrong itself.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import xxhash
 
@@ -55,7 +59,6 @@ def execution_order(names: Iterable[str]) -> list[str]:
 
     Within one of these the given order stays, which for a `state_dict` is the order of the modules.
     """
-
     return sorted(names, key=_place)
 
 
@@ -111,7 +114,7 @@ def write_weights(
 ) -> Written:
     """Write `tensors` to weights files in `directory`, one after another; `progress` gets bytes done and in all.
 
-    No second copy is made of a tensor that is contiguous.
+    What stands there already is kept where it is right. No second copy is made of a tensor that is contiguous.
     """
     runs = partition({name: tensor.nbytes for name, tensor in tensors.items()}, partitions)
     total = sum(tensor.nbytes for tensor in tensors.values())
@@ -121,15 +124,17 @@ def write_weights(
         ordered = _aligned(names, tensors)
         header = _header(ordered, tensors)
         path = directory / weights_name(index)
-        with path.open("wb") as file:
+        path.touch()
+        with path.open("r+b", buffering=0) as file:
             writer = ChunkWriter(file)
             writer.write(header)
             for name in ordered:
                 view = _bytes_of(tensors[name])
-                writer.write(view)
+                for begin in range(0, len(view), CHUNK_BYTES):
+                    writer.write(view[begin : begin + CHUNK_BYTES])
+                    progress(done + min(begin + CHUNK_BYTES, len(view)), total)
                 done += len(view)
-                progress(done, total)
-            file.flush()
+            file.truncate()
             os.fsync(file.fileno())
         files.append(writer.record(path.name, data_offset=len(header)))
     return Written(tuple(files), total)
@@ -143,7 +148,8 @@ def weights_name(index: int) -> str:
 class ChunkWriter:
     """Writes a weights file from its beginning, and takes its digest and the checksum of each chunk on the way."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: FileIO) -> None:
+        """`file` is unbuffered; what it holds already and is right is not written again."""
         self._file = file
         self._digest = hashlib.sha256()
         self._chunk = xxhash.xxh3_64()
@@ -152,16 +158,23 @@ class ChunkWriter:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
-        self._file.write(data)
-        self._digest.update(data)
         view = memoryview(data)
         while view:
             piece = view[: CHUNK_BYTES - self._bytes % CHUNK_BYTES]
+            self._put(piece)
+            self._digest.update(piece)
             self._chunk.update(piece)
             self._bytes += len(piece)
             if self._bytes % CHUNK_BYTES == 0:
                 self._end_chunk()
             view = view[len(piece) :]
+
+    def _put(self, piece: memoryview) -> None:
+        if self._file.read(len(piece)) == piece:
+            return
+        self._file.seek(self._bytes)
+        while piece:
+            piece = piece[self._file.write(piece) :]
 
     def record(self, path: str, *, data_offset: int) -> WeightsFile:
         """Return what the manifest says of the file, now that all of it was written."""

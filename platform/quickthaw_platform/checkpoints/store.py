@@ -7,8 +7,8 @@ import errno
 import fcntl
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -30,12 +30,17 @@ class DiskStore:
     def list(self) -> list[Checkpoint]:
         """Return all checkpoints, by name and then newest first; a broken one is left out and logged."""
         found = []
-        for directory in self._directories():
+        for directory in self.directories():
             try:
                 found.append(open_checkpoint(directory))
             except CheckpointBroken as error:
                 _log.warning("checkpoint left out", path=str(directory), error=error.message)
         return sorted(found, key=lambda c: (c.manifest["name"], -c.manifest["created_at"]))
+
+    def directories(self) -> Iterator[Path]:
+        """Give the folder of each checkpoint, whole or broken."""
+        if self.root.is_dir():
+            yield from (path for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
     def find(self, name_or_id: str) -> Checkpoint:
         """Return the checkpoint of this id, or the newest of this name.
@@ -52,18 +57,25 @@ class DiskStore:
         return open_checkpoint(max(matching, key=lambda d: (manifests[d].id == name_or_id, manifests[d].created_at)))
 
     @contextlib.contextmanager
-    def staging(self) -> Iterator[Path]:
-        """Give a folder to write a checkpoint into; what is not published at the end is deleted.
+    def staging(self, key: str | None = None, waiting: Callable[[], None] = lambda: None) -> Iterator[Path]:
+        """Give a folder to write a checkpoint into; at most one process has that of a `key`, the others wait for it.
 
-        The folder is locked while it is in use; that tells leftovers of killed imports apart, which are deleted here.
+        `waiting` is called before a wait, so whoever gives a key looks afterwards whether the work has been done
+        already. What an earlier user was killed over is found again in the folder of the same key, folders of others
+        are swept. What is not published is deleted at the end and after an error; an interrupt (Ctrl-C) keeps it.
         """
-        self._sweep()
-        self.root.mkdir(parents=True, exist_ok=True)
-        directory, lock = self._locked_folder()
+        directory = self.root / f"{STAGING_PREFIX}{key or uuid.uuid4().hex}"
+        self._sweep(besides=directory)
+        lock = _make_locked(directory, waiting)
+        kept = False
         try:
             yield directory
+        except KeyboardInterrupt:
+            kept = True
+            raise
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
+            if not kept:
+                shutil.rmtree(directory, ignore_errors=True)
             os.close(lock)
 
     def publish(self, staged: Path) -> Checkpoint:
@@ -83,19 +95,10 @@ class DiskStore:
 
     def remove(self, checkpoint_id: str) -> None:
         """Delete a checkpoint by its id; one that is not there is ignored. Processes that map its files keep them."""
-        if checkpoint_id not in {directory.name for directory in self._directories()}:
+        if checkpoint_id not in {directory.name for directory in self.directories()}:
             return
         with self.staging() as trash, contextlib.suppress(FileNotFoundError):
             (self.root / checkpoint_id).rename(trash / checkpoint_id)
-
-    def _locked_folder(self) -> tuple[Path, int]:
-        while True:
-            directory = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=self.root))
-            lock = os.open(directory, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if directory.exists():  # another process' sweep may have taken it before it was locked
-                return directory, lock
-            os.close(lock)
 
     @staticmethod
     def _rename(staged: Path, target: Path) -> None:
@@ -105,20 +108,16 @@ class DiskStore:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
 
-    def _directories(self) -> Iterator[Path]:
-        if self.root.is_dir():
-            yield from (path for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
     def _manifests(self) -> Iterator[tuple[Path, Manifest]]:
-        for directory in self._directories():
+        for directory in self.directories():
             try:
                 yield directory, read_manifest(directory)
             except CheckpointBroken as error:
                 _log.warning("checkpoint left out", path=str(directory), error=error.message)
 
-    def _sweep(self) -> None:
-        """Delete staging folders that nobody holds: their import was killed."""
-        for directory in self.root.glob(f"{STAGING_PREFIX}*"):
+    def _sweep(self, besides: Path) -> None:
+        """Delete the other staging folders that nobody holds: their import was killed."""
+        for directory in set(self.root.glob(f"{STAGING_PREFIX}*")) - {besides}:
             with contextlib.suppress(FileNotFoundError, BlockingIOError):
                 lock = os.open(directory, os.O_RDONLY)
                 try:
@@ -126,6 +125,33 @@ class DiskStore:
                     shutil.rmtree(directory, ignore_errors=True)
                 finally:
                     os.close(lock)
+
+
+def _make_locked(directory: Path, waiting: Callable[[], None]) -> int:
+    """Make a folder unless it is there, and lock it. Returns the open handle that holds the lock."""
+    while True:
+        directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(directory, os.O_RDONLY)
+            _wait_for(lock, waiting)
+            if _is_at(lock, directory):  # it may have been published or swept before it was locked
+                return lock
+            os.close(lock)
+
+
+def _wait_for(lock: int, waiting: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _fsync(path: Path) -> None:
