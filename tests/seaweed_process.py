@@ -23,3 +23,4 @@ def running_seaweed(folder: Path) -> Iterator[seaweed.Seaweed]:
     finally:
         process.kill()
         process.wait()
+        server.clean()

@@ -60,6 +60,7 @@ class Host:
         if with_s3 and settings.remote is not None:
             raise Conflict(f"the remote tier is {settings.remote}; leave out --with-s3, or unset QUICKTHAW_REMOTE")
         self._with_s3 = with_s3
+        self._seaweed: seaweed.Seaweed | None = None
         self.data_dir = settings.data_dir.expanduser().resolve()
         self.log_dir = self.data_dir / "logs"
         self.supervisor = Supervisor(self.log_dir)
@@ -87,6 +88,8 @@ class Host:
         self.supervisor.stop([VALKEY], STOP_SECONDS, hurried)
         self.supervisor.stop([SEAWEED], SEAWEED_STOP_SECONDS, hurried)
         self.supervisor.kill()
+        if self._seaweed is not None:
+            self._seaweed.clean()
 
     def _start(self, report: Callable[[str], None]) -> Access:
         environment = self._environment()
@@ -127,7 +130,7 @@ class Host:
         return url
 
     def _start_seaweed(self, environment: dict[str, str]) -> dict[str, str]:
-        server = seaweed.configure(self.data_dir / SEAWEED)
+        server = self._seaweed = seaweed.configure(self.data_dir / SEAWEED)
         child = self.supervisor.start(SEAWEED, server.command, environment)
         seaweed.wait_until_up(server, lambda: child.alive and not self._interrupted())
         return {**server.environment, ENV_PREFIX + "REMOTE": seaweed.REMOTE}

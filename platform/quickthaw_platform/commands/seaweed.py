@@ -33,6 +33,13 @@ class Seaweed(NamedTuple):
 
     command: tuple[str, ...]
     environment: Mapping[str, str]  # of whoever uses it: endpoint and credentials as boto3 reads them
+    ports: tuple[int, ...]
+
+    def clean(self) -> None:
+        """Remove the sockets in /tmp that it leaves when it is killed, and that cannot be put elsewhere."""
+        for port in self.ports:
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                socket.unlink(missing_ok=True)
 
 
 def binary() -> str:
@@ -78,6 +85,7 @@ def configure(directory: Path) -> Seaweed:
             "AWS_SECRET_ACCESS_KEY": key["secretKey"],
             "AWS_REGION": REGION,
         },
+        tuple(port for pair in ports.values() for port in pair),
     )
 
 

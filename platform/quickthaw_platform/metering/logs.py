@@ -7,7 +7,7 @@ import sys
 
 import structlog
 
-CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+CHATTY = ("botocore", "boto3", "s3transfer", "urllib3", "celery.app.trace", "celery.beat", "celery.worker.strategy")
 """Loggers that write a line for each command and each round of the controller, several a second."""
 
 

@@ -104,7 +104,9 @@ class Agent:
         self._fleet = Fleet(
             self._loop, self._writer, self._templates, effects, tracer=tracing.configure("worker"), log=self._log
         )
-        self._heartbeat = Heartbeat(redis, settings, self.checkpoints.disk, Catalogue(redis), self._beat)
+        self._heartbeat = Heartbeat(
+            redis, settings, self.checkpoints.disk, Catalogue(redis), self._beat, on_new=self.checkpoints.look
+        )
 
     # --- life
 

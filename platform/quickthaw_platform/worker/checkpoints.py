@@ -63,6 +63,10 @@ class NodeCheckpoints:
         """Start the rounds: look at the remote tier, push what it lacks, have memory ready. Does not block."""
         self._thread.start()
 
+    def look(self) -> None:
+        """Make the next round now."""
+        self._wake.set()
+
     def forget(self, checkpoint_id: str) -> None:
         """Delete a checkpoint from every tier that this node reaches. Instances that run keep on."""
         self._do("forget", checkpoint_id, self.tiers.forget)

@@ -46,14 +46,22 @@ class Heartbeat:
     """A thread that announces the checkpoints on the node's disk when they change, and writes the node's record."""
 
     def __init__(
-        self, redis: Redis, settings: Settings, disk: DiskStore, catalogue: Catalogue, beat: Callable[[], Beat]
+        self,
+        redis: Redis,
+        settings: Settings,
+        disk: DiskStore,
+        catalogue: Catalogue,
+        beat: Callable[[], Beat],
+        on_new: Callable[[], None],
     ) -> None:
+        """`on_new` hears that there are other checkpoints on the disk than before."""
         self._script = redis.register_script(_BEAT)
         self._redis = redis
         self._settings = settings
         self._disk = disk
         self._catalogue = catalogue
         self._beat = beat
+        self._on_new = on_new
         self._announced: Sequence[CheckpointInfo] | None = None
         self._wake = threading.Event()
         self._closing = False
@@ -114,3 +122,4 @@ class Heartbeat:
         if entries != self._announced:
             self._catalogue.announce(entries)
             self._announced = entries
+            self._on_new()

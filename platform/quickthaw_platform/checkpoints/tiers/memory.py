@@ -120,6 +120,11 @@ class MemoryTier:
                     self._free(resident)
                 self._changed.notify_all()
 
+    def wait_until_free(self, resident: Resident, patience_seconds: float) -> bool:
+        """Wait until a forgotten checkpoint has nobody left that maps it; False where somebody still does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: resident not in self._orphans, patience_seconds)
+
     def find(self, checkpoint_id: str) -> Resident | None:
         """Return what is in memory or on its way, without using it."""
         with self._changed:

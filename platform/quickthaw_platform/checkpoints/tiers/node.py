@@ -34,6 +34,8 @@ from quickthaw_platform.errors import (
 from quickthaw_platform.settings import Settings
 
 WRITER = "write-behind"
+TEMPLATE_END_SECONDS = 5.0
+"""How long the templates of a checkpoint that is dropped get to end."""
 
 _log = structlog.get_logger()
 
@@ -138,8 +140,10 @@ class NodeTiers:
 
         Conflict where the disk has the only copy, or the checkpoint is in use there.
         """
-        self._drop_from_memory(checkpoint_id)
+        resident = self._drop_from_memory(checkpoint_id)
         if tier == "disk":
+            if resident is not None:
+                self.memory.wait_until_free(resident, TEMPLATE_END_SECONDS)
             self.disk.evict(checkpoint_id)
         self._on_change()
 
@@ -163,11 +167,12 @@ class NodeTiers:
             self._remote.close()
         shutil.rmtree(self._arriving, ignore_errors=True)
 
-    def _drop_from_memory(self, checkpoint_id: str) -> None:
+    def _drop_from_memory(self, checkpoint_id: str) -> Resident | None:
         resident = self.memory.find(checkpoint_id)
         if resident is not None:
             self.memory.forget(resident)
             self._drop_templates(checkpoint_id)
+        return resident
 
     def _bring(self, checkpoint_id: str, user: str, patience_seconds: float) -> Resident:
         origin = self._origin(checkpoint_id)

@@ -232,6 +232,20 @@ def test_two_agents_that_fetch_the_same_at_once_both_have_it(make_node: MakeNode
     assert mapped(two.tiers.acquire(checkpoint, "i1", 1)) == expected("m")
 
 
+def test_eviction_from_the_disk_waits_for_the_templates_that_map_it(node: Node) -> None:
+    checkpoint = node.add("m", push=True)
+    node.tiers.acquire(checkpoint, "i1", 1)
+    node.tiers.memory.keep_for_template(checkpoint, "t1")
+    node.tiers.release("i1")
+    with ThreadPoolExecutor(1) as thread:
+        evicting = thread.submit(node.tiers.evict, checkpoint, "disk")
+        while checkpoint not in node.dropped:
+            pass
+        node.tiers.release("t1")
+        evicting.result()
+    assert node.on_disk() == set()
+
+
 def test_the_only_copy_is_not_evicted(node: Node) -> None:
     checkpoint = node.add("m")
     with pytest.raises(Conflict, match="the only copy"):
