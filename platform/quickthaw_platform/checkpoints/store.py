@@ -66,7 +66,7 @@ class DiskStore:
         """
         directory = self.root / f"{STAGING_PREFIX}{key or uuid.uuid4().hex}"
         self._sweep(besides=directory)
-        lock = _make_locked(directory, waiting)
+        lock = lock_folder(directory, waiting)
         kept = False
         try:
             yield directory
@@ -127,7 +127,7 @@ class DiskStore:
                     os.close(lock)
 
 
-def _make_locked(directory: Path, waiting: Callable[[], None]) -> int:
+def lock_folder(directory: Path, waiting: Callable[[], None]) -> int:
     """Make a folder unless it is there, and lock it. Returns the open handle that holds the lock."""
     while True:
         directory.mkdir(parents=True, exist_ok=True)

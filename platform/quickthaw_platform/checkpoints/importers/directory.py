@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
+from quickthaw_platform.checkpoints.importers.checking import check_weights
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, Task, read_model, read_tokenizer
 from quickthaw_platform.checkpoints.importers.source import Source, spdx
 from quickthaw_platform.errors import InvalidRequest
@@ -19,6 +19,11 @@ def default_dtype(source: Source) -> str:
     config = _config(source.path)
     named = str(config.get("dtype") or config.get("torch_dtype") or "")
     return named if named in DTYPES else _stored_dtype(source.path)
+
+
+def check(source: Source) -> None:
+    """Look at the weights files before a library does (see `check_weights`)."""
+    check_weights(source.path)
 
 
 def load(source: Source, dtype: str) -> LoadedModel:
@@ -62,13 +67,8 @@ def _task(config: dict[str, Any]) -> Task:
 
 def _stored_dtype(directory: Path) -> str:
     """Return the type of the first float tensor in the first safetensors file; float32 where there is none."""
-    for file in sorted(directory.glob("*.safetensors"))[:1]:
-        with file.open("rb") as handle:
-            (length,) = struct.unpack("<Q", handle.read(8))
-            header = json.loads(handle.read(length))
-        codes = (entry["dtype"] for name, entry in header.items() if name != "__metadata__")
-        return next((_BY_CODE[code] for code in codes if code in _BY_CODE), "float32")
-    return "float32"
+    codes = (tensor.dtype for header in check_weights(directory)[:1] for tensor in header.tensors)
+    return next((_BY_CODE[code] for code in codes if code in _BY_CODE), "float32")
 
 
 def _refuse_other_pooling(directory: Path) -> None:

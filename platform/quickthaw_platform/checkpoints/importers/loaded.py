@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from quickthaw_platform.checkpoints.manifest import FileRecord
 from quickthaw_platform.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -76,6 +79,25 @@ def read_tokenizer(directory: str, **more: Any) -> PreTrainedTokenizerBase:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+def save_configuration(loaded: LoadedModel, directory: Path) -> tuple[FileRecord, ...]:
+    """Write configuration and tokenizer, in place of what an interrupted import left of them; return what they are."""
+    for left in (file for file in directory.rglob("*") if file.is_file() and file.suffix != ".safetensors"):
+        left.unlink()
+    before = set(directory.rglob("*"))
+    loaded.tokenizer.save_pretrained(directory)
+    loaded.model.config.architectures = [type(loaded.model).__name__]
+    loaded.model.config.save_pretrained(directory)
+    if loaded.task == "generate" and loaded.model.generation_config is not None:
+        loaded.model.generation_config.save_pretrained(directory)
+    return tuple(_record(path, directory) for path in sorted(set(directory.rglob("*")) - before) if path.is_file())
+
+
+def _record(path: Path, directory: Path) -> FileRecord:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return FileRecord(path=str(path.relative_to(directory)), bytes=len(content), sha256=digest)
 
 
 def _refuse_holes(report: Mapping[str, Any]) -> None:

