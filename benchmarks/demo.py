@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import psutil
@@ -22,6 +23,7 @@ from benchmarks.demo_report import DemoCall, calls_table, waterfall
 from functions.chat.function import chat
 from quickthaw import Client
 from quickthaw.protocol import INVOCATION_HEADER
+from quickthaw.resources import CheckpointCopy
 from quickthaw.sse import SSEParser
 
 EXPECTED = "Paris"
@@ -64,7 +66,11 @@ def _demonstrate(data_dir: Path, console: Console) -> list[DemoCall]:
     with _platform(environment) as client:
         console.print(f"{client.endpoint.url}, node {client.nodes()[0].id}")
         client.deploy(chat.spec().model_copy(update={"keep_alive": KEEP_ALIVE_SECONDS}))
-        return [_cold(client, "cold", console), _call(client, "warm", console), _cold(client, "cold again", console)]
+        calls = [_cold(client, "cold", console), _call(client, "warm", console)]
+        _evict(client, "dram", console)
+        calls.append(_cold(client, "cold, from disk", console))
+        _evict(client, "disk", console)
+        return [*calls, _cold(client, "cold, from S3", console)]
 
 
 @contextlib.contextmanager
@@ -72,7 +78,7 @@ def _platform(environment: dict[str, str]) -> Iterator[Client]:
     """Run `quickthaw up` on free ports; at the end stop it and check that none of its processes is left."""
     data_dir = Path(environment["QUICKTHAW_DATA_DIR"])
     with (data_dir / "up.log").open("wb") as log:
-        up = subprocess.Popen([QUICKTHAW, "up", "--port", "0"], env=environment, stdout=log, stderr=log)
+        up = subprocess.Popen([QUICKTHAW, "up", "--with-s3", "--port", "0"], env=environment, stdout=log, stderr=log)
     seen: set[psutil.Process] = set()
     try:
         yield _wait_until_up(up, data_dir)
@@ -107,10 +113,33 @@ def _cold(client: Client, label: str, console: Console) -> DemoCall:
     deadline = time.monotonic() + SCALE_TO_ZERO_PATIENCE_SECONDS
     with console.status("waiting until it has scaled to zero"):
         while client.instances():
-            if time.monotonic() > deadline:
-                raise DemoFailed(f"the function did not scale to zero within {SCALE_TO_ZERO_PATIENCE_SECONDS:.0f} s")
-            time.sleep(POLL_SECONDS)
+            _wait(deadline, "the function did not scale to zero")
     return _call(client, label, console)
+
+
+def _evict(client: Client, tier: Literal["dram", "disk"], console: Console) -> None:
+    """Have the node forget the model, but for what lies further away than `tier`."""
+    (node,) = client.nodes()
+    deadline = time.monotonic() + SCALE_TO_ZERO_PATIENCE_SECONDS
+    with console.status("waiting until the model is in S3 too and the node has dropped it"):
+        while "remote" not in _copy(client).tiers:
+            _wait(deadline, "the model was not pushed to S3")
+        while client.instances():
+            _wait(deadline, "the function did not scale to zero")
+        client.evict_checkpoint(MODEL, node.id, tier)
+        while {"dram", tier} & set(_copy(client).tiers):
+            _wait(deadline, f"the node did not drop the model from {tier}")
+
+
+def _copy(client: Client) -> CheckpointCopy:
+    (copy,) = client.checkpoint(MODEL).copies
+    return copy
+
+
+def _wait(deadline: float, what: str) -> None:
+    if time.monotonic() > deadline:
+        raise DemoFailed(f"{what} within {SCALE_TO_ZERO_PATIENCE_SECONDS:.0f} s")
+    time.sleep(POLL_SECONDS)
 
 
 def _call(client: Client, label: str, console: Console) -> DemoCall:
@@ -133,8 +162,8 @@ def _call(client: Client, label: str, console: Console) -> DemoCall:
     console.print()
     if EXPECTED not in text:
         raise DemoFailed(f"the answer does not contain {EXPECTED!r}: {text!r}")
-    stages = client.status(response.headers[INVOCATION_HEADER]).stages
-    return DemoCall(label, arrivals, stages)
+    info = client.status(response.headers[INVOCATION_HEADER])
+    return DemoCall(label, arrivals, info.stages, info.tier)
 
 
 def _pieces(response: httpx.Response) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from rich import box
 from rich.table import Table
 
-STAGES = ("queue", "template", "tokenizer", "skeleton", "weights", "fork", "handler", "engine", "prefill")
+STAGES = (
+    "queue", "tier", "template", "tokenizer", "skeleton", "weights", "fork", "handler", "engine", "arrival", "prefill"
+)  # fmt: skip
 """In the order in which a cold start goes through them; a stage of another name comes last."""
 
 BAR_CHARACTERS = 40
@@ -21,6 +23,7 @@ class DemoCall:
     label: str
     arrivals: Sequence[tuple[float, int]]
     stages: Mapping[str, float] = field(default_factory=dict)
+    tier: str | None = None  # where the weights came from
 
     @property
     def first_token_seconds(self) -> float:
@@ -39,12 +42,13 @@ def calls_table(calls: Sequence[DemoCall]) -> Table:
     """Return the table of the calls."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("call")
-    for title in ("first token, s", "tokens/s", "of that, cold start, s"):
+    for title in ("first token, s", "tokens/s", "of that, cold start, s", "weights from"):
         table.add_column(title, justify="right")
     for call in calls:
         rate = call.tokens_per_second
         start = f"{sum(call.stages.values()):.3f}" if call.stages else "-"
-        table.add_row(call.label, f"{call.first_token_seconds:.3f}", "-" if rate is None else f"{rate:.1f}", start)
+        speed = "-" if rate is None else f"{rate:.1f}"
+        table.add_row(call.label, f"{call.first_token_seconds:.3f}", speed, start, call.tier or "-")
     return table
 
 

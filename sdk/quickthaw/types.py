@@ -308,6 +308,7 @@ class InvocationInfo(Wire):
     stages: dict[str, float] = Field(
         default_factory=dict, description="seconds of each stage of the cold start it paid"
     )
+    tier: str | None = Field(None, description="where the weights of that start came from: dram, disk or remote")
 
 
 class EventType(enum.StrEnum):

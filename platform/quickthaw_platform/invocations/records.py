@@ -6,8 +6,8 @@ import enum
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from quickthaw.types import Event, EventType, InvocationInfo, Limits, Usage, Version
 
@@ -150,7 +150,7 @@ class Waits:
     estimate_seconds: float | None = None
 
 
-_TEXTS = ("function", "version", "state", "node", "instance", "reason")
+_TEXTS = ("function", "version", "state", "node", "instance", "reason", "tier")
 _NUMBERS = ("created_at", "assigned_at", "started_at", "first_output_at", "ended_at")
 _COUNTS = ("epoch", "attempts")
 _JSONS = ("error", "usage", "stages")
@@ -171,6 +171,16 @@ def parse_info(identity: str, values: Sequence[str | None], waits: Waits, last: 
     return InvocationInfo(id=identity, result=ending.get("value"), **fields)
 
 
+class ColdStart(NamedTuple):
+    """The start that an invocation paid for: seconds by stage, and the tier that the weights came from."""
+
+    stages: Mapping[str, float] = {}
+    tier: str | None = None
+
+
+NO_START = ColdStart()
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How an invocation ends: its terminal event and what its record keeps of it."""
@@ -178,7 +188,7 @@ class Ending:
     result: Any = None
     usage: Usage | None = None
     error: Mapping[str, Any] | None = None
-    stages: Mapping[str, float] = field(default_factory=dict)
+    start: ColdStart = NO_START
 
     def event(self) -> str:
         """Return the terminal event: ERROR when there is an error, else RESULT."""
@@ -194,6 +204,7 @@ class Ending:
             kept["error"] = dict(self.error)
         if self.usage is not None:
             kept["usage"] = self.usage.model_dump()
-        if self.stages:
-            kept["stages"] = dict(self.stages)
-        return [part for name, value in kept.items() for part in (name, compact(value))]
+        if self.start.stages:
+            kept["stages"] = dict(self.start.stages)
+        texts = [("tier", self.start.tier)] if self.start.tier is not None else []
+        return [part for pair in (*((name, compact(value)) for name, value in kept.items()), *texts) for part in pair]

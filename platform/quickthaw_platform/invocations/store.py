@@ -21,9 +21,11 @@ from quickthaw_platform.invocations.log import EventLog, inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import (
     INFO_FIELDS,
+    NO_START,
     Admission,
     Append,
     Assignment,
+    ColdStart,
     Ending,
     Finished,
     Lost,
@@ -140,14 +142,14 @@ class InvocationStore:
         result: Any = None,
         usage: Usage | None = None,
         error: Mapping[str, Any] | None = None,
-        stages: Mapping[str, float] | None = None,
+        start: ColdStart = NO_START,
         seq: int | None = None,
     ) -> Finished:
         """End an invocation: terminal event, record, lease, and the freed slot goes to the head of the queue.
 
         `epoch` None: whoever owns it; `seq` None: whatever is next. Raises LogGap when `seq` is not the next.
         """
-        ending = Ending(result, usage, error, stages or {})
+        ending = Ending(result, usage, error, start)
         outcome, *detail = self._scripts.run(
             "finish", identity, "" if epoch is None else epoch, state.value, ending.event(),
             "" if seq is None else seq, *ending.fields(),

@@ -12,6 +12,7 @@ import structlog
 
 from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawError, StartFailed, from_json
 from quickthaw.types import InvocationState
+from quickthaw_platform.invocations.records import NO_START, ColdStart
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker.flight import Flight, Work
@@ -229,22 +230,23 @@ class Fleet:
         instance.deaf.discard(invocation)
         if flight is None:
             return
-        stages = self._stages_of(instance, flight.work)
+        start = self._start_of(instance, flight.work)
         if frame["t"] == "done":
-            flight.done(frame, stages)
+            flight.done(frame, start)
         elif frame["t"] == "error":
-            flight.failed(from_json(frame["error"]), stages)
+            flight.failed(from_json(frame["error"]), start)
         else:
-            flight.failed(HandlerFailed("the handler ended without a result"), stages)
+            flight.failed(HandlerFailed("the handler ended without a result"), start)
         self._release(instance, flight)
 
-    def _stages_of(self, instance: Instance, work: Work) -> dict[str, float]:
-        """The stages of the start that the invocation waited for; nothing for one that came later."""
+    def _start_of(self, instance: Instance, work: Work) -> ColdStart:
+        """The start that the invocation waited for; none for one that came later."""
         waited = instance.order.received_at + (instance.stages.get("total") or 0.0)
         if work.created_at > waited:
-            return {}
+            return NO_START
         queue = max(0.0, instance.order.received_at - work.created_at)
-        return {name: s for name, s in instance.stages.items() if name != "total"} | {"queue": queue}
+        stages = {name: s for name, s in instance.stages.items() if name != "total"} | {"queue": queue}
+        return ColdStart(stages, instance.order.tier)
 
     def _loaded(self, instance: Instance) -> None:
         if instance.phase is not Phase.STARTING:
@@ -311,8 +313,8 @@ class Fleet:
             self._silence(instance, flight)
 
     def _timed_out(self, instance: Instance, flight: Flight, error: QuickthawError) -> None:
-        stages = self._stages_of(instance, flight.work)
-        flight.end(End(InvocationState.TIMED_OUT, error=error, stages=stages))
+        start = self._start_of(instance, flight.work)
+        flight.end(End(InvocationState.TIMED_OUT, error=error, start=start))
         self._silence(instance, flight)
 
     def _silence(self, instance: Instance, flight: Flight) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from quickthaw.errors import QuickthawError
 from quickthaw.types import InvocationState, Limits, Usage
+from quickthaw_platform.invocations.records import ColdStart
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker import limits as rules
@@ -74,7 +75,7 @@ class Flight:
         data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
         self._writer.chunk(self.journal, data)
 
-    def done(self, frame: Frame, stages: Mapping[str, float]) -> None:
+    def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
         usage = Usage.model_validate(frame["usage"])
         if self._progress.last_output is None:
@@ -83,11 +84,11 @@ class Flight:
         metrics.prompt_tokens_total.labels(self.work.function).inc(usage.prompt_tokens)
         metrics.generation_tokens_total.labels(self.work.function).inc(usage.completion_tokens)
         metrics.request_success_total.labels(self.work.function).inc()
-        self.end(End(InvocationState.SUCCEEDED, result=frame["value"], usage=usage, stages=stages))
+        self.end(End(InvocationState.SUCCEEDED, result=frame["value"], usage=usage, start=start))
 
-    def failed(self, error: QuickthawError, stages: Mapping[str, float]) -> None:
+    def failed(self, error: QuickthawError, start: ColdStart) -> None:
         """End it with the error that its handler met."""
-        self.end(End(InvocationState.FAILED, error=error, stages=stages))
+        self.end(End(InvocationState.FAILED, error=error, start=start))
 
     def end(self, end: End) -> None:
         """End it; the first end counts."""

@@ -13,7 +13,7 @@ import structlog
 
 from quickthaw.types import EventType, InvocationState, Usage
 from quickthaw_platform.errors import LogGap, QuickthawError, Unavailable
-from quickthaw_platform.invocations.records import Append, Assignment
+from quickthaw_platform.invocations.records import NO_START, Append, Assignment, ColdStart
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.log_lines import LogLines
 
@@ -33,7 +33,7 @@ class End:
     result: Any = None
     usage: Usage | None = None
     error: QuickthawError | None = None
-    stages: Mapping[str, float] | None = None
+    start: ColdStart = NO_START
     lost: bool = False  # its instance died: it may be queued again instead, if it has put out nothing
 
 
@@ -206,7 +206,7 @@ class Writer:
             result=end.result,
             usage=end.usage,
             error=None if end.error is None else end.error.to_json(),
-            stages=dict(end.stages or {}),
+            start=end.start,
             seq=journal.next_seq,
         )
         if finished.next is not None:

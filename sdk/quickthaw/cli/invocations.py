@@ -66,6 +66,7 @@ def _print(info: InvocationInfo, as_json: bool) -> None:
             ("created", output.when(info.created_at)),
             ("first output", output.when(info.first_output_at)),
             ("ended", output.when(info.ended_at)),
+            ("weights from", info.tier),
             *((f"stage {name}", f"{seconds:.3f} s") for name, seconds in info.stages.items()),
             ("error", None if info.error is None else info.error.get("message")),
             ("result", info.result),

@@ -27,10 +27,12 @@ def test_a_single_chunk_has_no_rate() -> None:
 
 
 def test_the_table_has_a_row_for_each_call() -> None:
-    shown = text(calls_table([DemoCall("cold", [(0.5, 1), (1.0, 2)], {"fork": 0.25}), DemoCall("warm", [(0.1, 1)])]))
+    shown = text(
+        calls_table([DemoCall("cold", [(0.5, 1), (1.0, 2)], {"fork": 0.25}, "disk"), DemoCall("warm", [(0.1, 1)])])
+    )
     assert [line.split() for line in shown.splitlines()[3:5]] == [
-        ["cold", "0.500", "4.0", "0.250"],
-        ["warm", "0.100", "-", "-"],
+        ["cold", "0.500", "4.0", "0.250", "disk"],
+        ["warm", "0.100", "-", "-", "-"],
     ]
 
 

@@ -7,7 +7,7 @@ from redis import Redis
 
 from quickthaw.types import Event, EventType, InvocationState, Usage
 from quickthaw_platform.errors import HandlerFailed, InstanceLost, InvocationNotFound, LogGap, Unavailable
-from quickthaw_platform.invocations.records import Finished, Lost, Stopped
+from quickthaw_platform.invocations.records import ColdStart, Finished, Lost, Stopped
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
@@ -117,10 +117,11 @@ class TestFinish:
     def test_it_records_result_usage_and_stages(self, redis: Redis, store: InvocationStore) -> None:
         seq = run(redis, store)
         usage = Usage(prompt_tokens=3, completion_tokens=2)
-        done = store.finish("a", 1, SUCCEEDED, result=[], usage=usage, stages={"queue": 0.5}, seq=seq)
+        done = store.finish("a", 1, SUCCEEDED, result=[], usage=usage, start=ColdStart({"queue": 0.5}, "disk"), seq=seq)
         assert done == Finished(True)
         info = store.get("a")
-        assert (info.state, info.result, info.usage, info.stages) == (SUCCEEDED, [], usage, {"queue": 0.5})
+        assert (info.state, info.result, info.usage) == (SUCCEEDED, [], usage)
+        assert (info.stages, info.tier) == ({"queue": 0.5}, "disk")
         assert info.ended_at is not None
         last = events(store)[-1]
         assert (last.type, last.seq, last.data) == (

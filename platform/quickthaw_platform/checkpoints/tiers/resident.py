@@ -20,7 +20,7 @@ Tier = Literal["dram", "disk", "remote"]
 """Where weights come from, nearest first."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Resident:
     """Weights in blocks of memory or, where there are none, in the page cache of the files in `path`."""
 
