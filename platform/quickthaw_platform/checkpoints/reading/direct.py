@@ -29,6 +29,8 @@ class DirectFile:
         try:
             self._direct = os.open(path, (flags & ~(os.O_CREAT | os.O_TRUNC | os.O_EXCL)) | os.O_DIRECT)
         except OSError as error:
+            if error.errno != errno.EINVAL:
+                os.close(self.handle)
             _refused(path, error)
         self._path = path
 

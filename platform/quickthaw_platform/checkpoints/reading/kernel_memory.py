@@ -78,6 +78,7 @@ def _detached_tmpfs() -> int:
     context = _call(_FSOPEN, b"tmpfs", _CLOEXEC)
     try:
         _call(_FSCONFIG, context, _SET_STRING, b"huge", b"always", 0)
+        _call(_FSCONFIG, context, _SET_STRING, b"size", b"0", 0)  # no limit of its own; it would be half of the memory
         _call(_FSCONFIG, context, _CREATE, None, None, 0)
         return _call(_FSMOUNT, context, _CLOEXEC, 0)
     finally:

@@ -37,13 +37,17 @@ class Block:
         return 0 if self._mapping is None else len(self._mapping)
 
     def grow(self, size: int) -> None:
-        """Make it at least this large; what was faulted in stays so. Nobody may hold views of it."""
+        """Make it at least this large; what was faulted in stays so. Nobody may hold views of it.
+
+        Raises OSError (ENOMEM, ENOSPC) where the kernel has no room; then it is as it was.
+        """
         room = max(1, -(-size // HUGE_BYTES)) * HUGE_BYTES
         if room > self.room_bytes:
             os.ftruncate(self.fd, room)
+            mapping = mmap.mmap(self.fd, room)  # may fail: the old one goes only afterwards
+            mapping.madvise(mmap.MADV_HUGEPAGE)
             self._unmap()
-            self._mapping = mmap.mmap(self.fd, room)
-            self._mapping.madvise(mmap.MADV_HUGEPAGE)
+            self._mapping = mapping
         self.resize(size)
 
     def resize(self, size: int) -> None:

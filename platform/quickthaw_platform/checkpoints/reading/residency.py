@@ -24,17 +24,21 @@ class _Stat(ctypes.Structure):
     )
 
 
-def resident_bytes(path: Path) -> int:
-    """Return how many of a file's bytes are in the page cache, in whole pages but for the last."""
+def resident_bytes(path: Path, begin: int = 0, end: int | None = None) -> int:
+    """Return how many of a file's bytes from `begin` to `end` (None: its end) are in the page cache."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        return resident_in(handle, 0, os.fstat(handle).st_size)
+        return resident_in(handle, begin, (os.fstat(handle).st_size if end is None else end) - begin)
     finally:
         os.close(handle)
 
 
 def resident_in(handle: int, begin: int, size: int) -> int:
-    """Return how many of `size` bytes from `begin` on are in the page cache. `begin` is a multiple of a page."""
+    """Return how many of `size` bytes from `begin` on are in the page cache, counted in whole pages.
+
+    What lies behind the end of the file is not.
+    """
+    size = min(size, os.fstat(handle).st_size - begin)
     if size <= 0:
         return 0
     try:
@@ -56,8 +60,10 @@ def _by_cachestat(handle: int, begin: int, size: int) -> int:
 
 def _by_mincore(handle: int, begin: int, size: int) -> int:
     """The same for kernels before 6.5: it needs a mapping, private and writable only for ctypes to take its address."""
+    first = begin - begin % PAGE_BYTES
+    size += begin - first
     with mmap.mmap(
-        handle, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE, offset=begin
+        handle, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE, offset=first
     ) as mapping:
         pages = -(-size // PAGE_BYTES)
         vector = (ctypes.c_ubyte * pages)()

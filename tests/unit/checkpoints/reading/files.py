@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import random
@@ -11,6 +12,7 @@ from pathlib import Path
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile, checksum
 
 
+@functools.lru_cache(maxsize=8)
 def content(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 

@@ -10,6 +10,7 @@ from quickthaw_platform.checkpoints.arrival import Arrival, ArrivalWriter
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES
 from quickthaw_platform.checkpoints.reading.disk import DiskSource
 from quickthaw_platform.checkpoints.reading.load import Load, chunks_of
+from quickthaw_platform.checkpoints.reading.memory import MemoryPool
 from quickthaw_platform.checkpoints.reading.residency import resident_bytes
 from quickthaw_platform.errors import CheckpointBroken, LoadCancelled, StartFailed
 from tests.unit.checkpoints.reading.files import content, make_cold, record, write
@@ -40,6 +41,13 @@ def arrival() -> Iterator[ArrivalWriter]:
     writer.close()
 
 
+@pytest.fixture
+def pool() -> Iterator[MemoryPool]:
+    pool = MemoryPool()
+    yield pool
+    pool.close()
+
+
 def seen(arrival: ArrivalWriter) -> Arrival:
     return Arrival(Path(f"/proc/self/fd/{arrival.fd}"))
 
@@ -61,14 +69,16 @@ SIZES = [0, 1, 511, 512, 513, 4095, 4096, 4097, CHUNK_BYTES - 1, CHUNK_BYTES, CH
 
 @pytest.mark.parametrize("warm", [True, False])
 @pytest.mark.parametrize("size", SIZES)
-def test_every_byte_arrives_whatever_the_size(tmp_path: Path, arrival: ArrivalWriter, size: int, warm: bool) -> None:
+def test_every_byte_arrives_whatever_the_size(
+    tmp_path: Path, arrival: ArrivalWriter, pool: MemoryPool, size: int, warm: bool
+) -> None:
     data = content(size)
     paths, files = write(tmp_path, data)
     if not warm:
         make_cold(paths)
-    views = room([data])
-    report = Load(files, DiskSource(paths), views, arrival).run()
-    assert views[0] == data
+    view = pool.take(size).view
+    report = Load(files, DiskSource(paths), [view], arrival).run()
+    assert view == data
     assert (report.bytes, report.repaired) == (size, ())
     assert seen(arrival).complete
     assert seen(arrival).mark(0) == size
@@ -203,7 +213,7 @@ def test_a_cancelled_load_ends_without_reading_on(arrival: ArrivalWriter) -> Non
         seen(arrival).wait(0, len(data))
 
 
-def test_a_file_system_without_direct_reads_is_read_anyway(arrival: ArrivalWriter) -> None:
+def test_a_file_on_a_tmpfs_is_read_whether_or_not_the_kernel_reads_it_directly(arrival: ArrivalWriter) -> None:
     data = content(CHUNK_BYTES + 5)
     folder = Path("/dev/shm") / f"quickthaw-test-{id(data)}"
     folder.mkdir()

@@ -122,6 +122,30 @@ def test_a_kernel_without_room_leaves_the_pool_as_it_was() -> None:
     pool.close()
 
 
+def test_a_block_that_cannot_grow_stays_as_it_was(pool: MemoryPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, size: int) -> mmap.mmap:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    block = pool.take(HUGE_BYTES)
+    block.view[:5] = b"hello"
+    pool.give_back(block)
+    with monkeypatch.context() as patched:
+        patched.setattr(mmap, "mmap", refuse)
+        with pytest.raises(OSError, match="Cannot allocate memory"):
+            pool.take(4 * HUGE_BYTES)
+    assert pool.held_bytes == HUGE_BYTES
+    assert pool.take(HUGE_BYTES) is block
+    assert bytes(block.view[:5]) == b"hello"
+
+
+def test_memory_has_no_limit_but_the_machines() -> None:
+    """A tmpfs would otherwise end at half of it."""
+    found = kernel_memory.best()
+    fd = found.make()
+    assert os.fstatvfs(fd).f_blocks == 0  # how a tmpfs without a limit is shown; a memfd has none either
+    os.close(fd)
+
+
 @pytest.mark.parametrize(
     ("setting", "huge"),
     [
