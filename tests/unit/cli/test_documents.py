@@ -53,7 +53,7 @@ def test_every_command_has_a_section_and_every_section_a_command() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_section_names_exactly_the_commands_options(name: str) -> None:
-    written = set(re.findall(r"`(--?[a-z][a-z-]*)`", SECTIONS[name]))
+    written = set(re.findall(r"`(--?[a-z][a-z0-9-]*)`", SECTIONS[name]))
     assert written == options_of(COMMANDS[name])
 
 
