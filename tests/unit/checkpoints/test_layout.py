@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
+from io import FileIO
 from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -12,8 +16,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from quickthaw_platform.checkpoints.header import read_header
 from quickthaw_platform.checkpoints.layout import PAGE_BYTES, execution_order, untie, write_weights
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, checksum
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 def header(file: Path) -> tuple[int, dict[str, dict[str, object]]]:
@@ -136,3 +144,78 @@ def test_the_manifest_has_the_digest_of_each_file_and_a_checksum_of_each_chunk(t
     assert file.sha256 == hashlib.sha256(raw).hexdigest()
     assert file.chunks == tuple(checksum(raw[at : at + CHUNK_BYTES]) for at in range(0, len(raw), CHUNK_BYTES))
     assert len(file.chunks) == 3
+
+
+TORCH_DTYPES = [
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "bool", "complex64",
+    "uint64", "uint32", "uint16", "uint8", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+]  # fmt: skip
+SHAPES = st.lists(st.integers(0, 4), max_size=3)
+
+
+@given(st.lists(st.tuples(st.sampled_from(TORCH_DTYPES), SHAPES), max_size=12), st.integers(1, 4), st.randoms())
+def test_every_type_of_torch_survives_in_any_partition_bit_by_bit(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[tuple[str, list[int]]], partitions: int, random: Random
+) -> None:
+    tensors = {}
+    for i, (name, shape) in enumerate(kinds):
+        dtype = getattr(torch, name)
+        raw = random.randbytes(math.prod(shape) * dtype.itemsize)
+        tensors[f"layers.{i}.w"] = (
+            torch.frombuffer(bytearray(raw), dtype=dtype).view(shape) if raw else torch.empty(shape, dtype=dtype)
+        )
+    folder = tmp_path_factory.mktemp("types")
+    written = write_weights(folder, tensors, partitions=partitions)
+    headers = [read_header(folder / file.path) for file in written.files]  # ours, which is strict
+    assert sum(len(header.tensors) for header in headers) == len(tensors)
+    found = {name: t for file in written.files for name, t in load_file(folder / file.path).items()}  # the library
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)
+        assert bits(found[name]) == bits(tensor)
+
+
+def bits(tensor: torch.Tensor) -> bytes:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+@given(st.data())
+def test_a_write_that_was_interrupted_anywhere_is_completed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    tensors = {"embed": torch.arange(3000), "layers.0.w": torch.arange(2000.0)}
+    whole, folder = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
+    expected = write_weights(whole, tensors)
+    raw = (whole / "weights-0.safetensors").read_bytes()
+    end = data.draw(st.integers(0, len(raw)))  # a kill: the file ends here
+    lost = data.draw(st.integers(0, end))  # a power cut: from here on there are zeros
+    (folder / "weights-0.safetensors").write_bytes(raw[:lost] + bytes(end - lost))
+    assert write_weights(folder, tensors) == expected
+    assert (folder / "weights-0.safetensors").read_bytes() == raw
+
+
+def test_what_an_interrupted_write_left_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = {f"layers.{i}.w": torch.full((5000,), float(i)) for i in range(5)}
+    write_weights(tmp_path, tensors)
+    file = tmp_path / "weights-0.safetensors"
+    raw = file.read_bytes()
+    file.write_bytes(raw[:-30_000] + b"more")
+    written: list[int] = []
+
+    class Counting(FileIO):
+        def write(self, data: ReadableBuffer) -> int:
+            written.append(len(memoryview(data)))
+            return super().write(data)
+
+    monkeypatch.setattr(Path, "open", lambda path, mode, **_: Counting(path, mode.replace("b", "")))
+    write_weights(tmp_path, tensors)
+    monkeypatch.undo()
+    assert file.read_bytes() == raw
+    assert sum(written) == 40_000  # of the five tensors, the last two
+
+
+def test_what_stood_behind_the_end_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "weights-0.safetensors").write_bytes(b"x" * 100_000)
+    written = write_weights(tmp_path, {"w": torch.ones(3)})
+    assert (tmp_path / "weights-0.safetensors").stat().st_size == written.files[0].bytes

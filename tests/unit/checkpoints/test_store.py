@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,46 @@ def test_a_broken_manifest_hides_only_its_own_checkpoint(store: DiskStore, text:
 def test_a_manifest_names_only_files_inside_its_folder(path: str) -> None:
     with pytest.raises(ValueError, match="relative path"):
         FileRecord(path=path, bytes=0, sha256="")
+
+
+def _die_while_staging_by_key(root: Path) -> None:
+    with DiskStore(root).staging("key") as staged:
+        stage(staged)
+        os.kill(os.getpid(), 9)
+
+
+def test_what_a_killed_import_wrote_is_found_under_its_key(store: DiskStore) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_die_while_staging_by_key, args=(store.root,))
+    process.start()
+    process.join()
+    with store.staging("key") as staged:
+        assert (staged / "weights-0.safetensors").read_bytes() == b"weights"
+    assert folders(store) == set()
+
+
+def test_an_interrupt_keeps_what_was_written_and_an_error_does_not(store: DiskStore) -> None:
+    for error in (KeyboardInterrupt, ValueError):
+        with pytest.raises(error), store.staging("key") as staged:  # noqa: PT012 - fails half way
+            (staged / error.__name__).touch()
+            raise error
+        assert bool(folders(store)) == (error is KeyboardInterrupt)
+
+
+def test_the_second_user_of_a_key_waits_and_gets_a_folder_of_its_own(store: DiskStore) -> None:
+    waits, entered = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with DiskStore(store.root).staging("key", waits.set) as folder:
+            assert not list(folder.iterdir())
+            entered.set()
+
+    with store.staging("key") as staged:
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waits.wait(10)
+        assert not entered.is_set()
+        stage(staged)
+        published = store.publish(staged).id
+    thread.join()
+    assert entered.is_set()
+    assert folders(store) == {published}

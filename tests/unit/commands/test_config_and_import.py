@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from click.testing import CliRunner
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.commands.config import config
 from quickthaw_platform.commands.models_import import models_import
-from quickthaw_platform.errors import InvalidRequest, SettingsInvalid
+from quickthaw_platform.commands.models_verify import models_verify
+from quickthaw_platform.errors import CheckpointNotFound, InvalidRequest, SettingsInvalid
 from quickthaw_platform.settings import Settings
 from tests.unit.checkpoints.models import save_llama
 
@@ -78,3 +80,75 @@ def test_importing_can_answer_in_json(tmp_path: Path) -> None:
 def test_a_source_that_is_not_there_is_an_error_of_our_tree(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="does not exist"):
         CliRunner().invoke(models_import, [str(tmp_path / "nothing")], catch_exceptions=False)
+
+
+def test_quantising_shows_what_it_costs_on_a_text_of_ones_own(tmp_path: Path) -> None:
+    save_llama(tmp_path / "source")
+    (tmp_path / "text").write_text("hello world hello " * 9)
+    arguments = [str(tmp_path / "source"), "--quantize", "int8", "--partitions", "2", "--text", str(tmp_path / "text")]
+    shown = CliRunner().invoke(models_import, arguments, catch_exceptions=False).stdout
+    assert "MB of int8 in 2 partitions" in shown
+    assert re.search(r"perplexity: \d\.\d{3} before quantising, \d\.\d{3} after \([+-]\d\.\d\d%\)", shown)
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Path:
+    """The folder of an imported checkpoint."""
+    save_llama(tmp_path / "tiny")
+    CliRunner().invoke(models_import, [str(tmp_path / "tiny")], catch_exceptions=False)
+    (folder,) = (tmp_path / "data" / "checkpoints").iterdir()
+    return folder
+
+
+def test_whole_checkpoints_are_said_to_be_whole(imported: Path) -> None:
+    result = CliRunner().invoke(models_verify, ["tiny"])
+    assert (result.exit_code, result.stdout) == (0, f"tiny {imported.name}: whole\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "fault"),
+    [
+        (
+            "weights-0.safetensors",
+            lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]),  # one bit of a weight
+            "weights-0.safetensors, chunk 0: has another checksum",
+        ),
+        ("weights-0.safetensors", lambda raw: raw[:-1], "weights-0.safetensors: has "),  # its end is lost
+        ("config.json", lambda raw: raw.replace(b"8", b"9", 1), "config.json: has another SHA-256"),  # a small file
+        ("manifest.json", lambda _raw: b"{", "manifest.json: is not a manifest"),  # the manifest itself
+        (
+            "manifest.json",
+            lambda raw: raw.replace(b'"directory:tiny"', b'"directory:other"'),  # a manifest that was edited
+            "manifest.json: is that of another checkpoint",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_to_do(
+    imported: Path, file: str, change: Callable[[bytes], bytes], fault: str
+) -> None:
+    (imported / file).write_bytes(change((imported / file).read_bytes()))
+    result = CliRunner().invoke(models_verify, [])
+    assert result.exit_code == 1
+    assert f"  {fault}" in result.stdout
+    assert f"do: quickthaw models rm {imported.name}, then quickthaw models import" in result.stdout
+
+
+def test_a_missing_file_is_found_and_programs_are_told(imported: Path) -> None:
+    (imported / "weights-0.safetensors").unlink()
+    result = CliRunner().invoke(models_verify, ["--json"])
+    (verdict,) = json.loads(result.stdout)
+    assert (result.exit_code, verdict["name"]) == (1, "tiny")
+    assert verdict["faults"] == [
+        {"file": "weights-0.safetensors", "what": "cannot be read: No such file or directory", "chunk": None}
+    ]
+
+
+def test_a_name_that_is_not_there_cannot_be_verified(imported: Path) -> None:
+    assert imported.is_dir()
+    with pytest.raises(CheckpointNotFound, match="tiny"):
+        CliRunner().invoke(models_verify, ["tinny"], catch_exceptions=False)
+
+
+def test_an_empty_store_is_whole() -> None:
+    result = CliRunner().invoke(models_verify, [])
+    assert (result.exit_code, result.stdout) == (0, "no checkpoint is here yet\n")

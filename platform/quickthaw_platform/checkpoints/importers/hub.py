@@ -27,7 +27,6 @@ def locate_hub(text: str, fetching: Fetching) -> Iterator[Source]:
 
 
 def _fetched(repository: str, revision: str | None, cache: Path) -> tuple[Path, str]:
-    import httpx
     from huggingface_hub import HfApi, errors
 
     api = HfApi()
@@ -49,7 +48,7 @@ def _fetched(repository: str, revision: str | None, cache: Path) -> tuple[Path, 
         raise InvalidRequest(
             f"there is no {repository} in revision {revision or 'main'}, or HF_TOKEN may not see it"
         ) from error
-    except (httpx.HTTPError, OSError, errors.OfflineModeIsEnabled) as error:
+    except Exception as error:  # the library's HTTP client differs by its version, and so do its errors
         raise InvalidRequest(
             f"{repository} cannot be fetched from {api.endpoint}: {_short(error)}. Without a network, run `hf download "
             f"{repository} --local-dir DIRECTORY` where there is one, copy the directory here and import that; "
