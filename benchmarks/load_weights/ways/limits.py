@@ -37,7 +37,7 @@ def cached_read(files: Files, threads: int) -> Way:
 
 
 def copy(files: Files, threads: int) -> Way:
-    """Return the way of copying as many bytes from memory to memory, from a piece that no cache holds, again and again."""
+    """Return the way of copying as many bytes in memory, over and over from a piece that no cache holds."""
     size = files.safetensors.stat().st_size
     pool = MemoryPool()
     source_block, target_block = pool.take(SOURCE_BYTES), pool.take(size)
