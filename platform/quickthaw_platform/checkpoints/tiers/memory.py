@@ -19,7 +19,9 @@ MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class MemoryStatus:
-    """A snapshot: ids of what is whole in memory, and bytes still to come of what is on its way."""
+    """A snapshot: ids of what is whole in memory (also of what was dropped, while somebody maps it), and bytes still to
+    come of what is on its way.
+    """
 
     present: frozenset[str]
     arriving: dict[str, int]
@@ -133,10 +135,11 @@ class MemoryTier:
     def status(self) -> MemoryStatus:
         """Return a snapshot."""
         with self._changed:
-            everything = self._residents.values()
+            everything = (*self._residents.values(), *self._orphans)
+            arriving = {r.manifest.id: r.bytes_left for r in self._residents.values() if not r.complete}
             return MemoryStatus(
-                present=frozenset(r.manifest.id for r in everything if r.complete),
-                arriving={r.manifest.id: r.bytes_left for r in everything if not r.complete},
+                present=frozenset(r.manifest.id for r in everything if r.complete) - arriving.keys(),
+                arriving=arriving,
                 used_bytes=self._used(),
             )
 

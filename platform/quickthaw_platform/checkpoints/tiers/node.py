@@ -141,11 +141,13 @@ class NodeTiers:
         Conflict where the disk has the only copy, or the checkpoint is in use there.
         """
         resident = self._drop_from_memory(checkpoint_id)
-        if tier == "disk":
-            if resident is not None:
-                self.memory.wait_until_free(resident, TEMPLATE_END_SECONDS)
-            self.disk.evict(checkpoint_id)
-        self._on_change()
+        if resident is not None:
+            self.memory.wait_until_free(resident, TEMPLATE_END_SECONDS)
+        try:
+            if tier == "disk":
+                self.disk.evict(checkpoint_id)
+        finally:
+            self._on_change()
 
     def forget(self, checkpoint_id: str) -> None:
         """Delete a checkpoint from every tier that this node reaches; instances that run keep on."""

@@ -14,7 +14,7 @@ from quickthaw_platform.contracts import Checkpoint
 
 def publish(store: DiskStore, resident: Resident, stop: Callable[[], bool]) -> Checkpoint:
     """Write a checkpoint whose weights are in blocks of memory. Raises OSError, LoadCancelled; nothing stays then."""
-    with store.staging() as staged:
+    with store.staging(resident.manifest.id) as staged:
         for file in resident.manifest.files:
             target = staged / file.path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import pytest
 
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, weights_paths
 from quickthaw_platform.checkpoints.reading.load import Load, LoadReport
+from quickthaw_platform.checkpoints.tiers import node as node_module
 from quickthaw_platform.checkpoints.tiers import status
 from quickthaw_platform.errors import CheckpointNotFound, Conflict, StartFailed
 from tests.unit.checkpoints.tiers.conftest import SIZE, Node, expected, mapped
@@ -178,7 +179,10 @@ def test_what_is_in_use_is_never_evicted(make_node: MakeNode) -> None:
     assert node.dropped == []
 
 
-def test_memory_of_what_was_dropped_while_in_use_is_free_when_its_user_is_gone(node: Node) -> None:
+def test_memory_of_what_was_dropped_while_in_use_is_free_when_its_user_is_gone(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "TEMPLATE_END_SECONDS", 0.0)
     checkpoint = node.add("m", keep=False)
     held = node.tiers.acquire(checkpoint, "i1", 1)
     node.tiers.pull(checkpoint)
