@@ -19,7 +19,7 @@ SECOND_BY_MEMORY = "quickthaw, from the node's memory"
 DIRECT_READS = ("limit: O_DIRECT read, 1 thread", "limit: O_DIRECT read, 2 threads")
 PLAIN_MAP = "plain mmap"
 MAPS = (PLAIN_MAP, "torch.load(mmap)", "safetensors")
-RANGED_GETS = ("limit: ranged GETs to nowhere, 2 × 8 MiB", "limit: ranged GETs to nowhere, 4 × 32 MiB")
+RANGED_GETS = ("limit: ranged GETs to nowhere, 4 × 8 MiB", "limit: ranged GETs to nowhere, 4 × 32 MiB")
 MEBIBYTE = 1 << 20
 
 
@@ -72,7 +72,7 @@ _LOCAL = (
     Case(SECOND_BY_MEMORY, "second", "ours", "ours.second_by_memory"),
 )
 _REMOTE = (
-    Case(RANGED_GETS[0], "s3", "limit", "remote.ranged_gets", options=_ranged(2, 8)),
+    Case(RANGED_GETS[0], "s3", "limit", "remote.ranged_gets", options=_ranged(4, 8)),
     Case(RANGED_GETS[1], "s3", "limit", "remote.ranged_gets", options=_ranged(4, 32)),
     Case(INTO_MEMORY, "s3", "ours", "remote.into_memory"),
     Case("boto3 to a file + safetensors", "s3", "peer", "remote.boto3_to_file"),

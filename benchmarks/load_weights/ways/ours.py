@@ -18,13 +18,15 @@ from quickthaw_platform.checkpoints.reading.disk import DiskSource
 from quickthaw_platform.checkpoints.reading.load import Load
 from quickthaw_platform.checkpoints.reading.memory import Block, MemoryPool
 from quickthaw_platform.checkpoints.reading.source import ByteSource
+from quickthaw_platform.settings import Settings
 
 TOUCHED = "touched\n"
+DISK_THREADS: int = Settings.model_fields["load_threads"].default
 
 
 def into_memory(files: Files) -> Way:
     """Return the way of a cold start: into the memory that the node has made ahead, which is then mapped."""
-    return from_source(files.manifest.weights, lambda: DiskSource([files.safetensors]))
+    return from_source(files.manifest.weights, lambda: DiskSource([files.safetensors]), DISK_THREADS)
 
 
 def into_fresh_memory(files: Files) -> Way:
@@ -35,11 +37,12 @@ def into_fresh_memory(files: Files) -> Way:
 
 def through_cache(files: Files) -> Way:
     """Return the way of a cold start that leaves the file in the page cache, and maps it from there."""
-    weights = files.manifest.weights
+    (file,) = files.manifest.weights
 
     def load() -> Arrays:
-        Load(weights, DiskSource([files.safetensors], through_cache=True), None, ArrivalWriter()).run()
-        return _mapped(files.safetensors, weights[0].bytes)
+        source = DiskSource([files.safetensors], through_cache=True)
+        Load([file], source, None, ArrivalWriter(), threads=DISK_THREADS).run()
+        return _mapped(files.safetensors, file.bytes)
 
     return Way(load)
 
@@ -50,13 +53,13 @@ def mapped(files: Files) -> Way:
     return Way(lambda: _mapped(files.safetensors, file.bytes))
 
 
-def from_source(weights: tuple[WeightsFile, ...], source: Callable[[], ByteSource]) -> Way:
+def from_source(weights: tuple[WeightsFile, ...], source: Callable[[], ByteSource], threads: int) -> Way:
     """Return the way of loading one weights file from anywhere into memory made ahead."""
     (file,) = weights
     pool = MemoryPool()
 
     def load() -> Arrays:
-        return _mapped(_path(_loaded(pool, file, source())), file.bytes)
+        return _mapped(_path(_loaded(pool, file, source(), threads)), file.bytes)
 
     return Way(load, lambda: pool.prepare(file.bytes))
 
@@ -71,7 +74,7 @@ def second_by_memory(files: Files) -> Way:
     """Return the way of a second instance of what the node's memory holds."""
     (file,) = files.manifest.weights
     pool = MemoryPool()
-    return _second(lambda: _path(_loaded(pool, file, DiskSource([files.safetensors]))), file.bytes)
+    return _second(lambda: _path(_loaded(pool, file, DiskSource([files.safetensors]), DISK_THREADS)), file.bytes)
 
 
 class _Second:
@@ -126,9 +129,9 @@ def _second(place: Callable[[], Path], size: int) -> Way:
     return Way(second.load, second.ahead, second.extra_bytes)
 
 
-def _loaded(pool: MemoryPool, file: WeightsFile, source: ByteSource) -> Block:
+def _loaded(pool: MemoryPool, file: WeightsFile, source: ByteSource, threads: int) -> Block:
     block = pool.take(file.bytes)
-    Load([file], source, [block.view], ArrivalWriter()).run()
+    Load([file], source, [block.view], ArrivalWriter(), threads=threads).run()
     return block
 
 
