@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
-from quickthaw_backends.engines.transformers_engine.linear import HybridEmbedding, HybridLinear
+from quickthaw_backends.engines.transformers_engine.int8 import Int8Embedding, Int8Linear
+from quickthaw_backends.engines.transformers_engine.linear import HybridLinear
 from quickthaw_backends.engines.transformers_engine.mapping import MappedTensor
 from quickthaw_platform.checkpoints.arrival import Arrival
 
-_ALWAYS_CALLED = (nn.Linear, Conv1D, nn.Embedding, HybridLinear, HybridEmbedding)
+_ALWAYS_CALLED = (nn.Linear, Conv1D, nn.Embedding, HybridLinear, Int8Linear, Int8Embedding)
 """Modules that no model reads the weights of without calling them. Norms are others: see `_is_called`."""
 
 
@@ -33,13 +33,16 @@ class ArrivingWeights:
         """Whether all weights are there. Raises StartFailed with the cause where they will never be."""
         return self._arrival.complete
 
-    def wait_for(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Return when these have arrived; those that are no part of the files are there."""
+    def places(self, module: nn.Module) -> list[tuple[int, int]]:
+        """Return where (file, end) the tensors end that a module has itself and that come from the files."""
+        own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        return [self._ends[tensor.data_ptr()] for tensor in own if tensor.data_ptr() in self._ends]
+
+    def wait_for(self, places: Sequence[tuple[int, int]]) -> None:
+        """Return when the files have come so far."""
         began = time.perf_counter()
-        for tensor in tensors:
-            place = self._ends.get(tensor.data_ptr())
-            if place is not None:
-                self._arrival.wait(*place)
+        for file, end in places:
+            self._arrival.wait(file, end)
         self.waited_seconds += time.perf_counter() - began
 
     def wait_for_all(self) -> None:
@@ -54,7 +57,7 @@ def gate(model: nn.Module, weights: ArrivingWeights, then: Callable[[nn.Module],
 
     Where a module might be read without being called, this waits for everything, and calls `then` for all, at once.
     """
-    owners = [module for module in model.modules() if _own(module)]
+    owners = [module for module in model.modules() if weights.places(module)]
     if not all(_is_called(module) for module in owners):
         weights.wait_for_all()
         for module in model.modules():
@@ -69,19 +72,14 @@ class _Gate:
 
     def __init__(self, module: nn.Module, weights: ArrivingWeights, then: Callable[[nn.Module], None]) -> None:
         self._weights = weights
+        self._places = weights.places(module)
         self._then = then
         self._handle: RemovableHandle = module.register_forward_pre_hook(self._pass)
 
     def _pass(self, module: nn.Module, _arguments: object) -> None:
-        self._weights.wait_for(_own(module))
+        self._weights.wait_for(self._places)
         self._then(module)
         self._handle.remove()
-
-
-def _own(module: nn.Module) -> list[torch.Tensor]:
-    """The weights that a module computes with itself: those of a hybrid embedding are in a module inside of it."""
-    inner = [module.inner.weight] if isinstance(module, HybridEmbedding) else []
-    return [*module.parameters(recurse=False), *inner]
 
 
 def _is_called(module: nn.Module) -> bool:

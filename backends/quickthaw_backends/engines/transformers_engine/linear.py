@@ -27,7 +27,7 @@ BLOCK_ROWS = 3
 _TURN_ROWS = 32
 """Below so many rows the product is computed the other way round."""
 
-_RESCORED = 64
+RESCORED = 64
 """Of the likeliest tokens, how many get a float32 score where the matrix-vector product rounds scores to bfloat16."""
 
 _SMALL_ELEMENTS = 1 << 16
@@ -128,7 +128,7 @@ class HybridHead(HybridLinear):
 
     def _few(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         scores = super()._few(weight, rows)
-        best = scores.topk(min(_RESCORED, scores.shape[1]), dim=1).indices
+        best = scores.topk(min(RESCORED, scores.shape[1]), dim=1).indices
         for row, tokens, hidden in zip(scores, best, rows.to(weight.dtype).float(), strict=True):
             row[tokens] = weight[tokens].float() @ hidden
         return scores

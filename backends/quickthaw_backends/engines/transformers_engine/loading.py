@@ -26,12 +26,17 @@ def build_skeleton(path: Path, manifest: Manifest, attention: str) -> PreTrained
     return model
 
 
+def with_aliases(tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Return the tensors by all of their names; `tied` maps aliases to the names that are stored."""
+    return {**tensors, **{alias: tensors[name] for alias, name in tied.items() if name in tensors}}
+
+
 def assign_weights(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> None:
     """Put the tensors into the skeleton, without a copy, and rebuild what is not stored.
 
     `tied` names aliases of tensors. Raises StartFailed for a tensor that is missing or has the wrong shape.
     """
-    named = {**tensors, **{alias: tensors[name] for alias, name in tied.items() if name in tensors}}
+    named = with_aliases(tensors, tied)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     named = {name: tensor for name, tensor in named.items() if name in expected}
     for name, tensor in named.items():

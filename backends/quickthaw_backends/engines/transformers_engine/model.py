@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from quickthaw_backends.engines.transformers_engine import attention, linear, loading
+from quickthaw_backends.engines.transformers_engine import attention, int8, linear, loading
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
 from quickthaw_backends.engines.transformers_engine.loop import BatchLoop
@@ -31,6 +31,7 @@ class PreparedModel:
         self._model = model
         self._shape = shape
         self._arriving: ArrivingWeights | None = None
+        self._quantised = False
 
     @classmethod
     def build(cls, path: Path, manifest: Manifest) -> PreparedModel:
@@ -64,7 +65,12 @@ class PreparedModel:
             arrival.wait_for_all([file.data_offset for file in manifest.weights])
         sizes = [file.bytes for file in manifest.weights]
         tensors = map_weights(weights_paths(checkpoint), sizes)
-        loading.assign_weights(self._model, {name: found.tensor for name, found in tensors.items()}, manifest.tied)
+        stored = {name: found.tensor for name, found in tensors.items()}
+        own, scales = int8.split_scales(loading.with_aliases(stored, manifest.tied))
+        loading.assign_weights(self._model, own, {})
+        if manifest.quantization == "int8":
+            int8.substitute(self._model, scales)
+            self._quantised = True
         if arrival is not None and not arrival.complete:
             self._arriving = ArrivingWeights(arrival, tensors, sizes)
 
@@ -80,14 +86,20 @@ class PreparedModel:
         """
         if self._arriving is not None and (options.dtype != "auto" or device.type != "cpu" or self.embeds):
             self._arriving.wait_for_all()
+        if self._quantised and options.dtype != "auto":
+            raise StartFailed(f"the weights are int8 and stay so; leave out the option dtype={options.dtype!r}")
         if options.dtype != "auto":
             self._model.to(dtype=getattr(torch, options.dtype))
         if device.type != "cpu":
             self._model.to(device=device)
             return
         wanted = options.compute in ("hybrid", "steady") or (options.compute == "auto" and not linear.native_bf16())
-        hybrid = wanted and linear.can_be_hybrid(self._model)
-        if hybrid:
+        hybrid = self._quantised or (wanted and linear.can_be_hybrid(self._model))
+        if self._quantised:
+            for module in self._model.modules():
+                if isinstance(module, int8.Int8Linear):
+                    module.steady = options.compute == "steady"
+        elif hybrid:
             linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=options.compute == "steady")
         widen = linear.widen_own if hybrid else _leave
         if self._arriving is not None and not self._arriving.complete:
@@ -114,7 +126,7 @@ class PreparedModel:
         return BatchLoop(runner, budget, tokenizer, kv_token_bytes=token_bytes, context_tokens=context)
 
     def _kv_bytes(self) -> int:
-        hybrid = any(isinstance(module, linear.HybridLinear) for module in self._model.modules())
+        hybrid = any(isinstance(module, linear.HybridLinear | int8.Int8Linear) for module in self._model.modules())
         return 4 if hybrid else self._model.dtype.itemsize
 
 

@@ -22,16 +22,17 @@ def sample_text() -> str:
     return files("quickthaw_platform.checkpoints.importers").joinpath("sample.txt").read_text(encoding="utf-8")
 
 
-def perplexity(model: PreTrainedModel, tokens: Sequence[int]) -> float:
-    """Return e to the mean negative log-likelihood of each token after the first of its window of WINDOW_TOKENS.
+def perplexity(model: PreTrainedModel, tokens: Sequence[int], context_tokens: int) -> float:
+    """Return e to the mean negative log-likelihood of each token after the first of its window.
 
-    Raises InvalidRequest where there are not two tokens.
+    A window has WINDOW_TOKENS, or `context_tokens` where the model sees no more at once. Raises InvalidRequest where there are not two tokens.
     """
     import torch
 
     if len(tokens) < 2:
         raise InvalidRequest("a perplexity needs a text of at least two tokens; give a longer one with --text")
-    windows = [tokens[at : at + WINDOW_TOKENS] for at in range(0, len(tokens), WINDOW_TOKENS)]
+    width = min(WINDOW_TOKENS, context_tokens)
+    windows = [tokens[at : at + width] for at in range(0, len(tokens), width)]
     model.eval()
     with torch.inference_mode():
         losses = [_loss(model, torch.tensor([window])) for window in windows if len(window) > 1]

@@ -46,12 +46,12 @@ def quantize_model(loaded: LoadedModel, tied: Tied, text: str | None) -> tuple[T
         return small, None
     tokens = loaded.tokenizer(text or sample_text()).input_ids
     model = loaded.model.float()
-    before = perplexity(model, tokens)
+    before = perplexity(model, tokens, loaded.context_tokens)
     for name in axes.keys() & small.tensors.keys():
         if (scale := small.tensors.get(name + SCALE_SUFFIX)) is not None:
             model.get_parameter(name).data = dequantize(small.tensors[name], scale, axes[name])
     model.tie_weights()
-    return small, QuantizationCost(before, perplexity(model, tokens))
+    return small, QuantizationCost(before, perplexity(model, tokens, loaded.context_tokens))
 
 
 def channel_axes(model: PreTrainedModel) -> dict[str, int]:
