@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         None, description="where checkpoints lie beyond the nodes: s3://bucket/prefix, or a directory all nodes see"
     )
     remote_poll: Seconds = Field(60.0, description="between two looks at what others have put there")
-    load_threads: int = Field(2, ge=1, le=64, description="threads that read one checkpoint")
+    load_threads: int = Field(3, ge=1, le=64, description="threads that read one checkpoint")
     disk_bandwidth: Bytes | None = Field(None, description="bytes/s read from disk at most; none: what it gives")
     remote_bandwidth: Bytes | None = Field(None, description="bytes/s fetched at most; none: what the network gives")
     heartbeat: Seconds = Field(1.0, description="between two heartbeats of a node")

@@ -13,7 +13,7 @@ from benchmarks.load_weights.usage import rollup_bytes
 from benchmarks.load_weights.ways import Arrays, Way, bytes_of, touch
 from quickthaw_backends.engines.transformers_engine.mapping import map_weights
 from quickthaw_platform.checkpoints.arrival import ArrivalWriter
-from quickthaw_platform.checkpoints.manifest import WeightsFile
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile
 from quickthaw_platform.checkpoints.reading.disk import DiskSource
 from quickthaw_platform.checkpoints.reading.load import Load
 from quickthaw_platform.checkpoints.reading.memory import Block, MemoryPool
@@ -53,13 +53,15 @@ def mapped(files: Files) -> Way:
     return Way(lambda: _mapped(files.safetensors, file.bytes))
 
 
-def from_source(weights: tuple[WeightsFile, ...], source: Callable[[], ByteSource], threads: int) -> Way:
+def from_source(
+    weights: tuple[WeightsFile, ...], source: Callable[[], ByteSource], threads: int, read_bytes: int = CHUNK_BYTES
+) -> Way:
     """Return the way of loading one weights file from anywhere into memory made ahead."""
     (file,) = weights
     pool = MemoryPool()
 
     def load() -> Arrays:
-        return _mapped(_path(_loaded(pool, file, source(), threads)), file.bytes)
+        return _mapped(_path(_loaded(pool, file, source(), threads, read_bytes)), file.bytes)
 
     return Way(load, lambda: pool.prepare(file.bytes))
 
@@ -129,9 +131,11 @@ def _second(place: Callable[[], Path], size: int) -> Way:
     return Way(second.load, second.ahead, second.extra_bytes)
 
 
-def _loaded(pool: MemoryPool, file: WeightsFile, source: ByteSource, threads: int) -> Block:
+def _loaded(
+    pool: MemoryPool, file: WeightsFile, source: ByteSource, threads: int, read_bytes: int = CHUNK_BYTES
+) -> Block:
     block = pool.take(file.bytes)
-    Load([file], source, [block.view], ArrivalWriter(), threads=threads).run()
+    Load([file], source, [block.view], ArrivalWriter(), threads=threads, read_bytes=read_bytes).run()
     return block
 
 

@@ -17,7 +17,7 @@ from benchmarks.load_weights.ways.limits import run
 from quickthaw_platform.checkpoints.remote.checkpoints import RemoteCheckpoints
 from quickthaw_platform.checkpoints.remote.opening import open_store
 from quickthaw_platform.checkpoints.remote.s3 import make_client
-from quickthaw_platform.checkpoints.tiers.origins import FETCH_THREADS
+from quickthaw_platform.checkpoints.tiers.origins import FETCH_BYTES, FETCH_THREADS
 from quickthaw_platform.commands.seaweed import BUCKET, REMOTE
 
 SIGNED_SECONDS = 3600
@@ -29,7 +29,7 @@ def into_memory(files: Files) -> Way:
 
     manifest = files.manifest
     checkpoints = RemoteCheckpoints(open_store(REMOTE))
-    return from_source(manifest.weights, lambda: checkpoints.source(manifest), FETCH_THREADS)
+    return from_source(manifest.weights, lambda: checkpoints.source(manifest), FETCH_THREADS, FETCH_BYTES)
 
 
 def ranged_gets(files: Files, connections: int, range_bytes: int) -> Way:

@@ -25,7 +25,8 @@ def sample_text() -> str:
 def perplexity(model: PreTrainedModel, tokens: Sequence[int], context_tokens: int) -> float:
     """Return e to the mean negative log-likelihood of each token after the first of its window.
 
-    A window has WINDOW_TOKENS, or `context_tokens` where the model sees no more at once. Raises InvalidRequest where there are not two tokens.
+    A window has WINDOW_TOKENS, or `context_tokens` where the model sees no more at once. Raises
+    InvalidRequest where there are not two tokens.
     """
     import torch
 

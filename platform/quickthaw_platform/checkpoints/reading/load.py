@@ -43,14 +43,20 @@ class LoadReport:
     repaired: tuple[tuple[int, int], ...]  # (file, chunk)
 
 
-def chunks_of(files: Sequence[WeightsFile]) -> list[Chunk]:
-    """Return every chunk in the order of reading: partitions side by side, so that all of them arrive at once."""
-    found = [
-        Chunk(number, index, begin, min(CHUNK_BYTES, file.bytes - begin), sum_)
-        for number, file in enumerate(files)
-        for index, (begin, sum_) in enumerate(zip(range(0, file.bytes, CHUNK_BYTES), file.chunks, strict=True))
-    ]
-    return sorted(found, key=lambda chunk: (chunk.index, chunk.file))
+def runs_of(files: Sequence[WeightsFile], read_bytes: int = CHUNK_BYTES) -> list[list[Chunk]]:
+    """Return the chunks that are read together, in the order of reading: so many bytes in a row, at least a chunk.
+
+    Partitions stand side by side, so that all of them arrive at once.
+    """
+    length = max(1, read_bytes // CHUNK_BYTES)
+    runs = []
+    for number, file in enumerate(files):
+        chunks = [
+            Chunk(number, index, begin, min(CHUNK_BYTES, file.bytes - begin), sum_)
+            for index, (begin, sum_) in enumerate(zip(range(0, file.bytes, CHUNK_BYTES), file.chunks, strict=True))
+        ]
+        runs += [chunks[at : at + length] for at in range(0, len(chunks), length)]
+    return sorted(runs, key=lambda run: (run[0].index, run[0].file))
 
 
 class Load:
@@ -66,9 +72,11 @@ class Load:
         backup: ByteSource | None = None,
         on_repair: Repair = lambda _file, _chunk, _right: None,
         threads: int = 2,
+        read_bytes: int = CHUNK_BYTES,
         bytes_per_second: float | None = None,
     ) -> None:
-        """`destination` has a view for each file; None: the page cache, that the source reads by way of.
+        """`destination` has a view for each file; None: the page cache, that the source reads by way of. Each thread
+        asks the source for up to `read_bytes` at a time, whole chunks.
 
         `on_repair` is called where a chunk was wrong at the source and right in `backup`.
         """
@@ -81,11 +89,12 @@ class Load:
         self._arrival = arrival
         self._on_repair = on_repair
         self._threads = threads
+        self._read_bytes = max(read_bytes, CHUNK_BYTES)
         self._pace = Pace(bytes_per_second)
         self._stop = threading.Event()
         self._cancelled = False
         self._lock = threading.Lock()  # guards what follows
-        self._todo: Iterator[Chunk] = iter(chunks_of(files))
+        self._todo: Iterator[Sequence[Chunk]] = iter(runs_of(files, read_bytes))
         self._finished: list[set[int]] = [set() for _ in files]
         self._marks = [0 for _ in files]  # chunks, without a gap
         self._repaired: list[tuple[int, int]] = []
@@ -130,32 +139,40 @@ class Load:
             raise error
 
     def _work(self) -> None:
-        scratch = memoryview(b"") if self._destination is not None else memoryview(bytearray(CHUNK_BYTES))
+        scratch = memoryview(b"") if self._destination is not None else memoryview(bytearray(self._read_bytes))
         try:
-            while (chunk := self._next()) is not None:
-                self._pace.wait(chunk.size, self._stop.is_set)
-                self._read(chunk, self._place(chunk, scratch))
-                self._note(chunk)
+            while (run := self._next()) is not None:
+                self._read(run, self._place(run, scratch))
         except BaseException:
             self._stop.set()
             raise
 
-    def _next(self) -> Chunk | None:
+    def _next(self) -> Sequence[Chunk] | None:
         if self._stop.is_set():
             raise LoadCancelled("the load was stopped")
         with self._lock:
             return next(self._todo, None)
 
-    def _place(self, chunk: Chunk, scratch: memoryview) -> memoryview:
+    def _place(self, run: Sequence[Chunk], scratch: memoryview) -> memoryview:
+        begin, end = run[0].begin, run[-1].begin + run[-1].size
         if self._destination is None:
-            return scratch[: chunk.size]
-        return self._destination[chunk.file][chunk.begin : chunk.begin + chunk.size]
+            return scratch[: end - begin]
+        return self._destination[run[0].file][begin:end]
 
-    def _read(self, chunk: Chunk, into: memoryview) -> None:
-        for _ in range(2):  # a bit may have flipped on the way
-            self._source.read(chunk.file, chunk.begin, into, self._stop.is_set)
-            if checksum(into) == chunk.checksum:
-                return
+    def _read(self, run: Sequence[Chunk], into: memoryview) -> None:
+        self._pace.wait(len(into), self._stop.is_set)
+        self._source.read(run[0].file, run[0].begin, into, self._stop.is_set)
+        for chunk in run:
+            piece = into[chunk.begin - run[0].begin :][: chunk.size]
+            if checksum(piece) != chunk.checksum:
+                self._mend(chunk, piece)
+            self._note(chunk)
+
+    def _mend(self, chunk: Chunk, into: memoryview) -> None:
+        """Read a chunk that is wrong again, in case that a bit flipped on the way; then from the backup."""
+        self._source.read(chunk.file, chunk.begin, into, self._stop.is_set)
+        if checksum(into) == chunk.checksum:
+            return
         name = self._files[chunk.file].path
         _log.warning("a chunk is wrong", file=name, chunk=chunk.index, source=self._source.name)
         where = f"chunk {chunk.index} of {name} is wrong on the {self._source.name}"

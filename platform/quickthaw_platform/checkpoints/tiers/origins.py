@@ -32,6 +32,9 @@ WARM_SHARE = 0.95
 FETCH_THREADS = 4
 """Connections of one load from beyond: one alone does not fill a network."""
 
+FETCH_BYTES = 32 << 20
+"""Asked for at a time: a request costs a round trip."""
+
 _log = structlog.get_logger()
 
 
@@ -114,6 +117,7 @@ class Beyond:
             [block.view for block in blocks],
             resident.arrival,
             threads=max(self.threads, FETCH_THREADS),
+            read_bytes=FETCH_BYTES,
             bytes_per_second=self.bytes_per_second,
         )
         return resident

@@ -9,7 +9,7 @@ import pytest
 from quickthaw_platform.checkpoints.arrival import Arrival, ArrivalWriter
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES
 from quickthaw_platform.checkpoints.reading.disk import DiskSource
-from quickthaw_platform.checkpoints.reading.load import Load, chunks_of
+from quickthaw_platform.checkpoints.reading.load import Load, runs_of
 from quickthaw_platform.checkpoints.reading.memory import MemoryPool
 from quickthaw_platform.checkpoints.reading.residency import resident_bytes
 from quickthaw_platform.errors import CheckpointBroken, LoadCancelled, StartFailed
@@ -87,11 +87,25 @@ def test_every_byte_arrives_whatever_the_size(
 def test_partitions_arrive_side_by_side(arrival: ArrivalWriter) -> None:
     contents = [content(3 * CHUNK_BYTES + 1, 1), content(CHUNK_BYTES, 2), content(2 * CHUNK_BYTES, 3)]
     files = [record(str(number), data) for number, data in enumerate(contents)]
-    assert [(c.file, c.index) for c in chunks_of(files)][:4] == [(0, 0), (1, 0), (2, 0), (0, 1)]
+    assert [(run[0].file, run[0].index) for run in runs_of(files)][:4] == [(0, 0), (1, 0), (2, 0), (0, 1)]
     views = room(contents)
     Load(files, Bytes(*contents), views, arrival, threads=3).run()
     assert views == contents
     assert [seen(arrival).mark(number) for number in range(3)] == [len(data) for data in contents]
+
+
+@pytest.mark.parametrize("read_bytes", [1, CHUNK_BYTES, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES + 1, 100 * CHUNK_BYTES])
+def test_several_chunks_are_read_at_once_and_verified_each(arrival: ArrivalWriter, read_bytes: int) -> None:
+    data = content(5 * CHUNK_BYTES + 7)
+    wrong = bytearray(data)
+    wrong[4 * CHUNK_BYTES] ^= 1
+    views = room([data])
+    report = Load(
+        [record("w", data)], Bytes(bytes(wrong)), views, arrival, backup=Bytes(data), read_bytes=read_bytes
+    ).run()
+    assert views[0] == data
+    assert report.repaired == ((0, 4),)
+    assert seen(arrival).mark(0) == len(data)
 
 
 def test_through_the_page_cache_a_cold_file_is_resident_and_verified(tmp_path: Path, arrival: ArrivalWriter) -> None:
@@ -192,7 +206,7 @@ def test_an_error_in_one_thread_stops_the_others_and_is_the_cause(arrival: Arriv
     with pytest.raises(CheckpointBroken, match="the disk is gone") as caught:
         Load(files, source, views, arrival, threads=2).run()
     assert caught.value.__traceback__ is not None
-    assert len(reads) < len(chunks_of(files))
+    assert len(reads) < len(runs_of(files))
     assert source.closed
     for view, memory in zip(views, memories, strict=True):
         view.release()
