@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from quickthaw_platform.checkpoints.arrival import ArrivalWriter
 from quickthaw_platform.checkpoints.layout import write_weights
-from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest, open_checkpoint
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, FILE_NAME, Manifest, open_checkpoint, read_manifest
+from quickthaw_platform.checkpoints.reading.load import Load
 from quickthaw_platform.checkpoints.remote.checkpoints import RemoteCheckpoints
 from quickthaw_platform.checkpoints.remote.opening import open_store
 from quickthaw_platform.commands.seaweed import BUCKET
@@ -22,7 +25,7 @@ from quickthaw_platform.errors import (
     RemoteChanged,
     RemoteMissing,
 )
-from tests.unit.checkpoints.reading.files import record
+from tests.unit.checkpoints.reading.files import content, record
 
 
 @pytest.fixture(params=["directory", "s3"])
@@ -158,6 +161,38 @@ def test_a_pushed_checkpoint_can_be_fetched(store: RemoteStore, folder: Path, tm
     assert store.list() == []
     with pytest.raises(CheckpointNotFound):
         remote.manifest(checkpoint.id)
+
+
+def test_a_checkpoint_that_was_removed_while_it_was_pushed_is_not_there(store: RemoteStore, folder: Path) -> None:
+    remote = RemoteCheckpoints(store)
+    checkpoint = open_checkpoint(folder)
+    with pytest.raises(CheckpointNotFound, match="weights-0"):
+        remote.push(checkpoint, lambda _done, _total: (folder / "weights-0.safetensors").unlink())
+    assert remote.ids() == []
+
+
+def test_pushes_of_one_checkpoint_at_once_do_no_harm(store: RemoteStore, folder: Path) -> None:
+    remote = RemoteCheckpoints(store)
+    checkpoint = open_checkpoint(folder)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: remote.push(checkpoint), range(4)))
+    assert remote.manifest(checkpoint.id) == Manifest.of(checkpoint)
+    assert len(store.list()) == 3
+
+
+def test_pushed_weights_are_loaded_as_they_were_written(store: RemoteStore, folder: Path) -> None:
+    data = [content(size, seed) for seed, size in enumerate((2 * CHUNK_BYTES + 4099, CHUNK_BYTES + 1))]
+    files = [record(f"weights-{number}.safetensors", part) for number, part in enumerate(data)]
+    for file, part in zip(files, data, strict=True):
+        (folder / file.path).write_bytes(part)
+    manifest = read_manifest(folder).model_copy(update={"weights": tuple(files)})
+    (folder / FILE_NAME).write_text(manifest.model_dump_json())
+    remote = RemoteCheckpoints(store)
+    remote.push(open_checkpoint(folder))
+    room = [bytearray(file.bytes) for file in files]
+    with contextlib.closing(ArrivalWriter()) as arrival:
+        Load(files, remote.source(manifest), [memoryview(part) for part in room], arrival, threads=4).run()
+    assert room == data
 
 
 def test_a_push_that_was_cut_off_is_not_there_and_goes_on(store: RemoteStore, folder: Path) -> None:

@@ -133,6 +133,7 @@ class Host:
         server = self._seaweed = seaweed.configure(self.data_dir / SEAWEED)
         child = self.supervisor.start(SEAWEED, server.command, environment)
         seaweed.wait_until_up(server, lambda: child.alive and not self._interrupted())
+        environment.pop("AWS_SESSION_TOKEN", None)  # of other credentials
         return {**server.environment, ENV_PREFIX + "REMOTE": seaweed.REMOTE}
 
     def _start_processes(self, environment: dict[str, str]) -> None:

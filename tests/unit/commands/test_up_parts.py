@@ -4,13 +4,17 @@ import os
 import socket
 import stat
 import tomllib
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from redis import Redis
 
 from quickthaw.resources import Scope
-from quickthaw_platform.commands import valkey
+from quickthaw_platform.commands import seaweed, valkey
 from quickthaw_platform.commands.client_file import admin_key, write_client_file
 from quickthaw_platform.commands.host import Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower, last_lines
@@ -110,6 +114,69 @@ def test_the_embedded_valkey_asks_for_its_password_and_keeps_what_it_was_told(tm
 def test_a_valkey_that_ends_is_reported_and_not_waited_for() -> None:
     with pytest.raises(Unavailable, match="did not start"):
         valkey.wait_until_up(f"redis://127.0.0.1:{claim_port('127.0.0.1', 0)}/0", lambda: False)
+
+
+def test_the_embedded_s3_server_keeps_its_key_and_objects_and_shows_them_to_nobody_else(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    directory = tmp_path / "sea weed"  # a path with a space
+    keys = set()
+    for start in range(2):
+        server = seaweed.configure(directory)
+        child = supervisor.start("seaweedfs", server.command, os.environ)
+        seaweed.wait_until_up(server, lambda child=child: child.alive)  # type: ignore[misc]  # as above
+        keys.add((server.environment["AWS_ACCESS_KEY_ID"], server.environment["AWS_SECRET_ACCESS_KEY"]))
+        with closing(s3_client(server)) as client:
+            there = client.list_objects_v2(Bucket=seaweed.BUCKET, Prefix="kept")
+            assert there["KeyCount"] == start
+            client.put_object(Bucket=seaweed.BUCKET, Key="kept", Body=b"yes")
+        with (
+            closing(s3_client(server, "another")) as stranger,
+            pytest.raises(ClientError, match="SignatureDoesNotMatch"),
+        ):
+            stranger.list_objects_v2(Bucket=seaweed.BUCKET)
+        supervisor.stop(["seaweedfs"], 1.0)
+        server.clean()
+    assert len(keys) == 1
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / "identities.json").stat().st_mode) == 0o600
+
+
+def s3_client(server: seaweed.Seaweed, secret: str | None = None) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=server.environment["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=server.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=secret or server.environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=seaweed.REGION,
+    )
+
+
+def test_an_s3_server_listens_on_loopback_only(tmp_path: Path) -> None:
+    command = seaweed.configure(tmp_path).command
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1"} <= set(command)
+
+
+def test_an_s3_server_that_ends_is_reported_and_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="did not start"):
+        seaweed.wait_until_up(seaweed.configure(tmp_path), lambda: False)
+
+
+def test_a_remote_tier_that_is_set_leaves_no_place_for_an_s3_server(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=0, remote="s3://mine")
+    with pytest.raises(Conflict, match="s3://mine; leave out --with-s3"):
+        Host(settings, workers=1, interrupted=lambda: False, with_s3=True)
+
+
+def test_who_is_led_to_the_s3_server_gets_no_foreign_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(Settings(data_dir=tmp_path, port=0), workers=1, interrupted=lambda: False, with_s3=True)
+    monkeypatch.setattr(seaweed, "wait_until_up", lambda _server, _alive: None)
+    monkeypatch.setattr(host.supervisor, "start", lambda _name, _command, _environment: None)
+    environment = {"AWS_ACCESS_KEY_ID": "foreign", "AWS_SESSION_TOKEN": "foreign", "AWS_ENDPOINT_URL_S3": "foreign"}
+    environment |= host._start_seaweed(environment)
+    assert environment["QUICKTHAW_REMOTE"] == "s3://quickthaw/checkpoints"
+    assert "foreign" not in environment.values()
 
 
 def test_a_process_that_ends_while_starting_is_reported_with_the_end_of_its_log(

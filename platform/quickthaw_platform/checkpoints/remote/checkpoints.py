@@ -49,7 +49,8 @@ class RemoteCheckpoints:
     ) -> bool:
         """Copy a checkpoint from its folder; False where it was there. `progress` gets bytes done and in all.
 
-        Files that an earlier push has sent whole are not sent again; two pushes at once do no harm.
+        Files that an earlier push has sent whole are not sent again; two pushes at once do no harm. Raises
+        CheckpointNotFound where the folder is removed meanwhile, and LoadCancelled between two files.
         """
         there = {found.key: found.bytes for found in self.store.list(f"{checkpoint.id}/")}
         if f"{checkpoint.id}/{FILE_NAME}" in there:
@@ -61,10 +62,10 @@ class RemoteCheckpoints:
                 raise LoadCancelled(f"pushing {checkpoint.manifest['name']} was stopped")
             key = f"{checkpoint.id}/{file.path}"
             if there.get(key) != file.bytes:
-                self.store.put(key, checkpoint.path / file.path)
+                self._send(key, checkpoint.path / file.path)
             done += file.bytes
             progress(done, total)
-        self.store.put(f"{checkpoint.id}/{FILE_NAME}", checkpoint.path / FILE_NAME)
+        self._send(f"{checkpoint.id}/{FILE_NAME}", checkpoint.path / FILE_NAME)
         return True
 
     def fetch_small(self, manifest: Manifest, directory: Path, stop: Callable[[], bool] = lambda: False) -> None:
@@ -89,6 +90,12 @@ class RemoteCheckpoints:
         """Let go of the store's connections."""
         self.store.close()
 
+    def _send(self, key: str, source: Path) -> None:
+        try:
+            self.store.put(key, source)
+        except FileNotFoundError as error:
+            raise CheckpointNotFound(f"{source} was removed while it was pushed to {self.store.url}") from error
+
     def _head(self, manifest: Manifest, file: FileRecord) -> RemoteObject:
         found = self.store.head(f"{manifest.id}/{file.path}")
         if found.bytes != file.bytes:
@@ -98,7 +105,7 @@ class RemoteCheckpoints:
         return found
 
     def _fetch(self, manifest: Manifest, file: FileRecord, directory: Path, stop: Callable[[], bool]) -> None:
-        content = self._whole(f"{manifest.id}/{file.path}", stop)
+        content = self._read(self._head(manifest, file), stop)
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise CheckpointBroken(f"{self.store.url}/{manifest.id}/{file.path} is not what was pushed; push it again")
         target = directory / file.path
@@ -106,7 +113,9 @@ class RemoteCheckpoints:
         target.write_bytes(content)
 
     def _whole(self, key: str, stop: Callable[[], bool]) -> bytes:
-        found = self.store.head(key)
+        return self._read(self.store.head(key), stop)
+
+    def _read(self, found: RemoteObject, stop: Callable[[], bool]) -> bytes:
         content = bytearray(found.bytes)
         self.store.get_range(found, 0, memoryview(content), stop)
         return bytes(content)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from quickthaw_platform.contracts import RemoteObject
 from quickthaw_platform.errors import (
@@ -19,6 +21,9 @@ from quickthaw_platform.errors import (
     RemoteMissing,
     RemoteUnavailable,
 )
+
+COPIED_BYTES = 8 << 20
+"""At a time."""
 
 _PARTIAL = ".partial-"
 
@@ -32,9 +37,12 @@ class DirectoryStore:
 
     def list(self, prefix: str = "") -> list[RemoteObject]:
         """Return the objects whose keys begin with `prefix`."""
-        files = (path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(_PARTIAL))
-        keys = sorted(path.relative_to(self._root).as_posix() for path in files)
-        return [self.head(key) for key in keys if key.startswith(prefix)]
+        found = []
+        for key in sorted(self._keys(prefix.rpartition("/")[0])):
+            with contextlib.suppress(RemoteMissing):  # deleted meanwhile
+                if key.startswith(prefix):
+                    found.append(self.head(key))
+        return found
 
     def head(self, key: str) -> RemoteObject:
         """Return an object's size and etag."""
@@ -62,19 +70,12 @@ class DirectoryStore:
     def put(self, key: str, source: Path | bytes) -> RemoteObject:
         """Write an object, whole or not at all."""
         target = self._path(key)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=target.parent)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as reader:
             try:
-                with os.fdopen(handle, "wb") as file:
-                    _copy(source, file.fileno())
-                    os.fsync(file.fileno())
-                Path(name).replace(target)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise self._mapped(key, error) from error
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write(target, reader)
+            except OSError as error:
+                raise self._mapped(key, error) from error
         return self.head(key)
 
     def delete(self, key: str) -> None:
@@ -89,6 +90,15 @@ class DirectoryStore:
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
+
+    def _keys(self, folder: str) -> Iterator[str]:
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise self._mapped(folder, error) from error
+
+        for path, _folders, names in os.walk(self._path(folder) if folder else self._root, onerror=refuse):
+            relative = Path(path).relative_to(self._root)
+            yield from ((relative / name).as_posix() for name in names if not name.startswith(_PARTIAL))
 
     def _path(self, key: str) -> Path:
         parts = PurePosixPath(key).parts
@@ -109,11 +119,14 @@ def _described(key: str, stat: os.stat_result) -> RemoteObject:
     return RemoteObject(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
 
 
-def _copy(source: Path | bytes, target: int) -> None:
-    if isinstance(source, bytes):
-        view = memoryview(source)
-        while view:
-            view = view[os.write(target, view) :]
-        return
-    with source.open("rb") as file, os.fdopen(os.dup(target), "wb") as out:
-        shutil.copyfileobj(file, out, 8 << 20)
+def _write(target: Path, reader: BinaryIO) -> None:
+    handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            shutil.copyfileobj(reader, file, COPIED_BYTES)
+            file.flush()
+            os.fsync(handle)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

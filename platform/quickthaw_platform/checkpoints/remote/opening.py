@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from quickthaw_platform.contracts import RemoteStore
 from quickthaw_platform.errors import InvalidRequest
@@ -22,5 +22,6 @@ def open_store(url: str) -> RemoteStore:
     if parts.scheme in ("", "file") and not parts.netloc and parts.path:
         from quickthaw_platform.checkpoints.remote.directory import DirectoryStore
 
-        return DirectoryStore(Path(parts.path).expanduser())
+        path = unquote(parts.path) if parts.scheme else parts.path
+        return DirectoryStore(Path(path).expanduser())
     raise InvalidRequest(f"{url!r} is no remote tier; write s3://bucket/prefix, file:///path, or a path")

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
+from urllib3.util import wait_for_read
+
 from quickthaw_platform.contracts import RemoteObject
 from quickthaw_platform.errors import (
     LoadCancelled,
@@ -28,14 +30,15 @@ RENEW_SHARE = 0.5
 
 _RETRIED = frozenset({408, 425, 429})
 
-PIECE_BYTES = 1 << 20
-"""Read at a time; in between it is asked whether to stop."""
+PIECE_BYTES = 1 << 18
+"""Read at a time; in between it is asked whether to stop. A piece that a reset cuts off is read again."""
 
 _FINAL: dict[int, tuple[type[RemoteError], str]] = {
     401: (RemoteDenied, "may not be read with these credentials"),
     403: (RemoteDenied, "may not be read with these credentials"),
     404: (RemoteMissing, "is not there"),
     412: (RemoteChanged, "was replaced while it was read"),
+    416: (RemoteChanged, "was replaced by a shorter one while it was read"),
 }
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 
@@ -87,7 +90,7 @@ class RangeReader:
                 fruitless = 0 if done > before else fruitless + 1
                 if fruitless >= self._tries:
                     raise RemoteUnavailable(f"{found.key}: {broken}, {self._tries} times in a row") from broken
-                _pause(fruitless, stop)
+                _pause(found.key, fruitless, stop)
 
     def close(self) -> None:
         """Close the connections that are not in use. Idempotent."""
@@ -128,13 +131,18 @@ class RangeReader:
         return connection.getresponse()
 
     def _take(self, url: SplitResult) -> http.client.HTTPConnection:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        while (kept := self._take_idle()) is not None:
+            if kept.sock is not None and not wait_for_read(kept.sock, 0):
+                return kept
+            kept.close()  # the server has closed it meanwhile
         if url.scheme == "https":
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(url.netloc, timeout=self._connect_seconds, context=context)
         return http.client.HTTPConnection(url.netloc, timeout=self._connect_seconds)
+
+    def _take_idle(self) -> http.client.HTTPConnection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
 
     def _let_go(self, connection: http.client.HTTPConnection, *, good: bool) -> None:
         if good:
@@ -160,9 +168,11 @@ def _check(response: http.client.HTTPResponse, found: RemoteObject, begin: int, 
         raise _Broken(f"it answers with {response.getheader('Content-Range')} for bytes {begin} to {begin + size - 1}")
 
 
-def _pause(fruitless: int, stop: Callable[[], bool]) -> None:
+def _pause(key: str, fruitless: int, stop: Callable[[], bool]) -> None:
     """Wait longer after each try in vain, by a random part, so that many readers do not come back at once."""
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**fruitless)
     due = time.monotonic() + random.uniform(longest / 2, longest)
-    while (left := due - time.monotonic()) > 0 and not stop():
+    while (left := due - time.monotonic()) > 0:
+        if stop():
+            raise LoadCancelled(f"fetching {key} was stopped")
         time.sleep(min(left, 0.05))

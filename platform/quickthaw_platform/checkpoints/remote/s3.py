@@ -24,7 +24,9 @@ from quickthaw_platform.errors import RemoteDenied, RemoteError, RemoteMissing, 
 TRIES = 5
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-SIGNED_SECONDS = 3600
+SIGNED_SECONDS = 600
+"""Short, since a signature dies with its credentials, and boto3 uses temporary ones until ten minutes before that."""
+
 PART_BYTES = 32 << 20
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
@@ -100,10 +102,14 @@ class S3Store:
         try:
             yield
         except ClientError as error:
-            raise _of_code(where, str(error.response.get("Error", {}).get("Code", "")), error) from error
+            raise _of_code(where, _code(error), error) from error
         except NoCredentialsError as error:
             raise RemoteDenied(f"{where}: no credentials; set AWS_ACCESS_KEY_ID or ~/.aws/credentials") from error
-        except (BotoCoreError, S3UploadFailedError) as error:
+        except S3UploadFailedError as error:
+            cause = error.__context__
+            code = _code(cause) if isinstance(cause, ClientError) else ""
+            raise _of_code(where, code, error) from error
+        except BotoCoreError as error:
             raise RemoteUnavailable(f"{where}: {error}") from error
 
 
@@ -128,7 +134,11 @@ def _config(addressing: Literal["auto", "path"]) -> Config:
     )
 
 
-def _of_code(where: str, code: str, error: ClientError) -> RemoteError:
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _of_code(where: str, code: str, error: Exception) -> RemoteError:
     if code in _MISSING:
         return RemoteMissing(f"there is no {where} ({code})")
     if code in _DENIED:
