@@ -11,12 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.console import Console
 
 from benchmarks.assets import gguf_file, hugging_face_folder, question
 from benchmarks.client import stream
+from benchmarks.demo_report import STAGES
 from benchmarks.peers import ColdPeer
 from benchmarks.peers.from_pretrained import FromPretrained
 from benchmarks.peers.llamacpp import LlamaCpp
@@ -27,10 +29,14 @@ from benchmarks.report import Cell, Goal, Report, console, publish
 from benchmarks.rounds import SETTLE_SECONDS, interleave
 from benchmarks.served import Served
 from benchmarks.stats import Summary, median
+from quickthaw.resources import Tier
 
 FUNCTION = "cold"
 PLATFORM = "quickthaw"
 WITHOUT_TEMPLATE = "quickthaw, template killed"
+FROM_DISK = "quickthaw, from disk"
+FROM_S3 = "quickthaw, from S3"
+TIERS: tuple[Tier, ...] = ("dram", "disk", "remote")
 FLOOR = "floor: prefill in a loaded process"
 SERVE = TransformersServe.name
 LLAMA = "llama.cpp"
@@ -60,6 +66,25 @@ class FromZero:
         self._served.drop_templates()
         return self._ask()
 
+    def from_tier(self, tier: Tier) -> float:
+        """Have the node drop the model, so that its weights come from this tier."""
+        self._drop(tier)
+        return self._ask()
+
+    def stages(self, tier: Tier) -> dict[str, float]:
+        """Return the seconds of each stage of a start from this tier."""
+        self._drop(tier)
+        time.sleep(SETTLE_SECONDS)
+        sampling = {"temperature": 0, "max_tokens": 1}
+        return self._served.stages(FUNCTION, {"input": {"messages": question()}, "sampling": sampling})
+
+    def _drop(self, tier: Tier) -> None:
+        self._served.wait_for_zero(FUNCTION)
+        if tier == "dram":
+            self._served.drop_templates()
+        else:
+            self._served.evict("dram" if tier == "disk" else "disk")
+
     def _ask(self) -> float:
         time.sleep(SETTLE_SECONDS)  # the node has just ended processes
         body = {"model": FUNCTION, "messages": question(), "stream": True, "max_tokens": 4, "temperature": 0}
@@ -80,6 +105,20 @@ def report(seconds: Mapping[str, Sequence[float]], settings: Mapping[str, object
         Goal(f"times faster than {LLAMA}", middle[LLAMA] / ours, LLAMA_FACTOR, ">="),
     )
     return Report("cold", rows, goals, settings)
+
+
+def stage_report(stages: Mapping[Tier, Sequence[Mapping[str, float]]], settings: Mapping[str, object]) -> Report:
+    """Put the median seconds of each stage side by side, a column for each tier that the weights came from."""
+    names = dict.fromkeys((*STAGES, *(name for runs in stages.values() for run in runs for name in run)))
+    columns = {str(tier): runs for tier, runs in stages.items()}
+    rows: list[dict[str, Cell]] = [
+        {"stage": name} | {tier: median([run.get(name, 0.0) for run in runs]) for tier, runs in columns.items()}
+        for name in names
+    ]
+    rows.append(
+        {"stage": "all"} | {tier: median([sum(run.values()) for run in runs]) for tier, runs in columns.items()}
+    )
+    return Report("cold-stages", tuple(rows), (), settings)
 
 
 def _row(name: str, seconds: Sequence[float], ours: float) -> dict[str, Cell]:
@@ -104,9 +143,16 @@ def _peers(logs: Path) -> list[ColdPeer]:
     ]
 
 
-def measure(rounds: int, screen: Console) -> dict[str, list[float]]:
-    """Run all cases and return their seconds, by name."""
-    with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served() as served:
+class Measured(NamedTuple):
+    """Seconds of each case by its name, and of the stages of starts from each tier."""
+
+    seconds: dict[str, list[float]]
+    stages: dict[Tier, list[dict[str, float]]]
+
+
+def measure(rounds: int, screen: Console) -> Measured:
+    """Run all cases."""
+    with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served((), ["--with-s3"]) as served:
         peers = _peers(Path(logs))
         platform = FromZero(served)
         with Reference(served.checkpoints, Path(logs) / "engine.log", options={}) as reference:
@@ -114,10 +160,14 @@ def measure(rounds: int, screen: Console) -> dict[str, list[float]]:
             cases: dict[str, Callable[[], float]] = {
                 PLATFORM: platform.first_token_seconds,
                 WITHOUT_TEMPLATE: platform.without_template,
+                FROM_DISK: lambda: platform.from_tier("disk"),
+                FROM_S3: lambda: platform.from_tier("remote"),
                 FLOOR: lambda: reference.prefill_seconds(question()),
                 **{peer.name: peer.first_token_seconds for peer in peers},
             }
-            return interleave(cases, rounds, screen)
+            seconds = interleave(cases, rounds, screen)
+            stages = {tier: [platform.stages(tier) for _ in range(rounds)] for tier in TIERS}
+            return Measured(seconds, stages)
 
 
 @click.command()
@@ -128,8 +178,10 @@ def main(rounds: int, quick: bool) -> None:
     end_on_sigterm()
     screen = console()
     rounds = 1 if quick else rounds
-    seconds = measure(rounds, screen)
-    publish(report(seconds, {"rounds": rounds, "quick": quick}), screen)
+    measured = measure(rounds, screen)
+    settings = {"rounds": rounds, "quick": quick}
+    publish(report(measured.seconds, settings), screen)
+    publish(stage_report(measured.stages, settings), screen)
 
 
 if __name__ == "__main__":

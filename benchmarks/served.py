@@ -8,7 +8,7 @@ import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 import psutil
@@ -27,12 +27,12 @@ ZYGOTE_MODULE = "quickthaw_platform.worker.zygote"
 class Served:
     """The platform with the measured model imported, from the start to the end of the `with` block."""
 
-    def __init__(self, import_options: Sequence[str] = ()) -> None:
+    def __init__(self, import_options: Sequence[str] = (), up_options: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="quickthaw-bench-")
         self.data_dir = Path(self._folder.name)
         self._import_options = import_options
         self._env = {"QUICKTHAW_DATA_DIR": str(self.data_dir), "QUICKTHAW_PORT": str(free_port())}
-        self._up = Child([_program("quickthaw"), "up"], self.data_dir / "up.log", self._env)
+        self._up = Child([_program("quickthaw"), "up", *up_options], self.data_dir / "up.log", self._env)
         self.url = ""
         self._headers: dict[str, str] = {}
 
@@ -90,6 +90,22 @@ class Served:
         """Wait until the node offers a template."""
         self._wait("the node has a template", self._templates_known, seconds)
 
+    def evict(self, tier: Literal["dram", "disk"]) -> None:
+        """Have the node drop the model from its memory, or from memory and disk, and wait until it has."""
+        self._wait("the model is in the remote tier", lambda: "remote" in self._copy()["tiers"], 60.0)
+        body = {"node": self._copy()["node"], "tier": tier}
+        url = f"{self.url}/v1/checkpoints/{MODEL}/evict"
+        httpx.post(url, json=body, headers=self._headers, timeout=30).raise_for_status()
+        self._wait(f"the node has dropped it from {tier}", lambda: {"dram", tier}.isdisjoint(self._copy()["tiers"]))
+
+    def stages(self, function: str, request: Mapping[str, Any]) -> dict[str, float]:
+        """Call a function and return the seconds of each stage of the start that the call paid for."""
+        url = f"{self.url}/v1/functions/{function}/invoke"
+        answer = httpx.post(url, json=dict(request), headers=self._headers, timeout=120)
+        answer.raise_for_status()
+        found: dict[str, float] = answer.json()["stages"]
+        return found
+
     def cpu_seconds(self) -> float:
         """Return the processor time that the platform's living processes have used so far."""
         return sum(_cpu_seconds(process) for process in psutil.Process(self._up.popen.pid).children(recursive=True))
@@ -103,6 +119,13 @@ class Served:
 
     def _templates_known(self) -> bool:
         return any(node["templates"] for node in self._list("nodes"))
+
+    def _copy(self) -> dict[str, Any]:
+        answer = httpx.get(f"{self.url}/v1/checkpoints/{MODEL}", headers=self._headers, timeout=30)
+        answer.raise_for_status()
+        (copy,) = answer.json()["copies"]
+        found: dict[str, Any] = copy
+        return found
 
     def _list(self, resource: str) -> list[dict[str, Any]]:
         answer = httpx.get(f"{self.url}/v1/{resource}", headers=self._headers, timeout=30)
@@ -122,7 +145,7 @@ class Served:
         except httpx.TransportError:
             return False
 
-    def _wait(self, what: str, condition: Any, seconds: float) -> None:
+    def _wait(self, what: str, condition: Any, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

@@ -22,7 +22,7 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.errors",
 )
 PURE_MODULES = [
-    name for name, _ in modules("quickthaw_platform") if name.endswith((".policy", ".plan", "_platform.contracts"))
+    name for name, _ in modules("quickthaw_platform") if name.endswith((".policy", ".plan", ".eviction", "_platform.contracts"))
 ]
 PURE_MAY_IMPORT = (
     "__future__", "collections", "dataclasses", "enum", "math", "pathlib", "typing",

@@ -6,6 +6,7 @@ from benchmarks import cold, overhead, warm_report
 from benchmarks.load import Load
 from benchmarks.report import Goal, Report
 from benchmarks.sse import Arrival, Stream
+from quickthaw.resources import Tier
 
 
 def goals(report: Report) -> dict[str, Goal]:
@@ -89,3 +90,15 @@ def test_a_level_at_which_all_is_lost_still_has_a_row() -> None:
 
 def test_prompts_have_the_stated_length() -> None:
     assert {len(overhead.prompt(number)) for number in (0, 99_999_999)} == {overhead.TEXT_CHARACTERS}
+
+
+def test_stages_stand_side_by_side_for_each_tier() -> None:
+    stages: dict[Tier, list[dict[str, float]]] = {
+        "dram": [{"queue": 0.1, "prefill": 0.5}],
+        "remote": [{"queue": 0.1, "arrival": 1.0, "novel": 0.5}, {"queue": 0.3, "arrival": 3.0}],
+    }
+    rows = {row["stage"]: row for row in cold.stage_report(stages, {}).rows}
+    assert rows["queue"] == {"stage": "queue", "dram": 0.1, "remote": 0.2}
+    assert rows["arrival"] == {"stage": "arrival", "dram": 0.0, "remote": 2.0}
+    assert rows["novel"]["remote"] == 0.25
+    assert rows["all"] == {"stage": "all", "dram": 0.6, "remote": pytest.approx(2.45)}
