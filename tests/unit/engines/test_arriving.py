@@ -2,90 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
 
 from quickthaw.errors import StartFailed
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
-from quickthaw_platform.checkpoints.arrival import ArrivalWriter
-from quickthaw_platform.checkpoints.layout import write_weights
-from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.contracts import Checkpoint
-from tests.unit.engines import tiny
+from tests.unit.engines.loading import Loading
 from tests.unit.engines.tiny import Collector, generate, request
 
 PROMPT = [*range(65, 85)]
 
 
-@dataclass
-class Loading:
-    """A checkpoint whose weights lie in memory that `let` fills."""
-
-    checkpoint: Checkpoint
-    contents: list[bytes]
-    memory: list[int]
-    writer: ArrivalWriter
-    marks: list[int]
-
-    def let(self, file: int, end: int) -> None:
-        """Have the first `end` bytes of a file arrive."""
-        begin = self.marks[file]
-        os.pwrite(self.memory[file], self.contents[file][begin:end], begin)
-        self.marks[file] = max(begin, end)
-        self.writer.advance(file, self.marks[file])
-
-    def let_all(self, step: int = 1 << 30) -> None:
-        """Have everything arrive, a step of each file at a time."""
-        for end in range(0, max(map(len, self.contents)) + step, step):
-            for file, content in enumerate(self.contents):
-                self.let(file, min(end, len(content)))
-        self.writer.complete()
-
-
 Begin = Callable[..., Loading]
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Begin]:
-    """Begin to load a tiny model in so many partitions: nothing has arrived but the headers."""
-    begun: list[Loading] = []
-
-    def make(architecture: str = "llama", dtype: str = "float32", partitions: int = 1) -> Loading:
-        whole = tiny.checkpoint(tmp_path, architecture, dtype)
-        split = tmp_path / "split"
-        split.mkdir()
-        tensors = load_file(whole.path / whole.manifest["weights"][0]["path"])
-        files = write_weights(split, tensors, partitions=partitions).files
-        contents = [(split / file.path).read_bytes() for file in files]
-        memory = [os.memfd_create("test") for _ in files]
-        for fd, content in zip(memory, contents, strict=True):
-            os.write(fd, b"\xff" * len(content))  # NaN in every float type
-        writer = ArrivalWriter()
-        manifest = Manifest.of(whole).model_copy(update={"weights": files})
-        checkpoint = replace(
-            whole,
-            manifest=manifest.model_dump(mode="json"),
-            weights=tuple(Path(f"/proc/self/fd/{fd}") for fd in memory),
-            arrival=Path(f"/proc/self/fd/{writer.fd}"),
-        )
-        loading = Loading(checkpoint, contents, memory, writer, [0] * len(files))
-        for index, file in enumerate(files):
-            loading.let(index, file.data_offset)
-        begun.append(loading)
-        return loading
-
-    yield make
-    for loading in begun:
-        loading.writer.close()
-        for fd in loading.memory:
-            os.close(fd)
 
 
 def started(checkpoint: Checkpoint, **options: Any) -> TransformersEngine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -17,6 +18,22 @@ from quickthaw_platform.checkpoints.arrival import Arrival
 _ALWAYS_CALLED = (nn.Linear, Conv1D, nn.Embedding, HybridLinear, Int8Linear, Int8Embedding)
 """Modules that no model reads the weights of without calling them. Norms are others: see `_is_called`."""
 
+Place = tuple[int, int]
+"""A weights file's index, and where a tensor ends in it."""
+
+
+class Weights(Protocol):
+    """Weights that are not there yet."""
+
+    def places(self, module: nn.Module) -> list[Place]:
+        """Return the places of the tensors that a module has itself and that come from the files."""
+
+    def wait_for(self, places: Sequence[Place]) -> None:
+        """Return when they can be computed with. Raises StartFailed with the cause where they never can."""
+
+    def wait_for_all(self) -> None:
+        """Return when all can."""
+
 
 class ArrivingWeights:
     """Where each tensor ends, and how far its file has come. A fork may go on using its parent's."""
@@ -25,7 +42,7 @@ class ArrivingWeights:
         """`sizes` are those of the weights files."""
         self._arrival = arrival
         self._sizes = sizes
-        self._ends = {tensor.tensor.data_ptr(): (tensor.file, tensor.end) for tensor in tensors.values()}
+        self._places = {found.tensor.data_ptr(): found.place for found in tensors.values()}
         self.waited_seconds = 0.0
 
     @property
@@ -33,12 +50,16 @@ class ArrivingWeights:
         """Whether all weights are there. Raises StartFailed with the cause where they will never be."""
         return self._arrival.complete
 
-    def places(self, module: nn.Module) -> list[tuple[int, int]]:
-        """Return where (file, end) the tensors end that a module has itself and that come from the files."""
-        own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
-        return [self._ends[tensor.data_ptr()] for tensor in own if tensor.data_ptr() in self._ends]
+    def has(self, place: Place) -> bool:
+        """Whether a file has come so far. Raises StartFailed with the cause where all will never be there."""
+        file, end = place
+        return self._arrival.complete or self._arrival.mark(file) >= end
 
-    def wait_for(self, places: Sequence[tuple[int, int]]) -> None:
+    def places(self, module: nn.Module) -> list[Place]:
+        """Return the places of the tensors that a module has itself."""
+        return own_places(module, self._places)
+
+    def wait_for(self, places: Sequence[Place]) -> None:
         """Return when the files have come so far."""
         began = time.perf_counter()
         for file, end in places:
@@ -52,25 +73,32 @@ class ArrivingWeights:
         self.waited_seconds += time.perf_counter() - began
 
 
-def gate(model: nn.Module, weights: ArrivingWeights, then: Callable[[nn.Module], None]) -> None:
+def own_places(module: nn.Module, places: Mapping[int, Place]) -> list[Place]:
+    """Return those of the places, which go by address, that are of parameters and buffers of the module itself."""
+    own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return [places[tensor.data_ptr()] for tensor in own if tensor.data_ptr() in places]
+
+
+def gate(model: nn.Module, weights: Weights, then: Callable[[nn.Module], None]) -> None:
     """Have each module wait for its own weights when it is first called; `then` gets it before it computes.
 
     Where a module might be read without being called, this waits for everything, and calls `then` for all, at once.
     """
-    owners = [module for module in model.modules() if weights.places(module)]
-    if not all(_is_called(module) for module in owners):
+    modules = list(model.modules())
+    gated = [module for module in modules if weights.places(module)]
+    if not all(_is_called(module) for module in gated):
         weights.wait_for_all()
-        for module in model.modules():
-            then(module)
-        return
-    for module in owners:
+        gated = []
+    for module in gated:
         _Gate(module, weights, then)
+    for module in set(modules).difference(gated):
+        then(module)
 
 
 class _Gate:
     """A hook that goes once its module's weights are there."""
 
-    def __init__(self, module: nn.Module, weights: ArrivingWeights, then: Callable[[nn.Module], None]) -> None:
+    def __init__(self, module: nn.Module, weights: Weights, then: Callable[[nn.Module], None]) -> None:
         self._weights = weights
         self._places = weights.places(module)
         self._then = then

@@ -52,7 +52,8 @@ class Int8Linear(nn.Module):
 
     def _product(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         if weight.device.type != "cpu":
-            return functional.linear(rows, weight.to(rows.dtype)) * self.scale.to(rows.dtype)
+            product = functional.linear(rows.to(torch.bfloat16), weight.to(torch.bfloat16))  # float16 would overflow
+            return (product.float() * self.scale).to(rows.dtype)
         if self.steady:
             return block_product(weight, rows.float()) * self.scale
         narrow = rows.to(torch.bfloat16)
@@ -78,7 +79,7 @@ class Int8Head(Int8Linear):
 
 
 class Int8Embedding(nn.Module):
-    """Stands for an embedding; returns float32."""
+    """Stands for an embedding; returns float32, or what `returns` is set to."""
 
     weight: torch.Tensor
     scale: torch.Tensor
@@ -88,10 +89,11 @@ class Int8Embedding(nn.Module):
         super().__init__()
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
+        self.returns = torch.float32
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Look the tokens up."""
-        return self.weight[tokens].float() * self.scale[tokens][..., None]
+        return (self.weight[tokens].float() * self.scale[tokens][..., None]).to(self.returns)
 
 
 def split_scales(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -120,6 +122,15 @@ def substitute(model: PreTrainedModel, scales: Mapping[str, torch.Tensor]) -> No
     left = [name for name, parameter in model.named_parameters() if parameter.dtype == torch.int8]
     if left:
         raise StartFailed(f"tensor {left[0]!r} is int8 in a layer that this engine computes only with floats")
+
+
+def compute(model: nn.Module, *, steady: bool = False, returns: torch.dtype = torch.float32) -> None:
+    """Say how the substitutes in a model compute: in the steady way or not, and of which type tokens begin."""
+    for module in model.modules():
+        if isinstance(module, Int8Linear):
+            module.steady = steady
+        elif isinstance(module, Int8Embedding):
+            module.returns = returns
 
 
 def _scale(scales: Mapping[str, torch.Tensor], path: str, module: nn.Module) -> torch.Tensor:

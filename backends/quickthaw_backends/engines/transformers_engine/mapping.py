@@ -33,6 +33,11 @@ class MappedTensor:
     file: int  # index of the weights file
     end: int  # in the file
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """File and end: what must have come before the tensor may be read."""
+        return self.file, self.end
+
 
 def map_weights(files: Sequence[Path], sizes: Sequence[int]) -> dict[str, MappedTensor]:
     """Map weights files, of which the headers at least have arrived. Nothing else of them is read yet.

@@ -9,9 +9,10 @@ import torch
 
 from quickthaw_backends.engines.transformers_engine import attention, int8, linear, loading
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
+from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
 from quickthaw_backends.engines.transformers_engine.loop import BatchLoop
-from quickthaw_backends.engines.transformers_engine.mapping import map_weights
+from quickthaw_backends.engines.transformers_engine.mapping import MappedTensor, map_weights
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_backends.engines.transformers_engine.probe import Shape, probe
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, Runner, SoloRunner
@@ -31,6 +32,8 @@ class PreparedModel:
         self._model = model
         self._shape = shape
         self._arriving: ArrivingWeights | None = None
+        self._sent: SentWeights | None = None
+        self._mapped: tuple[MappedTensor, ...] = ()
         self._quantised = False
 
     @classmethod
@@ -65,6 +68,7 @@ class PreparedModel:
             arrival.wait_for_all([file.data_offset for file in manifest.weights])
         sizes = [file.bytes for file in manifest.weights]
         tensors = map_weights(weights_paths(checkpoint), sizes)
+        self._mapped = tuple(tensors.values())
         stored = {name: found.tensor for name, found in tensors.items()}
         own, scales = int8.split_scales(loading.with_aliases(stored, manifest.tied))
         loading.assign_weights(self._model, own, {})
@@ -77,28 +81,31 @@ class PreparedModel:
     @property
     def arrival_seconds(self) -> float:
         """How long computing has waited for weights so far."""
-        return 0.0 if self._arriving is None else self._arriving.waited_seconds
+        waited = self._sent or self._arriving
+        return 0.0 if waited is None else waited.waited_seconds
 
     def place(self, device: torch.device, options: TransformersOptions) -> None:
         """Bring the model to the device; on a CPU that needs it, put in the hybrid layers (see `linear`).
 
-        On a CPU, weights that are still arriving are waited for by the layers, when they first compute.
+        Weights that are not there yet are waited for by the layers, when they first compute, where that can be.
         """
-        if self._arriving is not None and (options.dtype != "auto" or device.type != "cpu" or self.embeds):
-            self._arriving.wait_for_all()
         if self._quantised and options.dtype != "auto":
             raise StartFailed(f"the weights are int8 and stay so; leave out the option dtype={options.dtype!r}")
-        if options.dtype != "auto":
-            self._model.to(dtype=getattr(torch, options.dtype))
-        if device.type != "cpu":
-            self._model.to(device=device)
-            return
+        whole = self.embeds or options.dtype != "auto"
+        if device.type == "cpu":
+            self._compute_on_cpu(options, whole=whole)
+        else:
+            self._send_to(device, options, whole=whole)
+        self._mapped = ()
+
+    def _compute_on_cpu(self, options: TransformersOptions, *, whole: bool) -> None:
+        if self._arriving is not None and whole:
+            self._arriving.wait_for_all()
+        self._convert(options)
         wanted = options.compute in ("hybrid", "steady") or (options.compute == "auto" and not linear.native_bf16())
         hybrid = self._quantised or (wanted and linear.can_be_hybrid(self._model))
         if self._quantised:
-            for module in self._model.modules():
-                if isinstance(module, int8.Int8Linear):
-                    module.steady = options.compute == "steady"
+            int8.compute(self._model, steady=options.compute == "steady")
         elif hybrid:
             linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=options.compute == "steady")
         widen = linear.widen_own if hybrid else _leave
@@ -107,6 +114,22 @@ class PreparedModel:
         else:
             for module in self._model.modules():
                 widen(module)
+
+    def _send_to(self, device: torch.device, options: TransformersOptions, *, whole: bool) -> None:
+        self._sent = SentWeights(self._model, self._mapped, self._arriving, device)
+        self._model.to(device=device)  # what is not from the files
+        self._sent.begin(CudaLane(device))
+        if self._quantised:
+            int8.compute(self._model, returns=self._model.dtype)
+        if whole:
+            self._sent.wait_for_all()
+            self._convert(options)
+        else:
+            gate(self._model, self._sent, _leave)
+
+    def _convert(self, options: TransformersOptions) -> None:
+        if options.dtype != "auto":
+            self._model.to(dtype=getattr(torch, options.dtype))
 
     def embedder(self, context_tokens: int) -> Embedder:
         """Return what embeds with this model."""
@@ -126,8 +149,8 @@ class PreparedModel:
         return BatchLoop(runner, budget, tokenizer, kv_token_bytes=token_bytes, context_tokens=context)
 
     def _kv_bytes(self) -> int:
-        hybrid = any(isinstance(module, linear.HybridLinear | int8.Int8Linear) for module in self._model.modules())
-        return 4 if hybrid else self._model.dtype.itemsize
+        widened = any(isinstance(module, linear.HybridLinear | int8.Int8Linear) for module in self._model.modules())
+        return 4 if widened and self._model.device.type == "cpu" else self._model.dtype.itemsize
 
 
 def _leave(_module: torch.nn.Module) -> None:
