@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -34,8 +35,9 @@ class KernelMemory(NamedTuple):
         return self.kind != "memfd"
 
 
+@cache
 def best() -> KernelMemory:
-    """Return the best kind that this process may use.
+    """Return the best kind that this process may use; what was mounted for it stays until the process ends.
 
     A tmpfs of its own, mounted nowhere and gone with its last file, needs CAP_SYS_ADMIN; huge pages in a memfd need a
     setting of the machine (shmem_enabled); a plain memfd is always there. None depends on the size of /dev/shm.
