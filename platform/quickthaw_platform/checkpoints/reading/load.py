@@ -161,17 +161,28 @@ class Load:
 
     def _read(self, run: Sequence[Chunk], into: memoryview) -> None:
         self._pace.wait(len(into), self._stop.is_set)
-        self._source.read(run[0].file, run[0].begin, into, self._stop.is_set)
+        self._try_source(run[0], into)
         for chunk in run:
             piece = into[chunk.begin - run[0].begin :][: chunk.size]
             if checksum(piece) != chunk.checksum:
                 self._mend(chunk, piece)
             self._note(chunk)
 
+    def _try_source(self, first: Chunk, into: memoryview) -> bool:
+        """Read from the source; what it cannot read is a case for the backup, where there is one."""
+        try:
+            self._source.read(first.file, first.begin, into, self._stop.is_set)
+        except CheckpointBroken as error:
+            if self._backup is None:
+                raise
+            _log.warning("a piece cannot be read", source=self._source.name, error=error.message)
+            into[:] = bytes(len(into))  # what lies there could be right by chance, from another load
+            return False
+        return True
+
     def _mend(self, chunk: Chunk, into: memoryview) -> None:
         """Read a chunk that is wrong again, in case that a bit flipped on the way; then from the backup."""
-        self._source.read(chunk.file, chunk.begin, into, self._stop.is_set)
-        if checksum(into) == chunk.checksum:
+        if self._try_source(chunk, into) and checksum(into) == chunk.checksum:
             return
         name = self._files[chunk.file].path
         _log.warning("a chunk is wrong", file=name, chunk=chunk.index, source=self._source.name)

@@ -165,6 +165,19 @@ def test_a_chunk_that_is_wrong_everywhere_fails_the_load_with_the_files_name(
         seen(arrival).wait(0, 1)
 
 
+def test_a_piece_that_cannot_be_read_is_fetched_from_the_backup(arrival: ArrivalWriter) -> None:
+    data = content(2 * CHUNK_BYTES)
+
+    def before(_file: int, chunk: int) -> None:
+        if chunk == 1:
+            raise CheckpointBroken("the disk cannot read it")
+
+    views = room([data])
+    report = Load([record("w", data)], Bytes(data, before=before), views, arrival, backup=Bytes(data)).run()
+    assert views[0] == data
+    assert report.repaired == ((0, 1),)
+
+
 def test_a_chunk_that_was_wrong_on_the_way_is_read_again(arrival: ArrivalWriter) -> None:
     class Flaky(Bytes):
         reads = 0
