@@ -42,6 +42,7 @@ class MemoryTier:
         self._orphans: list[Resident] = []  # failed or replaced, with users left
         self._promised = 0  # bytes of room that was made and not yet taken
         self._inflation = 0.0
+        self._closed = False
 
     def join(self, checkpoint_id: str, user: str) -> Resident | None:
         """Use what is in memory or on its way; None where it is neither."""
@@ -86,6 +87,8 @@ class MemoryTier:
             for checkpoint_id in told.pressed:
                 self._on_pressure(checkpoint_id)
             with self._changed:
+                if self._closed:
+                    raise StartFailed("the node is shutting down")
                 if time.monotonic() > deadline:
                     raise StartFailed(self._no_room(manifest))
                 self._changed.wait(min(1.0, max(0.0, deadline - time.monotonic())))
@@ -151,8 +154,10 @@ class MemoryTier:
                     resident.load.cancel()
 
     def close(self) -> None:
-        """Let everything go, whoever uses it: processes that map it keep their mappings."""
+        """Let everything go, whoever uses it: processes that map it keep their mappings. Who waits for room fails."""
         with self._changed:
+            self._closed = True
+            self._changed.notify_all()
             for resident in (*self._residents.values(), *self._orphans):
                 self._free(resident)
             self._residents.clear()

@@ -179,6 +179,17 @@ def test_what_is_in_use_is_never_evicted(make_node: MakeNode) -> None:
     assert node.dropped == []
 
 
+def test_a_start_that_waits_for_room_ends_with_its_node(make_node: MakeNode) -> None:
+    node = make_node(dram_budget=SIZE)
+    node.tiers.acquire(node.add("used"), "i1", 1)
+    new = node.add("new")
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(node.tiers.acquire, new, "i2", 300)
+        node.tiers.close()
+        with pytest.raises(StartFailed, match="shutting down"):
+            waiting.result()
+
+
 def test_memory_of_what_was_dropped_while_in_use_is_free_when_its_user_is_gone(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
