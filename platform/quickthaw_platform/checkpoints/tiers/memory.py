@@ -87,8 +87,6 @@ class MemoryTier:
             for checkpoint_id in told.pressed:
                 self._on_pressure(checkpoint_id)
             with self._changed:
-                if self._closed:
-                    raise StartFailed("the node is shutting down")
                 if time.monotonic() > deadline:
                     raise StartFailed(self._no_room(manifest))
                 self._changed.wait(min(1.0, max(0.0, deadline - time.monotonic())))
@@ -146,18 +144,18 @@ class MemoryTier:
                 used_bytes=self._used(),
             )
 
-    def cancel_loads(self) -> None:
-        """Stop what is on its way."""
+    def stop(self) -> None:
+        """Stop what is on its way; who waits for room fails."""
         with self._changed:
+            self._closed = True
+            self._changed.notify_all()
             for resident in self._residents.values():
                 if resident.load is not None:
                     resident.load.cancel()
 
     def close(self) -> None:
-        """Let everything go, whoever uses it: processes that map it keep their mappings. Who waits for room fails."""
+        """Let everything go, whoever uses it: processes that map it keep their mappings."""
         with self._changed:
-            self._closed = True
-            self._changed.notify_all()
             for resident in (*self._residents.values(), *self._orphans):
                 self._free(resident)
             self._residents.clear()
@@ -166,6 +164,8 @@ class MemoryTier:
 
     def _try_room(self, wanted: int) -> _Told:
         with self._changed:
+            if self._closed:
+                raise StartFailed("the node is shutting down")
             lacking = self._used() + wanted - self.budget_bytes
             unheld = [r for r in self._residents.values() if not r.held]
             eviction = choose_victims((r.cached for r in unheld), lacking, self._inflation)

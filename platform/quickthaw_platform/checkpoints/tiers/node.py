@@ -161,7 +161,7 @@ class NodeTiers:
     def close(self) -> None:
         """Stop what loads and let everything go. Idempotent."""
         self._closing.set()
-        self.memory.cancel_loads()
+        self.memory.stop()
         for lane in self._lanes.values():
             lane.shutdown(cancel_futures=True)
         self.memory.close()
