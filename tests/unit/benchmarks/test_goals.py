@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import cold, overhead, warm_report
+from benchmarks import cold, int8, overhead, warm_report
 from benchmarks.load import Load
 from benchmarks.report import Goal, Report
 from benchmarks.sse import Arrival, Stream
@@ -102,3 +102,15 @@ def test_stages_stand_side_by_side_for_each_tier() -> None:
     assert rows["arrival"] == {"stage": "arrival", "dram": 0.0, "remote": 2.0}
     assert rows["novel"]["remote"] == 0.25
     assert rows["all"] == {"stage": "all", "dram": 0.6, "remote": pytest.approx(2.45)}
+
+
+def test_eight_bits_are_compared_round_by_round() -> None:
+    speeds = {
+        "bfloat16": [int8.Speed(0.2, 20.0, 60.0), int8.Speed(0.4, 40.0, 80.0)],
+        "int8": [int8.Speed(0.1, 30.0, 60.0), int8.Speed(0.3, 44.0, 90.0)],
+    }
+    made = int8.report(speeds, {"bfloat16": 2_000_000, "int8": 1_000_000}, {})
+    assert [(row["weights"], row["MB"]) for row in made.rows] == [("bfloat16", 2.0), ("int8", 1.0)]
+    assert made.rows[1]["prefill s"] == pytest.approx(0.2)
+    (goal,) = made.goals
+    assert goal.value == pytest.approx(1.3)
