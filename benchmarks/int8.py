@@ -58,9 +58,8 @@ def report(speeds: Mapping[str, Sequence[Speed]], sizes: Mapping[str, int], sett
         for name, runs in speeds.items()
     ]
     gains = [new.one_stream / old.one_stream for old, new in zip(speeds["bfloat16"], speeds["int8"], strict=True)]
-    return Report(
-        "int8", rows, (Goal("int8 over bfloat16, tokens/s of one stream", median(gains), 1.0, ">="),), settings
-    )
+    goal = Goal("int8 over bfloat16, tokens/s of one stream", median(gains), 1.0, ">=")
+    return Report("int8", tuple(rows), (goal,), settings)
 
 
 def _tokens_per_second(reference: Reference, count: int) -> float:

@@ -21,9 +21,8 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.types",
     "quickthaw.errors",
 )
-PURE_MODULES = [
-    name for name, _ in modules("quickthaw_platform") if name.endswith((".policy", ".plan", ".eviction", "_platform.contracts"))
-]
+PURE_NAMES = (".policy", ".plan", ".eviction", "_platform.contracts")
+PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES)]
 PURE_MAY_IMPORT = (
     "__future__", "collections", "dataclasses", "enum", "math", "pathlib", "typing",
     "quickthaw.types", "quickthaw.errors", "quickthaw_platform.contracts", "quickthaw_platform.errors",
