@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from quickthaw_backends.engines.transformers_engine.cuda_weights import SentWeights
-from tests.unit.engines.loading import Loading
 from torch import nn
 
 from quickthaw.errors import StartFailed
 from quickthaw_backends.engines.transformers_engine import TransformersEngine, cuda_weights
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
+from quickthaw_backends.engines.transformers_engine.cuda_weights import SentWeights
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_backends.engines.transformers_engine.loading import assign_weights, build_skeleton
 from quickthaw_backends.engines.transformers_engine.mapping import map_weights
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest
+from tests.unit.engines.loading import Loading
 from tests.unit.engines.tiny import generate
 
 CPU = torch.device("cpu")
