@@ -173,6 +173,7 @@ class CheckpointInfo(Wire):
     name: str
     task: str = Field(description="generate or embed")
     bytes: int
+    tensors: int = 0
     context_tokens: int
     architecture: str | None = None
     dtype: str | None = None

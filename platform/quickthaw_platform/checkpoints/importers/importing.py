@@ -155,6 +155,7 @@ def _import(
             architecture=type(loaded.model).__name__,
             dtype=wanted.dtype,
             bytes=written.tensor_bytes,
+            tensors=len(tied.tensors),
             context_tokens=loaded.context_tokens,
             license=loaded.license or source.license,
             source=source.label,
