@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from quickthaw_platform.errors import CheckpointBroken, LoadCancelled
 
 WARM_SHARE = 0.5
 """From this share of a piece in the page cache on, the rest of it is read by way of the page cache too."""
+
+READS_AT_ONCE = 2
+"""More do not fill a disk better; the other threads of a load verify meanwhile."""
 
 
 class DiskSource:
@@ -22,6 +26,7 @@ class DiskSource:
         """Raises CheckpointBroken, naming the file, where one cannot be opened."""
         self._paths = tuple(paths)
         self._through_cache = through_cache
+        self._turns = threading.Semaphore(READS_AT_ONCE)
         self._files: list[DirectFile] = []
         for path in paths:
             try:
@@ -37,7 +42,7 @@ class DiskSource:
         opened = self._files[file]
         try:
             warm = self._through_cache or self._is_warm(opened, begin, len(into))
-            got = read_buffered(opened.handle, into, begin) if warm else opened.read(into, begin)
+            got = read_buffered(opened.handle, into, begin) if warm else self._read_cold(opened, into, begin)
         except OSError as error:
             raise CheckpointBroken(f"{self._paths[file]} cannot be read: {error.strerror}") from error
         if got != len(into):
@@ -47,6 +52,10 @@ class DiskSource:
         """Close the files."""
         for file in self._files:
             file.close()
+
+    def _read_cold(self, opened: DirectFile, into: memoryview, begin: int) -> int:
+        with self._turns:
+            return opened.read(into, begin)
 
     @staticmethod
     def _is_warm(file: DirectFile, begin: int, size: int) -> bool:
