@@ -6,12 +6,11 @@ it; the lock ends with its holder, however that ends.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -54,15 +53,6 @@ class DiskTier:
         """Count a use of a checkpoint: what is used often stays."""
         with self._lock:
             self._cached[checkpoint.id] = self._seen(checkpoint).used(self._inflation)
-
-    @contextlib.contextmanager
-    def pinned(self, path: Path) -> Iterator[None]:
-        """Keep a checkpoint's folder from being evicted, by any agent of this disk."""
-        release = self.pin(path)
-        try:
-            yield
-        finally:
-            release()
 
     @staticmethod
     def pin(path: Path) -> Callable[[], None]:

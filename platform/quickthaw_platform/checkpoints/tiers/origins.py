@@ -35,6 +35,9 @@ FETCH_THREADS = 4
 FETCH_BYTES = 32 << 20
 """Asked for at a time: a request costs a round trip."""
 
+RELOAD_BYTES_PER_SECOND = 1e9
+"""Bringing back from disk costs all checkpoints alike, so the measure does not matter."""
+
 _log = structlog.get_logger()
 
 
@@ -133,7 +136,3 @@ def _resident(
         manifest.id, manifest.weights_bytes, reload_seconds=manifest.weights_bytes / RELOAD_BYTES_PER_SECOND
     )
     return Resident(manifest, path, tier, ArrivalWriter(), cached, blocks, let_go=let_go)
-
-
-RELOAD_BYTES_PER_SECOND = 1e9
-"""Bringing back from disk costs all checkpoints alike, so the measure does not matter."""
