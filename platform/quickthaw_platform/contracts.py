@@ -24,21 +24,29 @@ __all__ = [
     "Delta",
     "Engine",
     "EngineStats",
+    "FunctionStats",
     "GenerationRequest",
+    "IdleHistory",
     "InstanceState",
     "InstanceView",
+    "Keep",
     "KeepAlivePolicy",
+    "MigrationCost",
+    "Move",
     "NodeState",
     "NodeView",
+    "Option",
     "Refuse",
     "RemoteObject",
     "RemoteStore",
+    "Running",
     "Sampling",
     "Sink",
     "Start",
     "TiersView",
     "Tokenizer",
     "Wait",
+    "Way",
 ]
 
 
@@ -212,9 +220,27 @@ class InstanceState(enum.StrEnum):
     DRAINING = "draining"  # leases nothing more; goes when its last lease does
 
 
+class Way(enum.StrEnum):
+    """Where a start finds the weights, nearest first."""
+
+    TEMPLATE = "template"  # a live template has them mapped: a fork is enough
+    DRAM = "dram"  # whole in the node's memory, or on their way there
+    DISK = "disk"
+    REMOTE = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An invocation that an instance serves, as far as moving it is concerned."""
+
+    invocation: str
+    tokens: int  # of the prompt and the answer so far
+    seconds: float  # since it began
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceView:
-    """An instance as the router sees it."""
+    """An instance as the router sees it. The last fields tell of one that is starting: what is still to come."""
 
     id: str
     function: str
@@ -225,6 +251,11 @@ class InstanceView:
     in_use: int
     memory_bytes: int
     idle_seconds: float  # 0 while in use
+    checkpoint: str = ""
+    running: tuple[Running, ...] = ()  # only where the cluster can move invocations
+    way: Way | None = None
+    load_seconds: float = 0.0  # until its weights have been read, by the estimate it was started on
+    start_seconds: float = 0.0  # until it serves, by that estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +283,7 @@ class NodeView:
     checkpoints: frozenset[str]  # ids on its disk
     templates: frozenset[str]  # ids with a live template
     tiers: TiersView = field(default_factory=lambda: TiersView())
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, checkpoint: str) -> bool:
         """Whether the node can get at a checkpoint, wherever it is."""
@@ -259,12 +291,40 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionStats:
+    """What was learnt of a function from its calls and starts. Means; None and absent: nothing yet."""
+
+    init_seconds: Mapping[Way, float] = field(default_factory=dict)  # of a start, beyond waiting for and moving bytes
+    service_seconds: float | None = None  # how long an invocation holds its slot
+    calls_per_second: float = 0.0
+    weight: float = 1.0  # its share when functions compete for room
+    min_instances: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationCost:
+    """Moving a running invocation takes `seconds_per_token · (tokens in + tokens out) + seconds` (ServerlessLLM,
+    OSDI'24, section 5.2).
+    """
+
+    seconds_per_token: float
+    seconds: float
+
+    def of(self, tokens: int) -> float:
+        """Return the seconds it takes with so many tokens."""
+        return self.seconds_per_token * tokens + self.seconds
+
+
+@dataclass(frozen=True)
 class ClusterView:
     """What a decision rests on, read at one moment."""
 
-    nodes: tuple[NodeView, ...]
-    instances: tuple[InstanceView, ...]  # of every function
+    nodes: Sequence[NodeView]
+    instances: Sequence[InstanceView]  # of every function
     waiting: Mapping[str, int] = field(default_factory=dict)  # version id to queue length
+    functions: Mapping[str, FunctionStats] = field(default_factory=dict)  # name to what is known of it
+    migration: MigrationCost | None = None  # None: running invocations stay where they are
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what policies derived from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,22 +337,65 @@ class AllocationRequest:
     memory_bytes: int
     concurrency: int
     max_instances: int
+    checkpoint_bytes: int = 0
+    device: str | None = None  # "cpu" or "cuda"; None: any
+    labels: Mapping[str, str] = field(default_factory=dict)  # that a node must have
+    spread: bool = False  # rather on a node that has no instance of it yet
+    weight: float = 1.0  # its share when functions compete for room
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One node that was considered, and how long a start there would take; `verdict` says why it was not chosen."""
+
+    node: str
+    way: Way
+    queue_seconds: float  # for loads before it
+    load_seconds: float  # to move the bytes
+    init_seconds: float
+    room_seconds: float = 0.0  # until idle instances have gone or running ones have moved
+    verdict: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """The estimate: the sum."""
+        return self.queue_seconds + self.load_seconds + self.init_seconds + self.room_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Move a running invocation from its instance to a node where another of its version can take it."""
+
+    invocation: str
+    instance: str
+    to_node: str
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start an instance on this node; None: how long it takes is not known."""
+    """Start an instance on this node; None: how long it takes is not known.
+
+    `retire` names idle instances of that node that make room for it; `moves` running invocations that must leave
+    first. `considered` lists the best options, this one first.
+    """
 
     node: str
     estimate_seconds: float | None = None
+    way: Way | None = None
+    load_seconds: float = 0.0  # until its weights have been read, those before it included
+    retire: tuple[str, ...] = ()
+    moves: tuple[Move, ...] = ()
+    considered: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait: the reason is shown to the caller."""
+    """Wait: the reason is shown to the caller. `drain` names instances that are to give way when they are done."""
 
     reason: str
     estimate_seconds: float | None = None
+    drain: tuple[str, ...] = ()
+    considered: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +403,7 @@ class Refuse:
     """It can never run on this cluster as it is."""
 
     reason: str
+    considered: tuple[Option, ...] = ()
 
 
 Decision = Start | Wait | Refuse
@@ -312,8 +416,28 @@ class AllocationPolicy(Protocol):
         """Decide for `request` on what `view` shows."""
 
 
+@dataclass(frozen=True, slots=True)
+class IdleHistory:
+    """A function without a call, and its past: what a keep-alive policy decides on."""
+
+    keep_alive_seconds: float  # what its deploy asks for
+    gaps: Sequence[float] = ()  # how long it had no call before, each time (seconds), the latest last
+    start_seconds: float = 1.0  # what a start would take if no instance were kept
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long an idle instance is kept: `seconds` of idleness, math.inf until its room is wanted.
+
+    `prewarm_after`: when it has gone, start one again so many seconds after the function's last call.
+    """
+
+    seconds: float
+    prewarm_after: float | None = None
+
+
 class KeepAlivePolicy(Protocol):
     """Says how long an idle instance is worth keeping. Pure."""
 
-    def expires(self, instance: InstanceView, keep_alive_seconds: float, idle_gaps: Sequence[float]) -> float:
-        """Return after how many idle seconds the instance goes; `idle_gaps` are the function's past ones (seconds)."""
+    def keep(self, history: IdleHistory) -> Keep:
+        """Decide for an instance of a function with this past."""

@@ -14,6 +14,7 @@ from quickthaw_platform.contracts import (
     AllocationPolicy,
     AllocationRequest,
     ClusterView,
+    IdleHistory,
     InstanceState,
     InstanceView,
     KeepAlivePolicy,
@@ -125,11 +126,16 @@ class TestAllocationPolicy:
 
 
 class TestKeepAlivePolicy:
-    @given(instance=instances, seconds=st.floats(0, 1e6), gaps=st.lists(st.floats(0, 1e6), max_size=5))
-    def test_an_idle_instance_goes_some_day_and_never_in_the_past(
-        self, keep_alive: KeepAlivePolicy, instance: InstanceView, seconds: float, gaps: list[float]
+    @given(
+        seconds=st.floats(0, 1e6),
+        gaps=st.lists(st.floats(0, 1e6), max_size=300),
+        start_seconds=st.floats(0.001, 1e4),
+    )
+    def test_an_idle_instance_is_kept_for_a_time_that_is_not_in_the_past(
+        self, keep_alive: KeepAlivePolicy, seconds: float, gaps: list[float], start_seconds: float
     ) -> None:
-        expires = keep_alive.expires(instance, seconds, gaps)
-        assert expires >= 0
-        assert math.isfinite(expires)
-        assert keep_alive.expires(instance, seconds, gaps) == expires
+        history = IdleHistory(seconds, gaps, start_seconds)
+        keep = keep_alive.keep(history)
+        assert keep.seconds >= 0
+        assert keep.prewarm_after is None or (math.isfinite(keep.prewarm_after) and keep.prewarm_after >= keep.seconds)
+        assert keep_alive.keep(history) == keep

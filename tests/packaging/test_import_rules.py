@@ -21,10 +21,10 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.types",
     "quickthaw.errors",
 )
-PURE_NAMES = (".policy", ".plan", ".eviction", "_platform.contracts")
+PURE_NAMES = (".policy", ".policies", ".plan", ".eviction", ".estimator", ".averages", "_platform.contracts")
 PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES)]
 PURE_MAY_IMPORT = (
-    "__future__", "collections", "dataclasses", "enum", "math", "pathlib", "typing",
+    "__future__", "collections", "dataclasses", "enum", "functools", "math", "numpy", "pathlib", "random", "typing",
     "quickthaw.types", "quickthaw.errors", "quickthaw_platform.contracts", "quickthaw_platform.errors",
 )  # fmt: skip
 

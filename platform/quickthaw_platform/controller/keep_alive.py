@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from quickthaw.types import Version
-from quickthaw_platform.contracts import InstanceState, InstanceView
+from quickthaw_platform.contracts import IdleHistory, InstanceState, InstanceView
 from quickthaw_platform.controller.context import Context
 
 _log = structlog.get_logger()
@@ -31,4 +31,4 @@ def retire_idle(context: Context) -> None:
 
 def _expires(context: Context, instance: InstanceView, pointed: Mapping[str, Version]) -> float:
     version = pointed.get(instance.version)
-    return context.keep_alive.expires(instance, version.spec.keep_alive, ()) if version else 0.0
+    return context.keep_alive.keep(IdleHistory(version.spec.keep_alive)).seconds if version else 0.0

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from quickthaw_platform.contracts import InstanceView
+from quickthaw_platform.contracts import IdleHistory, Keep
 
 
 class FixedKeepAlive:
     """Keep an idle instance for the time that its function's `keep_alive` says."""
 
-    def expires(
-        self,
-        instance: InstanceView,  # noqa: ARG002 - the contract's; this policy treats all alike
-        keep_alive_seconds: float,
-        idle_gaps: Sequence[float],  # noqa: ARG002 - the contract's; this policy learns nothing
-    ) -> float:
+    def keep(self, history: IdleHistory) -> Keep:
         """Return `keep_alive_seconds`."""
-        return keep_alive_seconds
+        return Keep(history.keep_alive_seconds)
