@@ -19,8 +19,8 @@ MIN_DEVIATION = 0.1
 class Average:
     """The mean of the logarithms, so that twice as much and half as much weigh alike, as speeds and times do.
 
-    Measurements beyond CLIP_DEVIATIONS are pulled in (Huber, 1964), so an outlier moves it little while a lasting change moves
-    it within a few measurements.
+    Measurements beyond CLIP_DEVIATIONS are pulled in (Huber, 1964): an outlier moves it little, a lasting change does
+    within a few measurements.
     """
 
     log_mean: float
