@@ -252,6 +252,7 @@ class InstanceView:
     memory_bytes: int
     idle_seconds: float  # 0 while in use
     checkpoint: str = ""
+    checkpoint_bytes: int = 0
     running: tuple[Running, ...] = ()  # only where the cluster can move invocations
     way: Way | None = None
     load_seconds: float = 0.0  # until its weights have been read, by the estimate it was started on
@@ -322,6 +323,7 @@ class ClusterView:
     nodes: Sequence[NodeView]
     instances: Sequence[InstanceView]  # of every function
     waiting: Mapping[str, int] = field(default_factory=dict)  # version id to queue length
+    waited: Mapping[str, float] = field(default_factory=dict)  # version id to how long the first has waited (seconds)
     functions: Mapping[str, FunctionStats] = field(default_factory=dict)  # name to what is known of it
     migration: MigrationCost | None = None  # None: running invocations stay where they are
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what policies derived from it
@@ -375,8 +377,8 @@ class Move:
 class Start:
     """Start an instance on this node; None: how long it takes is not known.
 
-    `retire` names idle instances of that node that make room for it; `moves` running invocations that must leave
-    first. `considered` lists the best options, this one first.
+    `retire` names idle instances of that node that make room for it. `considered` lists the best options, this one
+    first.
     """
 
     node: str
@@ -384,17 +386,21 @@ class Start:
     way: Way | None = None
     load_seconds: float = 0.0  # until its weights have been read, those before it included
     retire: tuple[str, ...] = ()
-    moves: tuple[Move, ...] = ()
     considered: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait: the reason is shown to the caller. `drain` names instances that are to give way when they are done."""
+    """Wait: the reason is shown to the caller.
+
+    `drain` names instances that are to give way when they are done, `moves` what they run and what is to go on
+    elsewhere: then they are done at once.
+    """
 
     reason: str
     estimate_seconds: float | None = None
     drain: tuple[str, ...] = ()
+    moves: tuple[Move, ...] = ()
     considered: tuple[Option, ...] = ()
 
 

@@ -85,7 +85,10 @@ class TestAllocationPolicy:
             [node] = [node for node in view.nodes if node.id == decision.node]
             assert node.state is NodeState.READY
             assert request.checkpoint in node.checkpoints
-            assert node.memory_free_bytes >= request.memory_bytes
+            leaving = [i for i in view.instances if i.id in decision.retire]
+            assert all(i.node == node.id and i.in_use == 0 and i.state is InstanceState.READY for i in leaving)
+            room = node.memory_free_bytes + sum(i.memory_bytes for i in leaving)
+            assert room >= request.memory_bytes
             assert decision.estimate_seconds is None or decision.estimate_seconds >= 0
 
     @given(request=requests, view=views())

@@ -21,11 +21,13 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.types",
     "quickthaw.errors",
 )
-PURE_NAMES = (".policy", ".policies", ".plan", ".eviction", ".estimator", ".averages", "_platform.contracts")
-PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES)]
+PURE_NAMES = (".policy", ".plan", ".eviction", ".averages", ".table", ".estimator", "_platform.contracts")
+PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES) or ".policies." in name]
 PURE_MAY_IMPORT = (
     "__future__", "collections", "dataclasses", "enum", "functools", "math", "numpy", "pathlib", "random", "typing",
     "quickthaw.types", "quickthaw.errors", "quickthaw_platform.contracts", "quickthaw_platform.errors",
+    "quickthaw_platform.averages", "quickthaw_platform.router.table", "quickthaw_platform.router.estimator",
+    "quickthaw_platform.router.policies",
 )  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def test_the_ground_floor_imports_nothing_above_it() -> None:
 
 
 def test_there_is_a_policy_to_look_at() -> None:
-    assert "quickthaw_platform.router.policy" in PURE_MODULES
+    assert "quickthaw_platform.router.policies.startup_time" in PURE_MODULES
 
 
 @pytest.mark.parametrize("module", PURE_MODULES)

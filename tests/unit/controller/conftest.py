@@ -9,7 +9,7 @@ from quickthaw.types import Version
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.policy import FixedKeepAlive
 from quickthaw_platform.errors import VersionNotFound
-from quickthaw_platform.router.policy import LeastLoadedPolicy
+from quickthaw_platform.router.policies.least_loaded import LeastLoadedPolicy
 from quickthaw_platform.settings import Settings
 from tests.recording import RecordingCommands
 

@@ -1,0 +1,82 @@
+"""One version's queue in memory: start-time fair queueing between keys, by arrival within each.
+
+Goyal, Vin and Cheng, SIGCOMM'96: a call's start tag is the later of the queue's virtual time (the tag of what was taken
+last) and its key's last finish tag; calls go by start tag. With one key that is the order of arrival.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from quickthaw.types import InvocationState, Version
+from quickthaw_platform.invocations.live_view import Instance
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """An invocation as the store in memory holds it."""
+
+    id: str
+    version: Version
+    arrival: int
+    created_at: float
+    state: InvocationState = InvocationState.QUEUED
+    epoch: int = 1
+    attempts: int = 0
+    rank: float = 0.0
+    instance: Instance | None = None
+    started_at: float = 0.0
+    tokens: int = 0  # of the prompt and the answer so far
+    has_output: bool = False
+
+
+@dataclass(slots=True)
+class FairQueue:
+    """Calls that wait, by rank. A dropped one leaves its entry behind, which is passed over."""
+
+    _heap: list[tuple[float, int, Call]] = field(default_factory=list)
+    _waiting: set[Call] = field(default_factory=set)
+    _virtual: float = 0.0
+    _finish: dict[str, float] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, call: Call, key: str, weight: float) -> None:
+        """Queue a new call of a key."""
+        if not self._waiting:
+            self._virtual = 0.0
+            self._finish.clear()
+        call.rank = max(self._virtual, self._finish.get(key, 0.0))
+        self._finish[key] = call.rank + 1 / weight
+        self.put_back(call)
+
+    def put_back(self, call: Call) -> None:
+        """Queue a call in the place that its rank gives it."""
+        self._waiting.add(call)
+        heapq.heappush(self._heap, (call.rank, call.arrival, call))
+
+    def take(self) -> Call | None:
+        """Take the first call out; None where none waits."""
+        head = self.head()
+        if head is None:
+            return None
+        heapq.heappop(self._heap)
+        self._waiting.discard(head)
+        self._virtual = head.rank
+        return head
+
+    def drop(self, call: Call) -> None:
+        """Take a call out wherever it is; one that does not wait is ignored."""
+        self._waiting.discard(call)
+
+    def head(self) -> Call | None:
+        """Return the first call; None where none waits."""
+        while self._heap and self._heap[0][2] not in self._waiting:
+            heapq.heappop(self._heap)
+        return self._heap[0][2] if self._heap else None
+
+    def position(self, call: Call) -> int:
+        """Return a waiting call's place, from 1."""
+        return 1 + sum((other.rank, other.arrival) < (call.rank, call.arrival) for other in self._waiting)

@@ -1,0 +1,82 @@
+"""How long a start would take on each node: queue + bytes / bandwidth + initialisation. Pure.
+
+After ServerlessLLM (Fu et al., OSDI'24, section 5.1), with the remote tier, live templates, loads already under way,
+and an initialisation learnt for each function and way. All figures are measured: see `router/learnt.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickthaw_platform.contracts import AllocationRequest, FunctionStats, Option, Way
+from quickthaw_platform.router.table import Floats, Table
+
+WAYS = tuple(Way)
+ASSUMED_INIT_SECONDS: Mapping[Way, float] = {Way.TEMPLATE: 0.1, Way.DRAM: 0.5, Way.DISK: 0.5, Way.REMOTE: 0.6}
+"""Of a function that has never started so."""
+
+_CODE = {way: code for code, way in enumerate(WAYS)}
+_UNKNOWN = FunctionStats()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """One entry a node, in seconds; infinite where the node cannot get at the checkpoint."""
+
+    way: NDArray[np.int8]  # index into WAYS
+    queue: Floats
+    load: Floats
+    init: Floats
+
+    @property
+    def total(self) -> Floats:
+        """From now until the instance serves."""
+        return self.queue + self.load + self.init
+
+    def option(self, node: str, row: int, room_seconds: float = 0.0, verdict: str = "") -> Option:
+        """Return one node's as a record."""
+        figures = (float(self.queue[row]), float(self.load[row]), float(self.init[row]))
+        return Option(node, WAYS[self.way[row]], *figures, room_seconds, verdict)
+
+
+def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Table) -> Estimates:
+    """Estimate a start on every node, each by the nearest copy that it has."""
+    size, checkpoint = request.checkpoint_bytes, request.checkpoint
+    way = np.full(len(table), _CODE[Way.REMOTE], np.int8)
+    queue = table.queue(Way.REMOTE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        load = np.where(table.fetchable(checkpoint), size / table.bandwidth[Way.REMOTE], np.inf)
+    for row, found in table.holders.get(checkpoint, _NOWHERE).items():
+        way[row] = _CODE[found]
+        queue[row], load[row] = _near(table, row, found, size)
+    for row, end in table.arriving.get(checkpoint, _NEVER).items():
+        if way[row] >= _CODE[Way.DISK]:
+            way[row], queue[row], load[row] = _CODE[Way.DRAM], 0.0, max(0.0, end - table.now)
+    init = np.array(_init_seconds(stats or _UNKNOWN))[way]
+    return Estimates(way, queue, load, init)
+
+
+_NOWHERE: Mapping[int, Way] = {}
+_NEVER: Mapping[int, float] = {}
+
+
+def _near(table: Table, row: int, way: Way, size: int) -> tuple[float, float]:
+    if way is Way.TEMPLATE:
+        return 0.0, 0.0
+    queue = max(0.0, table.lane_ends[way][row] - table.now) if way is Way.DISK else 0.0
+    return queue, size / table.bandwidth[way][row]
+
+
+def _init_seconds(stats: FunctionStats) -> list[float]:
+    """Return the initialisation by way; where one was never measured, that of another with a load."""
+    known = stats.init_seconds
+    found = []
+    for way in WAYS:
+        nearer = [known[other] for other in (way, Way.DRAM, Way.DISK, Way.REMOTE) if other in known]
+        loads = way is not Way.TEMPLATE
+        found.append(known[way] if way in known else nearer[0] if loads and nearer else ASSUMED_INIT_SECONDS[way])
+    return found

@@ -1,0 +1,1 @@
+"""Allocation policies: where an instance starts. Pure: no I/O, no clock, no log."""

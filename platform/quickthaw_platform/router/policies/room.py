@@ -1,0 +1,98 @@
+"""Who leaves when room is wanted: idle instances at once, the least worth keeping first; others when it is fair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from quickthaw_platform.contracts import AllocationRequest, ClusterView, FunctionStats, InstanceState, InstanceView, Way
+from quickthaw_platform.router.table import Table, is_idle
+
+RETIRE_SECONDS = 0.1
+"""An idle instance that is told to stop has left after about so long."""
+
+ASSUMED_START_SECONDS = 1.0
+FAIR_WAIT_SECONDS = 2.0
+"""What waits for room this long without an instance of its own may have another function's instance give way."""
+
+_UNKNOWN = FunctionStats()
+
+
+def retirable(view: ClusterView, table: Table, row: int, request: AllocationRequest) -> list[InstanceView] | None:
+    """Return the idle instances of a node that must leave for the request to fit; None where that is not enough.
+
+    Greedy-Dual's order (Cao and Irani, 1997): frequency of calls × seconds of a start / bytes, the least first. An
+    instance whose version something waits for, or which its function always wants, stays.
+    """
+    missing = request.memory_bytes - table.free[row]
+    if missing <= 0:
+        return []
+    leaving: list[InstanceView] = []
+    kept = Counter[str]()
+    for instance in sorted(_idle(view, table, row), key=lambda instance: (worth(instance, view), instance.id)):
+        if _spare(instance, view, table, kept[instance.version]):
+            kept[instance.version] += 1
+            leaving.append(instance)
+            missing -= instance.memory_bytes
+            if missing <= 0:
+                return leaving
+    return None
+
+
+def worth(instance: InstanceView, view: ClusterView) -> float:
+    """Return what keeping an idle instance saves: seconds of starts per second and byte."""
+    stats = view.functions.get(instance.function, _UNKNOWN)
+    return stats.calls_per_second * start_seconds(stats) / max(1, instance.memory_bytes)
+
+
+def start_seconds(stats: FunctionStats) -> float:
+    """Return what a start of a function usually takes, by the nearest way that was measured."""
+    return next((stats.init_seconds[way] for way in Way if way in stats.init_seconds), ASSUMED_START_SECONDS)
+
+
+def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: AllocationRequest) -> tuple[str, ...]:
+    """Return the instance that is to leave when it has finished what it does, so that no function keeps another out.
+
+    Nobody while something leaves already, or while the request's function holds its share: memory by weight.
+    """
+    if any(table.leaving[row] + table.free[row] + table.idle[row] >= request.memory_bytes for row in rows):
+        return ()
+    if view.waited.get(request.version, 0.0) < FAIR_WAIT_SECONDS:
+        return ()
+    held, weights = _holdings(view)
+    mine = (held[request.function] + request.memory_bytes) / request.weight
+    best: tuple[float, InstanceView] | None = None
+    for row in rows:
+        for instance in table.node_instances(row):
+            share = held[instance.function] / weights.get(instance.function, 1.0)
+            enough = table.free[row] + table.idle[row] + instance.memory_bytes >= request.memory_bytes
+            serving = instance.state in (InstanceState.READY, InstanceState.LOADED)
+            if instance.function == request.function or not serving or not enough or share < mine:
+                continue
+            if best is None or (share, -instance.in_use) > (best[0], -best[1].in_use):
+                best = (share, instance)
+    return () if best is None else (best[1].id,)
+
+
+def _idle(view: ClusterView, table: Table, row: int) -> list[InstanceView]:
+    waiting = view.waiting
+    return [i for i in table.node_instances(row) if is_idle(i) and not waiting.get(i.version)]
+
+
+def _spare(instance: InstanceView, view: ClusterView, table: Table, gone: int) -> bool:
+    """Whether its function keeps its minimum without it."""
+    minimum = view.functions.get(instance.function, _UNKNOWN).min_instances
+    if not minimum:
+        return True
+    serving = (InstanceState.READY, InstanceState.LOADED)
+    there = sum(other.state in serving for other in table.version_instances(instance.version))
+    return there - gone > minimum
+
+
+def _holdings(view: ClusterView) -> tuple[Counter[str], dict[str, float]]:
+    """Return the memory that each function's instances hold (draining ones apart), and the functions' weights."""
+    held: Counter[str] = Counter()
+    for instance in view.instances:
+        if instance.state is not InstanceState.DRAINING:
+            held[instance.function] += instance.memory_bytes
+    return held, {name: stats.weight for name, stats in view.functions.items()}
