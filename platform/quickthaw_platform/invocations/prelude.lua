@@ -23,6 +23,7 @@ local function now()
 end
 
 local function text(seconds) return string.format('%.6f', seconds) end
+local function whole(number) return string.format('%.0f', number) end
 
 local function put(id, seq, event) redis.call('XADD', log_key(id), seq .. '-0', 'e', event) end
 

@@ -1,7 +1,15 @@
 -- Forget an instance. ARGV: instance. Returns {invocation, epoch, ...} of the leases it held. Their invocations are
 -- orphans from here on: who calls this settles them, and if it dies before, the controller finds them in `stale`.
 local instance = ARGV[1]
-local f = redis.call('HMGET', instance_key(instance), 'version', 'node')
+local f = redis.call('HMGET', instance_key(instance), 'version', 'node', 'after')
+-- What makes room for it and is still there has its memory back.
+for other in (f[3] or ''):gmatch('[^,]+') do
+  local kept = redis.call('HMGET', instance_key(other), 'memory_bytes', 'memory_left')
+  if kept[2] then
+    redis.call('HSET', instance_key(other), 'memory_bytes', whole(kept[1] + kept[2]))
+    redis.call('HDEL', instance_key(other), 'memory_left')
+  end
+end
 local leases = redis.call('HGETALL', leases_key(instance))
 redis.call('DEL', instance_key(instance), leases_key(instance))
 redis.call('SREM', 'qt:instances', instance)

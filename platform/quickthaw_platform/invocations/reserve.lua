@@ -1,7 +1,8 @@
 -- Reserve room for an instance on a node. ARGV: instance, version, node, max_instances, memory_bytes, how many instances
--- of the version serve by what the decision rests on ('': whatever), then more fields.
+-- of the version serve by what the decision rests on ('': whatever), ids of idle instances of the node that make room
+-- (comma separated), then more fields.
 -- Returns 1, also when this very instance was reserved before; 0 when there is no room or the decision is out of date.
-local instance, version, node = ARGV[1], ARGV[2], ARGV[3]
+local instance, version, node, memory_bytes = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local known = redis.call('HMGET', instance_key(instance), 'version', 'node')
 if known[1] then return known[1] == version and known[2] == node and 1 or 0 end
 
@@ -23,13 +24,35 @@ local function free_bytes()
   return free_here
 end
 
+-- The memory of an instance that can make room; nil when it cannot (any more).
+local function idle_bytes(other)
+  local f = redis.call('HMGET', instance_key(other), 'state', 'node', 'version', 'memory_bytes')
+  if f[1] ~= 'ready' or f[2] ~= node or redis.call('HLEN', leases_key(other)) > 0 then return nil end
+  return redis.call('ZCARD', queue_key(f[3])) == 0 and tonumber(f[4]) or nil
+end
+
 if redis.call('HGET', node_key(node), 'state') ~= 'ready' then return 0 end
 local count = serving()
 if ARGV[6] ~= '' and count ~= tonumber(ARGV[6]) then return 0 end
-if count >= tonumber(ARGV[4]) or free_bytes() < tonumber(ARGV[5]) then return 0 end
+if count >= tonumber(ARGV[4]) then return 0 end
+local missing = memory_bytes - free_bytes()
+local room, left = {}, 0
+for other in ARGV[7]:gmatch('[^,]+') do
+  local bytes = idle_bytes(other)
+  if not bytes then return 0 end
+  room[#room + 1], left = {other, bytes}, left + bytes
+end
+if missing > left then return 0 end
 local time = text(now())
-redis.call('HSET', instance_key(instance), 'state', 'starting', 'version', version, 'node', node,
-  'memory_bytes', ARGV[5], 'created_at', time, 'told_at', time, unpack(ARGV, 7))
+-- They hand over what is missing; the rest of theirs counts until they are gone, and all of it if the newcomer goes first.
+for _, r in ipairs(room) do
+  local given = math.max(0, math.min(missing, r[2]))
+  missing = missing - given
+  redis.call('HSET', instance_key(r[1]), 'state', 'draining', 'told_at', time,
+    'memory_bytes', whole(r[2] - given), 'memory_left', whole(given))
+end
+redis.call('HSET', instance_key(instance), 'state', 'starting', 'version', version, 'node', node, 'after', ARGV[7],
+  'memory_bytes', ARGV[5], 'created_at', time, 'told_at', time, unpack(ARGV, 8))
 redis.call('SADD', 'qt:instances', instance)
 redis.call('SADD', version_instances_key(version), instance)
 redis.call('SADD', node_instances_key(node), instance)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from redis import Redis
 
 from quickthaw.types import Version
-from quickthaw_platform.contracts import InstanceState, InstanceView
+from quickthaw_platform.contracts import InstanceState, InstanceView, Way
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import Lease
 from quickthaw_platform.invocations.scripts import Scripts
@@ -24,17 +24,44 @@ class SlotStore:
         self._scripts = Scripts(redis)
 
     def reserve(
-        self, version: Version, node: str, instance: str, memory_bytes: int, *, serving: int | None = None
+        self,
+        version: Version,
+        node: str,
+        instance: str,
+        memory_bytes: int,
+        *,
+        serving: int | None = None,
+        checkpoint: str = "",
+        checkpoint_bytes: int = 0,
+        way: str = "",
+        load_seconds: float = 0,
+        estimate_seconds: float | None = None,
+        retire: Sequence[str] = (),
     ) -> bool:
-        """Make the record of an instance that is to start on `node`.
+        """Make the record of an instance that is to start on `node`; `checkpoint` is the version's unless given.
 
-        False when the node is unknown, drains or lacks the memory, when the version has its max_instances, or when
-        not `serving` of them (see router.view.count_serving) are there, as the caller believed when it decided.
+        `retire` names idle instances of that node that make room: they drain, and the new record's `after` names
+        them, for their processes must be gone before the newcomer takes their memory.
+
+        False, and nothing changes, when the node is unknown, drains or lacks the memory, when the version has its
+        max_instances, when not `serving` of them (see router.view.count_serving) are there, as the caller believed
+        when it decided, or when one of `retire` is not idle (any more), or is of a version that something waits for.
         """
         spec = version.spec
+        fields: dict[str, str | int | float] = {
+            "function": version.function,
+            "concurrency": spec.concurrency,
+            "min_instances": spec.min_instances,
+            "checkpoint": checkpoint or version.checkpoint,
+            "checkpoint_bytes": checkpoint_bytes,
+            "way": way,
+            "load_seconds": load_seconds,
+            "estimate_seconds": "" if estimate_seconds is None else estimate_seconds,
+        }
         answer = self._scripts.run(
             "reserve", instance, version.id, node, spec.max_instances, memory_bytes,
-            "" if serving is None else serving, "function", version.function, "concurrency", spec.concurrency,
+            "" if serving is None else serving, ",".join(dict.fromkeys(retire)),
+            *(part for pair in fields.items() for part in pair),
         )  # fmt: skip
         return bool(answer)
 
@@ -82,7 +109,7 @@ class SlotStore:
             key = f"qt:version:{version}:instances"
         elif node is not None:
             key = f"qt:node:{node}:instances"
-        rows, _, _ = self._scripts.run("view", key, 0)
+        rows, *_ = self._scripts.run("view", key, 0)
         return parse_instances(rows)
 
     def _advance(self, instance: str, state: InstanceState) -> bool:
@@ -95,7 +122,8 @@ def parse_instances(rows: Sequence[Sequence[Any]]) -> list[InstanceView]:
 
 
 def _instance(row: Sequence[Any]) -> InstanceView:
-    identity, function, version, node, state, concurrency, in_use, memory_bytes, idle_seconds = row
+    identity, function, version, node, state, concurrency, memory_bytes, checkpoint, way, *rest = row
+    in_use, idle_seconds, load_seconds, start_seconds, checkpoint_bytes = rest
     return InstanceView(
         id=identity,
         function=function,
@@ -106,6 +134,11 @@ def _instance(row: Sequence[Any]) -> InstanceView:
         in_use=int(in_use),
         memory_bytes=int(memory_bytes),
         idle_seconds=float(idle_seconds),
+        checkpoint=checkpoint or "",
+        checkpoint_bytes=int(checkpoint_bytes or 0),
+        way=Way(way) if way else None,
+        load_seconds=float(load_seconds),
+        start_seconds=float(start_seconds),
     )
 
 

@@ -1,27 +1,62 @@
--- Read instances, and where asked nodes and queues, at one moment. ARGV: key of a set of instances, '1' for all three.
--- Returns {instances, nodes, {version, length, ...}}.
+-- Read instances, and where asked the whole cluster, at one moment. ARGV: key of a set of instances, '1' for all, then
+-- functions to tell of in any case.
+-- Returns {instances, nodes, {version, length, seconds that its first has waited, ...}, functions, {key of a set of
+-- checkpoints beyond, its members, ...}}.
 local time = now()
-local instances, nodes, waiting = {}, {}, {}
+local instances, nodes, waiting, functions, beyond = {}, {}, {}, {}, {}
+local wanted = {}
+
+local function remaining(state, created_at, seconds)
+  if state ~= 'starting' or not seconds or seconds == '' then return '0' end
+  return text(math.max(0, tonumber(created_at) + tonumber(seconds) - time))
+end
+
 for _, id in ipairs(redis.call('SMEMBERS', ARGV[1])) do
   local f = redis.call('HMGET', instance_key(id), 'function', 'version', 'node', 'state', 'concurrency', 'memory_bytes',
-    'idle_since')
+    'checkpoint', 'way', 'idle_since', 'created_at', 'load_seconds', 'estimate_seconds', 'min_instances', 'weight',
+    'checkpoint_bytes')
   if f[1] then
     local in_use = redis.call('HLEN', leases_key(id))
-    local idle = f[7] and in_use == 0 and math.max(0, time - tonumber(f[7])) or 0
-    instances[#instances + 1] = {id, f[1], f[2], f[3], f[4], f[5], in_use, f[6], text(idle)}
+    local idle = f[9] and in_use == 0 and math.max(0, time - tonumber(f[9])) or 0
+    instances[#instances + 1] = {id, f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], in_use, text(idle),
+      remaining(f[4], f[10], f[11]), remaining(f[4], f[10], f[12]), f[15]}
+    if f[4] ~= 'draining' or not wanted[f[1]] then wanted[f[1]] = {f[13], f[14]} end
   end
 end
-if ARGV[2] ~= '1' then return {instances, nodes, waiting} end
+if ARGV[2] ~= '1' then return {instances} end
+
+local known = {}
 for _, id in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
   local f = redis.call('HMGET', node_key(id), 'state', 'device', 'memory_bytes', 'checkpoints', 'templates', 'tiers',
-    'remote')
+    'labels', 'remote')
   if f[1] then
-    f[7] = f[7] and f[7] ~= '' and redis.call('SMEMBERS', 'qt:remote:' .. f[7]) or {}
+    local remote = f[8] or ''
+    if remote ~= '' and not known[remote] then
+      known[remote] = true
+      beyond[#beyond + 1] = remote
+      beyond[#beyond + 1] = redis.call('SMEMBERS', 'qt:remote:' .. remote)
+    end
     nodes[#nodes + 1] = {id, unpack(f)}
   end
 end
+
 for _, version in ipairs(redis.call('SMEMBERS', QUEUES_KEY)) do
-  waiting[#waiting + 1] = version
-  waiting[#waiting + 1] = redis.call('ZCARD', queue_key(version))
+  local first = redis.call('ZRANGE', queue_key(version), 0, 0)[1]
+  if first then
+    local f = redis.call('HMGET', inv_key(first), 'function', 'created_at')
+    waiting[#waiting + 1] = version
+    waiting[#waiting + 1] = redis.call('ZCARD', queue_key(version))
+    waiting[#waiting + 1] = text(math.max(0, time - tonumber(f[2])))
+    wanted[f[1]] = wanted[f[1]] or {}
+  end
 end
-return {instances, nodes, waiting}
+
+for i = 3, #ARGV do wanted[ARGV[i]] = wanted[ARGV[i]] or {} end
+for name, share in pairs(wanted) do
+  local calls = 'qt:function:' .. name .. ':calls'
+  local oldest = redis.call('LINDEX', calls, -1)
+  local count = oldest and redis.call('LLEN', calls) or 0
+  functions[#functions + 1] = {name, share[1] or '', share[2] or '', count, oldest and text(time - oldest) or '',
+    redis.call('HGETALL', 'qt:function:' .. name .. ':learnt')}
+end
+return {instances, nodes, waiting, functions, beyond}

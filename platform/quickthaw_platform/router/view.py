@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis import Redis
 
-from quickthaw_platform.contracts import ClusterView, InstanceState, InstanceView, NodeState, NodeView, TiersView
+from quickthaw_platform.averages import Average
+from quickthaw_platform.contracts import (
+    ClusterView,
+    FunctionStats,
+    InstanceState,
+    InstanceView,
+    NodeState,
+    NodeView,
+    TiersView,
+    Way,
+)
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
 
+LEAST_BANDWIDTH = 1e3
+MOST_BANDWIDTH = 1e12
+"""Bytes/s: what a node reports beyond these was not measured in earnest, and counts as not measured."""
 
-def read_view(redis: Redis) -> ClusterView:
-    """Return nodes, instances and queue lengths, read by one script; Unavailable when Redis is."""
-    return parse_view(Scripts(redis).run("view", INSTANCES_KEY, 1))
+LEAST_SPAN_SECONDS = 0.1
+"""Calls are counted over no less, so that one that came just now is no flood."""
+
+
+def read_view(redis: Redis, function: str | None = None) -> ClusterView:
+    """Return the cluster, read by one script, `function` among the functions told of; Unavailable when Redis is.
+
+    Told of are besides the functions that have an instance or something waiting.
+    """
+    named = () if function is None else (function,)
+    return parse_view(Scripts(redis).run("view", INSTANCES_KEY, 1, *named))
 
 
 def count_serving(view: ClusterView, version: str) -> int:
@@ -32,30 +53,85 @@ def count_serving(view: ClusterView, version: str) -> int:
 
 def parse_view(answer: Sequence[Any]) -> ClusterView:
     """Read what `view.lua` answers."""
-    rows, node_rows, waiting = answer
+    rows, node_rows, waiting, functions, beyond = answer
     instances = parse_instances(rows)
-    nodes = sorted((_node(row, instances) for row in node_rows), key=lambda node: node.id)
-    lengths = dict(zip(waiting[::2], map(int, waiting[1::2]), strict=True))
-    return ClusterView(tuple(nodes), tuple(instances), {version: n for version, n in lengths.items() if n})
+    reserved = _reserved_bytes(instances)
+    remote = {key: frozenset(ids) for key, ids in zip(beyond[::2], beyond[1::2], strict=True)}
+    nodes = sorted((_node(row, reserved, remote) for row in node_rows), key=lambda node: node.id)
+    return ClusterView(
+        nodes=tuple(nodes),
+        instances=tuple(instances),
+        waiting=dict(zip(waiting[::3], map(int, waiting[1::3]), strict=True)),
+        waited=dict(zip(waiting[::3], map(float, waiting[2::3]), strict=True)),
+        functions={row[0]: _stats(*row[1:]) for row in functions},
+    )
 
 
-def _node(row: Sequence[Any], instances: Sequence[InstanceView]) -> NodeView:
-    identity, state, device, memory, checkpoints, templates, tiers, remote = row
+def _reserved_bytes(instances: Sequence[InstanceView]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for instance in instances:
+        found[instance.node] = found.get(instance.node, 0) + instance.memory_bytes
+    return found
+
+
+def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, frozenset[str]]) -> NodeView:
+    identity, state, device, memory, checkpoints, templates, tiers, labels, beyond = row
     memory_bytes = int(memory or 0)
-    reserved = sum(instance.memory_bytes for instance in instances if instance.node == identity)
     return NodeView(
         id=identity,
         state=NodeState(state or NodeState.DRAINING),
         device=device or "cpu",
         memory_bytes=memory_bytes,
-        memory_free_bytes=memory_bytes - reserved,
+        memory_free_bytes=memory_bytes - reserved.get(identity, 0),
         checkpoints=frozenset(json.loads(checkpoints or "[]")),
         templates=frozenset(json.loads(templates or "[]")),
-        tiers=_tiers(tiers, remote),
+        tiers=_tiers(tiers, remote.get(beyond or "", frozenset())),
+        labels={str(name): str(value) for name, value in _object(labels).items()},
     )
 
 
-def _tiers(text: str | None, remote: Sequence[str]) -> TiersView:
-    """Read what `checkpoints.tiers.status` wrote; an empty view for a node that has not written it yet."""
-    found: dict[str, Any] = json.loads(text) if text else {}
-    return TiersView(**{**found, "dram": frozenset(found.get("dram", ())), "remote": frozenset(remote)})
+def _object(text: str | None) -> Mapping[str, Any]:
+    """Read a JSON object; none for a node that has not written it, or wrote something else: others are still seen."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _tiers(text: str | None, remote: frozenset[str]) -> TiersView:
+    """Read what `checkpoints.tiers.status` wrote."""
+    found = _object(text)
+    try:
+        return TiersView(
+            dram=frozenset(found.get("dram", ())),
+            arriving={str(name): int(size) for name, size in found.get("arriving", {}).items()},
+            bandwidths=_sane(found.get("bandwidths", {})),
+            dram_bytes=int(found.get("dram_bytes", 0)),
+            dram_used_bytes=int(found.get("dram_used_bytes", 0)),
+            disk_used_bytes=int(found.get("disk_used_bytes", 0)),
+            remote=remote,
+        )
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return TiersView(remote=remote)
+
+
+def _sane(bandwidths: Mapping[str, Any]) -> dict[str, float]:
+    read = {tier: float(rate) for tier, rate in bandwidths.items()}
+    return {tier: rate for tier, rate in read.items() if LEAST_BANDWIDTH <= rate <= MOST_BANDWIDTH}
+
+
+def _stats(min_instances: str, weight: str, calls: int, span: str, learnt: Sequence[str]) -> FunctionStats:
+    init_seconds, service_seconds = _learnt(dict(zip(learnt[::2], learnt[1::2], strict=True)))
+    return FunctionStats(
+        init_seconds=init_seconds,
+        service_seconds=service_seconds,
+        calls_per_second=int(calls) / max(LEAST_SPAN_SECONDS, float(span)) if span else 0.0,
+        weight=float(weight or 1),
+        min_instances=int(min_instances or 0),
+    )
+
+
+def _learnt(fields: Mapping[str, str]) -> tuple[Mapping[Way, float], float | None]:
+    init = {way: Average.parse(fields[f"init.{way}"]).value for way in Way if f"init.{way}" in fields}
+    return init, Average.parse(fields["service"]).value if "service" in fields else None

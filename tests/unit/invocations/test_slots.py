@@ -14,10 +14,16 @@ from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_versi
 from tests.valkey_process import ValkeyProcess
 
 VERSION = make_version(concurrency=2, max_instances=2)
+OTHER = make_version("v2", name="g")
+NEW = make_version("v3", name="h", max_instances=5)
 
 
 def states(slots: SlotStore) -> dict[str, InstanceState]:
     return {view.id: view.state for view in slots.instances()}
+
+
+def reserved_bytes(slots: SlotStore) -> int:
+    return sum(view.memory_bytes for view in slots.instances())
 
 
 class TestReserve:
@@ -73,6 +79,70 @@ class TestReserve:
 
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(reserve, range(8))) == 5
+
+
+class TestReserveInPlaceOfIdleOnes:
+    """A node of 10 bytes with an idle instance of 6 (of v1) and one of 4 (of v2)."""
+
+    @pytest.fixture(autouse=True)
+    def full_node(self, redis: Redis, slots: SlotStore) -> None:
+        announce_node(redis, memory_bytes=10)
+        for version, instance, memory_bytes in ((VERSION, "x1", 6), (OTHER, "x2", 4)):
+            assert slots.reserve(version, "n1", instance, memory_bytes)
+            assert slots.ready(instance)
+
+    def test_they_drain_and_the_newcomer_knows_whose_end_to_wait_for(self, redis: Redis, slots: SlotStore) -> None:
+        assert slots.reserve(NEW, "n1", "y1", 9, retire=["x1", "x2"])
+        assert states(slots) == {
+            "x1": InstanceState.DRAINING,
+            "x2": InstanceState.DRAINING,
+            "y1": InstanceState.STARTING,
+        }
+        assert redis.hget("qt:instance:y1", "after") == "x1,x2"
+        assert reserved_bytes(slots) == 10
+        assert slots.reserve(NEW, "n1", "y1", 9, retire=["x1", "x2"])  # repeated
+
+    def test_their_memory_is_nobody_elses_until_they_are_gone(self, slots: SlotStore) -> None:
+        assert slots.reserve(NEW, "n1", "y1", 5, retire=["x1"])
+        assert reserved_bytes(slots) == 10
+        assert not slots.reserve(NEW, "n1", "y2", 1)
+        slots.remove("x1")
+        assert slots.reserve(NEW, "n1", "y2", 1)
+
+    def test_a_newcomer_that_goes_first_gives_it_back(self, slots: SlotStore) -> None:
+        assert slots.reserve(NEW, "n1", "y1", 8, retire=["x1", "x2"])
+        slots.remove("y1")
+        assert reserved_bytes(slots) == 10
+        assert not slots.reserve(NEW, "n1", "y2", 1)
+        slots.remove("x1")
+        assert slots.reserve(NEW, "n1", "y2", 6)
+
+    def test_room_that_is_not_enough_changes_nothing(self, slots: SlotStore) -> None:
+        assert not slots.reserve(NEW, "n1", "y1", 7, retire=["x1"])
+        assert not slots.reserve(NEW, "n1", "y1", 7, retire=["x1", "x1"])  # named twice, it is there once
+        assert states(slots) == {"x1": InstanceState.READY, "x2": InstanceState.READY}
+        assert reserved_bytes(slots) == 10
+
+    def test_one_with_a_lease_stays(self, store: InvocationStore, slots: SlotStore) -> None:
+        store.admit(make_invocation(VERSION, "a"))
+        assert not slots.reserve(NEW, "n1", "y1", 10, retire=["x2", "x1"])
+        assert set(states(slots).values()) == {InstanceState.READY}
+
+    def test_one_that_something_waits_for_stays(self, redis: Redis, slots: SlotStore) -> None:
+        redis.zadd("qt:version:v2:queue", {"a": 1})
+        assert not slots.reserve(NEW, "n1", "y1", 4, retire=["x2"])
+
+    @pytest.mark.parametrize("state", ["starting", "loaded", "draining", "elsewhere", "unknown"])
+    def test_one_that_is_not_ready_on_this_node_makes_no_room(self, redis: Redis, slots: SlotStore, state: str) -> None:
+        announce_node(redis, "n2", memory_bytes=10)
+        slots.remove("x2")
+        if state != "unknown":
+            assert slots.reserve(OTHER, "n2" if state == "elsewhere" else "n1", "x2", 4)
+        if state in ("loaded", "draining"):
+            assert slots.loaded("x2") if state == "loaded" else slots.drain("x2")
+        if state == "elsewhere":
+            assert slots.ready("x2")
+        assert not slots.reserve(NEW, "n1", "y1", 4, retire=["x2"])
 
 
 class TestLife:
