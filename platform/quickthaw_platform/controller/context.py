@@ -11,6 +11,8 @@ from redis import Redis
 
 from quickthaw.types import Version
 from quickthaw_platform.contracts import AllocationPolicy, KeepAlivePolicy
+from quickthaw_platform.controller.history import KeepTimes
+from quickthaw_platform.controller.scaling.samples import Samples
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.records import Assignment
@@ -18,6 +20,7 @@ from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.watch import Watch
 from quickthaw_platform.router.allocator import Allocator
+from quickthaw_platform.router.cluster import redis_allocator
 from quickthaw_platform.settings import Settings
 
 _log = structlog.get_logger()
@@ -57,7 +60,8 @@ class Context:
     settings: Settings
     commands: NodeCommands
     versions: Versions
-    keep_alive: KeepAlivePolicy
+    keep_times: KeepTimes
+    samples: Samples
     store: InvocationStore
     slots: SlotStore
     queues: Queues
@@ -81,12 +85,13 @@ class Context:
             settings=settings,
             commands=commands,
             versions=versions,
-            keep_alive=keep_alive,
+            keep_times=KeepTimes(redis, keep_alive),
+            samples=Samples(redis, settings.controller_interval),
             store=InvocationStore(redis, settings),
             slots=slots,
             queues=Queues(redis),
             watch=Watch(redis),
-            allocator=Allocator(redis, slots, allocation, commands, settings),
+            allocator=redis_allocator(redis, allocation, commands, settings),
         )
 
 

@@ -32,6 +32,7 @@ from quickthaw_platform.gateway import (
     openai_completions,
     openai_embeddings,
     openai_models,
+    router,
     secrets,
     spans,
 )
@@ -47,7 +48,7 @@ from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
-from quickthaw_platform.router.allocator import Allocator
+from quickthaw_platform.router.cluster import redis_allocator
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.commands import Commands
 
@@ -55,7 +56,7 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    nodes, checkpoints, keys, health, metrics,
+    nodes, checkpoints, router, keys, health, metrics,
 )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         quotas=QuotaKeeper(redis),
         store=InvocationStore(redis, settings),
         slots=slots,
-        allocator=Allocator(redis, slots, policy, commands, settings),
+        allocator=redis_allocator(redis, policy, commands, settings),
         commands=commands,
     )
 

@@ -128,13 +128,15 @@ class LiveTable(Table):
         self.busy[instance.row] -= len(instance.leases)
         self.idle[instance.row] -= instance.counted_idle
         instance.counted_idle = 0
-        self.give_memory_back(instance)
+        self.hand_over(instance, instance.memory_bytes)
 
-    def give_memory_back(self, instance: Instance) -> None:
-        """Let others reserve what the instance had."""
-        self.leaving[instance.row] -= instance.counted_leaving
-        self.free[instance.row] += instance.memory_bytes
-        instance.memory_bytes = instance.counted_leaving = 0
+    def hand_over(self, instance: Instance, given: int) -> None:
+        """Let others reserve some of what the instance has."""
+        self.free[instance.row] += given
+        instance.memory_bytes -= given
+        if instance.counted_leaving:
+            self.leaving[instance.row] += instance.memory_bytes - instance.counted_leaving
+            instance.counted_leaving = instance.memory_bytes
 
     def set_state(self, instance: Instance, state: InstanceState) -> None:
         """Move an instance on in its life."""

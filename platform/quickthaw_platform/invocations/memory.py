@@ -150,9 +150,12 @@ class MemoryCluster:
         room = self.table.free[row] + sum(other.memory_bytes for other in leaving)
         if count != serving or count >= version.spec.max_instances or room < memory_bytes:
             return False
+        missing = max(0, memory_bytes - int(self.table.free[row]))
         for other in leaving:
+            given = min(missing, other.memory_bytes)
+            missing -= given
             self.table.set_state(other, InstanceState.DRAINING)
-            self.table.give_memory_back(other)
+            self.table.hand_over(other, given)
         made = Instance.starting(instance, version, start, memory_bytes, row, self._clock())
         self.instances[instance] = self.versions[version.id][instance] = made
         self.table.add(made)
@@ -193,12 +196,16 @@ class MemoryCluster:
         self.table.remove(found)
         return [Lease(name, epoch) for name, epoch in found.leases.items()]
 
-    def explain(self, version: str, reason: str, estimate_seconds: float | None = None) -> None:
+    def explain(
+        self, version: str, reason: str, estimate_seconds: float | None = None, slots: int = 0,  # noqa: ARG002
+        service_seconds: float | None = None,  # noqa: ARG002
+    ) -> None:  # fmt: skip
         """Say why the version's queue waits."""
         self.reasons[version] = (reason, estimate_seconds)
 
-    def fail_waiting(self, version: str) -> list[str]:
+    def fail_waiting(self, version: str, reason: str) -> list[str]:
         """Fail all that waits for the version; returns the ids, in order."""
+        self.reasons[version] = (reason, None)
         failed = []
         while (call := self.queues[version].take()) is not None:
             self._close(call, InvocationState.FAILED)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import structlog
-from redis import Redis
 
 from quickthaw.types import Version
 from quickthaw_platform.contracts import AllocationPolicy, AllocationRequest, ClusterView, Decision, Refuse, Start, Wait
-from quickthaw_platform.errors import NoCapacity
-from quickthaw_platform.invocations.queues import Queues
-from quickthaw_platform.invocations.slots import SlotStore
-from quickthaw_platform.router.view import count_serving, read_view
-from quickthaw_platform.settings import Settings
+from quickthaw_platform.router.view import count_serving
 
 MAX_TRIES = 5
 """How often a decision is taken again because others changed the cluster meanwhile."""
@@ -23,47 +19,86 @@ MAX_TRIES = 5
 _log = structlog.get_logger()
 
 
-class StartCommand(Protocol):
-    """What the allocator tells nodes (worker.commands.Commands)."""
+class Cluster(Protocol):
+    """The state that decisions rest on and change: in Redis (router.cluster) or in memory (invocations.memory)."""
+
+    def view(self, function: str | None = None) -> ClusterView:
+        """Return the cluster as it is at this moment; `function` is among those told of."""
+
+    def reserve(self, version: Version, start: Start, instance: str, memory_bytes: int, serving: int) -> bool:
+        """Make the record of an instance that is to start as `start` says; False, and nothing, where that is out of
+        date: `serving` is how many instances of the version the decision rests on.
+        """
+
+    def drain(self, instance: str) -> bool:
+        """Lease the instance's slots no more; False: there is no such instance."""
+
+    def explain(
+        self, version: str, reason: str, estimate_seconds: float | None = None, slots: int = 0,
+        service_seconds: float | None = None,
+    ) -> None:  # fmt: skip
+        """Say why the version's queue waits, when it should be served, and how fast it moves from then on."""
+
+    def fail_waiting(self, version: str, reason: str) -> Sequence[str]:
+        """Fail all that waits for the version, as there is no capacity; returns the ids."""
+
+
+class NodeOrders(Protocol):
+    """What the allocator tells nodes (worker.commands.Commands). Each may be told twice."""
 
     def start(self, node: str, instance: str, version_id: str) -> None:
         """Have the node start an instance that is reserved on it."""
+
+    def stop(self, node: str, instance: str) -> None:
+        """Have the node stop an instance when what runs on it has ended."""
+
+
+class Notes(Protocol):
+    """Where decisions are noted for people (router.decisions)."""
+
+    def note(self, version_id: str, decision: Decision, instance: str | None) -> None:
+        """Keep a decision; `instance` is what it started."""
 
 
 class Allocator:
     """Starts instances for what waits. Any number of processes may do this at once."""
 
     def __init__(
-        self, redis: Redis, slots: SlotStore, policy: AllocationPolicy, commands: StartCommand, settings: Settings
+        self,
+        cluster: Cluster,
+        policy: AllocationPolicy,
+        orders: NodeOrders,
+        *,
+        instance_memory: int,
+        checkpoint_bytes: Callable[[str], int],
+        notes: Notes | None = None,
     ) -> None:
-        self._redis = redis
-        self._slots = slots
+        """`instance_memory` is reserved for instances whose deploy names none; `checkpoint_bytes` takes an id."""
+        self._cluster = cluster
         self._policy = policy
-        self._commands = commands
-        self._settings = settings
-        self._queues = Queues(redis)
+        self._orders = orders
+        self._instance_memory = instance_memory
+        self._checkpoint_bytes = checkpoint_bytes
+        self._notes = notes
 
     def allocate(self, version: Version, *, ahead: bool = False) -> Decision:
         """Start an instance of `version` if the policy finds it right; returns what came of it.
 
-        What waits is told the reason; a refusal ends it with NoCapacity. One call starts at most one instance: call
-        again while something waits. `ahead`: start one though nothing needs it yet.
+        What waits is told the reason; a refusal ends it. One call starts at most one instance: call again while
+        something waits. `ahead`: start one though nothing needs it yet.
         """
         request = self._request(version)
         for _ in range(MAX_TRIES):
-            view = read_view(self._redis)
+            view = self._cluster.view(version.function)
             decision = self._policy.choose(request, _in_demand(view, version) if ahead else view)
-            match decision:
-                case Start():
-                    if self._start(version, decision, request.memory_bytes, count_serving(view, version.id)):
-                        return decision
-                case Wait(reason=reason, estimate_seconds=estimate):
-                    self._queues.explain(version.id, reason, estimate)
-                    return decision
-                case Refuse(reason=reason):
-                    self._queues.fail_waiting(version.id, NoCapacity(reason))
-                    return decision
-        return self._lost_every_race(version)
+            instance = self._act(version, request, decision, view)
+            if instance is not None:
+                if self._notes is not None:
+                    self._notes.note(version.id, decision, instance or None)
+                return decision
+        decision = Wait("the cluster is changing; trying again shortly")
+        self._cluster.explain(version.id, decision.reason)
+        return decision
 
     def _request(self, version: Version) -> AllocationRequest:
         spec = version.spec
@@ -71,26 +106,53 @@ class Allocator:
             function=version.function,
             version=version.id,
             checkpoint=version.checkpoint,
-            memory_bytes=self._settings.instance_memory if spec.memory is None else spec.memory,
+            memory_bytes=self._instance_memory if spec.memory is None else spec.memory,
             concurrency=spec.concurrency,
             max_instances=spec.max_instances,
+            checkpoint_bytes=self._checkpoint_bytes(version.checkpoint),
+            device=spec.device,
+            labels=spec.labels,
+            spread=spec.spread,
+            weight=spec.weight,
         )
 
-    def _start(self, version: Version, decision: Start, memory_bytes: int, serving: int) -> bool:
+    def _act(self, version: Version, request: AllocationRequest, decision: Decision, view: ClusterView) -> str | None:
+        """Do what was decided; returns the instance that starts, '' for none; None: the decision was out of date."""
+        match decision:
+            case Start():
+                return self._start(version, request, decision, view)
+            case Wait():
+                self._explain(version, decision.reason, decision.estimate_seconds, view)
+                for instance in decision.drain:
+                    self._give_way(instance, view)
+            case Refuse():
+                self._cluster.fail_waiting(version.id, decision.reason)
+        return ""
+
+    def _start(self, version: Version, request: AllocationRequest, start: Start, view: ClusterView) -> str | None:
         """Reserve and command; should this process die in between, the controller commands again."""
         instance = f"{version.function}-{secrets.token_hex(4)}"
-        if not self._slots.reserve(version, decision.node, instance, memory_bytes, serving=serving):
-            return False
-        reason = f"an instance is starting on node {decision.node}"
-        self._queues.explain(version.id, reason, decision.estimate_seconds)
-        self._commands.start(decision.node, instance, version.id)
-        _log.info("instance starts", instance=instance, function=version.function, node=decision.node)
-        return True
+        serving = count_serving(view, version.id)
+        if not self._cluster.reserve(version, start, instance, request.memory_bytes, serving):
+            return None
+        for leaving in start.retire:
+            self._orders.stop(start.node, leaving)
+        self._explain(version, f"an instance is starting on node {start.node}", start.estimate_seconds, view)
+        self._orders.start(start.node, instance, version.id)
+        _log.info("instance starts", instance=instance, function=version.function, node=start.node, way=start.way)
+        return instance
 
-    def _lost_every_race(self, version: Version) -> Wait:
-        decision = Wait("the cluster is changing; trying again shortly")
-        self._queues.explain(version.id, decision.reason)
-        return decision
+    def _give_way(self, instance: str, view: ClusterView) -> None:
+        node = next((found.node for found in view.instances if found.id == instance), None)
+        if node is not None and self._cluster.drain(instance):
+            self._orders.stop(node, instance)
+            _log.info("instance gives way", instance=instance, node=node)
+
+    def _explain(self, version: Version, reason: str, estimate_seconds: float | None, view: ClusterView) -> None:
+        stats = view.functions.get(version.function)
+        service_seconds = None if stats is None else stats.service_seconds
+        slots = version.spec.concurrency * max(1, count_serving(view, version.id))
+        self._cluster.explain(version.id, reason, estimate_seconds, slots, service_seconds)
 
 
 def _in_demand(view: ClusterView, version: Version) -> ClusterView:

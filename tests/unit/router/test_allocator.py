@@ -10,6 +10,7 @@ from quickthaw_platform.contracts import AllocationRequest, ClusterView, Decisio
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.router.allocator import MAX_TRIES, Allocator
+from quickthaw_platform.router.cluster import redis_allocator
 from quickthaw_platform.router.policies.least_loaded import LeastLoadedPolicy
 from quickthaw_platform.router.view import read_view
 from quickthaw_platform.settings import Settings
@@ -49,7 +50,7 @@ def store(redis: Redis, platform_settings: Settings) -> InvocationStore:
 
 @pytest.fixture
 def allocator(redis: Redis, slots: SlotStore, commands: RecordingCommands, platform_settings: Settings) -> Allocator:
-    return Allocator(redis, slots, LeastLoadedPolicy(), commands, platform_settings)
+    return redis_allocator(redis, LeastLoadedPolicy(), commands, platform_settings)
 
 
 def test_it_reserves_and_tells_the_node_and_who_waits(
@@ -102,7 +103,7 @@ def test_a_lost_race_is_decided_anew_and_not_for_ever(
     redis: Redis, slots: SlotStore, commands: RecordingCommands, platform_settings: Settings
 ) -> None:
     policy = Stubborn("vanished")
-    allocator = Allocator(redis, slots, policy, commands, platform_settings)
+    allocator = redis_allocator(redis, policy, commands, platform_settings)
     assert isinstance(allocator.allocate(VERSION), Wait)
     assert policy.asked == MAX_TRIES
     assert commands.sent == []
@@ -118,7 +119,7 @@ def test_many_at_once_start_no_more_than_is_of_use(
 
     def allocate(_: int) -> int:
         with valkey.client() as client:
-            own = Allocator(client, SlotStore(client), LeastLoadedPolicy(), RecordingCommands(), platform_settings)
+            own = redis_allocator(client, LeastLoadedPolicy(), RecordingCommands(), platform_settings)
             return sum(isinstance(own.allocate(version), Start) for _ in range(10))
 
     with ThreadPoolExecutor(8) as pool:
