@@ -87,7 +87,7 @@ class Allocator:
         What waits is told the reason; a refusal ends it. One call starts at most one instance: call again while
         something waits. `ahead`: start one though nothing needs it yet.
         """
-        request = self._request(version)
+        request = self._request(version, ahead)
         for _ in range(MAX_TRIES):
             view = self._cluster.view(version.function)
             decision = self._policy.choose(request, _in_demand(view, version) if ahead else view)
@@ -100,7 +100,7 @@ class Allocator:
         self._cluster.explain(version.id, decision.reason)
         return decision
 
-    def _request(self, version: Version) -> AllocationRequest:
+    def _request(self, version: Version, ahead: bool) -> AllocationRequest:
         spec = version.spec
         return AllocationRequest(
             function=version.function,
@@ -114,6 +114,7 @@ class Allocator:
             labels=spec.labels,
             spread=spec.spread,
             weight=spec.weight,
+            ahead=ahead,
         )
 
     def _act(self, version: Version, request: AllocationRequest, decision: Decision, view: ClusterView) -> str | None:

@@ -45,7 +45,8 @@ class StartupTimePolicy:
             return waits
         candidates = candidates_of(request, view)
         decision = _cheapest(candidates) or place(candidates, _rank)
-        return _rather_slot(candidates, rather_move(candidates, decision))
+        decision = rather_move(candidates, decision)
+        return decision if request.ahead else _rather_slot(candidates, decision)
 
 
 def _rank(candidates: Candidates) -> Floats:
