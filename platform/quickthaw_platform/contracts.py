@@ -344,6 +344,7 @@ class AllocationRequest:
     labels: Mapping[str, str] = field(default_factory=dict)  # that a node must have
     spread: bool = False  # rather on a node that has no instance of it yet
     weight: float = 1.0  # its share when functions compete for room
+    ahead: bool = False  # nothing needs it yet: a slot that is soon free is no substitute
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,11 +436,17 @@ class IdleHistory:
 class Keep:
     """How long an idle instance is kept: `seconds` of idleness, math.inf until its room is wanted.
 
-    `prewarm_after`: when it has gone, start one again so many seconds after the function's last call.
+    With `prewarm_after` one instance is wanted in any case from so many seconds after the function's last call until
+    `prewarm_until`: it is started if there is none, and its own idleness does not count meanwhile.
     """
 
     seconds: float
     prewarm_after: float | None = None
+    prewarm_until: float = 0.0
+
+    def wants_one(self, since_call_seconds: float) -> bool:
+        """Whether one instance is wanted so long after the function's last call, however long it has idled."""
+        return self.prewarm_after is not None and self.prewarm_after <= since_call_seconds < self.prewarm_until
 
 
 class KeepAlivePolicy(Protocol):
