@@ -6,18 +6,25 @@ Sources, strongest first: `QUICKTHAW_*` environment variables, the TOML file (`Q
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import psutil
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
-from quickthaw.types import Bytes, Seconds
+from quickthaw.types import Bytes, Labels, Seconds
 from quickthaw_platform.errors import SettingsInvalid
 
 ENV_PREFIX = "QUICKTHAW_"
@@ -29,12 +36,26 @@ def config_file() -> Path:
     return Path(os.environ.get(CONFIG_VARIABLE, "quickthaw.toml"))
 
 
+def _read_labels(value: object) -> object:
+    """Read labels from a variable's text: `zone=a,gpu=l4`, or a JSON object."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    wrong = next((name for name, equals, _ in pairs if not equals), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong.strip()!r} is not name=value")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
 class Settings(BaseSettings):
     """Settings of every process of the platform. Each field's description is its documentation."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
     data_dir: Path = Field(Path.home() / ".quickthaw", description="checkpoints, bundles, embedded Valkey's data")
+    disk_dir: Path | None = Field(None, description="folder of this node's disk tier; none: checkpoints in data_dir")
     redis_url: str | None = Field(None, description="Redis or Valkey; none: `quickthaw up` starts an embedded Valkey")
     host: str = Field("127.0.0.1", description="address the gateway binds to")
     port: int = Field(8080, ge=0, le=65535, description="port of the gateway; 0: a free one")
@@ -46,6 +67,9 @@ class Settings(BaseSettings):
 
     node: str = Field(default_factory=socket.gethostname, description="id of this worker's node")
     device: str = Field("cpu", description="cpu, or cuda:N")
+    labels: Annotated[Labels, NoDecode, BeforeValidator(_read_labels)] = Field(
+        {}, description="of this node, for functions that ask for them: zone=a,gpu=l4, or a JSON object"
+    )
     threads: int = Field(
         default_factory=lambda: psutil.cpu_count(logical=False) or 1, ge=1, description="an instance's compute threads"
     )
@@ -114,7 +138,7 @@ class Settings(BaseSettings):
     @property
     def checkpoints_dir(self) -> Path:
         """The disk tier."""
-        return self.data_dir / "checkpoints"
+        return self.disk_dir.expanduser() if self.disk_dir else self.data_dir / "checkpoints"
 
     @property
     def bundles_dir(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
 from quickthaw import bundle, calls, outputs, runtime, schema
 from quickthaw.errors import InvalidRequest, InvalidSource
@@ -35,6 +35,11 @@ class FunctionOptions(TypedDict, total=False):
     first_token_timeout: float | str
     token_timeout: float | str  # … between two outputs
     memory: int | str  # for handler and KV cache
+    device: Literal["cpu", "cuda"]
+    labels: Mapping[str, str]  # that a node must have
+    spread: bool  # rather one instance a node
+    weight: float  # its share when functions compete for room
+    target_utilisation: float  # part of the slots in use beyond which another instance starts
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine
 

@@ -133,6 +133,7 @@ class NodeInfo(Wire):
     memory_free_bytes: int
     checkpoints: tuple[str, ...] = Field((), description="ids of those on its disk")
     templates: tuple[str, ...] = Field((), description="ids of those with a live template")
+    labels: dict[str, str] = Field(default_factory=dict)
     instances: int = 0
     dram_bytes: int = Field(0, description="what the weights of checkpoints may take of its memory")
     dram_used_bytes: int = 0

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 MAX_SOURCE_BYTES = 1 << 20
 
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*$")
@@ -44,6 +45,9 @@ def parse_bytes(value: object) -> int:
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, allow_inf_nan=False)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+LabelText = Annotated[str, Field(pattern=LABEL_PATTERN)]
+Labels = Annotated[dict[LabelText, LabelText], Field(max_length=32)]
+"""What a node is called besides its id, and what a function asks for: name to value."""
 
 
 class Wire(BaseModel):
@@ -207,6 +211,15 @@ class FunctionSpec(Wire):
     limits: Limits = Limits()
     memory: Bytes | None = Field(
         None, description="what handler and KV cache may allocate; None: the platform's default"
+    )
+    device: Literal["cpu", "cuda"] | None = Field(None, description="kind of device it runs on; None: any")
+    labels: Labels = Field(default_factory=dict, description="that a node must have to run it")
+    spread: bool = Field(False, description="its instances rather on nodes that have none of it")
+    weight: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="its share, relative to others, when functions compete for room"
+    )
+    target_utilisation: float = Field(
+        0.7, gt=0, le=1, description="part of the slots that is to be in use: beyond it another instance starts"
     )
     env: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the engine, for example dtype")

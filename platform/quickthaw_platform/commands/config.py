@@ -45,7 +45,7 @@ def _table(rows: Iterable[Described]) -> Table:
 
 def _shown(value: Any) -> Any:
     """Make a value JSON can carry; a password inside a URL is not shown."""
-    if isinstance(value, bool | int | float) or value is None:
+    if isinstance(value, bool | int | float | dict) or value is None:
         return value
     parts = urlsplit(str(value))
     if parts.password is None:

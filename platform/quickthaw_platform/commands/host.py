@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from quickthaw_platform.commands.log_follower import last_lines
 from quickthaw_platform.commands.ports import claim_port, connect_host
 from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.supervisor import Child, Supervisor
+from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, Unavailable
 from quickthaw_platform.router.view import read_view
 from quickthaw_platform.settings import ENV_PREFIX, Settings
@@ -54,7 +55,7 @@ class Host:
     """
 
     def __init__(
-        self, settings: Settings, workers: int, interrupted: Callable[[], bool], *, with_s3: bool = False
+        self, settings: Settings, workers: Sequence[Worker], interrupted: Callable[[], bool], *, with_s3: bool = False
     ) -> None:
         """`with_s3` brings an S3 server of its own for the remote tier. Conflict where a remote tier is set."""
         if with_s3 and settings.remote is not None:
@@ -65,7 +66,7 @@ class Host:
         self.log_dir = self.data_dir / "logs"
         self.supervisor = Supervisor(self.log_dir)
         self._settings = settings.model_copy(update={"port": claim_port(settings.host, settings.port)})
-        self._workers = _worker_names(settings.node, workers)
+        self._workers = {f"worker-{number}": worker for number, worker in enumerate(workers, 1)}
         self._interrupted = interrupted
         self._watched: Callable[[], None] = lambda: None
 
@@ -141,8 +142,9 @@ class Host:
             if not process.scaled:
                 self.supervisor.start(process.name, process.command.split(), environment)
                 continue
-            for name, node in self._workers.items():
-                self.supervisor.start(name, process.command.split(), {**environment, ENV_PREFIX + "NODE": node})
+            for name, worker in self._workers.items():
+                own = {**environment, ENV_PREFIX + "NODE": worker.node, **worker.environment}
+                self.supervisor.start(name, process.command.split(), own)
 
     def _access(self, redis: Redis) -> Access:
         url = f"http://{connect_host(self._settings.host)}:{self._settings.port}"
@@ -164,12 +166,7 @@ class Host:
             time.sleep(POLL_SECONDS)
 
     def _nodes_there(self, redis: Redis) -> bool:
-        return set(self._workers.values()) <= {node.id for node in read_view(redis).nodes}
-
-
-def _worker_names(node: str, workers: int) -> dict[str, str]:
-    """Return process name to node id: the first worker is the host's own node, further ones are numbered."""
-    return {f"worker-{i}": node if i == 1 else f"{node}-{i}" for i in range(1, workers + 1)}
+        return {worker.node for worker in self._workers.values()} <= {node.id for node in read_view(redis).nodes}
 
 
 @contextlib.contextmanager

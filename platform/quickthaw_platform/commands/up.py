@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -13,6 +14,7 @@ from quickthaw_platform import settings as settings_module
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.commands.host import Access, Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower
+from quickthaw_platform.commands.workers import Worker, numbered, read_workers
 from quickthaw_platform.settings import Settings
 
 POLL_SECONDS = 0.2
@@ -40,18 +42,33 @@ class _Interrupts:
 @click.option("--host", help="Address the gateway binds to.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the gateway; 0 takes a free one.")
 @click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Workers on this host.")
+@click.option("--own-disks", is_flag=True, help="Each of those workers gets a disk tier of its own.")
+@click.option(
+    "--workers-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="In place of --workers: a TOML file with a table [[workers]] for each.",
+)
 @click.option("--with-s3", is_flag=True, help="Bring an S3 server (SeaweedFS) for the remote tier of checkpoints.")
 @click.option("--verbose", is_flag=True, help="Show the logs of all processes.")
-def up(host: str | None, port: int | None, workers: int, with_s3: bool, verbose: bool) -> None:
+def up(
+    host: str | None,
+    port: int | None,
+    workers: int,
+    own_disks: bool,
+    workers_file: Path | None,
+    with_s3: bool,
+    verbose: bool,
+) -> None:
     """Run the whole platform in the foreground; Ctrl-C drains and stops it.
 
     Without QUICKTHAW_REDIS_URL it brings a Valkey of its own, whose data stays in the data directory.
     """
     settings = _with_options(settings_module.load(), host, port)
+    planned = _workers(settings, workers, own_disks, workers_file)
     console = Console(stderr=True)
     interrupts = _Interrupts()
     with exclusive(settings.data_dir.expanduser()):
-        platform = Host(settings, workers, interrupts.any, with_s3=with_s3)
+        platform = Host(settings, planned, interrupts.any, with_s3=with_s3)
         follower = LogFollower(platform.log_dir, lambda name, line: console.print(f"{name}: {line}", markup=False))
         try:
             with console.status("starting") as status:
@@ -68,6 +85,15 @@ def up(host: str | None, port: int | None, workers: int, with_s3: bool, verbose:
 def _with_options(settings: Settings, host: str | None, port: int | None) -> Settings:
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     return settings.model_copy(update=given)
+
+
+def _workers(settings: Settings, count: int, own_disks: bool, file: Path | None) -> tuple[Worker, ...]:
+    if file is None:
+        return numbered(settings, count, own_disks=own_disks)
+    source = click.get_current_context().get_parameter_source("workers")
+    if own_disks or source is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("the workers file says how many workers there are and on which disks (own_disks = true)")
+    return read_workers(file, settings)
 
 
 def _tend(platform: Host, interrupts: _Interrupts, console: Console, follower: LogFollower | None) -> None:

@@ -14,9 +14,11 @@ from quickthaw_platform.settings import ENV_PREFIX
 @click.option("--node", help="The node's id; by default this host's name.")
 @click.option("--redis", "redis_url", help="URL of the platform's Redis or Valkey.")
 @click.option("--device", help="cpu, or cuda:N.")
-def worker(node: str | None, redis_url: str | None, device: str | None) -> None:
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node; repeatable.")
+def worker(node: str | None, redis_url: str | None, device: str | None, labels: tuple[str, ...]) -> None:
     """Run a worker: this machine becomes a node of the platform. SIGTERM drains it."""
-    for name, value in (("NODE", node), ("REDIS_URL", redis_url), ("DEVICE", device)):
+    given = (("NODE", node), ("REDIS_URL", redis_url), ("DEVICE", device), ("LABELS", ",".join(labels) or None))
+    for name, value in given:
         if value is not None:
             os.environ[ENV_PREFIX + name] = value
     from quickthaw_platform import redis_client

@@ -7,10 +7,12 @@ from pydantic import BaseModel, Field
 
 from quickthaw.resources import DEFAULT_ALIAS, AliasInfo, AliasWeights, Deleted, Rollback, Scope
 from quickthaw.types import FunctionInfo, FunctionSpec, Name, Version
+from quickthaw_platform.gateway.capacity import check_capacity
 from quickthaw_platform.gateway.function_view import describe, describe_all
 from quickthaw_platform.gateway.removal import remove_function
 from quickthaw_platform.gateway.resource import FunctionPath, Page, answer, page, resource
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.router.view import read_view
 
 api = resource(
     "functions",
@@ -43,7 +45,10 @@ def list_functions() -> Response:
 @api.post("", responses={200: Version})
 def deploy_function(query: DeployQuery, body: FunctionSpec) -> Response:
     """Deploy a version and point an alias to it; the same spec again is the same version."""
-    return answer(services().registry.deploy(body, query.alias))
+    found = services()
+    nodes = read_view(found.redis).nodes
+    check_capacity(body, found.catalogue.find(body.model), nodes, found.settings.instance_memory)
+    return answer(found.registry.deploy(body, query.alias))
 
 
 @api.get("/<name>", responses={200: FunctionInfo})

@@ -110,6 +110,7 @@ class Heartbeat:
             "checkpoints": json.dumps([checkpoint.id for checkpoint in checkpoints]),
             "templates": json.dumps(sorted(beat.templates)),
             "tiers": beat.tiers,
+            "labels": json.dumps(self._settings.labels),
             "remote": self._settings.remote or "",
             "pid": os.getpid(),
         }

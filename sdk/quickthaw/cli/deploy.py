@@ -26,6 +26,11 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--queue-size", type=int, metavar="N", help="Invocations that may wait (with --model).")
 @click.option("--timeout", metavar="DURATION", help="Limit of a whole invocation (with --model).")
 @click.option("--memory", metavar="SIZE", help="Memory for handler and KV cache (with --model).")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Kind of device it runs on (with --model).")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of its nodes (with --model).")
+@click.option("--spread", is_flag=True, default=None, help="Rather one instance a node (with --model).")
+@click.option("--weight", type=float, metavar="X", help="Share when functions compete for room (with --model).")
+@click.option("--target-utilisation", type=float, metavar="PART", help="Part of slots to be in use (with --model).")
 @click.option("--env", multiple=True, metavar="KEY=VALUE", help="Environment variable, repeatable (with --model).")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Engine option (with --model).")
 @click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias to point to the new version.")
@@ -63,8 +68,9 @@ def _bare(given: dict[str, Any]) -> FunctionSpec:
     fields = dict(given)
     if "timeout" in fields:
         fields["limits"] = calls.request(Limits, total=fields.pop("timeout"))
-    if "env" in fields:
-        fields["env"] = arguments.texts(fields["env"])
+    for name in ("env", "labels"):
+        if name in fields:
+            fields[name] = arguments.texts(fields[name])
     if "options" in fields:
         fields["options"] = arguments.pairs(fields["options"])
     return calls.request(FunctionSpec, **fields)

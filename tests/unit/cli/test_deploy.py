@@ -166,3 +166,32 @@ def test_a_setting_that_cannot_be_is_named(run: Run) -> None:
     result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "x", "--keep-alive", "soon")
     assert result.exit_code == 1
     assert "keep_alive" in result.stderr
+
+
+def test_where_it_may_run_and_its_share_are_options_of_a_bare_model(run: Run) -> None:
+    gateway = Deploys()
+    options = [
+        "--device",
+        "cpu",
+        "--label",
+        "zone=a",
+        "--label",
+        "gpu=l4",
+        "--spread",
+        "--weight",
+        "2",
+        "--target-utilisation",
+        "0.5",
+    ]
+    result = run(gateway, "deploy", "--model", "m", "--name", "f", "--min-instances", "0", *place, *share)
+    assert result.exit_code == 0, result.output
+    body = gateway.body()
+    assert body["labels"] == {"zone": "a", "gpu": "l4"}
+    assert (body["device"], body["spread"], body["weight"], body["target_utilisation"]) == ("cpu", True, 2.0, 0.5)
+
+
+def test_options_that_are_not_given_are_left_to_the_platform(run: Run) -> None:
+    gateway = Deploys()
+    assert run(gateway, "deploy", "--model", "m", "--name", "f").exit_code == 0
+    body = gateway.body()
+    assert (body["device"], body["labels"], body["spread"], body["weight"]) == (None, {}, False, 1.0)

@@ -20,6 +20,7 @@ from quickthaw_platform.commands.host import Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower, last_lines
 from quickthaw_platform.commands.ports import claim_port, connect_host
 from quickthaw_platform.commands.supervisor import Supervisor
+from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
@@ -164,13 +165,13 @@ def test_an_s3_server_that_ends_is_reported_and_not_waited_for(tmp_path: Path) -
 def test_a_remote_tier_that_is_set_leaves_no_place_for_an_s3_server(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, port=0, remote="s3://mine")
     with pytest.raises(Conflict, match="s3://mine; leave out --with-s3"):
-        Host(settings, workers=1, interrupted=lambda: False, with_s3=True)
+        Host(settings, workers=[Worker("n1")], interrupted=lambda: False, with_s3=True)
 
 
 def test_who_is_led_to_the_s3_server_gets_no_foreign_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = Host(Settings(data_dir=tmp_path, port=0), workers=1, interrupted=lambda: False, with_s3=True)
+    host = Host(Settings(data_dir=tmp_path, port=0), workers=[Worker("n1")], interrupted=lambda: False, with_s3=True)
     monkeypatch.setattr(seaweed, "wait_until_up", lambda _server, _alive: None)
     monkeypatch.setattr(host.supervisor, "start", lambda _name, _command, _environment: None)
     environment = {"AWS_ACCESS_KEY_ID": "foreign", "AWS_SESSION_TOKEN": "foreign", "AWS_ENDPOINT_URL_S3": "foreign"}
@@ -184,7 +185,7 @@ def test_a_process_that_ends_while_starting_is_reported_with_the_end_of_its_log(
 ) -> None:
     settings = Settings(data_dir=tmp_path, port=0)
     monkeypatch.setenv("QUICKTHAW_LOG_LEVEL", "no such level")  # what every process of the platform refuses
-    host = Host(settings, workers=1, interrupted=lambda: False)
+    host = Host(settings, workers=[Worker("n1")], interrupted=lambda: False)
     with pytest.raises(Unavailable, match=r"ended with status \d+ while starting:\n[\s\S]*log_level"):
         host.start(lambda _text: None)
     assert host.supervisor.children == {}
@@ -192,14 +193,14 @@ def test_a_process_that_ends_while_starting_is_reported_with_the_end_of_its_log(
 
 def test_a_redis_that_does_not_answer_is_reported_before_anything_starts(tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{claim_port('127.0.0.1', 0)}/0"
-    host = Host(Settings(data_dir=tmp_path, port=0, redis_url=url), workers=1, interrupted=lambda: False)
+    host = Host(Settings(data_dir=tmp_path, port=0, redis_url=url), workers=[Worker("n1")], interrupted=lambda: False)
     with pytest.raises(Unavailable, match="Redis cannot be reached"):
         host.start(lambda _text: None)
     assert not (tmp_path / "logs").exists()
 
 
 def test_an_interrupt_while_starting_leaves_nothing(tmp_path: Path) -> None:
-    host = Host(Settings(data_dir=tmp_path, port=0), workers=1, interrupted=lambda: True)
+    host = Host(Settings(data_dir=tmp_path, port=0), workers=[Worker("n1")], interrupted=lambda: True)
     with pytest.raises((KeyboardInterrupt, Unavailable)):
         host.start(lambda _text: None)
     assert host.supervisor.children == {}

@@ -14,8 +14,10 @@ from redis import Redis
 
 from quickthaw.resources import CheckpointInfo, InstanceInfo, KeyCreated, LogLine, NodeInfo
 from quickthaw.types import FunctionInfo, Version
+from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.remote_index import RemoteIndex
 from quickthaw_platform.worker import commands
+from tests.state import announce_node
 from tests.unit.gateway.conftest import ECHO
 from tests.unit.gateway.node import FakeNode
 from tests.unit.gateway.sse import messages
@@ -99,6 +101,39 @@ def test_a_bad_deploy_says_why(client: FlaskClient, change: dict[str, Any], stat
     assert answer.status_code == status
     assert answer.json is not None
     assert says in answer.json["error"]["message"]
+
+
+def test_what_fits_on_no_node_is_refused_with_the_sizes(client: FlaskClient, redis: Redis) -> None:
+    large = {**ECHO, "memory": "100GiB"}
+    refused = client.post("/v1/functions", json=large)
+    assert refused.status_code == 400
+    assert "reserves 100.00 GiB, and the largest node that it may run on (n1) has 64.00 GiB" in refused.text
+    announce_node(redis, "n2", memory_bytes=128 << 30, device="cuda:0", labels='{"zone": "a"}')
+    assert client.post("/v1/functions", json=large).status_code == 200
+    assert client.post("/v1/functions", json={**large, "device": "cpu"}).status_code == 400
+    assert client.post("/v1/functions", json={**large, "labels": {"zone": "a"}}).status_code == 200
+    assert client.post("/v1/functions", json={**large, "labels": {"zone": "b"}}).status_code == 200  # such may come
+
+
+def test_a_checkpoint_larger_than_any_dram_budget_is_refused_at_deploy(client: FlaskClient, redis: Redis) -> None:
+    announce_node(redis, memory_bytes=64 << 30, checkpoints='["big"]', tiers=json.dumps({"dram_bytes": 1 << 30}))
+    big = CheckpointInfo(id="big", name="big", task="generate", bytes=3 << 30, context_tokens=128)
+    Catalogue(redis).announce([big])
+    refused = client.post("/v1/functions", json={**ECHO, "model": "big"})
+    assert refused.status_code == 400
+    assert "'big' takes 3.00 GiB of memory" in refused.text
+    assert "(n1) is 1.00 GiB" in refused.text
+
+
+def test_without_a_node_anything_can_be_deployed(client: FlaskClient, redis: Redis) -> None:
+    redis.delete("qt:nodes")
+    assert client.post("/v1/functions", json={**ECHO, "memory": "100GiB"}).status_code == 200
+
+
+def test_a_nodes_labels_are_shown(client: FlaskClient, redis: Redis) -> None:
+    announce_node(redis, labels='{"zone": "a"}')
+    (shown,) = data(client.get("/v1/nodes"))
+    assert shown["labels"] == {"zone": "a"}
 
 
 def test_deploying_disturbs_nothing_that_runs(client: FlaskClient, node: FakeNode) -> None:
