@@ -170,19 +170,8 @@ def test_a_setting_that_cannot_be_is_named(run: Run) -> None:
 
 def test_where_it_may_run_and_its_share_are_options_of_a_bare_model(run: Run) -> None:
     gateway = Deploys()
-    options = [
-        "--device",
-        "cpu",
-        "--label",
-        "zone=a",
-        "--label",
-        "gpu=l4",
-        "--spread",
-        "--weight",
-        "2",
-        "--target-utilisation",
-        "0.5",
-    ]
+    place = ["--device", "cpu", "--label", "zone=a", "--label", "gpu=l4", "--spread"]
+    share = ["--weight", "2", "--target-utilisation", "0.5"]
     result = run(gateway, "deploy", "--model", "m", "--name", "f", "--min-instances", "0", *place, *share)
     assert result.exit_code == 0, result.output
     body = gateway.body()
