@@ -58,6 +58,7 @@ class Both(RuleBasedStateMachine):
         self.names: list[str] = []
         for node in NODES:
             self.join(node)
+            self.allocate(len(self.names), "ready")
 
     def join(self, node: str) -> None:
         announce_node(self.redis, node, memory_bytes=NODE_BYTES, checkpoints='["c1", "c2"]')
@@ -78,8 +79,8 @@ class Both(RuleBasedStateMachine):
         self.ids.append(identity)
         self.same(_place(there), _place(self.memory.admit(identity, version, key)))
 
-    @rule(pick=picks)
-    def allocate(self, pick: int) -> None:
+    @rule(pick=picks, step=st.sampled_from(["starting", "loaded", "ready"]))
+    def allocate(self, pick: int, step: str) -> None:
         """Both views lead to the same decision, and both stores take it."""
         version, name = self.version(pick), f"x{len(self.names)}"
         request = Allocator(
@@ -94,6 +95,8 @@ class Both(RuleBasedStateMachine):
             assert self.cluster.reserve(version, decision, name, 1, serving)
             assert self.memory.reserve(version, decision, name, 1, serving)
             self.names.append(name)
+            for state in ("loaded", "ready")[: ("starting", "loaded", "ready").index(step)]:
+                self.same(getattr(self.slots, state)(name), getattr(self.memory, state)(name))
 
     @rule(pick=picks, node=st.sampled_from(NODES), serving=st.integers(0, 2), retire=st.sets(picks, max_size=2))
     def reserve_on_a_guess(self, pick: int, node: str, serving: int, retire: set[int]) -> None:

@@ -86,8 +86,7 @@ class MemoryCluster:
         call = self.calls[identity] = Call(identity, version, self._arrivals, self._clock())
         if instance is not None:
             return Admission(assignment=self._lease(call, instance))
-        queue.add(call, key, weight)
-        return Admission(position=len(queue))
+        return Admission(position=queue.add(call, key, weight))
 
     def begin(self, identity: str, epoch: int, node: str, instance: str) -> int:
         """Move assigned to running; 0 when the caller is not its owner (now)."""

@@ -38,19 +38,22 @@ class FairQueue:
     _heap: list[tuple[float, int, Call]] = field(default_factory=list)
     _waiting: set[Call] = field(default_factory=set)
     _virtual: float = 0.0
+    _last: float = 0.0  # the highest rank so far
     _finish: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, call: Call, key: str, weight: float) -> None:
-        """Queue a new call of a key."""
+    def add(self, call: Call, key: str, weight: float) -> int:
+        """Queue a new call of a key; returns its place, from 1."""
         if not self._waiting:
-            self._virtual = 0.0
+            self._virtual = self._last = 0.0
             self._finish.clear()
         call.rank = max(self._virtual, self._finish.get(key, 0.0))
         self._finish[key] = call.rank + 1 / weight
         self.put_back(call)
+        self._last = max(self._last, call.rank)
+        return len(self) if call.rank == self._last else self.position(call)
 
     def put_back(self, call: Call) -> None:
         """Queue a call in the place that its rank gives it."""
