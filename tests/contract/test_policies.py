@@ -141,4 +141,13 @@ class TestKeepAlivePolicy:
         keep = keep_alive.keep(history)
         assert keep.seconds >= 0
         assert keep.prewarm_after is None or (math.isfinite(keep.prewarm_after) and keep.prewarm_after >= keep.seconds)
+        assert keep.prewarm_after is None or keep.prewarm_until > keep.prewarm_after
         assert keep_alive.keep(history) == keep
+
+    @given(gap=st.floats(0, 1e6), count=st.integers(0, 200))
+    def test_it_says_the_same_of_gaps_in_a_list_and_in_a_tuple(
+        self, keep_alive: KeepAlivePolicy, gap: float, count: int
+    ) -> None:
+        listed, frozen = [gap] * count, (gap,) * count
+        assert keep_alive.keep(IdleHistory(60.0, listed)) == keep_alive.keep(IdleHistory(60.0, frozen))
+        assert listed == list(frozen)

@@ -1,1 +1,1 @@
-"""Periodic work: dead nodes, deadlines, keep-alive, minimum instances, waiting queues."""
+"""Periodic work: dead nodes, deadlines, waiting queues, how many instances there are and how long they stay."""

@@ -7,7 +7,7 @@ from redis import Redis
 
 from quickthaw.types import Version
 from quickthaw_platform.controller.context import Context
-from quickthaw_platform.controller.policy import FixedKeepAlive
+from quickthaw_platform.controller.policies.fixed import FixedKeepAlive
 from quickthaw_platform.errors import VersionNotFound
 from quickthaw_platform.router.policies.least_loaded import LeastLoadedPolicy
 from quickthaw_platform.settings import Settings

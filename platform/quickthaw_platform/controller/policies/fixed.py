@@ -1,4 +1,4 @@
-"""How long an idle instance is kept. Pure."""
+"""The time that the deploy names."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""How long an idle instance is kept: one policy a file. Pure."""

@@ -1,0 +1,1 @@
+"""How many instances a version should have: decided from samples of its concurrency."""
