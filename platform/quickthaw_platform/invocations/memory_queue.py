@@ -37,6 +37,7 @@ class FairQueue:
 
     _heap: list[tuple[float, int, Call]] = field(default_factory=list)
     _waiting: set[Call] = field(default_factory=set)
+    top: float = 0.0  # the latest finish tag: what comes when nothing waits begins there, and no key is behind
     _virtual: float = 0.0
     _last: float = 0.0  # the highest rank so far
     _finish: dict[str, float] = field(default_factory=dict)
@@ -47,10 +48,10 @@ class FairQueue:
     def add(self, call: Call, key: str, weight: float) -> int:
         """Queue a new call of a key; returns its place, from 1."""
         if not self._waiting:
-            self._virtual = self._last = 0.0
-            self._finish.clear()
+            self._virtual = self.top
         call.rank = max(self._virtual, self._finish.get(key, 0.0))
         self._finish[key] = call.rank + 1 / weight
+        self.top = max(self.top, self._finish[key])
         self.put_back(call)
         self._last = max(self._last, call.rank)
         return len(self) if call.rank == self._last else self.position(call)
