@@ -1,35 +1,56 @@
 -- Accept an invocation: lease it a slot of a ready instance when nothing waits before it, else queue it.
--- ARGV: id, version, queue_size, start_seconds, total_seconds, idempotency key ('': none), digest, then record fields.
+-- ARGV: id, version, queue_size, start_seconds, total_seconds, idempotency key ('': none), digest, function, API key
+-- ('': none), its weight, then record fields.
 -- Returns {'assigned', assignment} | {'queued', position} | {'duplicate', id} | {'conflict', id} | {'full', waiting}.
 local id, version, queue_size = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local start_seconds, total_seconds = tonumber(ARGV[4]), tonumber(ARGV[5])
-local idempotency, digest = ARGV[6], ARGV[7]
-local inv, queue = inv_key(id), queue_key(version)
+local idempotency, digest, fn = ARGV[6], ARGV[7], ARGV[8]
+local key, weight = ARGV[9], tonumber(ARGV[10])
+local inv, queue, fair = inv_key(id), queue_key(version), fair_key(version)
 
 -- The client sends a call again whose answer was lost: the same id finds what the first one did.
-local function again()
-  local f = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'node', 'seq')
+local function again(f)
   if f[1] == 'queued' then return {'queued', redis.call('ZRANK', queue, id) + 1} end
   if f[1] == 'assigned' then return {'assigned', assignment(id, f[2], f[3], f[4], tonumber(f[5]))} end
   return {'duplicate', id}
 end
 
+-- What cannot lease (any more) is dropped from the open ones on the way.
 local function fullest_with_room()
-  local best, fewest
-  for _, instance in ipairs(redis.call('SMEMBERS', version_instances_key(version))) do
-    local free_here = free_slots(instance, true)
-    if free_here > 0 and (not best or free_here < fewest or (free_here == fewest and instance < best)) then
-      best, fewest = instance, free_here
-    end
+  while true do
+    local found = redis.call('ZRANGE', open_key(version), 0, 0)[1]
+    if not found then return nil end
+    local instance = read_instance(found)
+    local open = instance and instance.state == 'ready' and instance.held < instance.concurrency
+    if open and not draining(instance.node) then return instance end
+    redis.call('ZREM', open_key(version), found)
   end
-  return best
 end
 
-if redis.call('EXISTS', inv) == 1 then return again() end
+-- Start-time fair queueing between API keys (Goyal, Vin and Cheng, SIGCOMM'96): a call's start tag is the later of the
+-- queue's virtual time, which is the tag of what was taken last, and its key's last finish tag, which is the start tag
+-- before it and 1 / weight; calls go by start tag, and by arrival. When nothing waits no key is behind: then the virtual
+-- time is the latest finish tag of all, so that what was taken before and comes back is still before newcomers.
+local function start_tag(waiting)
+  local f = redis.call('HMGET', fair, ':virtual', ':top', key)
+  local virtual, top = tonumber(f[1] or 0), tonumber(f[2] or 0)
+  if waiting == 0 then
+    virtual = top
+    redis.call('EXPIRE', fair, TRAFFIC_SECONDS)
+  end
+  local tag = math.max(virtual, tonumber(f[3] or 0))
+  local finish = tag + 1 / weight
+  local function exact(number) return string.format('%.17g', number) end
+  redis.call('HSET', fair, ':virtual', exact(virtual), ':top', exact(math.max(top, finish)), key, exact(finish))
+  return tag
+end
+
+local known = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'node', 'seq')
+if known[1] then return again(known) end
 if idempotency ~= '' then
-  local known = redis.call('HMGET', idempotency, 'invocation', 'digest')
-  if known[1] and redis.call('EXISTS', inv_key(known[1])) == 1 then
-    return {known[2] == digest and 'duplicate' or 'conflict', known[1]}
+  local before = redis.call('HMGET', idempotency, 'invocation', 'digest')
+  if before[1] and redis.call('EXISTS', inv_key(before[1])) == 1 then
+    return {before[2] == digest and 'duplicate' or 'conflict', before[1]}
   end
 end
 
@@ -38,9 +59,12 @@ local instance = waiting == 0 and fullest_with_room()
 if not instance and waiting >= queue_size then return {'full', waiting} end
 
 local time = now()
-local arrival = redis.call('INCR', 'qt:arrivals')
-redis.call('HSET', inv, 'state', 'queued', 'epoch', 1, 'attempts', 0, 'seq', 0, 'arrival', arrival, 'version', version,
-  'created_at', text(time), 'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 8))
+note_call(fn, id, time)
+local arrival = redis.call('HINCRBY', fair, ':arrivals', 1)
+local tag = instance and tonumber(redis.call('HGET', fair, ':top') or 0) or start_tag(waiting)
+redis.call('HSET', inv, 'state', 'queued', 'epoch', 1, 'attempts', 0, 'seq', 0, 'version', version, 'function', fn,
+  'key', key, 'tag', string.format('%.17g', tag), 'arrival', arrival, 'created_at', text(time),
+  'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 11))
 if idempotency ~= '' then
   redis.call('DEL', idempotency)
   redis.call('HSET', idempotency, 'invocation', id, 'digest', digest)
@@ -49,8 +73,12 @@ end
 local deadline = time + math.min(start_seconds, total_seconds)
 if instance then
   redis.call('ZADD', DEADLINES_KEY, text(deadline), id)
-  return {'assigned', lease(id, instance, time)}
+  local assigned = lease(id, instance, '1', 0, 0, time)
+  settle(instance, time)
+  return {'assigned', assigned}
 end
-enqueue(id, version, arrival, deadline)
-put_status(id, {state = 'queued', position = waiting + 1})
-return {'queued', waiting + 1}
+enqueue(id, version, tag, arrival, deadline)
+redis.call('HSET', inv, 'seq', 1)
+local position = redis.call('ZRANK', queue, id) + 1
+put_status(id, 1, {state = 'queued', position = position})
+return {'queued', position}

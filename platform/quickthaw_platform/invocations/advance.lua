@@ -2,8 +2,13 @@
 -- it is unknown, or drains and was to serve.
 local ORDER = {starting = 1, loaded = 2, ready = 3, draining = 4}
 local key, target = instance_key(ARGV[1]), ARGV[2]
-local state = redis.call('HGET', key, 'state')
+local instance = read_instance(ARGV[1])
+local state = instance and instance.state
 if not state or (state == 'draining' and target ~= 'draining') then return 0 end
-if ORDER[target] > ORDER[state] then redis.call('HSET', key, 'state', target) end
-if redis.call('HLEN', leases_key(ARGV[1])) == 0 then redis.call('HSETNX', key, 'idle_since', text(now())) end
+if ORDER[target] > ORDER[state] then
+  redis.call('HSET', key, 'state', target)
+  instance.state = target
+  place(instance)
+end
+if instance.held == 0 then redis.call('HSETNX', key, 'idle_since', text(now())) end
 return 1

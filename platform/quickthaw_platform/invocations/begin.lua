@@ -5,6 +5,8 @@ local f = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'seq', 'created
 if f[2] ~= epoch or f[3] ~= instance or f[7] ~= node then return 0 end
 if f[1] == 'running' then return tonumber(f[4]) + 1 end
 if f[1] ~= 'assigned' then return 0 end
-redis.call('HSET', inv, 'state', 'running', 'started_at', text(now()))
+local seq = tonumber(f[4]) + 1
+redis.call('HSET', inv, 'state', 'running', 'started_at', text(now()), 'seq', seq)
 redis.call('ZADD', DEADLINES_KEY, text(tonumber(f[5]) + tonumber(f[6])), id)
-return put_status(id, {state = 'running', node = node, instance = instance}) + 1
+put_status(id, seq, {state = 'running', node = node, instance = instance})
+return seq + 1

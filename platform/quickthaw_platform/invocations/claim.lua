@@ -1,2 +1,5 @@
 -- Fill an instance's free slots from its version's queue. ARGV: instance. Returns assignments.
-return fill(ARGV[1], math.huge, now())
+local instance, time = read_instance(ARGV[1]), now()
+local leased = fill(instance, math.huge, time)
+settle(instance, time)
+return leased

@@ -6,11 +6,15 @@ local ENDED = {succeeded = true, failed = true, cancelled = true, timed_out = tr
 local ACTIVE_KEY = 'qt:active'        -- zset: assigned and running invocations by when they were last looked at
 local DEADLINES_KEY = 'qt:deadlines'  -- zset: invocations by when a limit of theirs runs out
 local QUEUES_KEY = 'qt:queues'        -- set: versions whose queue may hold something
+local TRAFFIC_SECONDS = 2592000       -- 30 days: a function's traffic is forgotten when it has not been called so long
 local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook by when it is due
 
 local function inv_key(id) return 'qt:inv:' .. id end
 local function log_key(id) return 'qt:inv:' .. id .. ':log' end
 local function queue_key(version) return 'qt:version:' .. version .. ':queue' end
+local function open_key(version) return 'qt:version:' .. version .. ':open' end  -- zset: instances by free slots
+local function fair_key(version) return 'qt:version:' .. version .. ':fair' end  -- hash: see admit.lua
+local function traffic_key(fn, what) return 'qt:function:' .. fn .. ':' .. what end
 local function node_key(node) return 'qt:node:' .. node end
 local function instance_key(instance) return 'qt:instance:' .. instance end
 local function leases_key(instance) return 'qt:instance:' .. instance .. ':leases' end
@@ -27,67 +31,90 @@ local function whole(number) return string.format('%.0f', number) end
 
 local function put(id, seq, event) redis.call('XADD', log_key(id), seq .. '-0', 'e', event) end
 
--- Log a status that the platform itself sets; returns its seq.
-local function put_status(id, fields)
-  local seq = redis.call('HINCRBY', inv_key(id), 'seq', 1)
+-- Log a status that the platform itself sets.
+local function put_status(id, seq, fields)
   fields.type = 'status'
   put(id, seq, cjson.encode(fields))
-  return seq
 end
 
 local function draining(node) return redis.call('HGET', node_key(node), 'state') == 'draining' end
 
--- How many slots of an instance may be leased now; `ready_only`: for newcomers, which a loaded instance must not take.
-local function free_slots(instance, ready_only)
-  local fields = redis.call('HMGET', instance_key(instance), 'state', 'concurrency', 'node')
-  local open = fields[1] == 'ready' or (fields[1] == 'loaded' and not ready_only)
-  if not open or draining(fields[3]) then return 0 end
-  return math.max(0, tonumber(fields[2]) - redis.call('HLEN', leases_key(instance)))
+-- An instance with its slots, read once and changed in memory until `settle`; nil: it is gone.
+local function read_instance(id)
+  local f = redis.call('HMGET', instance_key(id), 'state', 'version', 'concurrency', 'node')
+  if not f[1] then return nil end
+  local held = redis.call('HLEN', leases_key(id))
+  return {id = id, state = f[1], version = f[2], concurrency = tonumber(f[3]), node = f[4], held = held, was = held}
+end
+
+-- Keep an instance's place among those of its version that newcomers may lease: by free slots, while it is ready.
+local function place(instance)
+  local free = instance.state == 'ready' and instance.concurrency - instance.held or 0
+  if free > 0 then
+    redis.call('ZADD', open_key(instance.version), free, instance.id)
+  else
+    redis.call('ZREM', open_key(instance.version), instance.id)
+  end
+end
+
+-- Write down what became of an instance's slots.
+local function settle(instance, time)
+  if not instance or instance.held == instance.was then return end
+  if instance.was == 0 then
+    redis.call('HDEL', instance_key(instance.id), 'idle_since')
+  elseif instance.held == 0 then
+    redis.call('HSET', instance_key(instance.id), 'idle_since', text(time))
+  end
+  place(instance)
 end
 
 -- An assignment as Python reads it. The owner's first append has next_seq: `begin` writes one status before it.
 local function assignment(id, epoch, instance, node, seq) return {id, epoch, instance, node, seq + 2} end
 
-local function lease(id, instance, time)
-  local inv = inv_key(id)
-  local node = redis.call('HGET', instance_key(instance), 'node')
-  local epoch = redis.call('HGET', inv, 'epoch')
-  redis.call('HSET', leases_key(instance), id, epoch)
-  redis.call('HDEL', instance_key(instance), 'idle_since')
-  redis.call('HSET', inv, 'state', 'assigned', 'node', node, 'instance', instance, 'assigned_at', text(time))
-  redis.call('HDEL', inv, 'reason')
+-- Give an invocation, which has had so many attempts and events, a slot; `settle` the instance afterwards.
+local function lease(id, instance, epoch, attempts, seq, time)
+  seq = seq + 1
+  redis.call('HSET', leases_key(instance.id), id, epoch)
+  redis.call('HSET', inv_key(id), 'state', 'assigned', 'node', instance.node, 'instance', instance.id, 'seq', seq,
+    'attempts', attempts + 1, 'assigned_at', text(time))
   redis.call('ZADD', ACTIVE_KEY, text(time), id)
-  local attempt = redis.call('HINCRBY', inv, 'attempts', 1)
-  local seq = put_status(id, {state = 'assigned', node = node, instance = instance, attempt = attempt})
-  return assignment(id, epoch, instance, node, seq)
+  put_status(id, seq, {state = 'assigned', node = instance.node, instance = instance.id, attempt = attempts + 1})
+  instance.held = instance.held + 1
+  return assignment(id, epoch, instance.id, instance.node, seq)
 end
 
--- Lease up to `most` free slots of an instance to the head of its version's queue, in order of arrival.
+-- Lease up to `most` free slots of an instance to the head of its version's queue, in order; `settle` it afterwards.
 local function fill(instance, most, time)
-  local slots = math.min(free_slots(instance, false), most)
-  local leased = {}
-  if slots == 0 then return leased end
-  local queue = queue_key(redis.call('HGET', instance_key(instance), 'version'))
-  while #leased < slots do
+  local leased, tag = {}, nil
+  if not instance or (instance.state ~= 'ready' and instance.state ~= 'loaded') then return leased end
+  local queue = queue_key(instance.version)
+  if redis.call('ZCARD', queue) == 0 or draining(instance.node) then return leased end
+  while #leased < most and instance.held < instance.concurrency do
     local head = redis.call('ZPOPMIN', queue)[1]
     if not head then break end
-    leased[#leased + 1] = lease(head, instance, time)
+    local f = redis.call('HMGET', inv_key(head), 'epoch', 'attempts', 'seq', 'reason', 'tag')
+    if f[4] then redis.call('HDEL', inv_key(head), 'reason') end
+    leased[#leased + 1] = lease(head, instance, f[1], tonumber(f[2]), tonumber(f[3]), time)
+    tag = f[5]
+  end
+  local before = tag and redis.call('HGET', fair_key(instance.version), ':virtual')
+  if tag and tonumber(tag) > tonumber(before or 0) then
+    redis.call('HSET', fair_key(instance.version), ':virtual', tag)
   end
   return leased
 end
 
--- Give back the slot that an invocation holds, if it holds one.
-local function free(id, instance, time)
-  if not instance then return end
-  local freed = redis.call('HDEL', leases_key(instance), id) == 1
-  local idle = freed and redis.call('HLEN', leases_key(instance)) == 0
-  if idle and redis.call('EXISTS', instance_key(instance)) == 1 then
-    redis.call('HSET', instance_key(instance), 'idle_since', text(time))
-  end
+-- Give back the slot that an invocation holds, if it holds one; returns the instance, for `settle`.
+local function free(id, instance)
+  if not instance then return nil end
+  local freed = redis.call('HDEL', leases_key(instance), id)
+  local found = read_instance(instance)
+  if found then found.was = found.held + freed end
+  return found
 end
 
-local function enqueue(id, version, arrival, deadline)
-  redis.call('ZADD', queue_key(version), arrival, id)
+local function enqueue(id, version, tag, arrival, deadline)
+  redis.call('ZADD', queue_key(version), string.format('%.17g', tag + arrival * 2 ^ -33), id)
   redis.call('SADD', QUEUES_KEY, version)
   redis.call('ZADD', DEADLINES_KEY, text(deadline), id)
 end
@@ -95,14 +122,39 @@ end
 -- Take an assigned or running invocation from its owner and put it back where it was in the queue.
 local function requeue(id, reason, time)
   local inv = inv_key(id)
-  local f = redis.call('HMGET', inv, 'version', 'instance', 'arrival', 'created_at', 'start_seconds', 'total_seconds')
-  free(id, f[2], time)
+  local f = redis.call('HMGET', inv, 'version', 'instance', 'tag', 'arrival', 'created_at', 'start_seconds',
+    'total_seconds')
+  settle(free(id, f[2]), time)
   redis.call('HINCRBY', inv, 'epoch', 1)
   redis.call('HSET', inv, 'state', 'queued', 'reason', reason)
   redis.call('HDEL', inv, 'node', 'instance', 'assigned_at', 'started_at')
   redis.call('ZREM', ACTIVE_KEY, id)
-  enqueue(id, f[1], f[3], math.min(time + tonumber(f[5]), tonumber(f[4]) + tonumber(f[6])))
-  put_status(id, {state = 'queued', reason = reason})
+  local deadline = math.min(time + tonumber(f[6]), tonumber(f[5]) + tonumber(f[7]))
+  enqueue(id, f[1], tonumber(f[3]), tonumber(f[4]), deadline)
+  put_status(id, redis.call('HINCRBY', inv, 'seq', 1), {state = 'queued', reason = reason})
+end
+
+-- Note that a call of a function was accepted, and the gap without any before it.
+local function note_call(fn, id, time)
+  local calls, gaps = traffic_key(fn, 'calls'), traffic_key(fn, 'gaps')
+  redis.call('SADD', traffic_key(fn, 'live'), id)
+  local idle_since = redis.call('GETDEL', traffic_key(fn, 'idle_since'))
+  if idle_since then
+    redis.call('LPUSH', gaps, text(math.max(0, time - idle_since)))
+    redis.call('LTRIM', gaps, 0, 199)
+    redis.call('EXPIRE', gaps, TRAFFIC_SECONDS)
+  end
+  if redis.call('LPUSH', calls, text(time)) > 16 then redis.call('LTRIM', calls, 0, 15) end
+  if idle_since then redis.call('EXPIRE', calls, TRAFFIC_SECONDS) end
+end
+
+-- Note that a call of a function ended; the last one leaves it idle, and a fresh queue.
+local function note_end(fn, version, id, time)
+  local live = traffic_key(fn, 'live')
+  if redis.call('SREM', live, id) == 0 or redis.call('SCARD', live) > 0 then return end
+  redis.call('SET', traffic_key(fn, 'idle_since'), text(time), 'EX', TRAFFIC_SECONDS)
+  redis.call('EXPIRE', traffic_key(fn, 'calls'), TRAFFIC_SECONDS)
+  redis.call('DEL', fair_key(version))
 end
 
 local function expire_ended(id, ttl, idempotency)
@@ -114,18 +166,24 @@ end
 -- End an invocation: `event` is its terminal event, `fields` more of its record. Returns what got its slot, or false.
 local function close(id, state, event, fields, time)
   local inv = inv_key(id)
-  local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook')
-  put(id, redis.call('HINCRBY', inv, 'seq', 1), event)
-  redis.call('HSET', inv, 'state', state, 'ended_at', text(time), unpack(fields))
-  redis.call('HDEL', inv, 'reason')
-  redis.call('ZREM', queue_key(f[1]), id)
+  local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook', 'function', 'seq', 'reason')
+  local seq = tonumber(f[7]) + 1
+  put(id, seq, event)
+  redis.call('HSET', inv, 'state', state, 'ended_at', text(time), 'seq', seq, unpack(fields))
+  if f[8] then redis.call('HDEL', inv, 'reason') end
   redis.call('ZREM', DEADLINES_KEY, id)
-  redis.call('ZREM', ACTIVE_KEY, id)
-  free(id, f[2], time)
   expire_ended(id, f[3], f[4])
   if f[5] then redis.call('ZADD', WEBHOOKS_KEY, text(time), id) end
-  if not f[2] then return false end
-  return fill(f[2], 1, time)[1] or false
+  note_end(f[6], f[1], id, time)
+  if not f[2] then
+    redis.call('ZREM', queue_key(f[1]), id)
+    return false
+  end
+  redis.call('ZREM', ACTIVE_KEY, id)
+  local instance = free(id, f[2])
+  local following = fill(instance, 1, time)[1] or false
+  settle(instance, time)
+  return following
 end
 
 -- Whether an invocation is alive and, where an epoch is given (not ''), still at this epoch.

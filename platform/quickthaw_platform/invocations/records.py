@@ -20,6 +20,7 @@ class NewInvocation:
     version: Version
     request: Mapping[str, Any]  # {"input": …, "sampling": …, "seed": …}
     key_id: str | None = None  # the API key it came with
+    key_weight: float = 1.0  # its share of the queue where keys compete, > 0
     idempotency_key: str | None = None
     webhook: Mapping[str, Any] | None = None
     limits: Limits | None = None  # None: those of the version

@@ -15,6 +15,7 @@ redis.call('DEL', instance_key(instance), leases_key(instance))
 redis.call('SREM', 'qt:instances', instance)
 if f[1] then
   redis.call('SREM', version_instances_key(f[1]), instance)
+  redis.call('ZREM', open_key(f[1]), instance)
   redis.call('SREM', node_instances_key(f[2]), instance)
 end
 local time = text(now())

@@ -28,7 +28,8 @@ end
 local function idle_bytes(other)
   local f = redis.call('HMGET', instance_key(other), 'state', 'node', 'version', 'memory_bytes')
   if f[1] ~= 'ready' or f[2] ~= node or redis.call('HLEN', leases_key(other)) > 0 then return nil end
-  return redis.call('ZCARD', queue_key(f[3])) == 0 and tonumber(f[4]) or nil
+  if redis.call('ZCARD', queue_key(f[3])) > 0 then return nil end
+  return tonumber(f[4]), f[3]
 end
 
 if redis.call('HGET', node_key(node), 'state') ~= 'ready' then return 0 end
@@ -38,9 +39,9 @@ if count >= tonumber(ARGV[4]) then return 0 end
 local missing = memory_bytes - free_bytes()
 local room, left = {}, 0
 for other in ARGV[7]:gmatch('[^,]+') do
-  local bytes = idle_bytes(other)
+  local bytes, of = idle_bytes(other)
   if not bytes then return 0 end
-  room[#room + 1], left = {other, bytes}, left + bytes
+  room[#room + 1], left = {other, bytes, of}, left + bytes
 end
 if missing > left then return 0 end
 local time = text(now())
@@ -50,6 +51,7 @@ for _, r in ipairs(room) do
   missing = missing - given
   redis.call('HSET', instance_key(r[1]), 'state', 'draining', 'told_at', time,
     'memory_bytes', whole(r[2] - given), 'memory_left', whole(given))
+  redis.call('ZREM', open_key(r[3]), r[1])
 end
 redis.call('HSET', instance_key(instance), 'state', 'starting', 'version', version, 'node', node, 'after', ARGV[7],
   'memory_bytes', ARGV[5], 'created_at', time, 'told_at', time, unpack(ARGV, 8))

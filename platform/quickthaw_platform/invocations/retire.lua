@@ -13,4 +13,5 @@ for _, other in ipairs(redis.call('SMEMBERS', version_instances_key(f[2]))) do
 end
 if serving <= keep then return 0 end
 redis.call('HSET', key, 'state', 'draining', 'told_at', text(now()))
+redis.call('ZREM', open_key(f[2]), instance)
 return 1

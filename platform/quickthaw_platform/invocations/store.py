@@ -63,7 +63,8 @@ class InvocationStore:
         key = f"qt:idempotency:{new.key_id or ''}:{spec.name}:{new.idempotency_key}" if new.idempotency_key else ""
         outcome, detail = self._scripts.run(
             "admit", new.id, new.version.id, spec.queue_size, limits.start, limits.total, key,
-            new.request_digest() if key else "", *self._record(new, limits),
+            new.request_digest() if key else "", spec.name, new.key_id or "", new.key_weight,
+            *self._record(new, limits),
         )  # fmt: skip
         if outcome == "full":
             raise QueueFull(
@@ -204,10 +205,8 @@ class InvocationStore:
         if new.idempotency_key:  # a repeated call must find what the first one did
             kept_seconds = max(kept_seconds, self._settings.idempotency_ttl)
         fields: dict[str, str | int] = {
-            "function": new.version.spec.name,
             "request": compact(new.request),
             "limits": limits.model_dump_json(),
-            "key": new.key_id or "",
             "ttl": max(1, int(kept_seconds * 1000)),
         }
         if new.webhook is not None:
