@@ -1,7 +1,7 @@
 """How many instances a version's concurrency asks for. Pure.
 
-Knative's pod autoscaler (KPA): instances follow the average over a stable window; a burst that the short panic window
-shows to need twice as many as are ready is followed at once, and until it is a stable window old nothing shrinks.
+Knative's pod autoscaler (KPA): instances follow the average over a stable window. When the short panic window asks for
+twice as many as are ready, they follow that one, and nothing shrinks, until the panic is a stable window old.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ class Sample:
 
     seconds_ago: float
     concurrency: int
-    panic: int = 0  # instances that a panic asked for then
+    asked: int = 0  # instances that the panic window asked for
+    panic: bool = False  # these were PANIC_RATIO times as many as were ready
 
 
 def sample(before: Sequence[Sample], concurrency: int, spec: FunctionSpec, ready: int) -> Sample:
     """Return the sample of now. `before` are the former ones, oldest first; `ready` instances take new calls."""
     now = Sample(0.0, concurrency)
     asked = _instances(_average((*before, now), PANIC_SECONDS), spec)
-    return Sample(0.0, concurrency, asked if asked >= PANIC_RATIO * max(1, ready) else 0)
+    return Sample(0.0, concurrency, asked, asked >= PANIC_RATIO * max(1, ready))
 
 
 def wanted(samples: Sequence[Sample], spec: FunctionSpec) -> int:
@@ -40,8 +41,9 @@ def wanted(samples: Sequence[Sample], spec: FunctionSpec) -> int:
     """
     if not samples or samples[-1].concurrency == 0:
         return _bounded(0, spec)
-    panic = max((s.panic for s in samples if s.seconds_ago <= STABLE_SECONDS), default=0)
-    return _bounded(max(panic, _instances(_average(samples, STABLE_SECONDS), spec)), spec)
+    first_panic = max((s.seconds_ago for s in samples if s.panic and s.seconds_ago <= STABLE_SECONDS), default=-1.0)
+    most = max((s.asked for s in samples if s.seconds_ago <= first_panic), default=0)
+    return _bounded(max(most, _instances(_average(samples, STABLE_SECONDS), spec)), spec)
 
 
 def _average(samples: Iterable[Sample], window_seconds: float) -> float:

@@ -20,7 +20,7 @@ MIN_INTERVAL_SECONDS = 0.1
 
 
 class Samples:
-    """The latest samples of each version: a list of `time concurrency panic`, gone a stable window after the last."""
+    """The latest samples of each version: a list of `time concurrency asked panic` that lasts for a stable window."""
 
     def __init__(self, redis: Redis, interval_seconds: float) -> None:
         """`interval_seconds` lie between two rounds."""
@@ -40,7 +40,7 @@ class Samples:
         for version in active:
             taken = plan.sample(before[version.id], loads[version.id], version.spec, ready[version.id])
             key = _key(version.id)
-            pipe.rpush(key, f"{now:.3f} {taken.concurrency} {taken.panic}")
+            pipe.rpush(key, f"{now:.3f} {taken.concurrency} {taken.asked} {int(taken.panic)}")
             pipe.ltrim(key, -self._most, -1)
             pipe.expire(key, math.ceil(STABLE_SECONDS))
         with outage_is_unavailable():
@@ -63,5 +63,5 @@ def _key(version: str) -> str:
 
 
 def _parse(text: str, now: float) -> Sample:
-    time, concurrency, panic = text.split()
-    return Sample(max(0.0, now - float(time)), int(concurrency), int(panic))
+    time, concurrency, asked, panic = text.split()
+    return Sample(max(0.0, now - float(time)), int(concurrency), int(asked), panic == "1")
