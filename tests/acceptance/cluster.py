@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,12 +18,15 @@ import psutil
 
 from quickthaw import Client, QuickthawError, Scope
 from quickthaw_platform.commands.processes import PROCESSES
+from quickthaw_platform.commands.workers import Worker, read_workers
 from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.settings import Settings
 from tests.valkey_process import ValkeyProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV_BIN = Path(sys.executable).parent
 COMMANDS = {process.name: shlex.split(process.command) for process in PROCESSES}
+ALONE = {"worker": Worker("node-1")}
 
 T = TypeVar("T")
 
@@ -48,10 +51,16 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
 
 
 class Cluster:
-    """Valkey and the Procfile's processes, each a process group of its own."""
+    """Valkey and the Procfile's processes, each a process group of its own.
 
-    def __init__(self, data_dir: Path, **settings: str) -> None:
+    There is one worker, the process `worker` with the node `node-1`; or those of a workers file (as `quickthaw up
+    --workers-file` takes it), each a process called by its node's id.
+    """
+
+    def __init__(self, data_dir: Path, *, workers_file: Path | None = None, **settings: str) -> None:
         self.data_dir = data_dir
+        self.workers = ALONE if workers_file is None else _workers(workers_file, data_dir)
+        self.names = [*(name for name in COMMANDS if name != "worker"), *self.workers]
         self.valkey = ValkeyProcess(data_dir / "valkey", durable=True)
         self.valkey.folder.mkdir(parents=True)
         self.settings = settings
@@ -66,13 +75,13 @@ class Cluster:
         self.redis = self.valkey.client()
         self.api_key = KeyStore(self.redis).create("test", [Scope.ADMIN]).key
         self.client = Client(self.url, self.api_key)
-        for name in COMMANDS:
+        for name in self.names:
             self.start(name)
         wait_for(self.ready, "the platform's readiness", 60)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of every process."""
+        """The environment that all processes share."""
         metrics = self.data_dir / "metrics"
         metrics.mkdir(exist_ok=True)
         return {
@@ -82,16 +91,26 @@ class Cluster:
             "QUICKTHAW_REDIS_URL": self.valkey.url,
             "QUICKTHAW_DATA_DIR": str(self.data_dir),
             "QUICKTHAW_PORT": str(self.http_port),
-            "QUICKTHAW_NODE": "node-1",
-            **{f"QUICKTHAW_{name.upper()}": value for name, value in self.settings.items()},
+            **_variables(self.settings),
         }
 
-    def start(self, name: str) -> None:
-        """Start one process; its output goes to `data_dir/NAME.log`."""
+    def start(self, name: str, **settings: str) -> None:
+        """Start one process; its output goes to `data_dir/NAME.log`. `settings` are its own, before all others."""
+        command, environment = self.command(name), {**self.environment_of(name), **_variables(settings)}
         with (self.data_dir / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                COMMANDS[name], cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
+
+    def command(self, name: str) -> list[str]:
+        """Return how a process is started."""
+        return COMMANDS["worker" if name in self.workers else name]
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """Return the environment of one process."""
+        worker = self.workers.get(name)
+        own = {} if worker is None else {"QUICKTHAW_NODE": worker.node, **worker.environment}
+        return {**self.environment, **own}
 
     def kill(self, name: str, sign: signal.Signals = signal.SIGKILL) -> None:
         """Signal one process and wait for its end."""
@@ -100,11 +119,20 @@ class Cluster:
         process.wait(60)
 
     def ready(self) -> bool:
-        """Whether the gateway answers and the node is registered."""
+        """Whether the gateway answers and every node is registered."""
         try:
-            return httpx.get(f"{self.url}/readyz").is_success and bool(self.client.nodes())
+            return httpx.get(f"{self.url}/readyz").is_success and self.nodes() >= self.expected
         except (httpx.TransportError, QuickthawError):
             return False
+
+    @property
+    def expected(self) -> set[str]:
+        """The ids of the nodes of its workers."""
+        return {worker.node for worker in self.workers.values()}
+
+    def nodes(self) -> set[str]:
+        """Return the ids of the nodes that are registered."""
+        return {node.id for node in self.client.nodes()}
 
     def descendants(self, name: str) -> list[psutil.Process]:
         """Return the live processes below one of ours."""
@@ -126,9 +154,17 @@ class Cluster:
         return alive
 
 
-def running(data_dir: Path, **settings: str) -> Iterator[Cluster]:
+def _workers(file: Path, data_dir: Path) -> dict[str, Worker]:
+    return {worker.node: worker for worker in read_workers(file, Settings(data_dir=data_dir))}
+
+
+def _variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"QUICKTHAW_{name.upper()}": value for name, value in settings.items()}
+
+
+def running(data_dir: Path, *, workers_file: Path | None = None, **settings: str) -> Iterator[Cluster]:
     """Yield a cluster that is up, and check that nothing is left of it afterwards."""
-    cluster = Cluster(data_dir, **settings)
+    cluster = Cluster(data_dir, workers_file=workers_file, **settings)
     try:
         cluster.up()
         yield cluster
