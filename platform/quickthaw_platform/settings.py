@@ -107,8 +107,10 @@ class Settings(BaseSettings):
     max_output: Bytes = Field(8 << 20, description="largest output of one invocation")
     max_log_lines: int = Field(10_000, ge=1, description="log lines kept for each function")
 
-    allocation_policy: str = Field("least-loaded", description="plugin that chooses where instances start")
-    keep_alive_policy: str = Field("fixed", description="plugin that chooses how long idle instances stay")
+    allocation_policy: str = Field("startup-time", description="plugin that chooses where instances start")
+    keep_alive_policy: str = Field(
+        "fixed", description="how long idle instances stay: fixed, histogram, break-even, greedy-dual, or a plugin"
+    )
     controller_interval: Seconds = Field(1.0, description="between two rounds of the controller")
     invocation_ttl: Seconds = Field(3600.0, description="how long ended invocations can be looked up")
     idempotency_ttl: Seconds = Field(86_400.0, description="how long an Idempotency-Key is remembered")

@@ -18,12 +18,14 @@ from quickthaw.resources import (
     DEFAULT_ALIAS,
     AliasInfo,
     CheckpointInfo,
+    Explanation,
     InstanceInfo,
     KeyCreated,
     KeyInfo,
     LogLine,
     NodeInfo,
     Quotas,
+    RouterAccuracy,
     Scope,
     SecretInfo,
 )
@@ -161,6 +163,14 @@ class AsyncClient:
     async def cancel(self, id: str) -> InvocationInfo:
         """Cancel an invocation; one that has ended stays as it is."""
         return await self._run(calls.cancel(id))
+
+    async def explain(self, id: str) -> Explanation:
+        """Ask why an invocation ran where and when it did."""
+        return await self._run(calls.explain(id))
+
+    async def router_accuracy(self) -> RouterAccuracy:
+        """Ask how far off the router's estimates of starts were."""
+        return await self._run(calls.router_accuracy())
 
     async def nodes(self) -> list[NodeInfo]:
         """List the nodes."""

@@ -20,6 +20,8 @@
 | GET    /v1/invocations/{id}                |                 | InvocationInfo                      |
 | GET    /v1/invocations/{id}/events         |                 | SSE of Event                        |
 | DELETE /v1/invocations/{id}                |                 | InvocationInfo                      |
+| GET    /v1/invocations/{id}/explain        |                 | Explanation                         |
+| GET    /v1/router/accuracy                 |                 | RouterAccuracy                      |
 | GET    /v1/functions/{name}/logs           |                 | list of LogLine                     |
 | GET    /v1/functions/{name}/logs?follow=true |               | SSE of LogLine, `id:` is LogLine.id |
 | GET    /v1/nodes                           |                 | list of NodeInfo                    |
@@ -45,7 +47,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from quickthaw.types import Limits, Name, Sampling, Wire
+from quickthaw.types import InvocationState, Limits, Name, Sampling, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -139,6 +141,7 @@ class NodeInfo(Wire):
     dram_used_bytes: int = 0
     disk_used_bytes: int = 0
     bandwidths: dict[str, float] = Field(default_factory=dict, description="bytes/s that each tier gave it")
+    arriving: dict[str, int] = Field(default_factory=dict, description="checkpoints to bytes still to come into memory")
     last_seen: float = Field(description="Unix seconds of its last heartbeat")
     started_at: float | None = None
     pid: int | None = None
@@ -157,6 +160,84 @@ class InstanceInfo(Wire):
     memory_bytes: int
     created_at: float
     idle_since: float | None = None
+
+
+class OptionInfo(Wire):
+    """A node that the router considered, and how long a start there would take."""
+
+    node: str
+    way: str = Field(description="where the weights are nearest: template, dram, disk or remote")
+    queue_seconds: float = Field(description="for the loads before it")
+    load_seconds: float = Field(description="to move the bytes")
+    init_seconds: float = Field(description="of the start beyond that")
+    room_seconds: float = Field(0.0, description="until there is memory for it")
+    seconds: float = Field(description="the sum")
+    verdict: str = Field("", description="why it was not chosen")
+
+
+class MoveInfo(Wire):
+    """A running invocation that is to go on elsewhere, to make room."""
+
+    invocation: str
+    instance: str
+    to_node: str
+
+
+class DecisionInfo(Wire):
+    """What the router decided for a version at one moment, and what it considered, the best first."""
+
+    t: float = Field(description="Unix seconds, by Redis' clock")
+    kind: Literal["start", "wait", "refuse"]
+    reason: str | None = Field(None, description="of a wait or a refusal")
+    node: str | None = Field(None, description="of a start")
+    instance: str | None = Field(None, description="that was reserved for it")
+    way: str | None = None
+    estimate_seconds: float | None = None
+    retire: tuple[str, ...] = Field((), description="idle instances that make room")
+    drain: tuple[str, ...] = Field((), description="instances that give way when they are done")
+    moves: tuple[MoveInfo, ...] = ()
+    considered: tuple[OptionInfo, ...] = ()
+
+
+class StartInfo(Wire):
+    """The start that an invocation waited for: as it was predicted, and as it was (seconds)."""
+
+    instance: str
+    way: str | None = None
+    predicted_seconds: float | None = None
+    actual_seconds: float | None = Field(None, description="known a moment after its first output")
+
+
+class Explanation(Wire):
+    """Why an invocation ran where and when it did."""
+
+    id: str
+    function: str
+    version: str
+    state: InvocationState
+    node: str | None = None
+    instance: str | None = None
+    warm: bool = Field(description="it got a slot of a ready instance at once, without a decision")
+    waited_seconds: float = Field(description="from its acceptance to its slot, or until it ended or now")
+    decisions: tuple[DecisionInfo, ...] = Field((), description="about its version while it waited, oldest first")
+    start: StartInfo | None = Field(None, description="where an instance was started while it waited, and served it")
+
+
+class EstimateError(Wire):
+    """How far off the estimates of starts were, as shares of what the starts took."""
+
+    starts: int
+    p50: float = Field(description="percentile of |actual - predicted| / actual")
+    p90: float
+    p99: float
+    median_signed: float = Field(description="median of (predicted - actual) / actual; above 0: they took less")
+
+
+class RouterAccuracy(Wire):
+    """The errors of the last starts that had an estimate; `overall` is null before the first."""
+
+    overall: EstimateError | None = None
+    by_way: dict[str, EstimateError] = Field(default_factory=dict, description="template, dram, disk, remote")
 
 
 class CheckpointCopy(Wire):

@@ -32,6 +32,7 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             dram_used_bytes=node.tiers.dram_used_bytes,
             disk_used_bytes=node.tiers.disk_used_bytes,
             bandwidths=dict(node.tiers.bandwidths),
+            arriving=dict(node.tiers.arriving),
             last_seen=float(last_seen or 0),
             started_at=float(started_at) if started_at else None,
             pid=int(pid) if pid else None,

@@ -14,6 +14,7 @@ _REQUEST_BUCKETS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0
 )  # fmt: skip
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+_SHARE_BUCKETS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0)
 
 _MODEL = ("model_name",)
 
@@ -57,6 +58,9 @@ chunk_repairs_total = Counter(
     "chunk_repairs_total", "Chunks of checkpoints that were wrong on a disk and fetched again.", namespace=PREFIX
 )
 startup_seconds = _histogram("startup_seconds", "Seconds of each stage of a start.", ("stage",), _STAGE_BUCKETS)
+start_estimate_error = _histogram(
+    "start_estimate_error", "|actual - predicted| / actual of a start's estimate, by way.", ("way",), _SHARE_BUCKETS
+)
 migrations_total = _counter("migrations_total", "Running generations moved to another node.", ("result",))
 device_seconds_total = _counter(
     "device_seconds_total", "Seconds of invocations being served, and of instances starting.", ("phase",)

@@ -11,6 +11,7 @@ from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.router.allocator import Allocator, NodeOrders
+from quickthaw_platform.router.decisions import DecisionLog
 from quickthaw_platform.router.view import read_view
 from quickthaw_platform.settings import Settings
 
@@ -45,10 +46,7 @@ class RedisCluster:
         """Lease the instance's slots no more."""
         return self._slots.drain(instance)
 
-    def explain(
-        self, version: str, reason: str, estimate_seconds: float | None = None, slots: int = 0,
-        service_seconds: float | None = None,
-    ) -> None:  # fmt: skip
+    def explain(self, version: str, reason: str, estimate_seconds: float | None = None) -> None:
         """Say why the version's queue waits."""
         self._queues.explain(version, reason, estimate_seconds)
 
@@ -82,4 +80,5 @@ def redis_allocator(redis: Redis, policy: AllocationPolicy, orders: NodeOrders, 
         orders,
         instance_memory=settings.instance_memory,
         checkpoint_bytes=CheckpointSizes(redis),
+        notes=DecisionLog(redis),
     )

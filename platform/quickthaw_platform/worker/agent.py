@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -33,8 +33,10 @@ from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
 from quickthaw_platform.worker.instance_process import InstanceOrder
 from quickthaw_platform.worker.journal import Journal, Writer
+from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.log_lines import LogLines
 from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.probe import probe_tiers
 from quickthaw_platform.worker.templates import TemplateOrder, Templates
 from quickthaw_platform.worker.work import Intake
 from quickthaw_platform.worker.zygote_client import ZygoteClient
@@ -42,6 +44,10 @@ from quickthaw_platform.worker.zygote_client import ZygoteClient
 DRAIN_POLL_SECONDS = 0.05
 EXIT_PATIENCE_SECONDS = 2.0
 STARTS_AT_ONCE = 32
+ROOM_POLL_SECONDS = 0.01
+LEAVING_SECONDS = 7.0
+"""How long an instance that makes room may take to end: it is killed before (fleet.STOP_PATIENCE_SECONDS)."""
+
 WRITE_PATIENCE_SECONDS = 5.0
 """How long the last changes may wait for Redis at shutdown."""
 
@@ -101,11 +107,24 @@ class Agent:
             on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
             on_released=self.checkpoints.tiers.release,
         )
+        learning = Learning(redis, settings.node)
         self._fleet = Fleet(
-            self._loop, self._writer, self._templates, effects, tracer=tracing.configure("worker"), log=self._log
+            self._loop,
+            self._writer,
+            self._templates,
+            effects,
+            learning=learning,
+            tracer=tracing.configure("worker"),
+            log=self._log,
         )
         self._heartbeat = Heartbeat(
-            redis, settings, self.checkpoints.disk, Catalogue(redis), self._beat, on_new=self.checkpoints.look
+            redis,
+            settings,
+            self.checkpoints.disk,
+            Catalogue(redis),
+            self._beat,
+            on_new=self.checkpoints.look,
+            on_beat=learning.flush,
         )
 
     # --- life
@@ -120,6 +139,7 @@ class Agent:
         self._writer.submit(self._bury_predecessor)
         self.checkpoints.start()
         threading.Thread(target=self._announce, name="agent-announce", daemon=True).start()
+        threading.Thread(target=self._probe, name="agent-probe", daemon=True).start()
 
     def drain(self) -> None:
         """Take nothing new, let what runs finish within the patience of the settings; blocks. Idempotent."""
@@ -190,6 +210,10 @@ class Agent:
         if not self._stopping:
             self._heartbeat.start()
 
+    def _probe(self) -> None:
+        probe_tiers(self._settings, self.checkpoints.disk, self.checkpoints.tiers.bandwidths)
+        self._heartbeat.soon()
+
     def _beat(self) -> Beat:
         return Beat(
             state=NodeState.DRAINING if self._draining else NodeState.READY,
@@ -215,7 +239,16 @@ class Agent:
             self._fail_start(instance, version_id, StartFailed(f"the node cannot prepare the start: {error}"))
         else:
             if order is not None:
+                self._wait_for_room(order.after)
                 self._loop.post(lambda: self._fleet.start(order))
+
+    def _wait_for_room(self, leaving: Collection[str]) -> None:
+        """Wait for instances that make room: their processes must be gone before others take their memory."""
+        deadline = time.monotonic() + LEAVING_SECONDS
+        while time.monotonic() < deadline and not self._stopping:
+            if self._loop.ask(lambda: set(leaving).isdisjoint(self._fleet.ids())):
+                return
+            time.sleep(ROOM_POLL_SECONDS)
 
     def _start_order(self, instance: str, version_id: str, received: float) -> StartOrder | None:
         """Read and unpack all that a start needs; None when the reservation is gone."""
@@ -224,9 +257,9 @@ class Agent:
             secrets = self._registry.secrets(version.function)
         spec = version.spec
         with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(f"qt:instance:{instance}", "created_at")
+            pipe.hmget(f"qt:instance:{instance}", ["created_at", "estimate_seconds", "after"])
             pipe.time()
-            created_at, (seconds, micros) = pipe.execute()
+            (created_at, estimate, after), (seconds, micros) = pipe.execute()
         if created_at is None:
             return None
         now = seconds + micros / 1e6 - (time.monotonic() - received)
@@ -249,6 +282,10 @@ class Agent:
             ),
             queue_seconds=max(0.0, now - float(created_at)),
             received_at=now,
+            received=received,
+            completed_at=held.completed_at,
+            predicted_seconds=float(estimate) if estimate else None,
+            after=tuple(filter(None, (after or "").split(","))),
         )
 
     def _fail_start(self, instance: str, version_id: str, error: QuickthawError) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawError, StartFailed, from_json
 from quickthaw.types import InvocationState
+from quickthaw_platform.contracts import Way
 from quickthaw_platform.invocations.records import NO_START, ColdStart
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
@@ -19,6 +20,7 @@ from quickthaw_platform.worker.flight import Flight, Work
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
 from quickthaw_platform.worker.journal import End, Writer
+from quickthaw_platform.worker.learning import FinishedStart, Learning
 from quickthaw_platform.worker.loop import Loop, Timer
 from quickthaw_platform.worker.processes import describe_exit
 from quickthaw_platform.worker.templates import Template, TemplateOrder, Templates, Waiter
@@ -73,7 +75,11 @@ class StartOrder:
     tier: str  # where the weights come from: dram, disk or remote
     queue_seconds: float  # from the reservation to the command's arrival
     tier_seconds: float  # to have the weights on their way into memory
-    received_at: float  # Unix seconds, Redis' clock
+    received_at: float  # when that was: Unix seconds, Redis' clock
+    received: float  # the same by the monotonic clock
+    completed_at: Callable[[], float | None]  # when its weights were all there, by the monotonic clock
+    predicted_seconds: float | None  # from the reservation until it serves, by the decision behind it
+    after: tuple[str, ...] = ()  # instances that make room for it
 
 
 @dataclass(slots=True)
@@ -85,6 +91,8 @@ class Instance:
     phase: Phase = Phase.STARTING
     process: InstanceProcess | None = None
     began: float = field(default_factory=time.monotonic)
+    loaded: float = 0.0  # when it was, by the monotonic clock
+    from_template: bool = False  # one that was there already
     stages: dict[str, float] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
     deaf: set[str] = field(default_factory=set)  # ended invocations whose handler thread still runs
@@ -107,6 +115,7 @@ class Fleet:
         templates: Templates,
         effects: Effects,
         *,
+        learning: Learning,
         tracer: Tracer,
         log: Callable[[str, Mapping[str, str]], None],
     ) -> None:
@@ -115,6 +124,7 @@ class Fleet:
         self._writer = writer
         self._templates = templates
         self._effects = effects
+        self._learning = learning
         self._tracer = tracer
         self._log_line = log
         self._instances: dict[str, Instance] = {}
@@ -173,6 +183,7 @@ class Fleet:
                 self._start_failed(instance, error, again=again)
 
         self._templates.obtain(instance.order.template, Waiter(ready, failed))
+        instance.from_template = instance.process is not None
 
     def _fork(self, instance: Instance, template: Template) -> None:
         # Each try has its own folder: that of the one before may still be being deleted.
@@ -232,6 +243,7 @@ class Fleet:
             return
         start = self._start_of(instance, flight.work)
         if frame["t"] == "done":
+            self._learning.served(flight.work.function, flight.held_seconds)
             flight.done(frame, start)
         elif frame["t"] == "error":
             flight.failed(from_json(frame["error"]), start)
@@ -254,7 +266,8 @@ class Fleet:
         instance.phase = Phase.LOADED
         if instance.timer is not None:
             instance.timer.cancel()
-        instance.stages["total"] = time.monotonic() - instance.began
+        instance.loaded = time.monotonic()
+        instance.stages["total"] = instance.loaded - instance.began
         self._effects.loaded(instance.id)
 
     def _ready(self, instance: Instance) -> None:
@@ -264,6 +277,7 @@ class Fleet:
         metrics.cold_starts_total.labels(instance.order.tier).inc()
         metrics.device_seconds_total.labels("starting").inc(time.monotonic() - instance.began)
         self._measure_start(instance)
+        self._learning.started(_finished(instance))
         self._log(instance, None, "platform", f"instance ready after {time.monotonic() - instance.began:.3f} s")
         self._effects.ready(instance.id)
 
@@ -429,3 +443,18 @@ class Fleet:
         if invocation is not None:
             fields["invocation"] = invocation
         self._log_line(instance.order.instance.version.spec.name, fields)
+
+
+def _finished(instance: Instance) -> FinishedStart:
+    """Say how the start of an instance went that has just put something out: its weights are there."""
+    order = instance.order
+    completed = order.completed_at() or time.monotonic()
+    serves = max(instance.loaded, completed)
+    return FinishedStart(
+        function=order.instance.version.function,
+        instance=instance.id,
+        way=Way.TEMPLATE if instance.from_template else Way(order.tier),
+        seconds=order.queue_seconds + serves - order.received,
+        load_seconds=max(0.0, completed - order.received),
+        predicted_seconds=order.predicted_seconds,
+    )

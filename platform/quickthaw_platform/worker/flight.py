@@ -59,6 +59,11 @@ class Flight:
         self._timer: Timer = loop.later(0, self._check)
         metrics.queue_time_seconds.labels(work.function).observe(work.age_seconds)
 
+    @property
+    def held_seconds(self) -> float:
+        """How long it has held its slot."""
+        return time.monotonic() - self._progress.begun
+
     def chunk(self, frame: Frame) -> None:
         """Relay an output."""
         if self.over:

@@ -53,8 +53,11 @@ class Heartbeat:
         catalogue: Catalogue,
         beat: Callable[[], Beat],
         on_new: Callable[[], None],
+        on_beat: Callable[[], None],
     ) -> None:
-        """`on_new` hears that there are other checkpoints on the disk than before."""
+        """`on_new` hears that there are other checkpoints on the disk than before; `on_beat` follows each beat, and
+        may raise Unavailable.
+        """
         self._script = redis.register_script(_BEAT)
         self._redis = redis
         self._settings = settings
@@ -62,6 +65,7 @@ class Heartbeat:
         self._catalogue = catalogue
         self._beat = beat
         self._on_new = on_new
+        self._on_beat = on_beat
         self._announced: Sequence[CheckpointInfo] | None = None
         self._wake = threading.Event()
         self._closing = False
@@ -117,6 +121,7 @@ class Heartbeat:
         with outage_is_unavailable():
             self._announce([describe(Manifest.of(checkpoint)) for checkpoint in reversed(checkpoints)])
             self._script(args=[self._settings.node, *(part for pair in fields.items() for part in pair)])
+        self._on_beat()
 
     def _announce(self, entries: Sequence[CheckpointInfo]) -> None:
         """Of two checkpoints under one name the last announced counts: the list comes oldest first."""

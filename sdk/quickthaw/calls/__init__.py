@@ -12,6 +12,7 @@ from quickthaw.calls.cluster_calls import (
     instances,
     nodes,
     pull_checkpoint,
+    router_accuracy,
     stop_instance,
 )
 from quickthaw.calls.function_calls import (
@@ -30,7 +31,7 @@ from quickthaw.calls.function_calls import (
     set_secret,
     versions,
 )
-from quickthaw.calls.invocation_calls import CallOptions, cancel, events, invocation, invoke, stream, submit
+from quickthaw.calls.invocation_calls import CallOptions, cancel, events, explain, invocation, invoke, stream, submit
 from quickthaw.calls.key_calls import create_key, keys, revoke_key
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "drain_node",
     "events",
     "evict_checkpoint",
+    "explain",
     "follow_logs",
     "function",
     "functions",
@@ -61,6 +63,7 @@ __all__ = [
     "request",
     "revoke_key",
     "rollback",
+    "router_accuracy",
     "secrets",
     "set_alias",
     "set_secret",

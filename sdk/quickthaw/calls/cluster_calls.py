@@ -6,7 +6,7 @@ from typing import Literal
 
 from quickthaw.calls.builders import delete, get, listing, one, path, send
 from quickthaw.protocol import Call
-from quickthaw.resources import CheckpointInfo, EvictRequest, InstanceInfo, NodeInfo, PullRequest
+from quickthaw.resources import CheckpointInfo, EvictRequest, InstanceInfo, NodeInfo, PullRequest, RouterAccuracy
 
 
 def nodes() -> Call[list[NodeInfo]]:
@@ -27,6 +27,11 @@ def instances() -> Call[list[InstanceInfo]]:
 def stop_instance(id: str) -> Call[None]:
     """Let an instance finish what runs and end it."""
     return delete("instances", id)
+
+
+def router_accuracy() -> Call[RouterAccuracy]:
+    """Ask how far off the router's estimates were."""
+    return get(RouterAccuracy, "router", "accuracy")
 
 
 def checkpoints() -> Call[list[CheckpointInfo]]:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 from quickthaw.calls.builders import get, nothing, one, path, request, stream_of
 from quickthaw.protocol import IDEMPOTENCY_HEADER, Call
-from quickthaw.resources import InvokeRequest, Webhook
+from quickthaw.resources import Explanation, InvokeRequest, Webhook
 from quickthaw.types import InvocationInfo, Limits, Sampling
 
 T = TypeVar("T")
@@ -68,3 +68,8 @@ def events(id: str, after: int) -> Call[None]:
 def cancel(id: str) -> Call[InvocationInfo]:
     """Cancel an invocation; one that has ended stays as it is."""
     return Call("DELETE", path("invocations", id), one(InvocationInfo))
+
+
+def explain(id: str) -> Call[Explanation]:
+    """Ask why an invocation ran where and when it did."""
+    return get(Explanation, "invocations", id, "explain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from quickthaw.cli import aliases, deploy, functions, invocations, invoke, keys, logs, models, nodes, secrets
+from quickthaw.cli import aliases, deploy, functions, invocations, invoke, keys, logs, models, nodes, router, secrets
 from quickthaw.cli.root import Root, State
 from quickthaw.version import VERSION
 
@@ -36,6 +36,7 @@ for command in (
     nodes.drain,
     nodes.stop,
     models.models,
+    router.router,
     keys.keys,
     secrets.secrets,
 ):

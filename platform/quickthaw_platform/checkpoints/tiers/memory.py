@@ -110,6 +110,7 @@ class MemoryTier:
         """Note that everything has arrived."""
         with self._changed:
             resident.complete = True
+            resident.completed_at = time.monotonic()
             self._changed.notify_all()
 
     def forget(self, resident: Resident) -> None:

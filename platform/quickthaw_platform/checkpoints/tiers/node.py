@@ -46,6 +46,7 @@ class Held:
 
     checkpoint: Checkpoint
     tier: Tier
+    completed_at: Callable[[], float | None]  # when all of them were there, by the monotonic clock; None: not yet
 
 
 class NodeTiers:
@@ -109,12 +110,12 @@ class NodeTiers:
         with one_at_a_time:
             resident = self.memory.join(checkpoint_id, user)
             if resident is not None:
-                return Held(resident.checkpoint(), "dram" if resident.complete else resident.tier)
+                return _held(resident, "dram" if resident.complete else resident.tier)
             try:
                 resident = self._bring(checkpoint_id, user, patience_seconds)
             except RemoteError as error:
                 raise StartFailed(error.message) from error
-            return Held(resident.checkpoint(), resident.tier)
+            return _held(resident, resident.tier)
 
     def release(self, name: str) -> None:
         """End what a user or template holds; idempotent."""
@@ -251,6 +252,10 @@ class NodeTiers:
         finally:
             self.release(_writer_of(resident))
         self._on_change()
+
+
+def _held(resident: Resident, tier: Tier) -> Held:
+    return Held(resident.checkpoint(), tier, lambda: resident.completed_at)
 
 
 def _writer_of(resident: Resident) -> str:

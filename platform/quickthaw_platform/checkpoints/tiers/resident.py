@@ -35,6 +35,7 @@ class Resident:
     load: Load | None = None
     work: Future[None] | None = None  # the load, later the writing behind it
     complete: bool = False
+    completed_at: float | None = None  # by the process' monotonic clock
     let_go: Callable[[], None] = lambda: None  # called when it is dropped
 
     @property
