@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         RateLimited,
         RequestTooLarge,
         StartFailed,
+        StartTooLate,
         TimedOut,
         Unavailable,
         Unreachable,
@@ -130,6 +131,7 @@ __all__ = [
     "Sampling",
     "Scope",
     "StartFailed",
+    "StartTooLate",
     "TimedOut",
     "TokenLogprob",
     "Unavailable",
@@ -155,7 +157,7 @@ _HOMES = {
         FunctionFailed FunctionNotFound HandlerFailed InstanceLost InstanceNotFound InvalidRequest
         InvalidSource InvocationCancelled InvocationNotFound KeyNotFound MemoryLimitExceeded NoCapacity
         NodeLost NodeNotFound NotFound NotServable PermissionDenied QueueFull QuickthawError RateLimited
-        RequestTooLarge StartFailed TimedOut Unavailable Unreachable VersionNotFound
+        RequestTooLarge StartFailed StartTooLate TimedOut Unavailable Unreachable VersionNotFound
     """,
     "resources": """
         AliasInfo CheckpointInfo InstanceInfo KeyCreated KeyInfo LogLine NodeInfo Quotas Scope Webhook

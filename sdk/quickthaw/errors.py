@@ -23,6 +23,7 @@ QuickthawError
 │   ├── InstanceLost              503  the process that served the invocation died
 │   ├── NodeLost                  503  the node that served the invocation died or was cut off
 │   ├── NoCapacity                503  no node can hold the instance
+│   ├── StartTooLate              503  no instance would be ready within the invocation's start limit
 │   └── Unreachable               503  raised by the client: no gateway answers at the URL
 └── TimedOut                      504  which limit ran out is in `code`
 """
@@ -274,6 +275,12 @@ class NoCapacity(Unavailable):
     """No node can hold the instance."""
 
     default_code = "no_capacity"
+
+
+class StartTooLate(Unavailable):
+    """No instance is expected to be ready within the invocation's start limit, so it was not left to wait."""
+
+    default_code = "start_too_late"
 
 
 class Unreachable(Unavailable):

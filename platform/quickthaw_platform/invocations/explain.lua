@@ -1,6 +1,7 @@
--- Say why a version's queue waits. ARGV: version, reason, seconds until an instance is ready ('': unknown), TTL (ms).
+-- Say why a version's queue waits. ARGV: version, TTL (ms), reason, seconds until an instance is ready, how many slots
+-- serve the queue then, seconds that an invocation holds one ('' or 0: unknown).
 local key = 'qt:version:' .. ARGV[1] .. ':waits'
 redis.call('DEL', key)
-redis.call('HSET', key, 'reason', ARGV[2])
-if ARGV[3] ~= '' then redis.call('HSET', key, 'ready_at', text(now() + tonumber(ARGV[3]))) end
-redis.call('PEXPIRE', key, ARGV[4])
+redis.call('HSET', key, 'reason', ARGV[3], 'slots', ARGV[5], 'service_seconds', ARGV[6])
+if ARGV[4] ~= '' then redis.call('HSET', key, 'ready_at', text(now() + tonumber(ARGV[4]))) end
+redis.call('PEXPIRE', key, ARGV[2])

@@ -14,7 +14,7 @@ EXPLANATION_SECONDS = 60
 
 
 class Queues:
-    """One first-in-first-out queue a version, ordered by arrival."""
+    """One queue a version: fair between API keys, and by arrival for each (see admit.lua)."""
 
     def __init__(self, redis: Redis) -> None:
         self._scripts = Scripts(redis)
@@ -24,10 +24,21 @@ class Queues:
         flat = self._scripts.run("waiting")
         return dict(zip(flat[::2], map(int, flat[1::2]), strict=True))
 
-    def explain(self, version: str, reason: str, estimate_seconds: float | None = None) -> None:
-        """Say why the version's queue waits, and in how many seconds an instance is expected to serve it."""
+    def explain(
+        self,
+        version: str,
+        reason: str,
+        estimate_seconds: float | None = None,
+        slots: int = 0,
+        service_seconds: float | None = None,
+    ) -> None:
+        """Say why the version's queue waits, and in how many seconds an instance is expected to serve its first.
+
+        `slots` serve the queue then, each taken for `service_seconds`: from these follows when the others' turn is.
+        """
         estimate = "" if estimate_seconds is None else estimate_seconds
-        self._scripts.run("explain", version, reason, estimate, EXPLANATION_SECONDS * 1000)
+        service = "" if service_seconds is None else service_seconds
+        self._scripts.run("explain", version, EXPLANATION_SECONDS * 1000, reason, estimate, slots, service)
 
     def fail_waiting(self, version: str, error: QuickthawError) -> list[str]:
         """Fail all that waits for the version with `error`; returns the ids, in order of arrival."""

@@ -16,6 +16,7 @@ from quickthaw_platform.errors import (
     LogGap,
     QueueFull,
     QuickthawError,
+    StartTooLate,
 )
 from quickthaw_platform.invocations.log import EventLog, inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
@@ -186,6 +187,19 @@ class InvocationStore:
         if answer[0] == "unknown":
             raise _unknown(identity)
         return parse_stopped(answer)
+
+    def refuse_late(self, identity: str, estimate_seconds: float, start_seconds: float) -> bool:
+        """Fail an invocation with StartTooLate, if it still waits: its start limit is expected to run out before.
+
+        Returns whether it ended by this.
+        """
+        error = StartTooLate(
+            f"an instance is expected to serve the invocation in {estimate_seconds:.1f} s, and it may wait "
+            f"{start_seconds:g} s for that; try again later, or with a longer start limit",
+            retry_after_seconds=max(1.0, estimate_seconds - start_seconds),
+        )
+        ending = Ending(error=error.to_json())
+        return bool(self._scripts.run("refuse", identity, ending.event(), *ending.fields()))
 
     def claim(self, instance: str) -> list[Assignment]:
         """Lease the free slots of a loaded or ready instance to what waits, in order of arrival."""

@@ -67,6 +67,7 @@ NAMES = [
     "Sampling",
     "Scope",
     "StartFailed",
+    "StartTooLate",
     "TimedOut",
     "TokenLogprob",
     "Unavailable",
