@@ -217,9 +217,13 @@ class AsyncClient:
         name: str,
         scopes: Sequence[Scope | str] = (Scope.INVOKE,),
         quotas: Quotas | Mapping[str, Any] | None = None,
+        weight: float = 1.0,
     ) -> KeyCreated:
-        """Make an API key; the answer is the only place where the key itself appears."""
-        return await self._run(calls.create_key(name, scopes, quotas))
+        """Make an API key; the answer is the only place where the key itself appears.
+
+        `weight` is its share of a function's queue where calls of several keys wait.
+        """
+        return await self._run(calls.create_key(name, scopes, quotas, weight))
 
     async def revoke_key(self, id: str) -> None:
         """Revoke an API key at once."""

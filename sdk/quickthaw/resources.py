@@ -300,12 +300,18 @@ class Quotas(Wire):
     tokens_per_minute: int | None = Field(None, ge=1)
 
 
+KeyWeight = Annotated[
+    float, Field(ge=0.001, le=1000, description="share of a function's queue where calls of several keys wait")
+]
+
+
 class KeyRequest(Wire):
     """An API key to make."""
 
     name: Name
     scopes: tuple[Scope, ...] = Field((Scope.INVOKE,), min_length=1)
     quotas: Quotas = Quotas()
+    weight: KeyWeight = 1.0
 
 
 class KeyInfo(Wire):
@@ -315,6 +321,7 @@ class KeyInfo(Wire):
     name: str
     scopes: tuple[Scope, ...]
     quotas: Quotas = Quotas()
+    weight: KeyWeight = 1.0
     created_at: float
 
 

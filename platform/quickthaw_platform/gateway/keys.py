@@ -29,7 +29,7 @@ def list_keys() -> Response:
 @api.post("", responses={201: KeyCreated})
 def create_key(body: KeyRequest) -> Response:
     """Make an API key; it is shown this once."""
-    return answer(services().keys.create(body.name, body.scopes, body.quotas), 201)
+    return answer(services().keys.create(body.name, body.scopes, body.quotas, body.weight), 201)
 
 
 @api.delete("/<id>", responses={200: Deleted})

@@ -46,9 +46,11 @@ class KeyStore:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def create(self, name: str, scopes: Iterable[Scope | str], quotas: Quotas | None = None) -> KeyCreated:
+    def create(
+        self, name: str, scopes: Iterable[Scope | str], quotas: Quotas | None = None, weight: float = 1.0
+    ) -> KeyCreated:
         """Make a key; the answer is the only place where the key itself ever stands."""
-        created = self._draw(self._redis, name, scopes, quotas or Quotas())
+        created = self._draw(self._redis, name, scopes, quotas or Quotas(), weight)
         pipe = self._redis.pipeline()
         _put(pipe, created)
         pipe.execute()
@@ -90,7 +92,14 @@ class KeyStore:
         if not pipe.execute()[1]:
             raise KeyNotFound.named(key_id, cast("set[str]", self._redis.smembers(KEYS_KEY)))
 
-    def _draw(self, client: Redis | Pipeline, name: str, scopes: Iterable[Scope | str], quotas: Quotas) -> KeyCreated:
+    def _draw(
+        self,
+        client: Redis | Pipeline,
+        name: str,
+        scopes: Iterable[Scope | str],
+        quotas: Quotas,
+        weight: float = 1.0,
+    ) -> KeyCreated:
         check_name(name, "key name")
         check_quotas(quotas)
         seconds, micros = client.time()
@@ -100,6 +109,7 @@ class KeyStore:
             name=name,
             scopes=tuple(sorted({Scope(scope) for scope in scopes})),
             quotas=quotas,
+            weight=weight,
             created_at=seconds + micros / 1e6,
             key=f"qt-{key_id}-{secrets.token_urlsafe(SECRET_BYTES)}",
         )

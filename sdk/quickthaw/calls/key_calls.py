@@ -15,9 +15,11 @@ def keys() -> Call[list[KeyInfo]]:
     return listing(KeyInfo, "keys")
 
 
-def create_key(name: str, scopes: Sequence[Scope | str], quotas: Quotas | Mapping[str, Any] | None) -> Call[KeyCreated]:
+def create_key(
+    name: str, scopes: Sequence[Scope | str], quotas: Quotas | Mapping[str, Any] | None, weight: float
+) -> Call[KeyCreated]:
     """Make an API key."""
-    body = request(KeyRequest, name=name, scopes=tuple(scopes), quotas=quotas or Quotas())
+    body = request(KeyRequest, name=name, scopes=tuple(scopes), quotas=quotas or Quotas(), weight=weight)
     return send("POST", KeyCreated, body, "keys", repeatable=False)
 
 

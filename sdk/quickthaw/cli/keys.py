@@ -21,6 +21,9 @@ def keys() -> None:
 @click.option("--scope", "scopes", multiple=True, type=SCOPES, help="What it may do, repeatable (default: invoke).")
 @click.option("--requests", metavar="RATE", help='Most requests, for example "40 per 3 hours".')
 @click.option("--tokens-per-minute", type=click.IntRange(min=1), metavar="N", help="Most tokens a minute.")
+@click.option(
+    "--weight", type=click.FloatRange(0.001, 1000), default=1.0, metavar="W", help="Share of a queue among keys (1)."
+)
 @output.json_option
 @pass_state
 def create(
@@ -29,11 +32,12 @@ def create(
     scopes: tuple[str, ...],
     requests: str | None,
     tokens_per_minute: int | None,
+    weight: float,
     as_json: bool,
 ) -> None:
     """Make an API key. It is shown this once."""
     quotas = Quotas(requests=requests, tokens_per_minute=tokens_per_minute)
-    made = state.client.create_key(name, scopes or (Scope.INVOKE,), quotas)
+    made = state.client.create_key(name, scopes or (Scope.INVOKE,), quotas, weight)
     if as_json:
         output.print_json(made)
         return
@@ -50,14 +54,14 @@ def ls(state: State, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    columns = ("ID", "NAME", "SCOPES", "REQUESTS", "TOKENS/MIN", "CREATED")
+    columns = ("ID", "NAME", "SCOPES", "REQUESTS", "TOKENS/MIN", "WEIGHT", "CREATED")
     output.table(columns, map(_row, found), "No keys. Make one: quickthaw keys create NAME")
 
 
 def _row(key: KeyInfo) -> tuple[object, ...]:
     scopes = ", ".join(key.scopes)
-    quotas = key.quotas
-    return key.id, key.name, scopes, quotas.requests, quotas.tokens_per_minute, output.when(key.created_at)
+    most = key.quotas.requests, key.quotas.tokens_per_minute
+    return key.id, key.name, scopes, *most, f"{key.weight:g}", output.when(key.created_at)
 
 
 @keys.command("revoke")

@@ -177,11 +177,12 @@ def test_a_secret_comes_from_an_argument_a_pipe_or_a_prompt(
 def test_a_key_has_the_scopes_and_quotas_that_were_asked_for(run: Run) -> None:
     gateway = FakeGateway([ok({**KEY, "key": "qt-new"})])
     options = ("--scope", "deploy", "--scope", "invoke", "--requests", "40 per 3 hours", "--tokens-per-minute", "9")
-    assert run(gateway, "keys", "create", "ci", *options).exit_code == 0
+    assert run(gateway, "keys", "create", "ci", *options, "--weight", "2.5").exit_code == 0
     assert gateway.body() == {
         "name": "ci",
         "scopes": ["deploy", "invoke"],
         "quotas": {"requests": "40 per 3 hours", "tokens_per_minute": 9},
+        "weight": 2.5,
     }
 
 

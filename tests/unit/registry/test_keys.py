@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pydantic import ValidationError
 from redis import Redis
 
-from quickthaw.resources import Quotas, Scope
+from quickthaw.resources import KeyRequest, Quotas, Scope
 from quickthaw_platform.errors import AuthenticationFailed, InvalidRequest, KeyNotFound
 from quickthaw_platform.registry.keys import KeyStore
 
@@ -27,6 +28,17 @@ def test_a_key_is_accepted_until_it_is_revoked(keys: KeyStore) -> None:
         keys.verify(created.key)
     with pytest.raises(KeyNotFound):
         keys.revoke(created.id)
+
+
+def test_a_key_has_its_weight(keys: KeyStore) -> None:
+    assert keys.verify(keys.create("ci", [Scope.INVOKE], weight=3.0).key).info.weight == 3
+    assert keys.verify(keys.create("ci2", [Scope.INVOKE]).key).info.weight == 1
+
+
+@pytest.mark.parametrize("weight", [0, -1, 0.0001, 1001, float("nan"), float("inf")])
+def test_a_weight_that_would_starve_others_or_itself_is_refused(weight: float) -> None:
+    with pytest.raises(ValidationError):
+        KeyRequest(name="ci", weight=weight)
 
 
 def test_only_the_digest_is_stored(redis: Redis, keys: KeyStore) -> None:

@@ -96,8 +96,11 @@ CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
     ("delete_checkpoint", ("m",), "DELETE /v1/checkpoints/m", None, DELETED),
     ("keys", (), "GET /v1/keys", None, listed(KEY)),
     (
-        "create_key", ("ci", ("invoke",), {"requests": "40 per 3 hours"}), "POST /v1/keys",
-        {"name": "ci", "scopes": ["invoke"], "quotas": {"requests": "40 per 3 hours", "tokens_per_minute": None}},
+        "create_key", ("ci", ("invoke",), {"requests": "40 per 3 hours"}, 3.0), "POST /v1/keys",
+        {
+            "name": "ci", "scopes": ["invoke"], "weight": 3.0,
+            "quotas": {"requests": "40 per 3 hours", "tokens_per_minute": None},
+        },
         {**KEY, "key": "qt-secret"},
     ),
     ("revoke_key", ("k1",), "DELETE /v1/keys/k1", None, DELETED),
