@@ -20,6 +20,9 @@ from quickthaw_platform.invocations.records import Admission, NewInvocation
 SEED_BITS = 53
 """A seed that every JSON reader keeps exactly."""
 
+LATE_FACTOR = 1.5
+"""A call is refused at once when its wait is estimated at so many times its start limit: estimates may be off."""
+
 _log = structlog.get_logger()
 
 
@@ -69,7 +72,7 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
     if admission.duplicate_of is not None:
         return Admitted(admission.duplicate_of, repeated=True)
     services.quotas.note(caller.info, new.id)
-    _place(services, order.version, admission)
+    place(services, new, admission)
     return Admitted(new.id)
 
 
@@ -84,8 +87,13 @@ def cancel(services: Services, invocation: str, reason: str) -> None:
         _log.info("cancelled", invocation=invocation, reason=reason)
 
 
-def _place(services: Services, version: Version, admission: Admission) -> None:
+def place(services: Services, new: NewInvocation, admission: Admission) -> None:
+    """See that an instance takes an accepted call, or tell it at once that none can in time."""
     if admission.assignment is not None:
         services.commands.invoke(admission.assignment)
         return
-    services.allocator.allocate(version)  # which also tells those who wait why, or that it can never be
+    services.allocator.allocate(new.version)  # which also tells those who wait why, or that it can never be
+    limits = new.limits or new.version.spec.limits
+    estimate = services.store.get(new.id).estimate_seconds
+    if estimate is not None and estimate > LATE_FACTOR * limits.start:
+        services.store.refuse_late(new.id, estimate, limits.start)

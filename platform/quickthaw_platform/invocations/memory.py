@@ -196,7 +196,14 @@ class MemoryCluster:
         self.table.remove(found)
         return [Lease(name, epoch) for name, epoch in found.leases.items()]
 
-    def explain(self, version: str, reason: str, estimate_seconds: float | None = None) -> None:
+    def explain(
+        self,
+        version: str,
+        reason: str,
+        estimate_seconds: float | None = None,
+        slots: int = 0,  # noqa: ARG002 - places further back are not asked for here
+        service_seconds: float | None = None,  # noqa: ARG002
+    ) -> None:
         """Say why the version's queue waits."""
         self.reasons[version] = (reason, estimate_seconds)
 

@@ -33,8 +33,15 @@ class Cluster(Protocol):
     def drain(self, instance: str) -> bool:
         """Lease the instance's slots no more; False: there is no such instance."""
 
-    def explain(self, version: str, reason: str, estimate_seconds: float | None = None) -> None:
-        """Say why the version's queue waits, and in how many seconds it should be served."""
+    def explain(
+        self,
+        version: str,
+        reason: str,
+        estimate_seconds: float | None = None,
+        slots: int = 0,
+        service_seconds: float | None = None,
+    ) -> None:
+        """Say why the version's queue waits, when it should be served, and how fast it moves from then on."""
 
     def fail_waiting(self, version: str, reason: str) -> Sequence[str]:
         """Fail all that waits for the version, as there is no capacity; returns the ids."""
@@ -120,7 +127,7 @@ class Allocator:
             case Start():
                 return self._start(version, request, decision, view)
             case Wait():
-                self._cluster.explain(version.id, decision.reason, decision.estimate_seconds)
+                self._explain(version, decision.reason, decision.estimate_seconds, view)
                 for instance in decision.drain:
                     self._give_way(instance, view)
             case Refuse():
@@ -135,7 +142,7 @@ class Allocator:
             return None
         for leaving in start.retire:
             self._orders.stop(start.node, leaving)
-        self._cluster.explain(version.id, f"an instance is starting on node {start.node}", start.estimate_seconds)
+        self._explain(version, f"an instance is starting on node {start.node}", start.estimate_seconds, view)
         self._orders.start(start.node, instance, version.id)
         _log.info("instance starts", instance=instance, function=version.function, node=start.node, way=start.way)
         return instance
@@ -145,6 +152,12 @@ class Allocator:
         if node is not None and self._cluster.drain(instance):
             self._orders.stop(node, instance)
             _log.info("instance gives way", instance=instance, node=node)
+
+    def _explain(self, version: Version, reason: str, estimate_seconds: float | None, view: ClusterView) -> None:
+        stats = view.functions.get(version.function)
+        service_seconds = None if stats is None else stats.service_seconds
+        slots = version.spec.concurrency * max(1, count_serving(view, version.id))
+        self._cluster.explain(version.id, reason, estimate_seconds, slots, service_seconds)
 
 
 def _in_demand(view: ClusterView, version: Version) -> ClusterView:

@@ -46,9 +46,16 @@ class RedisCluster:
         """Lease the instance's slots no more."""
         return self._slots.drain(instance)
 
-    def explain(self, version: str, reason: str, estimate_seconds: float | None = None) -> None:
+    def explain(
+        self,
+        version: str,
+        reason: str,
+        estimate_seconds: float | None = None,
+        slots: int = 0,
+        service_seconds: float | None = None,
+    ) -> None:
         """Say why the version's queue waits."""
-        self._queues.explain(version, reason, estimate_seconds)
+        self._queues.explain(version, reason, estimate_seconds, slots, service_seconds)
 
     def fail_waiting(self, version: str, reason: str) -> list[str]:
         """Fail all that waits for the version with NoCapacity."""
