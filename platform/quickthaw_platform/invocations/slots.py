@@ -52,6 +52,7 @@ class SlotStore:
             "function": version.function,
             "concurrency": spec.concurrency,
             "min_instances": spec.min_instances,
+            "weight": spec.weight,
             "checkpoint": checkpoint or version.checkpoint,
             "checkpoint_bytes": checkpoint_bytes,
             "way": way,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis import Redis
 
-from quickthaw_platform.averages import Average
 from quickthaw_platform.contracts import (
     ClusterView,
     FunctionStats,
@@ -17,10 +17,10 @@ from quickthaw_platform.contracts import (
     NodeState,
     NodeView,
     TiersView,
-    Way,
 )
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
+from quickthaw_platform.router import learnt
 
 LEAST_BANDWIDTH = 1e3
 MOST_BANDWIDTH = 1e12
@@ -121,17 +121,10 @@ def _sane(bandwidths: Mapping[str, Any]) -> dict[str, float]:
     return {tier: rate for tier, rate in read.items() if LEAST_BANDWIDTH <= rate <= MOST_BANDWIDTH}
 
 
-def _stats(min_instances: str, weight: str, calls: int, span: str, learnt: Sequence[str]) -> FunctionStats:
-    init_seconds, service_seconds = _learnt(dict(zip(learnt[::2], learnt[1::2], strict=True)))
-    return FunctionStats(
-        init_seconds=init_seconds,
-        service_seconds=service_seconds,
+def _stats(min_instances: str, weight: str, calls: int, span: str, stored: Sequence[str]) -> FunctionStats:
+    return replace(
+        learnt.parse(dict(zip(stored[::2], stored[1::2], strict=True))),
         calls_per_second=int(calls) / max(LEAST_SPAN_SECONDS, float(span)) if span else 0.0,
         weight=float(weight or 1),
         min_instances=int(min_instances or 0),
     )
-
-
-def _learnt(fields: Mapping[str, str]) -> tuple[Mapping[Way, float], float | None]:
-    init = {way: Average.parse(fields[f"init.{way}"]).value for way in Way if f"init.{way}" in fields}
-    return init, Average.parse(fields["service"]).value if "service" in fields else None

@@ -13,7 +13,7 @@ from quickthaw_platform.router.view import read_view
 from quickthaw_platform.settings import Settings
 from tests.state import announce_node, make_invocation, make_version, start_instance
 
-VERSION = make_version(concurrency=2, max_instances=4, min_instances=1)
+VERSION = make_version(concurrency=2, max_instances=4, min_instances=1, weight=2.0)
 
 
 @pytest.fixture
@@ -105,9 +105,15 @@ class TestFunctions:
         stats = view.functions["f"]
         assert stats.init_seconds == {Way.DISK: pytest.approx(3.0)}
         assert stats.service_seconds == pytest.approx(0.5)
-        assert stats.min_instances == 1
+        assert (stats.min_instances, stats.weight) == (1, 2.0)
         assert view.functions["g"].service_seconds is None
         assert set(read_view(redis).functions) == {"f", "g"}
+
+    def test_a_broken_record_of_what_was_learnt_hides_nothing_else(self, redis: Redis) -> None:
+        redis.hset("qt:function:f:learnt", mapping={"service": "soon", "init.dram": Average.of(2.0).to_text()})
+        stats = read_view(redis, "f").functions["f"]
+        assert stats.service_seconds is None
+        assert stats.init_seconds == {Way.DRAM: pytest.approx(2.0)}
 
     def test_calls_are_counted_from_the_oldest_on(self, redis: Redis) -> None:
         seconds, _ = redis.time()
