@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from redis import Redis
@@ -22,18 +23,25 @@ POLL_SECONDS = 0.005
 
 
 class ValkeyProcess:
-    """One server: `start`, `kill` and `start` again on the same port and folder, as an outage does it."""
+    """One server: `start`, `kill` and `start` again on the same port and folder, as an outage does it.
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    `host` is what it binds to; `within` goes in front of its command, for example to enter a network namespace.
+    """
+
+    def __init__(
+        self, folder: Path, *, durable: bool = False, host: str = "127.0.0.1", within: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         self.port = 0
+        self._host = host
+        self._within = within
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """The address, for settings."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self._host}:{self.port}/0"
 
     def client(self) -> Redis:
         """Return a new client, made as every process of the platform makes it."""
@@ -79,21 +87,22 @@ class ValkeyProcess:
         append = "yes" if self._durable else "no"
         options = {
             "--port": str(port),
-            "--bind": "127.0.0.1",
+            "--bind": self._host,
+            "--protected-mode": "no",
             "--dir": str(self.folder),
             "--save": "",
             "--appendonly": append,
             "--appendfsync": "everysec",
             "--logfile": "valkey.log",
         }
-        command = [str(get_binary_path()), *(part for option in options.items() for part in option)]
+        command = [*self._within, str(get_binary_path()), *(part for option in options.items() for part in option)]
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _answers(self, port: int) -> bool:
         """Wait until the server answers; False when it ended, for example because another took the port."""
         assert self._process is not None
         until = time.monotonic() + START_SECONDS
-        with Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0) as client:
+        with Redis(self._host, port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0) as client:
             while self._process.poll() is None and time.monotonic() < until:
                 try:
                     return int(client.info("server")["process_id"]) == self._process.pid

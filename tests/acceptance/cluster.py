@@ -50,6 +50,11 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
+def wait_for_checkpoints(cluster: Cluster, count: int) -> None:
+    """Wait until so many checkpoints can be deployed."""
+    wait_for(lambda: len(cluster.client.checkpoints()) == count, f"the announcement of {count} checkpoints")
+
+
 class Cluster:
     """Valkey and the Procfile's processes, each a process group of its own.
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quickthaw import FunctionSpec, Invocation
-from tests.acceptance.cluster import Cluster, running, wait_for
+from tests.acceptance.cluster import Cluster, running, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
 
 WORKERS = """
@@ -39,7 +39,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (data_dir / "beyond").mkdir()
     settings = {"preload": "", "allocation_policy": "startup-time", "remote": str(data_dir / "beyond")}
     for cluster in running(data_dir, workers_file=file, **settings):
-        wait_for(lambda c=cluster: len(c.client.checkpoints()) == 3, "the checkpoints' announcement")
+        wait_for_checkpoints(cluster, 3)
         yield cluster
 
 
@@ -79,7 +79,7 @@ def _instances(cluster: Cluster, function: str) -> list[str]:
 def test_a_label_that_no_node_has_is_named_to_those_who_wait(cluster: Cluster) -> None:
     deploy(cluster, "nowhere", "of-both", labels={"zone": "north"})
     waiting = cluster.client.spawn("nowhere", INPUT)
-    reason = wait_for(lambda: waiting.status().reason, "the reason")
+    reason = wait_for(lambda: waiting.status().reason or "", "the reason")
     assert "label zone=north" in reason
     waiting.cancel()
 
