@@ -18,6 +18,9 @@ from quickthaw_platform.router.decisions import DecisionLog
 BEFORE_SECONDS = 1.0
 """Decisions of so long before a call was accepted are shown too: it may have met one that was under way."""
 
+AFTER_SECONDS = 1.0
+"""A decision is noted when it has been acted on: its instance may have taken the call by then."""
+
 api = resource(
     "router",
     __name__,
@@ -44,7 +47,8 @@ def explain(path: InvocationPath) -> Response:
     end = info.assigned_at or info.ended_at or seconds + micros / 1e6
     if info.assigned_at == info.created_at:
         return answer(explanation(info, end, (), None))
-    decisions = DecisionLog(redis).between(info.version, info.created_at - BEFORE_SECONDS, end)
+    noted = DecisionLog(redis).between(info.version, info.created_at - BEFORE_SECONDS, end + AFTER_SECONDS)
+    decisions = [d for d in noted if d.t <= end or (d.instance is not None and d.instance == info.instance)]
     finished = None if info.instance is None else AccuracyLog(redis).of_instance(info.instance, info.created_at)
     return answer(explanation(info, end, decisions, finished))
 

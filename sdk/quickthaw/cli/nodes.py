@@ -11,6 +11,10 @@ from quickthaw.resources import InstanceInfo, NodeInfo
 NO_NODES = "No nodes. Start one: quickthaw up, or on another machine: quickthaw worker"
 NO_INSTANCES = "No instances: everything has scaled to zero."
 
+_NODE_COLUMNS = (
+    "NODE", "STATE", "DEVICE", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "INSTANCES", "ARRIVING", "GB/S", "LABELS",
+)  # fmt: skip
+
 
 @click.command()
 @output.json_option
@@ -21,8 +25,7 @@ def ps(state: State, as_json: bool) -> None:
     if as_json:
         output.print_json({"nodes": output.plain(nodes), "instances": output.plain(instances)})
         return
-    columns = ("NODE", "STATE", "DEVICE", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "INSTANCES")
-    output.table(columns, map(_node, nodes), NO_NODES)
+    output.table(_NODE_COLUMNS, map(_node, nodes), NO_NODES)
     click.echo()
     columns = ("INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "IN USE", "MEMORY", "STARTED")
     output.table(columns, map(_instance, instances), NO_INSTANCES)
@@ -30,7 +33,11 @@ def ps(state: State, as_json: bool) -> None:
 
 def _node(node: NodeInfo) -> tuple[object, ...]:
     free, all_ = output.size(node.memory_free_bytes), output.size(node.memory_bytes)
-    return node.id, node.state, node.device, free, all_, len(node.checkpoints), len(node.templates), node.instances
+    counts = len(node.checkpoints), len(node.templates), node.instances
+    arriving = output.size(sum(node.arriving.values())) if node.arriving else None
+    speeds = ", ".join(f"{tier} {speed / 1e9:.2g}" for tier, speed in node.bandwidths.items())
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items()))
+    return node.id, node.state, node.device, free, all_, *counts, arriving, speeds, labels
 
 
 def _instance(found: InstanceInfo) -> tuple[object, ...]:
