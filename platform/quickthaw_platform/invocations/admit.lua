@@ -27,24 +27,6 @@ local function fullest_with_room()
   end
 end
 
--- Start-time fair queueing between API keys (Goyal, Vin and Cheng, SIGCOMM'96): a call's start tag is the later of the
--- queue's virtual time, which is the tag of what was taken last, and its key's last finish tag, which is the start tag
--- before it and 1 / weight; calls go by start tag, and by arrival. When nothing waits no key is behind: then the virtual
--- time is the latest finish tag of all, so that what was taken before and comes back is still before newcomers.
-local function start_tag(waiting)
-  local f = redis.call('HMGET', fair, ':virtual', ':top', key)
-  local virtual, top = tonumber(f[1] or 0), tonumber(f[2] or 0)
-  if waiting == 0 then
-    virtual = top
-    redis.call('EXPIRE', fair, TRAFFIC_SECONDS)
-  end
-  local tag = math.max(virtual, tonumber(f[3] or 0))
-  local finish = tag + 1 / weight
-  local function exact(number) return string.format('%.17g', number) end
-  redis.call('HSET', fair, ':virtual', exact(virtual), ':top', exact(math.max(top, finish)), key, exact(finish))
-  return tag
-end
-
 local known = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'node', 'seq')
 if known[1] then return again(known) end
 if idempotency ~= '' then
@@ -58,12 +40,32 @@ local waiting = redis.call('ZCARD', queue)
 local instance = waiting == 0 and fullest_with_room()
 if not instance and waiting >= queue_size then return {'full', waiting} end
 
+-- Start-time fair queueing between API keys (Goyal, Vin and Cheng, SIGCOMM'96): a call's start tag is the later of the
+-- queue's virtual time, which is the tag of what was taken last, and its key's last finish tag, which is the start tag
+-- before it and 1 / weight; calls go by start tag, and by arrival. When nothing waits no key is behind: then the virtual
+-- time is the latest finish tag of all, so that what was taken before and comes back is still before newcomers. A call
+-- that need not wait is not counted.
+local function start_tag(waiting)
+  local f = redis.call('HMGET', fair, ':virtual', ':top', key)
+  local top = f[2] or '0'
+  local virtual = waiting == 0 and top or f[1] or '0'
+  if virtual ~= f[1] then
+    redis.call('HSET', fair, ':virtual', virtual)
+    redis.call('EXPIRE', fair, TRAFFIC_SECONDS)
+  end
+  if instance then return tonumber(virtual) end
+  local tag = math.max(tonumber(virtual), tonumber(f[3] or 0))
+  local finish = tag + 1 / weight
+  redis.call('HSET', fair, ':top', exact(math.max(tonumber(top), finish)), key, exact(finish))
+  return tag
+end
+
 local time = now()
 note_call(fn, id, time)
 local arrival = redis.call('HINCRBY', fair, ':arrivals', 1)
-local tag = instance and tonumber(redis.call('HGET', fair, ':top') or 0) or start_tag(waiting)
+local tag = start_tag(waiting)
 redis.call('HSET', inv, 'state', 'queued', 'epoch', 1, 'attempts', 0, 'seq', 0, 'version', version, 'function', fn,
-  'key', key, 'tag', string.format('%.17g', tag), 'arrival', arrival, 'created_at', text(time),
+  'key', key, 'tag', exact(tag), 'arrival', arrival, 'created_at', text(time),
   'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 11))
 if idempotency ~= '' then
   redis.call('DEL', idempotency)

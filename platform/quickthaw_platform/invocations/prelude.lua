@@ -27,6 +27,7 @@ local function now()
 end
 
 local function text(seconds) return string.format('%.6f', seconds) end
+local function exact(number) return string.format('%.17g', number) end
 local function whole(number) return string.format('%.0f', number) end
 
 local function put(id, seq, event) redis.call('XADD', log_key(id), seq .. '-0', 'e', event) end
@@ -114,7 +115,7 @@ local function free(id, instance)
 end
 
 local function enqueue(id, version, tag, arrival, deadline)
-  redis.call('ZADD', queue_key(version), string.format('%.17g', tag + arrival * 2 ^ -33), id)
+  redis.call('ZADD', queue_key(version), exact(tag + arrival * 2 ^ -33), id)
   redis.call('SADD', QUEUES_KEY, version)
   redis.call('ZADD', DEADLINES_KEY, text(deadline), id)
 end

@@ -68,6 +68,38 @@ def test_the_fullest_instance_with_room_is_taken(redis: Redis, store: Invocation
     assert [a.instance for a in taken if a] == ["x1", "x1", "x2", "x2"]
 
 
+def test_newcomers_find_an_instance_by_its_place_among_the_open_ones(
+    redis: Redis, store: InvocationStore, slots: SlotStore
+) -> None:
+    open_ones = "qt:version:v2:open"
+    start_instance(redis, VERSION_TWO, "x1")
+    start_instance(redis, VERSION_TWO, "x2", state="loaded")
+    assert redis.zrange(open_ones, 0, -1, withscores=True) == [("x1", 2)]
+    slots.ready("x2")
+    store.admit(make_invocation(VERSION_TWO, "a"))
+    assert redis.zrange(open_ones, 0, -1, withscores=True) == [("x1", 1), ("x2", 2)]
+    store.admit(make_invocation(VERSION_TWO, "b"))
+    assert redis.zrange(open_ones, 0, -1) == ["x2"]
+    store.cancel("a", "enough")
+    assert redis.zrange(open_ones, 0, -1, withscores=True) == [("x1", 1), ("x2", 2)]
+    slots.retire("x2")
+    assert redis.zrange(open_ones, 0, -1) == ["x1"]
+    slots.remove("x1")
+    assert not redis.exists(open_ones)
+
+
+@pytest.mark.parametrize("wrong", ["gone", "full"])
+def test_a_wrong_place_among_the_open_ones_gives_no_slot_and_is_corrected(
+    redis: Redis, store: InvocationStore, wrong: str
+) -> None:
+    start_instance(redis, VERSION, "full")
+    for _ in range(2):
+        store.admit(make_invocation(VERSION))
+    redis.zadd("qt:version:v1:open", {wrong: 1})
+    assert store.admit(make_invocation(VERSION)).position == 1
+    assert not redis.exists("qt:version:v1:open")
+
+
 def test_no_newcomer_overtakes_the_queue(redis: Redis, store: InvocationStore) -> None:
     """A slot is free and something waits (its owner has not claimed yet): the newcomer waits behind it."""
     store.admit(make_invocation(VERSION, "first"))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from quickthaw.types import InvocationState
+from quickthaw_platform.invocations.records import Assignment, Lease
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from tests.state import announce_node, make_invocation, make_version, start_instance
@@ -27,12 +28,11 @@ def admit(store: InvocationStore, key: str, count: int, weight: float = 1.0) -> 
 def serve(redis: Redis, store: InvocationStore, most: int) -> list[str]:
     """Serve one after another, in the order in which the only slot is given; the last is left running."""
     served: list[str] = []
-    held = SlotStore(redis).leases("x1") or [*store.claim("x1")]
-    while held and len(served) < most:
-        running = held[0]
+    held: list[Lease | Assignment] = [*SlotStore(redis).leases("x1"), *store.claim("x1")]
+    running = held[0] if held else None
+    while running is not None and len(served) < most:
         served.append(running.invocation)
-        done = store.finish(running.invocation, running.epoch, InvocationState.SUCCEEDED)
-        held = [done.next] if done.next else []
+        running = store.finish(running.invocation, running.epoch, InvocationState.SUCCEEDED).next
     return served
 
 
@@ -116,6 +116,21 @@ def test_what_comes_back_after_the_queue_was_empty_is_before_newcomers(redis: Re
     admit(store, "b", 3)
     assert store.requeue(last.id, last.epoch, "lost")
     assert store.get(last.id).position == 1
+
+
+def test_a_key_keeps_its_order_though_older_calls_of_another_came_back(redis: Redis, store: InvocationStore) -> None:
+    version = make_version("v1", concurrency=4)
+    start_instance(redis, version)
+    admit(store, "a", 4)
+    for identity in ("a4", "a5"):
+        store.admit(make_invocation(version, identity, key_id="a"))
+    for identity in ("a0", "a1", "a2"):
+        store.finish(identity, 1, InvocationState.SUCCEEDED)
+    assert store.admit(make_invocation(version, "b0", key_id="b")).assignment
+    assert store.requeue("a5", 1, "lost")
+    assert store.admit(make_invocation(version, "b1", key_id="b")).position == 2
+    assert store.requeue("b0", 1, "lost")
+    assert [store.get(identity).position for identity in ("a5", "b0", "b1")] == [1, 2, 3]
 
 
 def test_a_function_without_calls_leaves_no_state(redis: Redis, store: InvocationStore, slots: SlotStore) -> None:

@@ -31,6 +31,9 @@ from tests.state import announce_node, make_invocation, make_limits, make_versio
 CONCURRENCY = 2
 MAX_INSTANCES = 2
 QUEUE_SIZE = 4
+NODE_BYTES = 4
+NEWCOMER_BYTES = 2
+WEIGHTS = {"": 1.0, "k": 3.0, "l": 0.5}  # by API key
 QUEUE = "qt:version:v1:queue"
 FAR_SECONDS = 5000.0
 LOST = InstanceLost("the process died")
@@ -48,14 +51,16 @@ class Platform(RuleBasedStateMachine):
     @initialize(ready=st.integers(0, MAX_INSTANCES))
     def set_up(self, ready: int) -> None:
         self.redis.flushall()
-        announce_node(self.redis)
+        announce_node(self.redis, memory_bytes=NODE_BYTES)
         self.version = make_version(
             concurrency=CONCURRENCY, max_instances=MAX_INSTANCES, queue_size=QUEUE_SIZE,
             limits=make_limits(start=1000, total=1000),
         )  # fmt: skip
         self.store = InvocationStore(self.redis, self.settings)
         self.slots, self.queues, self.watch = SlotStore(self.redis), Queues(self.redis), Watch(self.redis)
+        self.other = make_version("v2", name="g", max_instances=100)
         self.ids: list[str] = []
+        self.keys: dict[str, str] = {}
         self.instances: list[str] = []
         self.next_seq: dict[str, int] = {}
         self.ended: dict[str, InvocationInfo] = {}
@@ -65,15 +70,16 @@ class Platform(RuleBasedStateMachine):
 
     # --- callers
 
-    @rule(repeated=st.booleans())
-    def admit(self, repeated: bool) -> None:
-        new = make_invocation(self.version, f"i{len(self.ids)}")
+    @rule(repeated=st.booleans(), key=st.sampled_from(list(WEIGHTS)))
+    def admit(self, repeated: bool, key: str) -> None:
+        new = make_invocation(self.version, f"i{len(self.ids)}", key_id=key or None, key_weight=WEIGHTS[key])
         try:
             admission = self.store.admit(new)
         except QueueFull:
             assert self.queues.waiting()["v1"] >= QUEUE_SIZE
             return
         self.ids.append(new.id)
+        self.keys[new.id] = key
         if repeated:
             assert self.store.admit(new) == admission
         if admission.assignment:
@@ -91,11 +97,30 @@ class Platform(RuleBasedStateMachine):
     @rule()
     def reserve(self) -> None:
         name = f"x{len(self.instances)}"
-        serving = [view for view in self.slots.instances() if view.state != "draining"]
+        serving = [view for view in self.slots.instances(version="v1") if view.state != "draining"]
+        has_room = self.free_bytes() >= 1
         reserved = self.slots.reserve(self.version, "n1", name, 1)
-        assert reserved == (len(serving) < MAX_INSTANCES)
+        assert reserved == (len(serving) < MAX_INSTANCES and has_room)
         if reserved:
             self.instances.append(name)
+
+    @rule(picked=st.sets(picks, min_size=1, max_size=2))
+    @precondition(lambda self: self.instances)
+    def reserve_in_place_of_others(self, picked: set[int]) -> None:
+        """All or nothing: they are idle and leave enough, or none of them drains."""
+        name, leaving = f"x{len(self.instances)}", sorted({self.instance(pick) for pick in picked})
+        views = [self.slots.get(other) for other in leaving]
+        waiting = self.queues.waiting()
+        idle = all(v and v.state == "ready" and not v.in_use and v.version not in waiting for v in views)
+        enough = self.free_bytes() + sum(v.memory_bytes for v in views if v) >= NEWCOMER_BYTES
+        before = self.slots.instances()
+        done = self.slots.reserve(self.other, "n1", name, NEWCOMER_BYTES, retire=leaving)
+        assert done == (idle and enough)
+        if done:
+            self.instances.append(name)
+            assert {view.state for view in self.slots.instances() if view.id in leaving} == {"draining"}
+        else:
+            assert [view.state for view in self.slots.instances()] == [view.state for view in before]
 
     @rule(pick=picks, step=st.sampled_from(["loaded", "ready", "ready", "ready", "drain"]))
     @precondition(lambda self: self.instances)
@@ -170,7 +195,7 @@ class Platform(RuleBasedStateMachine):
     def retire(self, pick: int) -> None:
         name = self.instance(pick)
         view = self.slots.get(name)
-        waits = bool(self.queues.waiting())
+        waits = view is not None and view.version in self.queues.waiting()
         retired = self.slots.retire(name)
         if retired:
             assert view is not None
@@ -204,8 +229,11 @@ class Platform(RuleBasedStateMachine):
     def everything_is_in_order(self) -> None:
         views = self.slots.instances()
         self.no_more_leases_than_slots(views)
+        assert 0 <= self.free_bytes() <= NODE_BYTES
         queue = self.members(QUEUE)
-        assert queue == sorted(queue, key=self.ids.index)  # by arrival, each once
+        for key in WEIGHTS:
+            mine = [identity for identity in queue if self.keys[identity] == key]
+            assert mine == sorted(mine, key=self.ids.index)  # each key's by arrival
         assert len(queue) == len(set(queue))
         leases = {lease.invocation: view.id for view in views for lease in self.slots.leases(view.id)}
         active, deadlines = self.members("qt:active"), self.members("qt:deadlines")
@@ -220,10 +248,23 @@ class Platform(RuleBasedStateMachine):
             self.log_has_no_gap_and_one_end(info, log)
             self.an_end_is_final_and_leaves_in_time(info)
         self.a_removed_instance_leaves_nothing()
+        self.newcomers_find_every_free_slot(views)
+        self.traffic_is_what_has_not_ended()
 
     def no_more_leases_than_slots(self, views: list[InstanceView]) -> None:
         for view in views:
             assert view.in_use <= CONCURRENCY
+
+    def newcomers_find_every_free_slot(self, views: list[InstanceView]) -> None:
+        ready = {v.id: v.concurrency - v.in_use for v in views if v.version == "v1" and v.state == "ready"}
+        open_ones = cast("list[tuple[str, float]]", self.redis.zrange("qt:version:v1:open", 0, -1, withscores=True))
+        assert dict(open_ones) == {instance: free for instance, free in ready.items() if free}
+
+    def traffic_is_what_has_not_ended(self) -> None:
+        live = {identity for identity in self.ids if identity not in self.ended}
+        assert self.redis.smembers("qt:function:f:live") == live
+        assert bool(self.redis.exists("qt:function:f:idle_since")) == bool(self.ids and not live)
+        assert live or not self.redis.exists("qt:version:v1:fair")
 
     def log_has_no_gap_and_one_end(self, info: InvocationInfo, log: list[Event]) -> None:
         assert [event.seq for event in log] == list(range(1, len(log) + 1))
@@ -244,14 +285,17 @@ class Platform(RuleBasedStateMachine):
     # --- helpers
 
     def take(self, assignments: list[Assignment] | list[Assignment | None]) -> None:
-        """What got a slot is the one that arrived first of those that waited."""
+        """What got a slot is the one that arrived first of those of its key that waited."""
         for assignment in assignments:
             if assignment is None:
                 continue
-            queue = self.members(QUEUE)
-            given = self.ids.index(assignment.invocation)
-            assert not queue or given < self.ids.index(queue[0])
+            key, given = self.keys[assignment.invocation], self.ids.index(assignment.invocation)
+            behind = [self.ids.index(identity) for identity in self.members(QUEUE) if self.keys[identity] == key]
+            assert given < min(behind, default=given + 1)
             assert assignment.next_seq == len(self.log(assignment.invocation)) + 2
+
+    def free_bytes(self) -> int:
+        return NODE_BYTES - sum(view.memory_bytes for view in self.slots.instances())
 
     def members(self, key: str) -> list[str]:
         return cast("list[str]", self.redis.zrange(key, 0, -1))
