@@ -42,9 +42,9 @@ if not instance and waiting >= queue_size then return {'full', waiting} end
 
 -- Start-time fair queueing between API keys (Goyal, Vin and Cheng, SIGCOMM'96): a call's start tag is the later of the
 -- queue's virtual time, which is the tag of what was taken last, and its key's last finish tag, which is the start tag
--- before it and 1 / weight; calls go by start tag, and by arrival. When nothing waits no key is behind: then the virtual
--- time is the latest finish tag of all, so that what was taken before and comes back is still before newcomers. A call
--- that need not wait is not counted.
+-- before it and 1 / weight; calls go by start tag, and by arrival. When nothing waits no key is behind: then the
+-- virtual time is the latest finish tag of all, so that what was taken before and comes back is still before newcomers.
+-- A call that need not wait is not counted.
 local function start_tag(waiting)
   local f = redis.call('HMGET', fair, ':virtual', ':top', key)
   local top = f[2] or '0'

@@ -167,7 +167,8 @@ end
 -- End an invocation: `event` is its terminal event, `fields` more of its record. Returns what got its slot, or false.
 local function close(id, state, event, fields, time)
   local inv = inv_key(id)
-  local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook', 'function', 'seq', 'reason')
+  local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook', 'function', 'seq',
+    'reason')
   local seq = tonumber(f[7]) + 1
   put(id, seq, event)
   redis.call('HSET', inv, 'state', state, 'ended_at', text(time), 'seq', seq, unpack(fields))

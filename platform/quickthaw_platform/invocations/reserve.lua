@@ -45,7 +45,8 @@ for other in ARGV[7]:gmatch('[^,]+') do
 end
 if missing > left then return 0 end
 local time = text(now())
--- They hand over what is missing; the rest of theirs counts until they are gone, and all of it if the newcomer goes first.
+-- They hand over what is missing; the rest of theirs counts until they are gone, and all of it if the newcomer goes
+-- first.
 for _, r in ipairs(room) do
   local given = math.max(0, math.min(missing, r[2]))
   missing = missing - given

@@ -189,10 +189,7 @@ class InvocationStore:
         return parse_stopped(answer)
 
     def refuse_late(self, identity: str, estimate_seconds: float, start_seconds: float) -> bool:
-        """Fail an invocation with StartTooLate, if it still waits: its start limit is expected to run out before.
-
-        Returns whether it ended by this.
-        """
+        """Fail an invocation with StartTooLate, if it still waits; returns whether it ended by this."""
         error = StartTooLate(
             f"an instance is expected to serve the invocation in {estimate_seconds:.1f} s, and it may wait "
             f"{start_seconds:g} s for that; try again later, or with a longer start limit",
