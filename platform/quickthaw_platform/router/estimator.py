@@ -19,6 +19,9 @@ WAYS = tuple(Way)
 ASSUMED_INIT_SECONDS: Mapping[Way, float] = {Way.TEMPLATE: 0.1, Way.DRAM: 0.5, Way.DISK: 0.5, Way.REMOTE: 0.6}
 """Of a function that has never started so."""
 
+FORK_SHARE = 0.5
+"""What a start by a live template, never measured, takes of one that has to make the template."""
+
 _CODE = {way: code for code, way in enumerate(WAYS)}
 _UNKNOWN = FunctionStats()
 
@@ -54,8 +57,9 @@ def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Tab
         way[row] = _CODE[found]
         queue[row], load[row] = _near(table, row, found, size)
     for row, end in table.arriving.get(checkpoint, _NEVER).items():
-        if way[row] >= _CODE[Way.DISK]:
-            way[row], queue[row], load[row] = _CODE[Way.DRAM], 0.0, max(0.0, end - table.now)
+        queue[row], load[row] = 0.0, max(0.0, end - table.now)
+        if way[row] != _CODE[Way.TEMPLATE]:  # a template may be there before its weights are
+            way[row] = _CODE[Way.DRAM]
     init = np.array(_init_seconds(stats or _UNKNOWN))[way]
     return Estimates(way, queue, load, init)
 
@@ -76,7 +80,7 @@ def _init_seconds(stats: FunctionStats) -> list[float]:
     known = stats.init_seconds
     found = []
     for way in WAYS:
-        nearer = [known[other] for other in (way, Way.DRAM, Way.DISK, Way.REMOTE) if other in known]
-        loads = way is not Way.TEMPLATE
-        found.append(known[way] if way in known else nearer[0] if loads and nearer else ASSUMED_INIT_SECONDS[way])
+        others = [known[other] for other in (way, Way.DRAM, Way.DISK, Way.REMOTE) if other in known]
+        share = FORK_SHARE if way is Way.TEMPLATE and way not in known else 1.0
+        found.append(share * others[0] if others else ASSUMED_INIT_SECONDS[way])
     return found

@@ -218,3 +218,18 @@ def test_labels_and_device_are_kept_to_and_named_where_nobody_has_them() -> None
     nowhere = POLICY.choose(replace(REQUEST, labels={"zone": "y"}), view)
     assert isinstance(nowhere, Wait)
     assert "label zone=y" in nowhere.reason
+
+
+def test_a_template_whose_weights_are_still_arriving_is_waited_for() -> None:
+    loading = instance("x", "a", version="v1b", checkpoint="c1", state=InstanceState.STARTING, in_use=0,
+                       memory_bytes=1, way=Way.REMOTE, load_seconds=3.0)  # fmt: skip
+    decision = choose([node("a", free=3, templates="c1")], loading)
+    assert isinstance(decision, Start)
+    assert (decision.way, decision.estimate_seconds) == (Way.TEMPLATE, 3.0 + 0.1)
+
+
+def test_a_fork_never_measured_is_taken_for_half_of_a_start_that_was() -> None:
+    known = {"f": FunctionStats({Way.DISK: 3.0})}
+    decision = choose([node("a", templates="c1")], functions=known)
+    assert isinstance(decision, Start)
+    assert decision.estimate_seconds == 1.5
