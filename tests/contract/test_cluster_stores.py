@@ -50,7 +50,7 @@ class Both(RuleBasedStateMachine):
     def set_up(self) -> None:
         self.redis.flushall()
         self.store, self.slots = InvocationStore(self.redis, self.settings), SlotStore(self.redis)
-        self.cluster, self.queues = RedisCluster(self.redis), Queues(self.redis)
+        self.cluster, self.queues = RedisCluster(self.redis, lambda _: 1), Queues(self.redis)
         self.memory = MemoryCluster(lambda: 0.0, max_attempts=self.settings.max_attempts)
         shape = {"queue_size": 5, "concurrency": 2, "max_instances": 2}
         self.versions = [make_version(f"v{i}", name=f"f{i}", checkpoint=f"c{i}", **shape) for i in (1, 2)]

@@ -64,6 +64,7 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
         version=order.version,
         request=order.request(),
         key_id=caller.key_id,
+        key_weight=caller.info.weight if caller.info else 1.0,
         idempotency_key=order.idempotency_key,
         webhook=order.webhook.model_dump() if order.webhook else None,
         limits=merged_limits(order.version, order.limits),

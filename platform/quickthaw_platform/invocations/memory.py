@@ -85,7 +85,7 @@ class MemoryCluster:
         self._arrivals += 1
         call = self.calls[identity] = Call(identity, version, self._arrivals, self._clock())
         if instance is not None:
-            call.rank = queue.top
+            queue.pass_by(call)
             return Admission(assignment=self._lease(call, instance))
         return Admission(position=queue.add(call, key, weight))
 

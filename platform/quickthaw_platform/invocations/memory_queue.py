@@ -56,6 +56,10 @@ class FairQueue:
         self._last = max(self._last, call.rank)
         return len(self) if call.rank == self._last else self.position(call)
 
+    def pass_by(self, call: Call) -> None:
+        """Rank a call that is served at once, as nothing waits: what comes back from before is still before it."""
+        call.rank = self._virtual = self.top
+
     def put_back(self, call: Call) -> None:
         """Queue a call in the place that its rank gives it."""
         self._waiting.add(call)
@@ -68,7 +72,7 @@ class FairQueue:
             return None
         heapq.heappop(self._heap)
         self._waiting.discard(head)
-        self._virtual = head.rank
+        self._virtual = max(self._virtual, head.rank)
         return head
 
     def drop(self, call: Call) -> None:

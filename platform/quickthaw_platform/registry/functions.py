@@ -175,7 +175,8 @@ class FunctionRegistry:
             ids = cast("list[str]", pipe.lrange(_versions_key(name), 0, -1))
             pipe.multi()
             pipe.srem(FUNCTIONS_KEY, name)
-            pipe.delete(function_key(name), _versions_key(name), _secrets_key(name))
+            past = [f"qt:function:{name}:{what}" for what in ("gaps", "calls", "idle_since", "learnt")]
+            pipe.delete(function_key(name), _versions_key(name), _secrets_key(name), *past)
             for identity in ids:
                 pipe.expire(version_key(identity), DELETED_VERSION_SECONDS)
             return ids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from redis import Redis
 
 from quickthaw.types import Version
@@ -19,8 +21,10 @@ from quickthaw_platform.settings import Settings
 class RedisCluster:
     """Implements `allocator.Cluster`. Every method raises Unavailable when Redis is away."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, checkpoint_bytes: Callable[[str], int]) -> None:
+        """`checkpoint_bytes` takes a checkpoint's id."""
         self._redis = redis
+        self._checkpoint_bytes = checkpoint_bytes
         self._slots = SlotStore(redis)
         self._queues = Queues(redis)
 
@@ -36,6 +40,7 @@ class RedisCluster:
             instance,
             memory_bytes,
             serving=serving,
+            checkpoint_bytes=self._checkpoint_bytes(version.checkpoint),
             way="" if start.way is None else start.way.value,
             load_seconds=start.load_seconds,
             estimate_seconds=start.estimate_seconds,
@@ -81,11 +86,12 @@ class CheckpointSizes:
 
 def redis_allocator(redis: Redis, policy: AllocationPolicy, orders: NodeOrders, settings: Settings) -> Allocator:
     """Return an allocator on the cluster's state in Redis."""
+    sizes = CheckpointSizes(redis)
     return Allocator(
-        RedisCluster(redis),
+        RedisCluster(redis, sizes),
         policy,
         orders,
         instance_memory=settings.instance_memory,
-        checkpoint_bytes=CheckpointSizes(redis),
+        checkpoint_bytes=sizes,
         notes=DecisionLog(redis),
     )
