@@ -125,9 +125,8 @@ def node_of_a_call(cluster: Cluster, name: str) -> str | None:
 def test_a_node_that_is_cut_off_loses_its_work_to_the_others_and_gets_new_work_when_it_is_back(
     cluster: Spread, made: Network
 ) -> None:
-    for zone, node in (("east", "a"), ("west", "b")):
-        deploy(cluster, f"in-{zone}", zone=zone)
-        assert node_of_a_call(cluster, f"in-{zone}") == node
+    deploy(cluster, "in-east", zone="east")
+    assert node_of_a_call(cluster, "in-east") == "a"  # which has a template from here on, and `b` has none
 
     deploy(cluster, "streaming", zone="east", options={"token_delay": "200ms"})
     streaming = cluster.client.spawn("streaming", {"prompt": "word " * 60})
