@@ -212,7 +212,8 @@ class Simulation:
     def _round(self) -> None:
         """Do what `controller.queues` does."""
         self._round_is_due = False
-        for version in self._cluster.waiting():
+        waiting = self._cluster.waiting()
+        for version in waiting:
             function = self.world.functions[version]
             for instance in list(self._cluster.versions[version].values()):
                 for assignment in self._cluster.claim(instance.id):
@@ -220,5 +221,5 @@ class Simulation:
             for _ in range(function.version.spec.max_instances):
                 if not len(self._cluster.queues[version]) or not self._allocate(function):
                     break
-        if self._cluster.waiting():
+        if any(len(self._cluster.queues[version]) for version in waiting):
             self.something_waits()
