@@ -63,8 +63,8 @@ class Fleet:
         node, function = instance.node, instance.function
         if node.dead:
             return
-        node.arrived(function.checkpoint, function.size, instance.load)
-        self.world.publish(node)
+        if node.arrived(function.checkpoint, function.size, instance.load):
+            self.world.publish(node)
         if not instance.gone:
             init = takes_init(self.world, node, instance.load.way)
             self.world.events.at(self.world.events.now + init, self._started, instance)

@@ -86,15 +86,20 @@ class Node:
         self._lane_free[way] = self._arriving[checkpoint] = end
         return Load(way, begin, end)
 
-    def arrived(self, checkpoint: str, size: int, load: Load) -> None:
-        """Note that a load is over: the weights are in memory, those from beyond on the disk too, where they fit."""
+    def arrived(self, checkpoint: str, size: int, load: Load) -> bool:
+        """Note that a load is over: the weights are in memory, those from beyond on the disk too, where they fit.
+
+        Returns whether anything has changed by it: not where they had been in memory before.
+        """
         self._arriving.pop(checkpoint, None)
-        if load.way in self._rates and load.end > load.begin:
+        if load.way not in self._lane_free:
+            return False
+        if load.end > load.begin:
             self._measured[load.way] = self._measured[load.way].with_sample(size / (load.end - load.begin))
-        if load.way in (Way.DISK, Way.REMOTE):
-            self.dram.take(checkpoint, size, self._seconds(Way.DISK, size), self.users)
-            self.started &= self.dram.cached.keys()
-            self.disk.take(checkpoint, size, self._seconds(Way.REMOTE, size), self._arriving)
+        self.dram.take(checkpoint, size, self._seconds(Way.DISK, size), self.users)
+        self.started &= self.dram.cached.keys()
+        self.disk.take(checkpoint, size, self._seconds(Way.REMOTE, size), self._arriving)
+        return True
 
     def place(self, checkpoint: str, size: int) -> None:
         """Have a checkpoint on the disk from the start, where there is room without any other leaving."""
