@@ -23,6 +23,7 @@ $(INSTALLED): constraints.txt setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@rm -rf *.egg-info  # of an older install: it would hide new entry points
 	@echo "installing the platform and its tools (a gigabyte, mostly torch; some minutes the first time)"
 	@$(PIP) --constraint constraints.txt --editable '.[platform,dev]'
 	@echo "installing the packages that carry the two example models: $(MODELS)"

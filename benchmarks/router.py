@@ -81,7 +81,7 @@ def decide(policy: str, nodes: int, decisions: int) -> dict[str, Cell]:
         seconds.append(time.perf_counter() - began)
         if isinstance(decision, Start):
             serving = len(cluster.versions[version.id])
-            if not cluster.reserve(_wide(version), decision, f"x{number}", INSTANCE_BYTES, serving):
+            if not cluster.reserve(_wide(version), decision, f"x{number}", INSTANCE_BYTES, CHECKPOINT_BYTES, serving):
                 raise click.ClickException(f"{policy} chose what is not there: {decision}")
             running.append(f"x{number}")
         if len(running) >= most:

@@ -285,6 +285,8 @@ class NodeView:
     templates: frozenset[str]  # ids with a live template
     tiers: TiersView = field(default_factory=lambda: TiersView())
     labels: Mapping[str, str] = field(default_factory=dict)
+    kept_for: str = ""  # the version that an instance has given up room for; no other may take it
+    kept_bytes: int = 0  # of memory_free_bytes
 
     def has(self, checkpoint: str) -> bool:
         """Whether the node can get at a checkpoint, wherever it is."""

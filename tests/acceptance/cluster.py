@@ -27,6 +27,18 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV_BIN = Path(sys.executable).parent
 COMMANDS = {process.name: shlex.split(process.command) for process in PROCESSES}
 ALONE = {"worker": Worker("node-1")}
+EAST_AND_WEST = """
+own_disks = true
+
+[[workers]]
+node = "a"
+labels = {zone = "east"}
+
+[[workers]]
+node = "b"
+labels = {zone = "west"}
+"""
+"""A workers file: two nodes with a disk and a label each."""
 
 T = TypeVar("T")
 
@@ -53,6 +65,16 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
 def wait_for_checkpoints(cluster: Cluster, count: int) -> None:
     """Wait until so many checkpoints can be deployed."""
     wait_for(lambda: len(cluster.client.checkpoints()) == count, f"the announcement of {count} checkpoints")
+
+
+def starting_on(cluster: Cluster, function: str) -> str:
+    """Wait until an instance of the function is starting, and return its node."""
+
+    def node() -> str:
+        found = [i.node for i in cluster.client.instances() if i.function == function and i.state == "starting"]
+        return found[0] if found else ""
+
+    return wait_for(node, f"the start of {function}")
 
 
 class Cluster:

@@ -13,23 +13,11 @@ import pytest
 from quickthaw import FunctionSpec
 from quickthaw.errors import NodeLost
 from quickthaw_platform.commands import seaweed
-from tests.acceptance.cluster import Cluster, wait_for, wait_for_checkpoints
+from tests.acceptance.cluster import EAST_AND_WEST, Cluster, starting_on, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
 from tests.acceptance.namespaces import Network, network, refusal
-from tests.acceptance.test_router_faults import starting_on
 from tests.valkey_process import ValkeyProcess
 
-WORKERS = """
-own_disks = true
-
-[[workers]]
-node = "a"
-labels = {zone = "east"}
-
-[[workers]]
-node = "b"
-labels = {zone = "west"}
-"""
 MODEL = "of-a"
 HOSTS = ("redis", "s3", "gateway", "a", "b")
 NOTICED_SECONDS = 15.0
@@ -90,7 +78,7 @@ def cluster(made: Network, s3: dict[str, str], tmp_path_factory: pytest.TempPath
     data_dir = tmp_path_factory.mktemp("partition")
     write_echo_model(data_dir / "checkpoints", MODEL)
     file = data_dir / "workers.toml"
-    file.write_text(WORKERS)
+    file.write_text(EAST_AND_WEST)
     settings = {"preload": "", "allocation_policy": "startup-time", "remote": f"s3://{seaweed.BUCKET}/partition"}
     spread = Spread(data_dir, made, workers_file=file, **settings)
     with pytest.MonkeyPatch.context() as patch:

@@ -14,22 +14,11 @@ import psutil
 import pytest
 
 from quickthaw import FunctionSpec, Invocation, QuickthawError
-from quickthaw.errors import FunctionNotFound, InvocationCancelled, TimedOut, VersionNotFound
+from quickthaw.errors import FunctionNotFound, InvocationCancelled, VersionNotFound
 from quickthaw.types import InvocationState, Limits
-from tests.acceptance.cluster import Cluster, running, wait_for, wait_for_checkpoints
+from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, starting_on, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import MIB, write_echo_model
 
-WORKERS = """
-own_disks = true
-
-[[workers]]
-node = "a"
-labels = {zone = "east"}
-
-[[workers]]
-node = "b"
-labels = {zone = "west"}
-"""
 ZONES = {"a": "east", "b": "west"}
 MODELS = ("of-a", "vanishing", "loading", "burst", "plain")
 MODEL_MEBIBYTES = 16
@@ -54,7 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     for model in ("burst", "plain"):
         write_echo_model(data_dir / "nodes" / "b" / "checkpoints", model, MODEL_MEBIBYTES)
     file = data_dir / "workers.toml"
-    file.write_text(WORKERS)
+    file.write_text(EAST_AND_WEST)
     settings = {
         "preload": "",
         "allocation_policy": "startup-time",
@@ -100,16 +89,6 @@ def cool(cluster: Cluster) -> None:
     for file in cluster.data_dir.glob("**/checkpoints/*/weights-*"):
         with file.open("rb") as opened:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def starting_on(cluster: Cluster, function: str) -> str:
-    """Wait until an instance of the function is starting, and return its node."""
-
-    def node() -> str:
-        found = [i.node for i in cluster.client.instances() if i.function == function and i.state == "starting"]
-        return found[0] if found else ""
-
-    return wait_for(node, f"the start of {function}")
 
 
 def ends(calls: list[Invocation]) -> list[Any]:
@@ -205,9 +184,6 @@ def test_deploy_rollback_and_delete_leave_those_who_queue_an_end(cluster: Cluste
     assert all(isinstance(other, InvocationCancelled | VersionNotFound | FunctionNotFound) for other in others), others
 
 
-@pytest.mark.xfail(
-    reason="the room that an instance gives up is taken at once by the next call of its own function", raises=TimedOut
-)
 def test_a_stream_of_one_functions_calls_does_not_starve_another(cluster: Cluster) -> None:
     options = {"token_delay": "40ms"}
     deploy(cluster, "greedy", "plain", memory=NODE_MEMORY, max_instances=2, concurrency=2, options=options)

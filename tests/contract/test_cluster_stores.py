@@ -50,7 +50,7 @@ class Both(RuleBasedStateMachine):
     def set_up(self) -> None:
         self.redis.flushall()
         self.store, self.slots = InvocationStore(self.redis, self.settings), SlotStore(self.redis)
-        self.cluster, self.queues = RedisCluster(self.redis, lambda _: 1), Queues(self.redis)
+        self.cluster, self.queues = RedisCluster(self.redis), Queues(self.redis)
         self.memory = MemoryCluster(lambda: 0.0, max_attempts=self.settings.max_attempts)
         shape = {"queue_size": 5, "concurrency": 2, "max_instances": 2}
         self.versions = [make_version(f"v{i}", name=f"f{i}", checkpoint=f"c{i}", **shape) for i in (1, 2)]
@@ -92,8 +92,8 @@ class Both(RuleBasedStateMachine):
         if isinstance(decision, Start):
             serving = count_serving(theirs, version.id)
             assert serving == count_serving(ours, version.id)
-            assert self.cluster.reserve(version, decision, name, 1, serving)
-            assert self.memory.reserve(version, decision, name, 1, serving)
+            assert self.cluster.reserve(version, decision, name, 1, 1, serving)
+            assert self.memory.reserve(version, decision, name, 1, 1, serving)
             self.names.append(name)
             for state in ("loaded", "ready")[: ("starting", "loaded", "ready").index(step)]:
                 self.same(getattr(self.slots, state)(name), getattr(self.memory, state)(name))
@@ -104,8 +104,8 @@ class Both(RuleBasedStateMachine):
         version, name = self.version(pick), f"x{len(self.names)}"
         leaving = tuple(sorted({self.name(each) for each in retire})) if self.names else ()
         start = Start(node, retire=leaving)
-        done = self.cluster.reserve(version, start, name, 1, serving)
-        self.same(done, self.memory.reserve(version, start, name, 1, serving))
+        done = self.cluster.reserve(version, start, name, 1, 1, serving)
+        self.same(done, self.memory.reserve(version, start, name, 1, 1, serving))
         if done:
             self.names.append(name)
 
@@ -114,6 +114,12 @@ class Both(RuleBasedStateMachine):
     def advance(self, pick: int, step: str) -> None:
         name = self.name(pick)
         self.same(getattr(self.slots, step)(name), getattr(self.memory, step)(name))
+
+    @rule(pick=picks, waiting=picks)
+    @precondition(lambda self: self.names)
+    def give_way(self, pick: int, waiting: int) -> None:
+        name, version = self.name(pick), self.version(waiting).id
+        self.same(self.cluster.drain(name, version), self.memory.drain(name, version))
 
     @rule(pick=picks)
     @precondition(lambda self: self.names)
@@ -179,6 +185,9 @@ class Both(RuleBasedStateMachine):
         theirs, ours = self.cluster.view(), self.memory.view()
         assert _shown(theirs) == _shown(ours)
         assert {i: self.store.get(i).state for i in self.ids} == {i: self.memory.calls[i].state for i in self.ids}
+        table = self.memory.table
+        kept = {table.index[node.id]: (node.kept_for, node.kept_bytes) for node in theirs.nodes if node.kept_for}
+        assert table.kept == kept
         for node in theirs.nodes:
             assert node.memory_free_bytes == self.memory.table.free[self.memory.table.index[node.id]] >= 0
         assert all(instance.in_use <= instance.concurrency for instance in theirs.instances)

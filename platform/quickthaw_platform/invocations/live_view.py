@@ -58,15 +58,26 @@ class Instance:
     idle_since: float | None = None
     counted_idle: int = 0  # bytes that stand for it in the table's idle column
     counted_leaving: int = 0
+    room_for: str = ""  # the version that its room is kept for when it is gone
+    after: tuple[str, ...] = ()  # instances that make room for it
+    given: int = 0  # bytes that it has handed over to one it makes room for
 
     @classmethod
     def starting(
-        cls, identity: str, version: Version, start: Start, memory_bytes: int, row: int, now: float
+        cls,
+        identity: str,
+        version: Version,
+        start: Start,
+        memory_bytes: int,
+        checkpoint_bytes: int,
+        row: int,
+        now: float,
     ) -> Instance:
         """Return one that has just been reserved."""
         return cls(
             identity, version, start.node, row, InstanceState.STARTING, version.spec.concurrency, memory_bytes,
-            start.way, now + start.load_seconds, now + (start.estimate_seconds or 0.0),
+            start.way, now + start.load_seconds, now + (start.estimate_seconds or 0.0), checkpoint_bytes,
+            after=start.retire,
         )  # fmt: skip
 
 
@@ -131,10 +142,10 @@ class LiveTable(Table):
         self.hand_over(instance, instance.memory_bytes)
 
     def hand_over(self, instance: Instance, given: int) -> None:
-        """Let others reserve some of what the instance has."""
+        """Let others reserve some of what the instance has; less than nothing: have it back."""
         self.free[instance.row] += given
         instance.memory_bytes -= given
-        if instance.counted_leaving:
+        if instance.state is InstanceState.DRAINING:
             self.leaving[instance.row] += instance.memory_bytes - instance.counted_leaving
             instance.counted_leaving = instance.memory_bytes
 

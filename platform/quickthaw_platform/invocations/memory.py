@@ -25,6 +25,9 @@ from quickthaw_platform.invocations.live_view import Instance, LiveTable, live_v
 from quickthaw_platform.invocations.memory_queue import Call, FairQueue
 from quickthaw_platform.invocations.records import Admission, Assignment, Finished, Lease, Lost, Stopped
 
+KEPT_SECONDS = 5.0
+"""As in remove.lua."""
+
 _ORDER = {state: rank for rank, state in enumerate(InstanceState)}
 _OPEN = (InstanceState.LOADED, InstanceState.READY)
 _ENDED = frozenset(state for state in InvocationState if state.ended)
@@ -46,12 +49,14 @@ class MemoryCluster:
         self.versions: defaultdict[str, dict[str, Instance]] = defaultdict(dict)
         self.reasons: dict[str, tuple[str, float | None]] = {}  # why versions wait, and an estimate in seconds
         self.functions: dict[str, FunctionStats] = {}
+        self._kept: dict[int, tuple[str, int, float]] = {}  # row to a version, the bytes kept for it, and until when
         self.table = LiveTable(capacity, self.versions)
         self._view = live_view(self.table, self.instances, self.queues, self.functions, clock)
 
     def view(self, function: str | None = None) -> ClusterView:  # noqa: ARG002 - the store in Redis reads by function
         """Return the cluster as it is now: the same object each time, which follows what happens."""
         self.table.now = self._clock()
+        self._show_kept()
         return self._view
 
     def allow_migration(self, cost: MigrationCost) -> None:
@@ -71,6 +76,7 @@ class MemoryCluster:
         """Forget a node with its instances; returns the leases that they held, for the caller to settle (`lose`)."""
         gone = list(self.table.on_node[self.table.index[node]].values())
         leases = [lease for instance in gone for lease in self.remove(instance.id)]
+        self._kept.pop(self.table.index[node], None)
         self.table.drop_node(node)
         return leases
 
@@ -136,7 +142,9 @@ class MemoryCluster:
         found = self.instances.get(instance)
         return [] if found is None else self._fill(found, found.concurrency)
 
-    def reserve(self, version: Version, start: Start, instance: str, memory_bytes: int, serving: int) -> bool:
+    def reserve(
+        self, version: Version, start: Start, instance: str, memory_bytes: int, checkpoint_bytes: int, serving: int
+    ) -> bool:
         """Make the record of an instance that is to start, those in `start.retire` leaving; see SlotStore.reserve."""
         row = self.table.index.get(start.node)
         if instance in self.instances:
@@ -146,17 +154,20 @@ class MemoryCluster:
         leaving = [self.instances[name] for name in start.retire if name in self.instances]
         if len(leaving) < len(start.retire) or not all(self._may_leave(other, start.node) for other in leaving):
             return False
-        count = self._serving(version.id)
-        room = self.table.free[row] + sum(other.memory_bytes for other in leaving)
+        self._show_kept()
+        count, free = self._serving(version.id), int(self.table.free_for(version.id)[row])
+        room = free + sum(other.memory_bytes for other in leaving)
         if count != serving or count >= version.spec.max_instances or room < memory_bytes:
             return False
-        missing = max(0, memory_bytes - int(self.table.free[row]))
+        missing = max(0, memory_bytes - free)
         for other in leaving:
             given = min(missing, other.memory_bytes)
-            missing -= given
+            missing, other.given = missing - given, given
             self.table.set_state(other, InstanceState.DRAINING)
             self.table.hand_over(other, given)
-        made = Instance.starting(instance, version, start, memory_bytes, row, self._clock())
+        if row in self._kept and self._kept[row][0] == version.id:
+            del self._kept[row]
+        made = Instance.starting(instance, version, start, memory_bytes, checkpoint_bytes, row, self._clock())
         self.instances[instance] = self.versions[version.id][instance] = made
         self.table.add(made)
         return True
@@ -169,9 +180,9 @@ class MemoryCluster:
         """Let newcomers lease the instance's slots too. False: it was forgotten or drains."""
         return self._advance(instance, InstanceState.READY)
 
-    def drain(self, instance: str) -> bool:
-        """Lease the instance's slots no more. False: there is no such instance."""
-        return self._advance(instance, InstanceState.DRAINING)
+    def drain(self, instance: str, room_for: str = "") -> bool:
+        """Lease the instance's slots no more. False: there is no such instance. `room_for`: see SlotStore.drain."""
+        return self._advance(instance, InstanceState.DRAINING, room_for)
 
     def retire(self, instance: str, keep: int = 0) -> bool:
         """Drain a ready instance that holds no lease and that nothing waits for; True: it may be stopped now."""
@@ -193,6 +204,11 @@ class MemoryCluster:
         if found is None:
             return []
         self.versions[found.version.id].pop(instance, None)
+        for other in (self.instances[name] for name in found.after if name in self.instances):
+            self.table.hand_over(other, -other.given)
+            other.given = 0
+        if found.room_for:
+            self._kept[found.row] = (found.room_for, found.memory_bytes, self._clock() + KEPT_SECONDS)
         self.table.remove(found)
         return [Lease(name, epoch) for name, epoch in found.leases.items()]
 
@@ -281,12 +297,23 @@ class MemoryCluster:
     def _node_ready(self, instance: Instance) -> bool:
         return self.table.rows[instance.row].node.state is NodeState.READY
 
-    def _advance(self, instance: str, state: InstanceState) -> bool:
+    def _show_kept(self) -> None:
+        """Have the table show the room that is kept: not what nothing waits for, nor what was kept for long."""
+        if self._kept or self.table.kept:
+            now = self._clock()
+            self.table.kept = {
+                row: (version, size)
+                for row, (version, size, until) in self._kept.items()
+                if until >= now and len(self.queues[version])
+            }
+
+    def _advance(self, instance: str, state: InstanceState, room_for: str = "") -> bool:
         found = self.instances.get(instance)
         if found is None or (found.state is InstanceState.DRAINING and state is not InstanceState.DRAINING):
             return False
         if _ORDER[state] > _ORDER[found.state]:
             self.table.set_state(found, state)
+            found.room_for = room_for
         if not found.leases and found.idle_since is None:
             found.idle_since = self._clock()
         return True

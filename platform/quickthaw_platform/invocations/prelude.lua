@@ -38,6 +38,14 @@ local function put_status(id, seq, fields)
   put(id, seq, cjson.encode(fields))
 end
 
+-- How many bytes of a node are kept for what waits for another version than this one: an instance gave them up for it.
+local function kept_bytes(node, version, time)
+  local f = redis.call('HMGET', node_key(node), 'kept_for', 'kept_bytes', 'kept_until')
+  if not f[1] or f[1] == version or tonumber(f[3]) < time then return 0, '' end
+  if redis.call('ZCARD', queue_key(f[1])) == 0 then return 0, '' end
+  return tonumber(f[2]), f[1]
+end
+
 local function draining(node) return redis.call('HGET', node_key(node), 'state') == 'draining' end
 
 -- An instance with its slots, read once and changed in memory until `settle`; nil: it is gone.

@@ -36,7 +36,7 @@ if redis.call('HGET', node_key(node), 'state') ~= 'ready' then return 0 end
 local count = serving()
 if ARGV[6] ~= '' and count ~= tonumber(ARGV[6]) then return 0 end
 if count >= tonumber(ARGV[4]) then return 0 end
-local missing = memory_bytes - free_bytes()
+local missing = memory_bytes - free_bytes() + kept_bytes(node, version, now())
 local room, left = {}, 0
 for other in ARGV[7]:gmatch('[^,]+') do
   local bytes, of = idle_bytes(other)
@@ -53,6 +53,9 @@ for _, r in ipairs(room) do
   redis.call('HSET', instance_key(r[1]), 'state', 'draining', 'told_at', time,
     'memory_bytes', whole(r[2] - given), 'memory_left', whole(given))
   redis.call('ZREM', open_key(r[3]), r[1])
+end
+if redis.call('HGET', node_key(node), 'kept_for') == version then
+  redis.call('HDEL', node_key(node), 'kept_for', 'kept_bytes', 'kept_until')
 end
 redis.call('HSET', instance_key(instance), 'state', 'starting', 'version', version, 'node', node, 'after', ARGV[7],
   'memory_bytes', ARGV[5], 'created_at', time, 'told_at', time, unpack(ARGV, 8))

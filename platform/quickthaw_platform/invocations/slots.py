@@ -74,9 +74,12 @@ class SlotStore:
         """Let newcomers lease the instance's slots too. False: it was forgotten or drains, and must end."""
         return self._advance(instance, InstanceState.READY)
 
-    def drain(self, instance: str) -> bool:
-        """Lease the instance's slots no more; what runs goes on. False: there is no such instance."""
-        return self._advance(instance, InstanceState.DRAINING)
+    def drain(self, instance: str, room_for: str = "") -> bool:
+        """Lease the instance's slots no more; what runs goes on. False: there is no such instance.
+
+        `room_for`: a version that waits; the room is kept for it when the instance has gone, some seconds long.
+        """
+        return self._advance(instance, InstanceState.DRAINING, room_for)
 
     def retire(self, instance: str, keep: int = 0) -> bool:
         """Drain a ready instance that holds no lease and that nothing waits for; True: it may be stopped now.
@@ -113,8 +116,8 @@ class SlotStore:
         rows, *_ = self._scripts.run("view", key, 0)
         return parse_instances(rows)
 
-    def _advance(self, instance: str, state: InstanceState) -> bool:
-        return bool(self._scripts.run("advance", instance, state.value))
+    def _advance(self, instance: str, state: InstanceState, room_for: str = "") -> bool:
+        return bool(self._scripts.run("advance", instance, state.value, room_for))
 
 
 def parse_instances(rows: Sequence[Sequence[Any]]) -> list[InstanceView]:

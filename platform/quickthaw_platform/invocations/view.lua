@@ -36,6 +36,8 @@ for _, id in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
       beyond[#beyond + 1] = remote
       beyond[#beyond + 1] = redis.call('SMEMBERS', 'qt:remote:' .. remote)
     end
+    local kept, kept_for = kept_bytes(id, '', time)
+    f[9], f[10] = kept_for, kept
     nodes[#nodes + 1] = {id, unpack(f)}
   end
 end

@@ -11,6 +11,7 @@ import structlog
 
 from quickthaw.types import Version
 from quickthaw_platform.contracts import AllocationPolicy, AllocationRequest, ClusterView, Decision, Refuse, Start, Wait
+from quickthaw_platform.router.table import table_of
 from quickthaw_platform.router.view import count_serving
 
 MAX_TRIES = 5
@@ -25,13 +26,15 @@ class Cluster(Protocol):
     def view(self, function: str | None = None) -> ClusterView:
         """Return the cluster as it is at this moment; `function` is among those told of."""
 
-    def reserve(self, version: Version, start: Start, instance: str, memory_bytes: int, serving: int) -> bool:
+    def reserve(
+        self, version: Version, start: Start, instance: str, memory_bytes: int, checkpoint_bytes: int, serving: int
+    ) -> bool:
         """Make the record of an instance that is to start as `start` says; False, and nothing, where that is out of
         date: `serving` is how many instances of the version the decision rests on.
         """
 
-    def drain(self, instance: str) -> bool:
-        """Lease the instance's slots no more; False: there is no such instance."""
+    def drain(self, instance: str, room_for: str) -> bool:
+        """Lease the instance's slots no more, and keep its room for a version that waits; False: there is none such."""
 
     def explain(
         self,
@@ -129,7 +132,7 @@ class Allocator:
             case Wait():
                 self._explain(version, decision.reason, decision.estimate_seconds, view)
                 for instance in decision.drain:
-                    self._give_way(instance, view)
+                    self._give_way(instance, version, view)
             case Refuse():
                 self._cluster.fail_waiting(version.id, decision.reason)
         return ""
@@ -138,7 +141,8 @@ class Allocator:
         """Reserve and command; should this process die in between, the controller commands again."""
         instance = f"{version.function}-{secrets.token_hex(4)}"
         serving = count_serving(view, version.id)
-        if not self._cluster.reserve(version, start, instance, request.memory_bytes, serving):
+        sizes = request.memory_bytes, request.checkpoint_bytes
+        if not self._cluster.reserve(version, start, instance, *sizes, serving):
             return None
         for leaving in start.retire:
             self._orders.stop(start.node, leaving)
@@ -147,11 +151,11 @@ class Allocator:
         _log.info("instance starts", instance=instance, function=version.function, node=start.node, way=start.way)
         return instance
 
-    def _give_way(self, instance: str, view: ClusterView) -> None:
+    def _give_way(self, instance: str, version: Version, view: ClusterView) -> None:
         node = next((found.node for found in view.instances if found.id == instance), None)
-        if node is not None and self._cluster.drain(instance):
+        if node is not None and self._cluster.drain(instance, version.id):
             self._orders.stop(node, instance)
-            _log.info("instance gives way", instance=instance, node=node)
+            _log.info("instance gives way", instance=instance, node=node, function=version.function)
 
     def _explain(self, version: Version, reason: str, estimate_seconds: float | None, view: ClusterView) -> None:
         stats = view.functions.get(version.function)
@@ -162,5 +166,5 @@ class Allocator:
 
 def _in_demand(view: ClusterView, version: Version) -> ClusterView:
     """Return the view with more waiting for the version than its instances have slots."""
-    slots = sum(instance.concurrency for instance in view.instances if instance.version == version.id)
+    slots = sum(instance.concurrency for instance in table_of(view).version_instances(version.id))
     return replace(view, waiting={**view.waiting, version.id: slots + 1})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from redis import Redis
 
 from quickthaw.types import Version
@@ -21,18 +19,20 @@ from quickthaw_platform.settings import Settings
 class RedisCluster:
     """Implements `allocator.Cluster`. Every method raises Unavailable when Redis is away."""
 
-    def __init__(self, redis: Redis, checkpoint_bytes: Callable[[str], int]) -> None:
-        """`checkpoint_bytes` takes a checkpoint's id."""
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._checkpoint_bytes = checkpoint_bytes
         self._slots = SlotStore(redis)
         self._queues = Queues(redis)
+        self.drain = self._slots.drain
+        self.explain = self._queues.explain
 
     def view(self, function: str | None = None) -> ClusterView:
         """Return the cluster, read in one round trip."""
         return read_view(self._redis, function)
 
-    def reserve(self, version: Version, start: Start, instance: str, memory_bytes: int, serving: int) -> bool:
+    def reserve(
+        self, version: Version, start: Start, instance: str, memory_bytes: int, checkpoint_bytes: int, serving: int
+    ) -> bool:
         """Make the record of an instance that is to start; False where the decision is out of date."""
         return self._slots.reserve(
             version,
@@ -40,27 +40,12 @@ class RedisCluster:
             instance,
             memory_bytes,
             serving=serving,
-            checkpoint_bytes=self._checkpoint_bytes(version.checkpoint),
+            checkpoint_bytes=checkpoint_bytes,
             way="" if start.way is None else start.way.value,
             load_seconds=start.load_seconds,
             estimate_seconds=start.estimate_seconds,
             retire=start.retire,
         )
-
-    def drain(self, instance: str) -> bool:
-        """Lease the instance's slots no more."""
-        return self._slots.drain(instance)
-
-    def explain(
-        self,
-        version: str,
-        reason: str,
-        estimate_seconds: float | None = None,
-        slots: int = 0,
-        service_seconds: float | None = None,
-    ) -> None:
-        """Say why the version's queue waits."""
-        self._queues.explain(version, reason, estimate_seconds, slots, service_seconds)
 
     def fail_waiting(self, version: str, reason: str) -> list[str]:
         """Fail all that waits for the version with NoCapacity."""
@@ -86,12 +71,11 @@ class CheckpointSizes:
 
 def redis_allocator(redis: Redis, policy: AllocationPolicy, orders: NodeOrders, settings: Settings) -> Allocator:
     """Return an allocator on the cluster's state in Redis."""
-    sizes = CheckpointSizes(redis)
     return Allocator(
-        RedisCluster(redis, sizes),
+        RedisCluster(redis),
         policy,
         orders,
         instance_memory=settings.instance_memory,
-        checkpoint_bytes=sizes,
+        checkpoint_bytes=CheckpointSizes(redis),
         notes=DecisionLog(redis),
     )

@@ -50,6 +50,7 @@ class Table:
         self.lane_ends = {lane: np.zeros(capacity) for lane in LANES}  # when what is being read will have been
         self.holders: defaultdict[str, dict[int, Way]] = defaultdict(dict)
         self.arriving: defaultdict[str, dict[int, float]] = defaultdict(dict)  # checkpoint to node to its end
+        self.kept: dict[int, tuple[str, float]] = {}  # row to the version that room is kept for, and its bytes
         self._remote: dict[int, frozenset[str]] = {}
         self._remote_of = np.zeros(capacity, int)
         self._matching: dict[object, Flags] = {}
@@ -110,6 +111,21 @@ class Table:
             self.arriving[checkpoint].pop(i, None)
         if lane in self.lane_ends:
             self.lane_ends[lane][i] = max((end for _, of, end in loads.values() if of is lane), default=0.0)
+
+    def free_for(self, version: str) -> Floats:
+        """Return the bytes that each node has free for a version: not what is kept for another."""
+        if not self.kept:
+            return self.free
+        free = self.free.copy()
+        for row, (owner, size) in self.kept.items():
+            if owner != version:
+                free[row] -= size
+        return free
+
+    def drains(self, node: str) -> bool:
+        """Whether a node is there and takes nothing new."""
+        row = self.index.get(node)
+        return row is not None and self.rows[row].node.state is NodeState.DRAINING
 
     def queue(self, lane: Way) -> Floats:
         """Return how many seconds each node still reads from a lane."""
@@ -185,6 +201,8 @@ class ViewTable(Table):
         for node in sorted(view.nodes, key=lambda node: node.id):  # of equals the first by name
             i = self.put_node(node)
             self.free[i] = node.memory_free_bytes
+            if node.kept_for:
+                self.kept[i] = (node.kept_for, node.kept_bytes)
             self._take_arriving(i, node)
         for instance in view.instances:
             self._take_instance(instance)

@@ -21,6 +21,7 @@ from quickthaw_platform.contracts import (
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
 from quickthaw_platform.router import learnt
+from quickthaw_platform.router.table import table_of
 
 LEAST_BANDWIDTH = 1e3
 MOST_BANDWIDTH = 1e12
@@ -44,10 +45,10 @@ def count_serving(view: ClusterView, version: str) -> int:
 
     This is what `reserve.lua` counts too.
     """
-    draining = {node.id for node in view.nodes if node.state is NodeState.DRAINING}
+    table = table_of(view)
     return sum(
-        instance.version == version and instance.state is not InstanceState.DRAINING and instance.node not in draining
-        for instance in view.instances
+        instance.state is not InstanceState.DRAINING and not table.drains(instance.node)
+        for instance in table.version_instances(version)
     )
 
 
@@ -75,7 +76,7 @@ def _reserved_bytes(instances: Sequence[InstanceView]) -> dict[str, int]:
 
 
 def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, frozenset[str]]) -> NodeView:
-    identity, state, device, memory, checkpoints, templates, tiers, labels, beyond = row
+    identity, state, device, memory, checkpoints, templates, tiers, labels, beyond, kept_for, kept_bytes = row
     memory_bytes = int(memory or 0)
     return NodeView(
         id=identity,
@@ -87,6 +88,8 @@ def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, 
         templates=frozenset(json.loads(templates or "[]")),
         tiers=_tiers(tiers, remote.get(beyond or "", frozenset())),
         labels={str(name): str(value) for name, value in _object(labels).items()},
+        kept_for=kept_for,
+        kept_bytes=int(kept_bytes),
     )
 
 

@@ -49,7 +49,6 @@ class Fleet:
         world = self.world
         now, node, function = world.events.now, world.nodes[node_id], world.functions[version_id]
         record = world.cluster.instances[instance]
-        record.checkpoint_bytes = function.size
         predicted = record.ready_at - now
         load = node.begin_load(function.checkpoint, function.size, max(now, self.room_at), world.factor())
         made = Instance(instance, function, node, now, predicted, load, since=now, taking=taking)
@@ -140,7 +139,8 @@ class Fleet:
         version = source.function.version
         instance = f"{source.id}-to"
         serving = count_serving(world.cluster.view(), version.id)
-        if not world.cluster.reserve(version, Start(moves[0].to_node), instance, source.function.memory, serving):
+        sizes = source.function.memory, source.function.size
+        if not world.cluster.reserve(version, Start(moves[0].to_node), instance, *sizes, serving):
             world.outcome.not_moved += len(moves)
             return
         taking = tuple(move.invocation for move in moves)

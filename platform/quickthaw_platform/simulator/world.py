@@ -65,11 +65,13 @@ class Cluster(MemoryCluster):
         self._numbers: dict[str, str] = {}
         self._reserved = 0
 
-    def reserve(self, version: Version, start: Start, instance: str, memory_bytes: int, serving: int) -> bool:
+    def reserve(
+        self, version: Version, start: Start, instance: str, memory_bytes: int, checkpoint_bytes: int, serving: int
+    ) -> bool:
         """Reserve under a number, see `number`."""
         self._reserved += 1
         number = f"{version.function}-{self._reserved:09}"
-        done = super().reserve(version, start, number, memory_bytes, serving)
+        done = super().reserve(version, start, number, memory_bytes, checkpoint_bytes, serving)
         if done:
             self._numbers[instance] = number
         return done

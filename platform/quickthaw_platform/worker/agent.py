@@ -28,9 +28,10 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import bundles, processes
 from quickthaw_platform.worker.checkpoints import NodeCheckpoints
 from quickthaw_platform.worker.effects import RedisEffects
-from quickthaw_platform.worker.fleet import Fleet, StartOrder
+from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
+from quickthaw_platform.worker.instance_life import StartOrder
 from quickthaw_platform.worker.instance_process import InstanceOrder
 from quickthaw_platform.worker.journal import Journal, Writer
 from quickthaw_platform.worker.learning import Learning

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawError, StartFailed, from_json
 from quickthaw.types import InvocationState
-from quickthaw_platform.contracts import Way
-from quickthaw_platform.invocations.records import NO_START, ColdStart
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker.flight import Flight, Work
 from quickthaw_platform.worker.frames import Frame
-from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
+from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
+from quickthaw_platform.worker.instance_process import InstanceProcess
 from quickthaw_platform.worker.journal import End, Writer
-from quickthaw_platform.worker.learning import FinishedStart, Learning
-from quickthaw_platform.worker.loop import Loop, Timer
+from quickthaw_platform.worker.learning import Learning
+from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.processes import describe_exit
-from quickthaw_platform.worker.templates import Template, TemplateOrder, Templates, Waiter
+from quickthaw_platform.worker.templates import Template, Templates, Waiter
 
 STOP_PATIENCE_SECONDS = 5.0
 """How long a stopped instance gets to end, before it is killed."""
@@ -32,16 +30,6 @@ MAX_TRIES = 2
 """Starts of one instance when its processes are killed under it; a start that fails by itself is not repeated."""
 
 _log = structlog.get_logger()
-
-
-class Phase(enum.Enum):
-    """Where an instance is in its life, as its agent knows it."""
-
-    STARTING = enum.auto()  # no process yet, or it loads
-    LOADED = enum.auto()  # takes invocations; has not put out anything
-    READY = enum.auto()  # has put something out
-    DRAINING = enum.auto()  # finishes what runs, then stops
-    STOPPING = enum.auto()  # told to stop
 
 
 class Effects(Protocol):
@@ -64,45 +52,6 @@ class Effects(Protocol):
 
     def start_failed(self, instance: str, version: str, error: QuickthawError) -> None:
         """The instance will never be: forget it, and fail what waits for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartOrder:
-    """A start that the platform asked for."""
-
-    template: TemplateOrder
-    instance: InstanceOrder
-    tier: str  # where the weights come from: dram, disk or remote
-    queue_seconds: float  # from the reservation to the command's arrival
-    tier_seconds: float  # to have the weights on their way into memory
-    received_at: float  # when that was: Unix seconds, Redis' clock
-    received: float  # the same by the monotonic clock
-    completed_at: Callable[[], float | None]  # when its weights were all there, by the monotonic clock
-    predicted_seconds: float | None  # from the reservation until it serves, by the decision behind it
-    after: tuple[str, ...] = ()  # instances that make room for it
-
-
-@dataclass(slots=True)
-class Instance:
-    """What the agent knows of one instance."""
-
-    order: StartOrder
-    tries: int = 0
-    phase: Phase = Phase.STARTING
-    process: InstanceProcess | None = None
-    began: float = field(default_factory=time.monotonic)
-    loaded: float = 0.0  # when it was, by the monotonic clock
-    from_template: bool = False  # one that was there already
-    stages: dict[str, float] = field(default_factory=dict)
-    flights: dict[str, Flight] = field(default_factory=dict)
-    deaf: set[str] = field(default_factory=set)  # ended invocations whose handler thread still runs
-    warming: bool = False
-    timer: Timer | None = None
-
-    @property
-    def id(self) -> str:
-        """The instance's id."""
-        return self.order.instance.id
 
 
 class Fleet:
@@ -140,8 +89,6 @@ class Fleet:
         """Return the process id of each instance that has one."""
         processes = {name: i.process for name, i in self._instances.items()}
         return {name: p.pid for name, p in processes.items() if p is not None and p.pid is not None}
-
-    # --- starting
 
     def start(self, order: StartOrder) -> None:
         """Start an instance; one that is there already is left alone."""
@@ -214,8 +161,6 @@ class Fleet:
         if instance.phase is Phase.STARTING:
             self._start_failed(instance, StartFailed(f"it did not load within {limit:g} s (limit start)"), again=False)
 
-    # --- what instances say
-
     def _take(self, instance: Instance, frame: Frame) -> None:
         match frame["t"]:
             case "chunk" | "done" | "error" | "ended":
@@ -241,7 +186,7 @@ class Fleet:
         instance.deaf.discard(invocation)
         if flight is None:
             return
-        start = self._start_of(instance, flight.work)
+        start = instance.start_of(flight.work)
         if frame["t"] == "done":
             self._learning.served(flight.work.function, flight.held_seconds)
             flight.done(frame, start)
@@ -250,15 +195,6 @@ class Fleet:
         else:
             flight.failed(HandlerFailed("the handler ended without a result"), start)
         self._release(instance, flight)
-
-    def _start_of(self, instance: Instance, work: Work) -> ColdStart:
-        """The start that the invocation waited for; none for one that came later."""
-        waited = instance.order.received_at + (instance.stages.get("total") or 0.0)
-        if work.created_at > waited:
-            return NO_START
-        queue = max(0.0, instance.order.received_at - work.created_at)
-        stages = {name: s for name, s in instance.stages.items() if name != "total"} | {"queue": queue}
-        return ColdStart(stages, instance.order.tier)
 
     def _loaded(self, instance: Instance) -> None:
         if instance.phase is not Phase.STARTING:
@@ -276,21 +212,10 @@ class Fleet:
         instance.phase = Phase.READY
         metrics.cold_starts_total.labels(instance.order.tier).inc()
         metrics.device_seconds_total.labels("starting").inc(time.monotonic() - instance.began)
-        self._measure_start(instance)
-        self._learning.started(_finished(instance))
+        instance.measure(self._tracer)
+        self._learning.started(instance.finished_start())
         self._log(instance, None, "platform", f"instance ready after {time.monotonic() - instance.began:.3f} s")
         self._effects.ready(instance.id)
-
-    def _measure_start(self, instance: Instance) -> None:
-        order = instance.order
-        attributes = {"function": order.instance.version.function, "instance": instance.id, "tier": order.tier}
-        end = order.received_at - order.queue_seconds
-        for name, seconds in instance.stages.items():
-            metrics.startup_seconds.labels(name).observe(seconds)
-            if name != "total":
-                self._tracer.span(f"start.{name}", end, end + seconds, attributes)
-                end += seconds
-        self._tracer.span("start", order.received_at - order.queue_seconds, end, attributes)
 
     def idle(self, instance_id: str) -> None:
         """Nothing waits for a loaded instance: let it prove itself by one token."""
@@ -298,8 +223,6 @@ class Fleet:
         if instance is not None and instance.phase is Phase.LOADED and not instance.flights and not instance.warming:
             instance.warming = True
             self._send(instance, {"t": "warmup"})
-
-    # --- invocations
 
     def invoke(self, work: Work) -> bool:
         """Hand work to its instance; False when that is not (or no longer) here. Work that is there is left alone."""
@@ -327,7 +250,7 @@ class Fleet:
             self._silence(instance, flight)
 
     def _timed_out(self, instance: Instance, flight: Flight, error: QuickthawError) -> None:
-        start = self._start_of(instance, flight.work)
+        start = instance.start_of(flight.work)
         flight.end(End(InvocationState.TIMED_OUT, error=error, start=start))
         self._silence(instance, flight)
 
@@ -352,8 +275,6 @@ class Fleet:
             if invocation in instance.flights:
                 return instance, instance.flights[invocation]
         return None
-
-    # --- ending
 
     def drain(self, instance_id: str) -> None:
         """Stop an instance when what runs on it has ended; one that still starts, at once. Idempotent."""
@@ -443,18 +364,3 @@ class Fleet:
         if invocation is not None:
             fields["invocation"] = invocation
         self._log_line(instance.order.instance.version.spec.name, fields)
-
-
-def _finished(instance: Instance) -> FinishedStart:
-    """Say how the start of an instance went that has just put something out: its weights are there."""
-    order = instance.order
-    completed = order.completed_at() or time.monotonic()
-    serves = max(instance.loaded, completed)
-    return FinishedStart(
-        function=order.instance.version.function,
-        instance=instance.id,
-        way=Way.TEMPLATE if instance.from_template else Way(order.tier),
-        seconds=order.queue_seconds + serves - order.received,
-        load_seconds=max(0.0, completed - order.received),
-        predicted_seconds=order.predicted_seconds,
-    )

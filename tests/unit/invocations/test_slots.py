@@ -10,6 +10,7 @@ from quickthaw_platform.contracts import InstanceState
 from quickthaw_platform.invocations.records import Lease
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.router.view import read_view
 from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
 from tests.valkey_process import ValkeyProcess
 
@@ -279,3 +280,32 @@ def test_a_node_is_reminded_only_now_and_then(redis: Redis, slots: SlotStore) ->
     assert slots.remind("x1", 5)
     assert not slots.remind("x1", 5)
     assert not slots.remind("unknown", 0)
+
+
+class TestRoomThatIsGivenUp:
+    """A node of 10 bytes whose instance of 10 (of v1) gives way to v2, which something waits for."""
+
+    @pytest.fixture(autouse=True)
+    def given_up(self, redis: Redis, slots: SlotStore, store: InvocationStore) -> None:
+        announce_node(redis, memory_bytes=10)
+        assert slots.reserve(VERSION, "n1", "x1", 10)
+        assert slots.ready("x1")
+        store.admit(make_invocation(OTHER, "waiting"))
+        assert slots.drain("x1", OTHER.id)
+        slots.remove("x1")
+
+    def test_it_is_kept_for_the_version_that_it_was_given_up_for(self, redis: Redis, slots: SlotStore) -> None:
+        [node] = read_view(redis).nodes
+        assert (node.kept_for, node.kept_bytes) == (OTHER.id, 10)
+        assert not slots.reserve(VERSION, "n1", "x2", 1)
+        assert slots.reserve(OTHER, "n1", "y1", 4)
+        assert slots.reserve(VERSION, "n1", "x2", 6)  # once it has started there, the rest is anybody's
+
+    def test_not_when_nothing_waits_for_that_version_any_more(self, slots: SlotStore, store: InvocationStore) -> None:
+        store.cancel("waiting", "enough")
+        assert slots.reserve(VERSION, "n1", "x2", 10)
+
+    def test_not_for_ever(self, redis: Redis, slots: SlotStore) -> None:
+        assert not slots.reserve(VERSION, "n1", "x2", 1)
+        redis.hset("qt:node:n1", "kept_until", "1.0")  # instead of sleeping
+        assert slots.reserve(VERSION, "n1", "x2", 10)

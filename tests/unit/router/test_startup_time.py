@@ -233,3 +233,13 @@ def test_a_fork_never_measured_is_taken_for_half_of_a_start_that_was() -> None:
     decision = choose([node("a", templates="c1")], functions=known)
     assert isinstance(decision, Start)
     assert decision.estimate_seconds == 1.5
+
+
+def test_room_that_is_kept_for_another_is_not_there() -> None:
+    nodes = [replace(node("a", templates="c1"), kept_for="v2", kept_bytes=3), node("b")]
+    decision = choose(nodes)
+    assert isinstance(decision, Start)
+    assert decision.node == "b"
+    mine = choose([replace(nodes[0], kept_for="v1"), nodes[1]])
+    assert isinstance(mine, Start)
+    assert mine.node == "a"

@@ -39,15 +39,14 @@ class Candidates:
     open: Flags  # ready, with the right device and labels, large enough, and can get at the checkpoint
 
     @property
-    def stats(self) -> FunctionStats | None:
-        """What is known of the function."""
-        return self.view.functions.get(self.request.function)
+    def free(self) -> Floats:
+        """The bytes that each node has free for it."""
+        return self.table.free_for(self.request.version)
 
     @property
     def fitting(self) -> Flags:
         """Open nodes with the room, now or when idle instances have left."""
-        room_there = self.table.free + self.table.idle
-        return np.asarray(self.open & (room_there >= self.request.memory_bytes))
+        return np.asarray(self.open & (self.free + self.table.idle >= self.request.memory_bytes))
 
 
 class Rank(Protocol):
@@ -101,14 +100,11 @@ def place(candidates: Candidates, rank: Rank) -> Decision:
     fitting = candidates.fitting
     if not fitting.any():
         return without_room(candidates)
-    chosen = best_rows(fitting, rank(candidates))
-    for row in chosen:
-        started = start_on(candidates, row, chosen)
-        if started is not None:
-            return started
-    rest = np.flatnonzero(fitting)
-    for row in rest[np.argsort(rank(candidates)[rest], kind="stable")][len(chosen) :]:
-        started = start_on(candidates, int(row), chosen)
+    ranks = rank(candidates)
+    shown = best_rows(fitting, ranks)
+    rows = np.flatnonzero(fitting)
+    for row in (*shown, *rows[np.argsort(ranks[rows], kind="stable")][len(shown) :]):
+        started = start_on(candidates, int(row), shown)
         if started is not None:
             return started
     return without_room(candidates)
@@ -147,7 +143,7 @@ def start_on(candidates: Candidates, row: int, shown: Sequence[int]) -> Start | 
 
 def described(candidates: Candidates, row: int, verdict: str = "") -> Option:
     """Return a node that was not chosen."""
-    fits = candidates.table.free[row] >= candidates.request.memory_bytes
+    fits = candidates.free[row] >= candidates.request.memory_bytes
     said = verdict or ("ranked lower" if fits else "ranked lower; idle instances would have to leave")
     return candidates.estimates.option(candidates.table.rows[row].node.id, row, 0.0, said)
 

@@ -23,4 +23,4 @@ class LeastLoadedPolicy:
 
 def _rank(candidates: Candidates) -> Floats:
     far = candidates.estimates.way == WAYS.index(Way.REMOTE)
-    return np.asarray(np.where(far, FAR, 0.0) - candidates.table.free)
+    return np.asarray(np.where(far, FAR, 0.0) - candidates.free)

@@ -28,4 +28,4 @@ class LocalityPolicy:
 
 
 def _rank(candidates: Candidates) -> Floats:
-    return np.asarray(candidates.estimates.way * STEP - candidates.table.free)
+    return np.asarray(candidates.estimates.way * STEP - candidates.free)

@@ -46,7 +46,7 @@ def _best_plan(candidates: Candidates, limit: float) -> _Plan | None:
     table, estimates = candidates.table, candidates.estimates
     need = candidates.request.memory_bytes
     full = candidates.open & ~candidates.fitting & (estimates.total + room.RETIRE_SECONDS < limit)
-    if not full.any() or (candidates.open & (table.leaving > 0) & (table.free + table.leaving >= need)).any():
+    if not full.any() or (candidates.open & (table.leaving > 0) & (candidates.free + table.leaving >= need)).any():
         return None
     best: _Plan | None = None
     for row in best_rows(full, estimates.total):
@@ -60,7 +60,7 @@ def _best_plan(candidates: Candidates, limit: float) -> _Plan | None:
 def _plan(candidates: Candidates, row: int, instance: InstanceView) -> _Plan | None:
     """Weigh moving all that an instance runs to the node where its own version would serve soonest."""
     view, table = candidates.view, candidates.table
-    free = table.free[row] + table.idle[row] + instance.memory_bytes
+    free = candidates.free[row] + table.idle[row] + instance.memory_bytes
     if instance.state is not InstanceState.READY or not instance.running or free < candidates.request.memory_bytes:
         return None
     to = _destination(candidates, row, instance)
@@ -80,7 +80,7 @@ def _destination(candidates: Candidates, row: int, instance: InstanceView) -> tu
         max_instances=1, checkpoint_bytes=instance.checkpoint_bytes,
     )  # fmt: skip
     estimates = estimate(request, view.functions.get(instance.function), table)
-    possible = table.ready & np.isfinite(estimates.load) & (table.free >= instance.memory_bytes)
+    possible = table.ready & np.isfinite(estimates.load) & (table.free_for(instance.version) >= instance.memory_bytes)
     possible[row] = False
     if not possible.any():
         return None

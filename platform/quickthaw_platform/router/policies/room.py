@@ -24,7 +24,7 @@ def retirable(view: ClusterView, table: Table, row: int, request: AllocationRequ
     Greedy-Dual's order (Cao and Irani, 1997): frequency of calls × seconds of a start / bytes, the least first. An
     instance whose version something waits for, or which its function always wants, stays.
     """
-    missing = request.memory_bytes - table.free[row]
+    missing = request.memory_bytes - table.free_for(request.version)[row]
     if missing <= 0:
         return []
     leaving: list[InstanceView] = []
@@ -55,7 +55,8 @@ def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: A
 
     Nobody while something leaves already, or while the request's function holds its share: memory by weight.
     """
-    if any(table.leaving[row] + table.free[row] + table.idle[row] >= request.memory_bytes for row in rows):
+    room = table.free_for(request.version) + table.idle
+    if any(table.leaving[row] + room[row] >= request.memory_bytes for row in rows):
         return ()
     if view.waited.get(request.version, 0.0) < FAIR_WAIT_SECONDS:
         return ()
@@ -65,7 +66,7 @@ def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: A
     for row in rows:
         for instance in table.node_instances(row):
             share = held[instance.function] / weights.get(instance.function, 1.0)
-            enough = table.free[row] + table.idle[row] + instance.memory_bytes >= request.memory_bytes
+            enough = room[row] + instance.memory_bytes >= request.memory_bytes
             serving = instance.state in (InstanceState.READY, InstanceState.LOADED)
             if instance.function == request.function or not serving or not enough or share < mine:
                 continue

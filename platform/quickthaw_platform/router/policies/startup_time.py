@@ -53,7 +53,7 @@ def _rank(candidates: Candidates) -> Floats:
     """Seconds until it serves; starts at once on one node hinder each other, so those under way count."""
     table, estimates = candidates.table, candidates.estimates
     crowded = estimates.init * table.starting
-    full = np.where(table.free < candidates.request.memory_bytes, room.RETIRE_SECONDS, 0.0)
+    full = np.where(candidates.free < candidates.request.memory_bytes, room.RETIRE_SECONDS, 0.0)
     ranks = estimates.total + crowded + full + BUSY_SECONDS * (table.busy + table.starting)
     if candidates.request.spread:
         for instance in table.version_instances(candidates.request.version):

@@ -1,0 +1,102 @@
+"""One instance as its agent knows it: where it is in its life, and how its start went."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from quickthaw_platform.contracts import Way
+from quickthaw_platform.invocations.records import NO_START, ColdStart
+from quickthaw_platform.metering import metrics
+from quickthaw_platform.metering.tracing import Tracer
+from quickthaw_platform.worker.flight import Flight, Work
+from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
+from quickthaw_platform.worker.learning import FinishedStart
+from quickthaw_platform.worker.loop import Timer
+from quickthaw_platform.worker.templates import TemplateOrder
+
+
+class Phase(enum.Enum):
+    """Where an instance is in its life, as its agent knows it."""
+
+    STARTING = enum.auto()  # no process yet, or it loads
+    LOADED = enum.auto()  # takes invocations; has not put out anything
+    READY = enum.auto()  # has put something out
+    DRAINING = enum.auto()  # finishes what runs, then stops
+    STOPPING = enum.auto()  # told to stop
+
+
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """A start that the platform asked for."""
+
+    template: TemplateOrder
+    instance: InstanceOrder
+    tier: str  # where the weights come from: dram, disk or remote
+    queue_seconds: float  # from the reservation to the command's arrival
+    tier_seconds: float  # to have the weights on their way into memory
+    received_at: float  # when that was: Unix seconds, Redis' clock
+    received: float  # the same by the monotonic clock
+    completed_at: Callable[[], float | None]  # when its weights were all there, by the monotonic clock
+    predicted_seconds: float | None  # from the reservation until it serves, by the decision behind it
+    after: tuple[str, ...] = ()  # instances that make room for it
+
+
+@dataclass(slots=True)
+class Instance:
+    """What the agent knows of one instance."""
+
+    order: StartOrder
+    tries: int = 0
+    phase: Phase = Phase.STARTING
+    process: InstanceProcess | None = None
+    began: float = field(default_factory=time.monotonic)
+    loaded: float = 0.0  # when it was, by the monotonic clock
+    from_template: bool = False  # one that was there already
+    stages: dict[str, float] = field(default_factory=dict)
+    flights: dict[str, Flight] = field(default_factory=dict)
+    deaf: set[str] = field(default_factory=set)  # ended invocations whose handler thread still runs
+    warming: bool = False
+    timer: Timer | None = None
+
+    @property
+    def id(self) -> str:
+        """The instance's id."""
+        return self.order.instance.id
+
+    def start_of(self, work: Work) -> ColdStart:
+        """Return the start that an invocation waited for; none for one that came later."""
+        waited = self.order.received_at + (self.stages.get("total") or 0.0)
+        if work.created_at > waited:
+            return NO_START
+        queue = max(0.0, self.order.received_at - work.created_at)
+        stages = {name: s for name, s in self.stages.items() if name != "total"} | {"queue": queue}
+        return ColdStart(stages, self.order.tier)
+
+    def measure(self, tracer: Tracer) -> None:
+        """Count and trace the stages of its start."""
+        order = self.order
+        attributes = {"function": order.instance.version.function, "instance": self.id, "tier": order.tier}
+        end = order.received_at - order.queue_seconds
+        for name, seconds in self.stages.items():
+            metrics.startup_seconds.labels(name).observe(seconds)
+            if name != "total":
+                tracer.span(f"start.{name}", end, end + seconds, attributes)
+                end += seconds
+        tracer.span("start", order.received_at - order.queue_seconds, end, attributes)
+
+    def finished_start(self) -> FinishedStart:
+        """Say how its start went, when it has just put something out: its weights are there."""
+        order = self.order
+        completed = order.completed_at() or time.monotonic()
+        serves = max(self.loaded, completed)
+        return FinishedStart(
+            function=order.instance.version.function,
+            instance=self.id,
+            way=Way.TEMPLATE if self.from_template else Way(order.tier),
+            seconds=order.queue_seconds + serves - order.received,
+            load_seconds=max(0.0, completed - order.received),
+            predicted_seconds=order.predicted_seconds,
+        )
