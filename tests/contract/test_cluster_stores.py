@@ -109,6 +109,18 @@ class Both(RuleBasedStateMachine):
         if done:
             self.names.append(name)
 
+    @rule(pick=picks, version=picks)
+    def take_the_place_of_an_idle_one(self, pick: int, version: int) -> None:
+        """As policies do; whichever of the two goes first, no memory is lost or counted twice."""
+        idle = [i for i in self.slots.instances() if i.state is InstanceState.READY and not i.in_use]
+        if idle:
+            old, newcomer, name = idle[pick % len(idle)], self.version(version), f"x{len(self.names)}"
+            start, serving = Start(old.node, retire=(old.id,)), count_serving(self.cluster.view(), newcomer.id)
+            done = self.cluster.reserve(newcomer, start, name, 2, 1, serving)
+            self.same(done, self.memory.reserve(newcomer, start, name, 2, 1, serving))
+            if done:
+                self.names.append(name)
+
     @rule(pick=picks, step=st.sampled_from(["loaded", "ready", "ready", "ready", "drain", "retire"]))
     @precondition(lambda self: self.names)
     def advance(self, pick: int, step: str) -> None:

@@ -51,8 +51,8 @@ def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Tab
     size, checkpoint = request.checkpoint_bytes, request.checkpoint
     way = np.full(len(table), _CODE[Way.REMOTE], np.int8)
     queue = table.queue(Way.REMOTE)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        load = np.where(table.fetchable(checkpoint), size / table.bandwidth[Way.REMOTE], np.inf)
+    load = size / table.bandwidth[Way.REMOTE]
+    load[~table.fetchable(checkpoint)] = np.inf
     for row, found in table.holders.get(checkpoint, _NOWHERE).items():
         way[row] = _CODE[found]
         queue[row], load[row] = _near(table, row, found, size)

@@ -46,7 +46,7 @@ class Table:
         self.leaving = np.zeros(capacity)  # bytes that draining instances hold
         self.busy = np.zeros(capacity)  # invocations that run
         self.starting = np.zeros(capacity)  # instances that start
-        self.bandwidth = {lane: np.zeros(capacity) for lane in LANES}
+        self.bandwidth = {lane: np.ones(capacity) for lane in LANES}  # bytes/s; rows to come have any
         self.lane_ends = {lane: np.zeros(capacity) for lane in LANES}  # when what is being read will have been
         self.holders: defaultdict[str, dict[int, Way]] = defaultdict(dict)
         self.arriving: defaultdict[str, dict[int, float]] = defaultdict(dict)  # checkpoint to node to its end
@@ -179,9 +179,9 @@ class Table:
         for name in ("ready", "memory", "free", "idle", "leaving", "busy", "starting", "_remote_of"):
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
-        for columns in (self.bandwidth, self.lane_ends):
-            for lane in LANES:
-                columns[lane] = np.concatenate([columns[lane], np.zeros(more)])
+        for lane in LANES:
+            self.bandwidth[lane] = np.concatenate([self.bandwidth[lane], np.ones(more)])
+            self.lane_ends[lane] = np.concatenate([self.lane_ends[lane], np.zeros(more)])
 
 
 def matches(node: NodeView, device: str | None, labels: Mapping[str, str]) -> bool:
