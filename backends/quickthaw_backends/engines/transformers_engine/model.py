@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import StartFailed
+
+ALONE = "%s does not take this engine's attention: its requests are computed one by one, not as a batch"
+_log = logging.getLogger(__name__)
 
 
 class PreparedModel:
@@ -44,9 +48,11 @@ class PreparedModel:
         try:
             model = loading.build_skeleton(path, manifest, attention.NAME)
         except ValueError:  # the model has attention code of its own and refuses a foreign one
+            _log.warning(ALONE, manifest.name)
             return cls(loading.build_skeleton(path, manifest, "eager"), Shape(False, 0))
         shape = probe(model)
         if not shape.ragged:
+            _log.warning(ALONE, manifest.name)
             model = loading.build_skeleton(path, manifest, "eager")
         return cls(model, shape)
 
