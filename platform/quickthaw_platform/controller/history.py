@@ -8,18 +8,14 @@ from typing import Any, cast
 from redis import Redis
 
 from quickthaw.types import Version
-from quickthaw_platform.contracts import FunctionStats, IdleHistory, Keep, KeepAlivePolicy, Way
+from quickthaw_platform.contracts import IdleHistory, Keep, KeepAlivePolicy
 from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.router import learnt
-
-UNKNOWN_START_SECONDS = 1.0
-"""A start is taken to last so long until one was measured."""
+from quickthaw_platform.router.estimator import usual_start_seconds
 
 MAX_KEPT = 100_000
 """Answers held at most; beyond it all are asked for again."""
-
-CHEAPEST_FIRST = (Way.TEMPLATE, Way.DRAM, Way.DISK, Way.REMOTE)
 
 
 class KeepTimes:
@@ -74,12 +70,8 @@ class KeepTimes:
         with outage_is_unavailable():
             rows: list[Any] = pipe.execute()
         return [
-            IdleHistory(version.spec.keep_alive, tuple(map(float, reversed(gaps))), start_seconds(learnt.parse(fields)))
+            IdleHistory(
+                version.spec.keep_alive, tuple(map(float, reversed(gaps))), usual_start_seconds(learnt.parse(fields))
+            )
             for version, gaps, fields in zip(versions, rows[::2], rows[1::2], strict=True)
         ]
-
-
-def start_seconds(stats: FunctionStats) -> float:
-    """Return what a start takes the cheapest way that was measured: the weights of what ran lately are near."""
-    known = (stats.init_seconds[way] for way in CHEAPEST_FIRST if way in stats.init_seconds)
-    return next(known, UNKNOWN_START_SECONDS)

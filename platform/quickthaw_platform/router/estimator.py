@@ -22,6 +22,9 @@ ASSUMED_INIT_SECONDS: Mapping[Way, float] = {Way.TEMPLATE: 0.1, Way.DRAM: 0.5, W
 FORK_SHARE = 0.5
 """What a start by a live template, never measured, takes of one that has to make the template."""
 
+UNKNOWN_START_SECONDS = 1.0
+"""What a start is taken to last until one was measured."""
+
 _CODE = {way: code for code, way in enumerate(WAYS)}
 _UNKNOWN = FunctionStats()
 
@@ -73,6 +76,11 @@ def _near(table: Table, row: int, way: Way, size: int) -> tuple[float, float]:
         return 0.0, 0.0
     queue = max(0.0, table.lane_ends[way][row] - table.now) if way is Way.DISK else 0.0
     return queue, size / table.bandwidth[way][row]
+
+
+def usual_start_seconds(stats: FunctionStats) -> float:
+    """Return what a start takes by the nearest way that was measured: the weights of what ran lately are near."""
+    return next((stats.init_seconds[way] for way in WAYS if way in stats.init_seconds), UNKNOWN_START_SECONDS)
 
 
 def _init_seconds(stats: FunctionStats) -> list[float]:

@@ -9,7 +9,7 @@ from typing import cast
 from quickthaw.types import FunctionSpec, Limits, Version
 from quickthaw_platform.averages import Average
 from quickthaw_platform.contracts import FunctionStats, IdleHistory, Keep, KeepAlivePolicy, Way
-from quickthaw_platform.controller.history import start_seconds
+from quickthaw_platform.router.estimator import usual_start_seconds
 from quickthaw_platform.router.view import LEAST_SPAN_SECONDS
 from quickthaw_platform.simulator.scenario import FunctionGroup
 from quickthaw_platform.worker.learning import MIN_INIT_SECONDS
@@ -91,7 +91,9 @@ class Function:
         """Return how long its idle instances are kept; the answer holds while nobody calls it."""
         if self._kept is not None and self._kept[0] == self.idle_since:
             return self._kept[1]
-        keep = policy.keep(IdleHistory(self.version.spec.keep_alive, tuple(self._gaps), start_seconds(self.stats())))
+        keep = policy.keep(
+            IdleHistory(self.version.spec.keep_alive, tuple(self._gaps), usual_start_seconds(self.stats()))
+        )
         if self.idle_since is not None:
             self._kept = (self.idle_since, keep)
         return keep

@@ -12,11 +12,12 @@ from quickthaw_platform.averages import Average
 from quickthaw_platform.contracts import IdleHistory, InstanceState, Keep, Way
 from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.controller.context import Context
-from quickthaw_platform.controller.history import MAX_KEPT, UNKNOWN_START_SECONDS, KeepTimes
+from quickthaw_platform.controller.history import MAX_KEPT, KeepTimes
 from quickthaw_platform.controller.keep_alive import retire_idle
 from quickthaw_platform.controller.policies.histogram import HistogramKeepAlive
 from quickthaw_platform.controller.scaling.samples import Samples
 from quickthaw_platform.controller.wanted import keep_wanted
+from quickthaw_platform.router.estimator import UNKNOWN_START_SECONDS
 from quickthaw_platform.router.learnt import init_field, learnt_key
 from quickthaw_platform.router.policies.least_loaded import LeastLoadedPolicy
 from quickthaw_platform.router.view import read_view

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from quickthaw_platform.contracts import AllocationRequest, ClusterView, FunctionStats, InstanceState, InstanceView, Way
+from quickthaw_platform.contracts import AllocationRequest, ClusterView, FunctionStats, InstanceState, InstanceView
+from quickthaw_platform.router.estimator import usual_start_seconds
 from quickthaw_platform.router.table import Table, is_idle
 
 RETIRE_SECONDS = 0.1
 """An idle instance that is told to stop has left after about so long."""
 
-ASSUMED_START_SECONDS = 1.0
 FAIR_WAIT_SECONDS = 2.0
 """What waits for room this long without an instance of its own may have another function's instance give way."""
 
@@ -42,12 +42,7 @@ def retirable(view: ClusterView, table: Table, row: int, request: AllocationRequ
 def worth(instance: InstanceView, view: ClusterView) -> float:
     """Return what keeping an idle instance saves: seconds of starts per second and byte."""
     stats = view.functions.get(instance.function, _UNKNOWN)
-    return stats.calls_per_second * start_seconds(stats) / max(1, instance.memory_bytes)
-
-
-def start_seconds(stats: FunctionStats) -> float:
-    """Return what a start of a function usually takes, by the nearest way that was measured."""
-    return next((stats.init_seconds[way] for way in Way if way in stats.init_seconds), ASSUMED_START_SECONDS)
+    return stats.calls_per_second * usual_start_seconds(stats) / max(1, instance.memory_bytes)
 
 
 def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: AllocationRequest) -> tuple[str, ...]:

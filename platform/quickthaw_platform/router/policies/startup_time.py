@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from quickthaw_platform.contracts import AllocationRequest, ClusterView, Decision, InstanceState, Start, Wait
+from quickthaw_platform.router.estimator import usual_start_seconds
 from quickthaw_platform.router.policies import reasons, room
 from quickthaw_platform.router.policies.deciding import (
     Candidates,
@@ -83,7 +84,7 @@ def _harm(candidates: Candidates, row: int) -> float:
         stats = candidates.view.functions.get(instance.function)
         if stats is not None:
             called = 1 - math.exp(-stats.calls_per_second * REUSE_SECONDS)
-            harm += called * room.start_seconds(stats)
+            harm += called * usual_start_seconds(stats)
     return harm
 
 
