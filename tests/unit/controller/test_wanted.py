@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from quickthaw.types import Version
+from quickthaw.types import InvocationState, Version
 from quickthaw_platform.averages import Average
 from quickthaw_platform.contracts import IdleHistory, InstanceState, Keep, Way
 from quickthaw_platform.controller.clock import redis_time
@@ -113,6 +113,18 @@ class TestSamples:
         assert [s.concurrency for s in found["v1"]] == [1]
         assert [s.concurrency for s in found["v2"]] == [3]
         assert found["v3"] == []
+
+    def test_one_whose_calls_were_lost_with_their_instance_is_found_idle(self, redis: Redis, context: Context) -> None:
+        version = small_version()
+        start_instance(redis, version, "i1")
+        context.store.admit(make_invocation(version))
+        samples = Samples(redis, 1.0)
+        samples.take(read_view(redis), [version])
+        [lease] = context.slots.remove("i1")
+        context.store.finish(lease.invocation, lease.epoch, InvocationState.FAILED, error={"type": "node_lost"})
+        for _ in range(2):
+            samples.take(read_view(redis), [version])
+        assert [s.concurrency for s in samples.read(["v1"])["v1"]] == [1, 0]
 
     def test_another_controller_goes_on_with_them(self, redis: Redis) -> None:
         version = small_version()

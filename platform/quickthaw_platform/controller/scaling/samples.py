@@ -28,13 +28,14 @@ class Samples:
         self._most = math.ceil(STABLE_SECONDS / max(interval_seconds, MIN_INTERVAL_SECONDS)) + 1
 
     def take(self, view: ClusterView, versions: Iterable[Version]) -> None:
-        """Sample those of the versions that have an instance or are waited for."""
+        """Sample those of the versions that have an instance or are waited for, or were busy when last looked at."""
         loads = Counter(view.waiting)
         for instance in view.instances:
             loads[instance.version] += instance.in_use  # one that is not in use is an entry too
-        active = [version for version in versions if version.id in loads]
+        known = list(versions)
         ready = Counter(i.version for i in view.instances if i.state is InstanceState.READY)
-        before = self.read(version.id for version in active)
+        before = self.read(version.id for version in known)
+        active = [v for v in known if v.id in loads or any(s.concurrency for s in before[v.id][-1:])]
         pipe = self._redis.pipeline(transaction=False)
         now = redis_time(self._redis)
         for version in active:
