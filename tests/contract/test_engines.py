@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import queue
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -165,6 +166,55 @@ def test_a_resumed_stream_equals_an_undisturbed_one_at_every_cut(engine: Engine,
         assert "".join(map(str, whole.deltas[:cut])) + rest.text == whole.text
         assert rest.deltas[-1].finish_reason == whole.deltas[-1].finish_reason
         assert rest.deltas[0].prompt_tokens == len(prompt)
+
+
+def test_a_held_stream_takes_in_what_another_chose_and_goes_on_as_if_undisturbed(
+    engine: Engine, prompt: list[int]
+) -> None:
+    whole = generate(engine, prompt, seed=5, max_tokens=20, ignore_eos=True)
+    for first, second in ((0, 0), (0, 3), (4, 5), (19, 19)):
+        moved, held = Collector(), queue.SimpleQueue[int]()
+        known = prompt + whole.tokens[:first]
+        engine.hold(request(known, "moved", first, seed=5, max_tokens=20, ignore_eos=True), moved, on_held=held.put)
+        assert held.get(timeout=30) == len(known)
+        for token in whole.tokens[first:second]:
+            engine.extend("moved", [token])
+        while second > first and held.get(timeout=30) < len(prompt) + second:
+            pass
+        assert moved.deltas == []
+        engine.release("moved")
+        engine.release("moved")
+        assert moved.wait().tokens == whole.tokens[second:]
+        assert "".join(map(str, whole.deltas[:second])) + moved.text == whole.text
+        assert engine.stats().running == 0
+
+
+def test_a_stream_may_be_extended_and_released_at_once_or_cancelled_while_it_is_held(
+    engine: Engine, prompt: list[int]
+) -> None:
+    whole = generate(engine, prompt, seed=5, max_tokens=20, ignore_eos=True)
+    moved, left = Collector(), Collector()
+    for name, collector in (("moved", moved), ("left", left)):
+        engine.hold(
+            request(prompt, name, seed=5, max_tokens=20, ignore_eos=True), collector, on_held=lambda _known: None
+        )
+    engine.cancel("left")
+    engine.extend("moved", whole.tokens[:7])
+    engine.release("moved")
+    for ignored in ("unknown", "left", "moved"):
+        engine.extend(ignored, [65])
+        engine.release(ignored)
+    assert moved.wait().tokens == whole.tokens[7:]
+    assert left.deltas == []
+    assert engine.stats().kv_bytes == 0
+
+
+def test_a_held_stream_of_one_token_and_one_without_an_answer_go_on_too(engine: Engine) -> None:
+    for max_tokens in (3, 0):
+        moved = Collector()
+        engine.hold(request([65], "short", max_tokens=max_tokens, ignore_eos=True), moved, on_held=lambda _known: None)
+        engine.release("short")
+        assert len(moved.wait().tokens) == max_tokens
 
 
 def test_a_stream_does_not_depend_on_what_runs_beside_it(engine: Engine, prompt: list[int]) -> None:

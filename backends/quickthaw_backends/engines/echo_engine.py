@@ -69,6 +69,8 @@ class _Stream:
     opened: bool = False
     cancelled: bool = False
     position: int = field(default=0)  # of the next token, over prompt and answer
+    on_held: Callable[[int], None] | None = None  # while it is held
+    turn: int = 0  # its entry among the due ones; older ones do not count
 
 
 class EchoEngine:
@@ -121,12 +123,39 @@ class EchoEngine:
 
     def submit(self, request: GenerationRequest, sink: Sink) -> None:
         """Begin a stream after `first_token_delay`."""
+        self._submit(request, sink, None)
+
+    def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
+        """Begin a stream that says nothing until `release`; `first_token_delay` stands for the prefill."""
+        self._submit(request, sink, on_held)
+
+    def extend(self, request_id: str, tokens: Sequence[int]) -> None:
+        """Count tokens of a held stream as said."""
+        with self._changed:
+            stream = self._streams.get(request_id)
+            if stream is None or stream.on_held is None:
+                return
+            for token in tokens:
+                stream.answer.push(token)
+            stream.position += len(tokens)
+            self._schedule(stream, 0.0)
+
+    def release(self, request_id: str) -> None:
+        """Have a held stream say the next token at once."""
+        with self._changed:
+            stream = self._streams.get(request_id)
+            if stream is not None and stream.on_held is not None:
+                stream.on_held = None
+                self._schedule(stream, 0.0)
+
+    def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
         if self._task == "embed":
             raise NotServable("this checkpoint embeds; it generates no text")
         limit = answer_limit(request, self.context_tokens)
         answer = Answer(request, self.tokenizer.decode, frozenset({END}), limit)
         prompt = request.tokens[: len(request.tokens) - request.generated]
         stream = _Stream(request, sink, answer, echoed_segment(prompt), position=len(request.tokens))
+        stream.on_held = on_held
         with self._changed:
             if self._closed or self._thread is None:
                 raise Unavailable("the engine is not running")
@@ -175,7 +204,8 @@ class EchoEngine:
             self._send(stream, Unavailable("the engine was closed"))
 
     def _schedule(self, stream: _Stream, delay: float) -> None:
-        heapq.heappush(self._due, (time.monotonic() + delay, next(self._order), stream))
+        stream.turn = next(self._order)
+        heapq.heappush(self._due, (time.monotonic() + delay, stream.turn, stream))
         self._changed.notify_all()
 
     def _run(self) -> None:
@@ -194,12 +224,19 @@ class EchoEngine:
             while not self._closed:
                 wait = self._due[0][0] - time.monotonic() if self._due else None
                 if wait is not None and wait <= 0:
-                    return heapq.heappop(self._due)[2]
+                    _, turn, stream = heapq.heappop(self._due)
+                    if turn == stream.turn:
+                        return stream
+                    continue
                 self._changed.wait(wait)
         return None
 
     def _step(self, stream: _Stream) -> None:
-        if stream.cancelled:
+        with self._changed:
+            on_held, position = stream.on_held, stream.position
+        if on_held is not None:
+            on_held(position)
+        if stream.cancelled or on_held is not None:
             return
         if not stream.opened:
             self._open(stream)

@@ -84,6 +84,23 @@ class TransformersEngine:
 
     def submit(self, request: GenerationRequest, sink: Sink) -> None:
         """Join the batch at the next step."""
+        self._submit(request, sink, None)
+
+    def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
+        """Join the batch at the next step, computing only what is known until `release`."""
+        self._submit(request, sink, on_held)
+
+    def extend(self, request_id: str, tokens: Sequence[int]) -> None:
+        """Tell a held request the next tokens of its answer."""
+        if self._loop is not None:
+            self._loop.extend(request_id, tokens)
+
+    def release(self, request_id: str) -> None:
+        """Have a held request go on by itself."""
+        if self._loop is not None:
+            self._loop.release(request_id)
+
+    def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
         from quickthaw_backends.engines.transformers_engine.sequence import Sequence as Running
 
         loop = self._generating()
@@ -100,6 +117,7 @@ class TransformersEngine:
                 cache=loop.new_cache(),
                 prompt=list(request.tokens[:prompt]),
                 generated=list(request.tokens[prompt:]),
+                on_held=on_held,
             )
         )
 

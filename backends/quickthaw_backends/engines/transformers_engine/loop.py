@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence as Tokens
 
 import torch
 
@@ -34,6 +35,7 @@ class BatchLoop:
         self._changed = threading.Condition()  # guards all that follows
         self._arrived: list[Sequence] = []
         self._cancelled: set[str] = set()
+        self._held_changes: list[tuple[str, tuple[int, ...] | None]] = []  # tokens, or None: the release
         self._ids: set[str] = set()
         self._closed: QuickthawError | None = None
         self._running: list[Sequence] = []  # in order of arrival
@@ -53,6 +55,18 @@ class BatchLoop:
             self._ids.add(sequence.request.id)
             self._arrived.append(sequence)
             self._prompt_tokens_total += len(sequence.prompt)
+            self._changed.notify_all()
+
+    def extend(self, request_id: str, tokens: Tokens[int]) -> None:
+        """Give a held request the next tokens of its answer; an unknown id is ignored."""
+        with self._changed:
+            self._held_changes.append((request_id, tuple(tokens)))
+            self._changed.notify_all()
+
+    def release(self, request_id: str) -> None:
+        """Have a held request go on by itself; an unknown id is ignored."""
+        with self._changed:
+            self._held_changes.append((request_id, None))
             self._changed.notify_all()
 
     def cancel(self, request_id: str) -> None:
@@ -88,6 +102,7 @@ class BatchLoop:
             with torch.inference_mode():
                 while self._take_in():
                     self._step()
+                    self._report()
         except Exception as error:  # noqa: BLE001 (a bug of ours; no request may hang for it)
             _log.exception("the batch loop failed")
             with self._changed:
@@ -102,7 +117,7 @@ class BatchLoop:
     def _take_in(self) -> bool:
         """Wait for work; take cancels and arrivals in. False when the engine closes."""
         with self._changed:
-            while not (self._closed or self._running or self._waiting or self._arrived):
+            while not (self._closed or self._has_work()):
                 self._changed.wait()
             if self._closed:
                 return False
@@ -112,16 +127,36 @@ class BatchLoop:
                 if sequence.request.id in self._cancelled:
                     self._forget(sequence)
             self._cancelled.clear()
-            at_once = [sequence for sequence in self._waiting if not sequence.needs_steps]
+            self._take_in_held()
+            at_once = [sequence for sequence in [*self._running, *self._waiting] if not sequence.needs_steps]
         for sequence in at_once:
             self._deliver(sequence, [sequence.opening(self._texts)])
         return True
+
+    def _has_work(self) -> bool:
+        """Whether anything is to be taken in or computed. The caller holds the lock."""
+        told = self._arrived or self._cancelled or self._held_changes
+        return bool(told) or any(not sequence.idle for sequence in [*self._running, *self._waiting])
+
+    def _take_in_held(self) -> None:
+        """Extend and release held sequences. The caller holds the lock."""
+        if not self._held_changes:
+            return
+        by_id = {s.request.id: s for s in [*self._running, *self._waiting] if s.held}
+        for request_id, tokens in self._held_changes:
+            if tokens is None and request_id in by_id:
+                by_id.pop(request_id).on_held = None
+            elif tokens is not None and request_id in by_id:
+                by_id[request_id].extend(tokens)
+        self._held_changes = []
 
     def _step(self) -> None:
         with self._changed:
             plan = plan_step([s.view() for s in self._running], [s.view() for s in self._waiting], self._budget)
             self._move(plan)
             working = [sequence for sequence in self._running if sequence.request.id in plan.chunks]
+        if not working:
+            return
         chunks = []
         for sequence in working:
             self._runner.reserve(sequence.cache, sequence.reserved)
@@ -129,6 +164,13 @@ class BatchLoop:
             chunks.append(Chunk(sequence.cache, tokens, sequence.computed, sequence.scores_prompt))
         for sequence, chunk, result in zip(working, chunks, self._runner.run(chunks), strict=True):
             self._absorb(sequence, chunk, result)
+
+    def _report(self) -> None:
+        """Tell the owners of held sequences that they are caught up."""
+        with self._changed:
+            held = [sequence for sequence in [*self._running, *self._waiting] if sequence.held]
+        for sequence in held:
+            sequence.report()
 
     def _move(self, plan: Plan) -> None:
         """Change who runs and who has which room."""

@@ -108,6 +108,8 @@ def _take(view: View, left: int, budget: Budget, plan: Plan) -> int:
 
 def _admit(waiting: Sequence[View], budget: Budget, plan: Plan, *, left: int, free: int, places: int) -> None:
     for view in waiting:
+        if not view.pending:  # held, and nothing is known to be computed yet
+            continue
         granted = min(room(view.known, view.limit), free)
         if places <= 0 or left <= 0 or granted < view.known:
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,11 +40,23 @@ class Sequence:
     computed: int = 0  # tokens in the cache
     reserved: int = 0  # room in the cache
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
+    on_held: Callable[[int], None] | None = None  # while it is held; see `contracts.Engine.hold`
+    told: int = 0  # what `on_held` last heard
 
     @property
     def known(self) -> int:
         """Tokens of prompt and answer so far."""
         return len(self.prompt) + len(self.generated)
+
+    @property
+    def held(self) -> bool:
+        """Whether it computes what is known and chooses nothing."""
+        return self.on_held is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is held and there is nothing to compute."""
+        return self.held and self.view().pending == 0
 
     @property
     def finished(self) -> bool:
@@ -62,11 +76,23 @@ class Sequence:
     @property
     def needs_steps(self) -> bool:
         """Whether there is anything to compute: an empty answer without log-probabilities needs nothing."""
-        return not self.finished or self.scores_prompt
+        return self.held or not self.finished or self.scores_prompt
 
     def view(self) -> View:
-        """Return what the scheduler needs to know."""
-        return View(self.request.id, self.known, self.computed, self.reserved, self.limit)
+        """Return what the scheduler needs to know. Of a held one the last token waits: its scores choose the next."""
+        return View(self.request.id, self.known - self.held, self.computed, self.reserved, self.limit)
+
+    def extend(self, tokens: Tokens[int]) -> None:
+        """Take tokens of the answer that another engine chose."""
+        for token in tokens:
+            self.generated.append(token)
+            self.answer.push(token)
+
+    def report(self) -> None:
+        """Say that it is caught up, if that is news."""
+        if self.on_held is not None and self.idle and self.told != self.known:
+            self.told = self.known
+            self.on_held(self.known)
 
     def tokens(self, begin: int, count: int) -> list[int]:
         """Return `count` tokens from position `begin` on."""
