@@ -40,6 +40,12 @@ def simulate(
     return outcome
 
 
+def next_round(now: float, interval: float) -> float:
+    """Return the first multiple of the interval after now; rounding may make what should be it the present again."""
+    number = math.floor(now / interval) + 1
+    return number * interval if number * interval > now else (number + 1) * interval
+
+
 class Simulation:
     """Implements `fleet.Service`."""
 
@@ -206,8 +212,7 @@ class Simulation:
         """See to it that the controller's rounds go on."""
         if not self._round_is_due:
             self._round_is_due = True
-            interval = self.world.scenario.round
-            self._events.at((math.floor(self._events.now / interval) + 1) * interval, self._round)
+            self._events.at(next_round(self._events.now, self.world.scenario.round), self._round)
 
     def _round(self) -> None:
         """Do what `controller.queues` does."""
