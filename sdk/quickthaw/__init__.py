@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         EngineNotFound,
         FunctionFailed,
         FunctionNotFound,
+        HandlerDiverged,
         HandlerFailed,
         InstanceLost,
         InstanceNotFound,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         NotFound,
         NotServable,
         PermissionDenied,
+        PoisonInvocation,
         QueueFull,
         QuickthawError,
         RateLimited,
@@ -98,6 +100,7 @@ __all__ = [
     "FunctionInfo",
     "FunctionNotFound",
     "FunctionSpec",
+    "HandlerDiverged",
     "HandlerFailed",
     "InstanceInfo",
     "InstanceLost",
@@ -123,6 +126,7 @@ __all__ = [
     "NotFound",
     "NotServable",
     "PermissionDenied",
+    "PoisonInvocation",
     "QueueFull",
     "QuickthawError",
     "Quotas",
@@ -154,10 +158,10 @@ _HOMES = {
     """,
     "errors": """
         AliasNotFound AuthenticationFailed CheckpointNotFound Conflict ContextLengthExceeded EngineNotFound
-        FunctionFailed FunctionNotFound HandlerFailed InstanceLost InstanceNotFound InvalidRequest
+        FunctionFailed FunctionNotFound HandlerDiverged HandlerFailed InstanceLost InstanceNotFound InvalidRequest
         InvalidSource InvocationCancelled InvocationNotFound KeyNotFound MemoryLimitExceeded NoCapacity
-        NodeLost NodeNotFound NotFound NotServable PermissionDenied QueueFull QuickthawError RateLimited
-        RequestTooLarge StartFailed StartTooLate TimedOut Unavailable Unreachable VersionNotFound
+        NodeLost NodeNotFound NotFound NotServable PermissionDenied PoisonInvocation QueueFull QuickthawError
+        RateLimited RequestTooLarge StartFailed StartTooLate TimedOut Unavailable Unreachable VersionNotFound
     """,
     "resources": """
         AliasInfo CheckpointInfo InstanceInfo KeyCreated KeyInfo LogLine NodeInfo Quotas Scope Webhook

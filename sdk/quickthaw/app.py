@@ -40,6 +40,7 @@ class FunctionOptions(TypedDict, total=False):
     spread: bool  # rather one instance a node
     weight: float  # its share when functions compete for room
     target_utilisation: float  # part of the slots in use beyond which another instance starts
+    resumable: bool  # calls go on elsewhere when their process dies; the handler is run again
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine
 

@@ -17,7 +17,9 @@ QuickthawError
 ├── InvocationCancelled           499
 ├── FunctionFailed                500  the function's own fault
 │   ├── HandlerFailed             500  the handler raised, exited, or returned what JSON cannot carry
+│   ├── HandlerDiverged           500  run again after an interruption, the handler did something else than before
 │   ├── MemoryLimitExceeded       500  the handler allocated past its limit
+│   ├── PoisonInvocation          500  its process died again and again while it ran this invocation
 │   └── StartFailed               500  an instance could not start; the cause is in the message
 ├── Unavailable                   503  the platform's fault; trying again can help
 │   ├── InstanceLost              503  the process that served the invocation died
@@ -238,6 +240,18 @@ class HandlerFailed(FunctionFailed):
     """The handler raised, exited, or returned what JSON cannot carry."""
 
     default_code = "handler_failed"
+
+
+class HandlerDiverged(FunctionFailed):
+    """Run again after an interruption, the handler asked or put out something else than it had before."""
+
+    default_code = "handler_diverged"
+
+
+class PoisonInvocation(FunctionFailed):
+    """Each process that ran the invocation died, and nothing new was put out in between."""
+
+    default_code = "poison_invocation"
 
 
 class MemoryLimitExceeded(FunctionFailed):

@@ -221,6 +221,9 @@ class FunctionSpec(Wire):
     target_utilisation: float = Field(
         0.7, gt=0, le=1, description="part of the slots that is to be in use: beyond it another instance starts"
     )
+    resumable: bool = Field(
+        True, description="calls go on elsewhere when their process dies or their node drains; the handler runs again"
+    )
     env: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the engine, for example dtype")
 

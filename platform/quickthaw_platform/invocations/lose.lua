@@ -1,12 +1,25 @@
--- The owner of an invocation is gone: queue it again when it has put out nothing and has a try left, else fail it.
--- ARGV: id, epoch, reason, most attempts, terminal event, then record fields.
--- Returns {'requeued'} | {'failed', next assignment or false} | {'stale'}.
-local id, epoch = ARGV[1], ARGV[2]
-local f = redis.call('HMGET', inv_key(id), 'state', 'first_output_at', 'attempts')
+-- The owner of an invocation is gone. Whoever is about to take it over owns it now; else it is queued again, unless it
+-- may not be run again (it is not resumable and has put out something), or has lost its owner so many times in a row
+-- without anything new in between. ARGV: id, epoch, reason, most losses in a row, then event and error of a loss that
+-- ends it, and those of one loss too many.
+-- Returns {'requeued'} | {'moved'} | {'failed', next assignment or false} | {'stale'}.
+local id, epoch, time = ARGV[1], ARGV[2], now()
+local inv = inv_key(id)
+local f = redis.call('HMGET', inv, 'state', 'epoch', 'outputs', 'records', 'resumable', 'losses', 'lost_at', 'moving_to')
 local owned = f[1] == 'assigned' or f[1] == 'running'
-if not owned or not current(id, epoch) then return {'stale'} end
-if not f[2] and tonumber(f[3]) < tonumber(ARGV[4]) then
-  requeue(id, ARGV[3], now())
-  return {'requeued'}
+if owned and f[8] and tonumber(epoch) == tonumber(f[2]) + 1 then  -- it was to be taken over by what is gone
+  end_move(id, f[8], time)
+  return {'stale'}
 end
-return {'failed', close(id, 'failed', ARGV[5], {unpack(ARGV, 6)}, now())}
+if not owned or f[2] ~= epoch then return {'stale'} end
+if f[3] and f[5] == '0' then return {'failed', close(id, 'failed', ARGV[5], {'error', ARGV[6]}, time)} end
+local progress = (f[3] or '') .. '/' .. (f[4] or '')
+local losses = progress == f[7] and tonumber(f[6]) + 1 or 1
+if losses >= tonumber(ARGV[4]) then return {'failed', close(id, 'failed', ARGV[7], {'error', ARGV[8]}, time)} end
+redis.call('HSET', inv, 'losses', losses, 'lost_at', progress)
+if f[8] then
+  hand_over(id, time)
+  return {'moved'}
+end
+requeue(id, ARGV[3], time)
+return {'requeued'}

@@ -129,7 +129,7 @@ class MemoryCluster:
         owned = (InvocationState.ASSIGNED, InvocationState.RUNNING)
         if call is None or call.epoch != epoch or call.state not in owned:
             return Lost.STALE
-        if call.attempts >= self._max_attempts or call.has_output:
+        if call.attempts >= self._max_attempts:
             self._close(call, InvocationState.FAILED)
             return Lost.FAILED
         self._free(call)

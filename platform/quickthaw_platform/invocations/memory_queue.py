@@ -28,7 +28,6 @@ class Call:
     instance: Instance | None = None
     started_at: float = 0.0
     tokens: int = 0  # of the prompt and the answer so far
-    has_output: bool = False
 
 
 @dataclass(slots=True)

@@ -5,12 +5,14 @@
 local ENDED = {succeeded = true, failed = true, cancelled = true, timed_out = true}
 local ACTIVE_KEY = 'qt:active'        -- zset: assigned and running invocations by when they were last looked at
 local DEADLINES_KEY = 'qt:deadlines'  -- zset: invocations by when a limit of theirs runs out
+local MOVES_KEY = 'qt:moves'          -- zset: invocations that are being moved by when that is given up
 local QUEUES_KEY = 'qt:queues'        -- set: versions whose queue may hold something
 local TRAFFIC_SECONDS = 2592000       -- 30 days: a function's traffic is forgotten when it has not been called so long
 local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook by when it is due
 
 local function inv_key(id) return 'qt:inv:' .. id end
 local function log_key(id) return 'qt:inv:' .. id .. ':log' end
+local function records_key(id) return 'qt:inv:' .. id .. ':records' end
 local function queue_key(version) return 'qt:version:' .. version .. ':queue' end
 local function open_key(version) return 'qt:version:' .. version .. ':open' end  -- zset: instances by free slots
 local function fair_key(version) return 'qt:version:' .. version .. ':fair' end  -- hash: see admit.lua
@@ -30,11 +32,19 @@ local function text(seconds) return string.format('%.6f', seconds) end
 local function exact(number) return string.format('%.17g', number) end
 local function whole(number) return string.format('%.0f', number) end
 
-local function put(id, seq, event) redis.call('XADD', log_key(id), seq .. '-0', 'e', event) end
+-- `mark` says which model output the event is, if it is one (see worker.replay); readers do not see it.
+local function put(id, seq, event, mark)
+  if mark and mark ~= '' then
+    redis.call('XADD', log_key(id), seq .. '-0', 'e', event, 'm', mark)
+  else
+    redis.call('XADD', log_key(id), seq .. '-0', 'e', event)
+  end
+end
 
 -- Log a status that the platform itself sets.
 local function put_status(id, seq, fields)
   fields.type = 'status'
+  fields.at = now()
   put(id, seq, cjson.encode(fields))
 end
 
@@ -128,9 +138,27 @@ local function enqueue(id, version, tag, arrival, deadline)
   redis.call('ZADD', DEADLINES_KEY, text(deadline), id)
 end
 
+-- Note since when whoever follows the invocation sees nothing new, if it has seen something.
+local function note_cut(inv)
+  local f = redis.call('HMGET', inv, 'last_output_at', 'cut_at')
+  if f[1] and not f[2] then redis.call('HSET', inv, 'cut_at', f[1]) end
+end
+
+-- Give back the slot that was reserved to take an invocation over; returns what got it, or false. Who cannot tell that
+-- one's node leaves it to the controller, which finds assignments that nobody took up.
+local function end_move(id, to, time)
+  local instance = free(id, to)
+  local following = fill(instance, 1, time)[1] or false
+  settle(instance, time)
+  redis.call('HDEL', inv_key(id), 'moving_to')
+  redis.call('ZREM', MOVES_KEY, id)
+  return following
+end
+
 -- Take an assigned or running invocation from its owner and put it back where it was in the queue.
 local function requeue(id, reason, time)
   local inv = inv_key(id)
+  note_cut(inv)
   local f = redis.call('HMGET', inv, 'version', 'instance', 'tag', 'arrival', 'created_at', 'start_seconds',
     'total_seconds')
   settle(free(id, f[2]), time)
@@ -166,9 +194,29 @@ local function note_end(fn, version, id, time)
   redis.call('DEL', fair_key(version))
 end
 
+-- Make the instance that an invocation was offered to its owner. Returns what got the slot that it left, or false.
+local function hand_over(id, time)
+  local inv = inv_key(id)
+  local f = redis.call('HMGET', inv, 'instance', 'node', 'moving_to', 'epoch', 'seq')
+  local from = free(id, f[1])
+  local following = fill(from, 1, time)[1] or false
+  settle(from, time)
+  note_cut(inv)
+  local node = redis.call('HGET', instance_key(f[3]), 'node')
+  redis.call('HSET', inv, 'state', 'running', 'epoch', tonumber(f[4]) + 1, 'instance', f[3], 'node', node,
+    'left', f[2], 'seq', tonumber(f[5]) + 1)
+  redis.call('HINCRBY', inv, 'moves', 1)
+  redis.call('HDEL', inv, 'moving_to')
+  redis.call('ZREM', MOVES_KEY, id)
+  redis.call('ZADD', ACTIVE_KEY, text(time), id)
+  put_status(id, tonumber(f[5]) + 1, {state = 'running', node = node, instance = f[3], moved_from = f[2]})
+  return following
+end
+
 local function expire_ended(id, ttl, idempotency)
   redis.call('PEXPIRE', inv_key(id), ttl)
   redis.call('PEXPIRE', log_key(id), ttl)
+  redis.call('PEXPIRE', records_key(id), ttl)
   if idempotency then redis.call('PEXPIRE', idempotency, ttl) end
 end
 
@@ -176,8 +224,9 @@ end
 local function close(id, state, event, fields, time)
   local inv = inv_key(id)
   local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook', 'function', 'seq',
-    'reason')
+    'reason', 'moving_to')
   local seq = tonumber(f[7]) + 1
+  if f[9] then end_move(id, f[9], time) end
   put(id, seq, event)
   redis.call('HSET', inv, 'state', state, 'ended_at', text(time), 'seq', seq, unpack(fields))
   if f[8] then redis.call('HDEL', inv, 'reason') end

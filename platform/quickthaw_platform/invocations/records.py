@@ -87,7 +87,8 @@ class Stopped:
 class Lost(enum.StrEnum):
     """What became of an invocation whose owner was lost."""
 
-    REQUEUED = "requeued"  # it had put out nothing: it waits again, in its old place
+    REQUEUED = "requeued"  # it waits again, in its old place, and goes on where its log ends
+    MOVED = "moved"  # whoever was about to take it over owns it now
     FAILED = "failed"
     STALE = "stale"  # it had ended or had another owner already
 
@@ -127,19 +128,95 @@ def parse_event(entry_id: str, body: str) -> Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """One output of an invocation. `mark` says which model output it is, if it is one (see worker.replay)."""
+
+    data: Mapping[str, Any]
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Append:
-    """Events of an invocation's owner, to be written with the seqs `seq`, `seq + 1`, …"""
+    """Outputs of an invocation's owner, to be written with the seqs `seq`, `seq + 1`, …, and model output that is in no
+    chunk, to be kept beside the log from position `record` on: (mark, delta) each.
+    """
 
     invocation: str
     epoch: int
     seq: int
-    events: Sequence[tuple[EventType, Mapping[str, Any]]]
+    chunks: Sequence[Chunk] = ()
+    record: int = 1
+    records: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
     def arguments(self) -> list[str | int]:
         """Return what `append.lua` takes."""
-        chunk = any(kind is EventType.CHUNK for kind, _ in self.events)
-        bodies = (event_json(kind, data) for kind, data in self.events)
-        return [self.invocation, self.epoch, self.seq, int(chunk), *bodies]
+        chunks = (part for chunk in self.chunks for part in (event_json(EventType.CHUNK, chunk.data), chunk.mark))
+        records = (compact([mark, delta]) for mark, delta in self.records)
+        return [self.invocation, self.epoch, self.seq, self.record, len(self.chunks), *chunks, *records]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What an invocation has put out and recorded, from some position on: what a later owner runs it again with."""
+
+    outputs: tuple[Mapping[str, Any], ...] = ()  # chunk bodies
+    records: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # (mark, delta) of model output, in chunks or beside them
+    seq: int = 0  # of the last event
+    position: int = 0  # of the last record beside the log
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model has generated in it."""
+        return sum(len(delta["tokens"]) for _, delta in self.records)
+
+    @classmethod
+    def parse(cls, log: Sequence[Any], records: Sequence[Any], seq: int, position: int) -> History:
+        """Read entries of the log and of what is beside it, both after the given positions."""
+        events = [(fields, json.loads(fields["e"])) for _, fields in map(_entry, log)]
+        chunks = [(fields, event) for fields, event in events if event["type"] == EventType.CHUNK]
+        beside = [json.loads(fields["r"]) for _, fields in map(_entry, records)]
+        marked = [(fields["m"], event["delta"]) for fields, event in chunks if "m" in fields]
+        return cls(
+            outputs=tuple({k: v for k, v in event.items() if k != "type"} for _, event in chunks),
+            records=tuple(sorted((*marked, *((mark, delta) for mark, delta in beside)), key=_generation_and_index)),
+            seq=_number(log[-1][0]) if log else seq,
+            position=_number(records[-1][0]) if records else position,
+        )
+
+
+def _entry(entry: Sequence[Any]) -> tuple[str, dict[str, str]]:
+    """Read a stream's entry as a script answers it: its id, and names and values in a row."""
+    identity, flat = entry
+    return identity, dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _number(entry_id: str) -> int:
+    return int(entry_id.partition("-")[0])
+
+
+def _generation_and_index(record: tuple[str, Any]) -> tuple[int, int]:
+    generation, index, _ = record[0].split(".")
+    return int(generation), int(index)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An invocation that an instance may take over: with the epoch that it would have there."""
+
+    invocation: str
+    epoch: int
+    instance: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An invocation that was taken over: `history` is what came since, `left` the node where it ran."""
+
+    next_seq: int
+    history: History
+    left: str
+    next: Assignment | None = None  # what got the slot that it left
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from typing import Any, cast
 
 from redis import Redis
 
-from quickthaw.types import Event, EventType, InvocationInfo, InvocationState, Limits, Usage
+from quickthaw.types import Event, InvocationInfo, InvocationState, Limits, Usage
 from quickthaw_platform.errors import (
     Conflict,
     InvocationCancelled,
     InvocationNotFound,
     LogGap,
+    PoisonInvocation,
     QueueFull,
     QuickthawError,
     StartTooLate,
@@ -23,14 +24,18 @@ from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import (
     INFO_FIELDS,
     NO_START,
+    Accepted,
     Admission,
     Append,
     Assignment,
+    Chunk,
     ColdStart,
     Ending,
     Finished,
+    History,
     Lost,
     NewInvocation,
+    Offer,
     Stopped,
     Waits,
     compact,
@@ -41,6 +46,15 @@ from quickthaw_platform.settings import Settings
 
 QUEUE_FULL_RETRY_SECONDS = 2.0
 POLL_SECONDS = 5.0
+NOTHING = History()
+NOT_OFFERED = {
+    "not resumable": "its function was deployed with resumable=False",
+    "moving": "it is being moved already",
+    "gone": "there is no such instance of its version",
+    "there": "it runs on that node",
+    "draining": "that instance takes nothing new",
+    "full": "that instance has no free slot",
+}
 
 
 class InvocationStore:
@@ -113,14 +127,12 @@ class InvocationStore:
         """Move assigned to running; returns the seq of the owner's first append, 0 when it is not its owner (now)."""
         return int(self._scripts.run("begin", identity, epoch, node, instance))
 
-    def append(
-        self, identity: str, epoch: int, seq: int, events: Sequence[tuple[EventType, Mapping[str, Any]]]
-    ) -> bool:
-        """Write events with the seqs `seq`, `seq + 1`, …; False: the writer is not the owner (now) and must stop.
+    def append(self, identity: str, epoch: int, seq: int, chunks: Sequence[Chunk]) -> bool:
+        """Write outputs with the seqs `seq`, `seq + 1`, …; False: the writer is not the owner (now) and must stop.
 
-        Events already in the log are skipped. Raises LogGap when events before `seq` are missing.
+        What is already in the log is skipped. Raises LogGap when events before `seq` are missing.
         """
-        (done,) = self.append_each([Append(identity, epoch, seq, events)])
+        (done,) = self.append_each([Append(identity, epoch, seq, chunks)])
         if isinstance(done, LogGap):
             raise done
         return done
@@ -170,15 +182,61 @@ class InvocationStore:
         return bool(self._scripts.run("requeue", identity, epoch, reason))
 
     def lose(self, identity: str, epoch: int, reason: str, error: QuickthawError) -> Lost:
-        """Settle an invocation whose owner is gone: queue it again (showing `reason`), or fail it with `error`.
+        """Settle an invocation whose owner is gone: queue it again (showing `reason`), or end it.
 
-        It is tried again while it has put out nothing and was tried less than `max_attempts` times.
+        It goes on where its log ends; one that may not (resumable=False) and has put out something fails with `error`,
+        and one that was lost `max_attempts` times in a row, with nothing new in between, with PoisonInvocation.
         """
-        ending = Ending(error=error.to_json())
-        outcome = self._scripts.run(
-            "lose", identity, epoch, reason, self._settings.max_attempts, ending.event(), *ending.fields()
+        most = self._settings.max_attempts
+        poison = PoisonInvocation(
+            f"what ran the invocation was lost {most} times in a row, with nothing new in between ({reason}); "
+            "if it is the call that kills its process, change the call"
         )
-        return Lost(outcome[0])
+        endings = (Ending(error=cause.to_json()) for cause in (error, poison))
+        texts = (text for ending in endings for text in (ending.event(), ending.fields()[1]))
+        return Lost(self._scripts.run("lose", identity, epoch, reason, most, *texts)[0])
+
+    def history(self, identity: str, after: History = NOTHING) -> History:
+        """Return what the invocation has put out and recorded since `after`."""
+        log, records, _ = self._scripts.run("recorded", identity, after.seq, after.position)
+        return History.parse(log, records, after.seq, after.position)
+
+    def offer(self, identity: str, instance: str, patience_seconds: float) -> Offer:
+        """Reserve a slot of another instance for a running invocation, which that instance's node is to take over.
+
+        Conflict says what forbids it; InvocationNotFound.
+        """
+        outcome, *detail = self._scripts.run("offer", identity, instance, patience_seconds)
+        if outcome == "unknown":
+            raise _unknown(identity)
+        if outcome != "offered":
+            raise Conflict(
+                f"invocation {identity} cannot move to instance {instance}: {NOT_OFFERED.get(outcome, outcome)}"
+            )
+        return Offer(identity, int(detail[0]), instance, detail[1])
+
+    def accept(self, offer: Offer, known: History) -> Accepted | None:
+        """Make the offered instance the invocation's owner; None: it has ended, or is not offered any more.
+
+        `known` is the history that the caller has. May be repeated.
+        """
+        outcome, *detail = self._scripts.run(
+            "accept", offer.invocation, offer.epoch, offer.instance, known.seq, known.position
+        )
+        if outcome != "done":
+            return None
+        next_seq, log, records, following, left = detail
+        history = History.parse(log, records, known.seq, known.position)
+        return Accepted(int(next_seq), history, left, _next([following]))
+
+    def decline(self, offer: Offer) -> Assignment | None:
+        """Give the reserved slot back; returns what got it. One that is not offered (any more) is ignored."""
+        answer = self._scripts.run("decline", offer.invocation, offer.instance)
+        return _next(answer)
+
+    def end_late_moves(self) -> list[str]:
+        """End the offers that nobody took up in time; returns the invocations, which go on where they are."""
+        return list(self._scripts.run("moves"))
 
     def cancel(self, identity: str, reason: str) -> Stopped:
         """End an invocation as cancelled, whoever owns it; idempotent. InvocationNotFound."""
@@ -212,12 +270,14 @@ class InvocationStore:
 
     def _record(self, new: NewInvocation, limits: Limits) -> list[str | int]:
         """Return names and values of what the record holds from the start."""
+        spec = new.version.spec
         kept_seconds = self._settings.invocation_ttl
         if new.idempotency_key:  # a repeated call must find what the first one did
             kept_seconds = max(kept_seconds, self._settings.idempotency_ttl)
         fields: dict[str, str | int] = {
             "request": compact(new.request),
             "limits": limits.model_dump_json(),
+            "resumable": int(spec.resumable),
             "ttl": max(1, int(kept_seconds * 1000)),
         }
         if new.webhook is not None:

@@ -13,7 +13,7 @@ from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawErr
 from quickthaw.types import InvocationState
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
-from quickthaw_platform.worker.flight import Flight, Work
+from quickthaw_platform.worker.flight import Flight, Work, invoke_frame
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceProcess
@@ -163,7 +163,7 @@ class Fleet:
 
     def _take(self, instance: Instance, frame: Frame) -> None:
         match frame["t"]:
-            case "chunk" | "done" | "error" | "ended":
+            case "chunk" | "record" | "done" | "error" | "ended":
                 self._take_output(instance, frame)
             case "log":
                 self._log(instance, frame["invocation"], frame["stream"], frame["line"])
@@ -179,9 +179,9 @@ class Fleet:
     def _take_output(self, instance: Instance, frame: Frame) -> None:
         invocation = frame["invocation"]
         flight = instance.flights.get(invocation)
-        if frame["t"] == "chunk":
+        if frame["t"] in ("chunk", "record"):
             if flight is not None:
-                flight.chunk(frame)
+                (flight.chunk if frame["t"] == "chunk" else flight.record)(frame)
             return
         instance.deaf.discard(invocation)
         if flight is None:
@@ -238,7 +238,7 @@ class Fleet:
                 on_timeout=lambda f, error: self._timed_out(instance, f, error),
             )
             instance.flights[work.invocation] = flight
-            self._send(instance, {"t": "invoke", "invocation": work.invocation, "request": dict(work.request)})
+            self._send(instance, invoke_frame(work))
         return True
 
     def cancel(self, invocation: str) -> None:

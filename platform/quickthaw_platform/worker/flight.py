@@ -9,7 +9,8 @@ from typing import Any
 
 from quickthaw.errors import QuickthawError
 from quickthaw.types import InvocationState, Limits, Usage
-from quickthaw_platform.invocations.records import ColdStart
+from quickthaw_platform.invocations.records import Chunk, ColdStart, History
+from quickthaw_platform.invocations.store import NOTHING
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker import limits as rules
@@ -31,6 +32,18 @@ class Work:
     limits: Limits
     age_seconds: float  # since its acceptance, by Redis' clock, when it was begun
     created_at: float  # Unix seconds, Redis' clock
+    history: History = NOTHING  # of its earlier owners
+
+
+def recorded(history: History) -> Frame:
+    """Return what the instance takes of a history (see handlers.Runner)."""
+    return {"outputs": list(history.outputs), "records": list(history.records)}
+
+
+def invoke_frame(work: Work) -> Frame:
+    """Return the frame that has the instance serve an invocation, from where its history ends."""
+    frame = {"t": "invoke", "invocation": work.invocation, "request": dict(work.request)}
+    return frame if work.history == NOTHING else frame | {"recorded": recorded(work.history)}
 
 
 class Flight:
@@ -47,7 +60,7 @@ class Flight:
     ) -> None:
         """Its clocks begin now: call it when the instance is given the work."""
         self.work = work
-        self.journal = Journal(work.invocation, work.epoch, work.next_seq)
+        self.journal = Journal(work.invocation, work.epoch, work.next_seq, work.history.position + 1)
         self.over = False
         self._loop = loop
         self._writer = writer
@@ -78,7 +91,12 @@ class Flight:
         if last is None:
             self._arm()  # the limit may run out sooner now; later outputs only move it away
         data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
-        self._writer.chunk(self.journal, data)
+        self._writer.chunk(self.journal, Chunk(data, frame["mark"]))
+
+    def record(self, frame: Frame) -> None:
+        """Keep model output that its handler has not put out."""
+        if not self.over:
+            self._writer.record(self.journal, frame["mark"], frame["delta"])
 
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""

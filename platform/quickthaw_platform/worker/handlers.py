@@ -8,6 +8,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from quickthaw.errors import (
     QuickthawError,
     StartFailed,
 )
+from quickthaw.types import Delta
 from quickthaw_platform.contracts import Engine
 from quickthaw_platform.worker.capture import Capture, current_invocation
 from quickthaw_platform.worker.frames import Frame
-from quickthaw_platform.worker.model import BoundModel, Stopped
+from quickthaw_platform.worker.model import BoundModel
 from quickthaw_platform.worker.output import Collector
+from quickthaw_platform.worker.replay import Replay, Stopped
 
 HandlerFunction = Callable[..., Any]
 
@@ -90,6 +94,15 @@ def as_error(error: BaseException, bundle: Path) -> QuickthawError:
     return HandlerFailed(f"the handler raised {describe(error, bundle)}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """An invocation that runs."""
+
+    invocation: str
+    model: BoundModel
+    replay: Replay
+
+
 class Runner:
     """Runs the handler, one thread an invocation, and sends what it puts out."""
 
@@ -101,11 +114,15 @@ class Runner:
         bundle: Path,
         max_output: int,
         captures: tuple[Capture, ...],
+        resumable: bool,
         send: Callable[[Frame], None],
         on_prefill: Callable[[float], None],
         on_output: Callable[[], None],
     ) -> None:
-        """`on_output` is called at each output, from the invocation's thread, before that output is sent."""
+        """`on_output` is called at each output, from the invocation's thread, before that output is sent.
+
+        `resumable`: model output is recorded, so that the invocation can go on elsewhere.
+        """
         self._engine = engine
         self._handler = handler
         self._bundle = bundle
@@ -114,10 +131,17 @@ class Runner:
         self._send = send
         self._on_prefill = on_prefill
         self._on_output = on_output
-        self._models: dict[str, BoundModel] = {}
+        self._resumable = resumable
+        self._running: dict[str, _Run] = {}
 
-    def invoke(self, invocation: str, request: Mapping[str, Any]) -> None:
-        """Start the handler on a request; what comes of it is sent."""
+    def invoke(self, invocation: str, request: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -> None:
+        """Start the handler on a request; what comes of it is sent.
+
+        `recorded` is what an earlier owner recorded: `outputs`, `records`, and whether more of both may come (`open`).
+        """
+        recorded = recorded or {}
+        replay = Replay(is_open=recorded.get("open", False))
+        replay.extend(recorded.get("outputs", ()), recorded.get("records", ()))
         sampling = request.get("sampling") or {}
         seed = request.get("seed")
         model = BoundModel(
@@ -126,28 +150,49 @@ class Runner:
             seed=int(seed if seed is not None else sampling.get("seed") or 0),
             requested=sampling,
             on_prefill=self._on_prefill,
+            replay=replay,
+            record=partial(self._record, invocation) if self._resumable else None,
+            on_caught_up=partial(self._report_held, invocation),
         )
-        self._models[invocation] = model
-        arguments = (invocation, model, request.get("input") or {})
+        run = self._running[invocation] = _Run(invocation, model, replay)
+        arguments = (run, request.get("input") or {})
         threading.Thread(target=self._run, args=arguments, name=f"handler-{invocation}", daemon=True).start()
+
+    def extend(self, invocation: str, more: Mapping[str, Any]) -> None:
+        """Add to what is recorded of an invocation whose record is open; `last`: and close it. Ignores unknown ones."""
+        run = self._running.get(invocation)
+        if run is None:
+            return
+        run.replay.extend(more["outputs"], more["records"])
+        if more.get("last", False):
+            run.replay.close()
+        elif not run.model.is_behind:
+            self._report_held(invocation)
 
     def cancel(self, invocation: str) -> None:
         """Stop an invocation at its next token. Unknown ids are ignored."""
-        model = self._models.get(invocation)
-        if model is not None:
-            model.stop()
+        run = self._running.get(invocation)
+        if run is not None:
+            run.model.stop()
 
-    def _run(self, invocation: str, model: BoundModel, given: Mapping[str, Any]) -> None:
+    def _record(self, invocation: str, mark: str, delta: Delta) -> None:
+        self._send({"t": "record", "invocation": invocation, "mark": mark, "delta": delta.to_json()})
+
+    def _report_held(self, invocation: str) -> None:
+        self._send({"t": "held", "invocation": invocation})
+
+    def _run(self, run: _Run, given: Mapping[str, Any]) -> None:
+        invocation, model = run.invocation, run.model
         current_invocation.set(invocation)
         try:
-            value = self._serve(invocation, model, given)
+            value = self._serve(run, given)
             last: Frame = {"t": "done", "value": value, "usage": model.usage.model_dump()}
         except Stopped:
             last = {"t": "ended"}
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is the answer
             last = {"t": "error", "error": as_error(error, self._bundle).to_json()}
         model.stop()
-        self._models.pop(invocation, None)
+        self._running.pop(invocation, None)
         for capture in self._captures:
             capture.end(invocation)
         self._send_last(last | {"invocation": invocation})
@@ -161,15 +206,21 @@ class Runner:
             failed = HandlerFailed(f"the handler's result cannot be sent: {error}")
             self._send({"t": "error", "invocation": last["invocation"], "error": failed.to_json()})
 
-    def _serve(self, invocation: str, model: BoundModel, given: Mapping[str, Any]) -> Any:
+    def _serve(self, run: _Run, given: Mapping[str, Any]) -> Any:
         collector = Collector(self._max_output)
-        value = self._call(model, given)
+        value = self._call(run.model, given)
         if not isinstance(value, Iterator):
+            run.replay.end(0)
             return collector.returned(value)
-        for item in value:
+        number = -1
+        for number, item in enumerate(value):
             body = collector.chunk(item)
+            if run.replay.said(number, body):
+                continue
+            mark = run.model.recorder.mark_of(item)
             self._on_output()
-            self._send({"t": "chunk", "invocation": invocation, **body})
+            self._send({"t": "chunk", "invocation": run.invocation, "mark": mark, **body})
+        run.replay.end(number + 1)
         return collector.result()
 
     def _call(self, model: BoundModel, given: Mapping[str, Any]) -> Any:

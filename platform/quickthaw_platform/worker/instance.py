@@ -91,6 +91,7 @@ class Instance:
             bundle=bundle,
             max_output=order["max_output"],
             captures=captures,
+            resumable=order["resumable"],
             send=self.send,
             on_prefill=self._report_prefill,
             on_output=self._prove_ready,
@@ -111,7 +112,9 @@ class Instance:
     def _take(self, frame: Frame) -> None:
         match frame["t"]:
             case "invoke":
-                self._runner.invoke(frame["invocation"], frame["request"])
+                self._runner.invoke(frame["invocation"], frame["request"], frame.get("recorded"))
+            case "extend":
+                self._runner.extend(frame["invocation"], frame)
             case "cancel":
                 self._runner.cancel(frame["invocation"])
             case "warmup":

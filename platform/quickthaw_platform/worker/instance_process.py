@@ -56,6 +56,7 @@ class InstanceOrder:
             "device": self.device,
             "threads": self.threads,
             "concurrency": self.version.spec.concurrency,
+            "resumable": self.version.spec.resumable,
             "max_output": self.max_output,
             "sent_at": time.monotonic(),
         }

@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 
-from quickthaw.types import EventType, InvocationState, Usage
+from quickthaw.types import InvocationState, Usage
 from quickthaw_platform.errors import LogGap, QuickthawError, Unavailable
-from quickthaw_platform.invocations.records import NO_START, Append, Assignment, ColdStart
+from quickthaw_platform.invocations.records import NO_START, Append, Assignment, Chunk, ColdStart
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.log_lines import LogLines
 
@@ -34,17 +34,19 @@ class End:
     usage: Usage | None = None
     error: QuickthawError | None = None
     start: ColdStart = NO_START
-    lost: bool = False  # its instance died: it may be queued again instead, if it has put out nothing
+    lost: bool = False  # its instance died: it goes on elsewhere, if it may
 
 
 class Journal:
     """What is still to be written of one invocation at one epoch. Filled by the loop, emptied by the writer."""
 
-    def __init__(self, invocation: str, epoch: int, next_seq: int) -> None:
+    def __init__(self, invocation: str, epoch: int, next_seq: int, next_record: int = 1) -> None:
         self.invocation = invocation
         self.epoch = epoch
         self.next_seq = next_seq
-        self.waiting: deque[dict[str, Any]] = deque()  # chunks
+        self.next_record = next_record
+        self.waiting: deque[Chunk] = deque()
+        self.records: deque[tuple[str, Mapping[str, Any]]] = deque()  # model output that is in no chunk
         self.end: End | None = None
         self.stale = False  # another owner or an end from outside: nothing more is written
 
@@ -91,10 +93,16 @@ class Writer:
             self._jobs.append(job)
             self._changed.notify()
 
-    def chunk(self, journal: Journal, data: dict[str, Any]) -> None:
+    def chunk(self, journal: Journal, chunk: Chunk) -> None:
         """Append an output to the invocation's log."""
         with self._changed:
-            journal.waiting.append(data)
+            journal.waiting.append(chunk)
+            self._mark(journal)
+
+    def record(self, journal: Journal, mark: str, delta: Mapping[str, Any]) -> None:
+        """Keep model output that is in no chunk; it goes with the next one, or with what else is written."""
+        with self._changed:
+            journal.records.append((mark, delta))
             self._mark(journal)
 
     def end(self, journal: Journal, end: End) -> None:
@@ -157,15 +165,22 @@ class Writer:
 
     def _append(self, journals: Sequence[Journal]) -> None:
         """Write what waits of all of them with one round trip."""
-        batches = [(j, [(EventType.CHUNK, data) for data in j.waiting]) for j in journals if j.waiting and not j.stale]
+        batches = [
+            (j, Append(j.invocation, j.epoch, j.next_seq, tuple(j.waiting), j.next_record, tuple(j.records)))
+            for j in journals
+            if (j.waiting or j.records) and not j.stale
+        ]
         if not batches:
             return
-        appends = [Append(j.invocation, j.epoch, j.next_seq, events) for j, events in batches]
-        for (journal, events), answer in zip(batches, self._store.append_each(appends), strict=True):
+        answers = self._store.append_each([append for _, append in batches])
+        for (journal, written), answer in zip(batches, answers, strict=True):
             if answer is True:
-                journal.next_seq += len(events)
-                for _ in events:
+                journal.next_seq += len(written.chunks)
+                journal.next_record += len(written.records)
+                for _ in written.chunks:
                     journal.waiting.popleft()
+                for _ in written.records:
+                    journal.records.popleft()
                 continue
             self._revoke(journal)
             if isinstance(answer, LogGap):
@@ -174,6 +189,7 @@ class Writer:
     def _revoke(self, journal: Journal) -> None:
         journal.stale = True
         journal.waiting.clear()
+        journal.records.clear()
         self._on_stale(journal)
 
     def _end_broken(self, journal: Journal, gap: LogGap) -> None:
@@ -187,7 +203,7 @@ class Writer:
     def _finish(self, journal: Journal) -> None:
         """End it in Redis, if it has ended here and nothing of it waits (then its turn comes again)."""
         end = journal.end
-        if end is None or journal.waiting or journal.stale:
+        if end is None or journal.waiting or journal.records or journal.stale:
             return
         try:
             self._write_end(journal, end)

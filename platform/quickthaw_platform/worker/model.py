@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from quickthaw.errors import InvalidRequest, QuickthawError
+from quickthaw.errors import InvalidRequest
 from quickthaw.types import Delta, Sampling, Usage
 from quickthaw_platform.contracts import Engine, GenerationRequest
+from quickthaw_platform.worker.generation import Generation, Recorded
+from quickthaw_platform.worker.replay import Mark, Recorder, Replay, Stopped, prompt_digest
 
 _SEED_STEP = 0x9E3779B97F4A7C15
 """Sets apart the seeds of an invocation's several generations (2⁶⁴ divided by the golden ratio)."""
 
 _SEED_MASK = (1 << 63) - 1
-
-
-class Stopped(BaseException):
-    """The invocation was cancelled or timed out; no Exception, so that a handler's `except Exception` lets it pass."""
-
-
-_Item = Delta | QuickthawError | Stopped
 
 
 def merge_sampling(explicit: Mapping[str, Any], requested: Mapping[str, Any], defaults: Sampling) -> Sampling:
@@ -58,8 +53,15 @@ class BoundModel:
         requested: Mapping[str, Any] | None = None,
         defaults: Sampling | None = None,
         on_prefill: Callable[[float], None] | None = None,
+        replay: Replay | None = None,
+        record: Callable[[str, Delta], None] | None = None,
+        on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
-        """`requested` holds the caller's sampling fields; `on_prefill` hears the seconds of each first token."""
+        """`requested` holds the caller's sampling fields; `on_prefill` hears the seconds of each first token.
+
+        `replay` is what was recorded in the invocation's earlier life; `record` keeps model output for a later one (see
+        replay.Recorder). While the replay is open, `on_caught_up` hears that all it holds has been computed.
+        """
         self._engine = engine
         self._invocation = invocation
         self._seed = seed
@@ -69,7 +71,10 @@ class BoundModel:
         self._lock = threading.Lock()
         self._stopped = False
         self._generations = 0
-        self._running: dict[str, queue.SimpleQueue[_Item]] = {}
+        self._running: set[Generation] = set()
+        self._replay = replay or Replay()
+        self.recorder = Recorder(record)
+        self._on_caught_up = on_caught_up
         self._prompt_tokens = 0
         self._completion_tokens = 0
 
@@ -101,14 +106,20 @@ class BoundModel:
         """Return how many tokens the text has."""
         return len(self._engine.tokenizer.encode(text))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether recorded tokens are still to be computed."""
+        with self._lock:
+            return any(generation.is_behind for generation in self._running)
+
     def stop(self) -> None:
         """End all generations at their next step; the handler's iterators raise Stopped. Idempotent."""
         with self._lock:
             self._stopped = True
-            running = dict(self._running)
-        for request_id, items in running.items():
-            self._engine.cancel(request_id)
-            items.put(Stopped())
+            running = list(self._running)
+        self._replay.stop()
+        for generation in running:
+            generation.stop()
 
     def _check_stopped(self) -> None:
         if self._stopped:
@@ -117,65 +128,70 @@ class BoundModel:
     def _generate(self, tokens: Sequence[int], explicit: Mapping[str, Any]) -> Iterator[Delta]:
         """Submit at once, so that what is wrong with the request is raised where the handler asks, not at `next`."""
         sampling = merge_sampling(explicit, self._requested, self._defaults)
-        items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        # A seed that the handler names holds as it is; the invocation's is spread over its generations.
-        requests = self._requests(tuple(tokens), sampling, spread=explicit.get("seed") is None)
         with self._lock:
             self._check_stopped()
-            self._running |= dict.fromkeys((request.id for request in requests), items)
-        started = time.monotonic()
-        try:
-            for request in requests:
-                self._engine.submit(request, items.put)
-        except BaseException:
-            self._leave(requests, cancel=True)
-            raise
-        return self._deltas(requests, items, started)
-
-    def _requests(self, tokens: tuple[int, ...], sampling: Sampling, spread: bool) -> list[GenerationRequest]:
-        with self._lock:
-            generation = self._generations
+            number = self._generations
             self._generations += 1
+            # A seed that the handler names holds as it is; the invocation's is spread over its generations.
+            spread = number if explicit.get("seed") is None else 0
+            generation = Generation(
+                self._engine, self._requests(tuple(tokens), sampling, number, spread), on_caught_up=self._on_caught_up
+            )
+            self._running.add(generation)
+        started = time.monotonic()
+        prompt = prompt_digest(tokens, sampling)
+        try:
+            self._replay.join(number, prompt, lambda recorded, is_open: generation.begin(recorded, hold=is_open))
+        except BaseException:
+            self._leave(generation, cancel=True)
+            raise
+        return self._deltas(generation, number, prompt, started)
+
+    def _requests(
+        self, tokens: tuple[int, ...], sampling: Sampling, number: int, spread: int
+    ) -> list[GenerationRequest]:
         base = self._seed if sampling.seed is None else sampling.seed
         return [
             GenerationRequest(
-                id=f"{self._invocation}/{generation}.{choice}",
+                id=f"{self._invocation}/{number}.{choice}",
                 tokens=tokens,
-                sampling=sampling.model_copy(
-                    update={"seed": request_seed(base, generation if spread else 0, choice), "n": 1}
-                ),
+                sampling=sampling.model_copy(update={"seed": request_seed(base, spread, choice), "n": 1}),
                 choice=choice,
             )
             for choice in range(sampling.n)
         ]
 
-    def _deltas(
-        self, requests: Sequence[GenerationRequest], items: queue.SimpleQueue[_Item], started: float
-    ) -> Iterator[Delta]:
-        open_choices = len(requests)
-        counted = False
+    def _deltas(self, generation: Generation, number: int, prompt: str, started: float) -> Iterator[Delta]:
+        open_choices = len(generation.requests)
+        index = 0
+        replayed: set[int] = set()  # choices whose first delta, with the count of the prompt, was recorded
         try:
             while open_choices:
-                item = items.get()
-                if not isinstance(item, Delta):
+                item = generation.items.get()
+                if isinstance(item, Recorded):
+                    delta = item.delta
+                    replayed.add(delta.choice)
+                elif isinstance(item, Delta):
+                    delta = replace(item, prompt_tokens=None) if item.choice in replayed else item
+                    self.recorder.handed_out(Mark(number, index, "" if index else prompt), delta)
+                else:
                     raise item
-                if not counted:
+                if index == 0:
                     self._prefilled(started)
-                    self._prompt_tokens += len(requests[0].tokens)
-                    counted = True
-                self._completion_tokens += len(item.tokens)
-                open_choices -= item.finish_reason is not None
-                yield item
+                    self._prompt_tokens += len(generation.requests[0].tokens)
+                index += 1
+                self._completion_tokens += len(delta.tokens)
+                open_choices -= delta.finish_reason is not None
+                yield delta
         finally:
-            self._leave(requests, cancel=open_choices > 0)
+            self._leave(generation, cancel=open_choices > 0)
 
-    def _leave(self, requests: Sequence[GenerationRequest], *, cancel: bool) -> None:
-        """Forget the requests; `cancel` those that still run (the handler stopped listening)."""
-        for request in requests:
-            if cancel:
-                self._engine.cancel(request.id)
-            with self._lock:
-                self._running.pop(request.id, None)
+    def _leave(self, generation: Generation, *, cancel: bool) -> None:
+        """Forget a generation; `cancel` what still runs of it (the handler stopped listening)."""
+        if cancel:
+            generation.cancel()
+        with self._lock:
+            self._running.discard(generation)
 
     def _prefilled(self, started: float) -> None:
         if self._on_prefill is not None:

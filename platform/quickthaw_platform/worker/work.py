@@ -10,10 +10,10 @@ from redis import Redis
 from quickthaw.types import Limits
 from quickthaw_platform.invocations.log import inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
-from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.invocations.store import NOTHING, InvocationStore
 from quickthaw_platform.worker.flight import Work
 
-_FIELDS = ("function", "request", "limits", "created_at")
+_FIELDS = ("function", "request", "limits", "created_at", "attempts", "resumable")
 
 
 class Intake:
@@ -30,10 +30,11 @@ class Intake:
             pipe.hmget(inv_key(invocation), _FIELDS)
             pipe.time()
             values, (seconds, micros) = pipe.execute()
-        function, request, limits, created_at = cast("list[str | None]", values)
+        function, request, limits, created_at, attempts, resumable = cast("list[str | None]", values)
         next_seq = self._store.begin(invocation, epoch, self._node, instance)
         if not next_seq or function is None or request is None or limits is None or created_at is None:
             return None
+        again = int(attempts or 1) > 1 and resumable != "0"
         return Work(
             invocation=invocation,
             epoch=epoch,
@@ -44,4 +45,5 @@ class Intake:
             limits=Limits.model_validate_json(limits),
             age_seconds=max(0.0, seconds + micros / 1e6 - float(created_at)),
             created_at=float(created_at),
+            history=self._store.history(invocation) if again else NOTHING,
         )

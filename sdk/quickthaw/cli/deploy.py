@@ -31,6 +31,7 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--spread", is_flag=True, default=None, help="Rather one instance a node (with --model).")
 @click.option("--weight", type=float, metavar="X", help="Share when functions compete for room (with --model).")
 @click.option("--target-utilisation", type=float, metavar="PART", help="Part of slots to be in use (with --model).")
+@click.option("--resumable/--no-resumable", default=None, help="Calls go on elsewhere (with --model).")
 @click.option("--env", multiple=True, metavar="KEY=VALUE", help="Environment variable, repeatable (with --model).")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Engine option (with --model).")
 @click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias to point to the new version.")

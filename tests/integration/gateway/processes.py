@@ -17,8 +17,9 @@ import httpx
 import psutil
 
 from quickthaw.resources import CheckpointInfo
-from quickthaw.types import Delta, EventType, FunctionSpec, InvocationState, Usage, Version
+from quickthaw.types import Delta, FunctionSpec, InvocationState, Usage, Version
 from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.invocations.records import Chunk
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.registry.catalogue import Catalogue
@@ -175,7 +176,7 @@ class PlayedNode:
             if self._stop.wait(self.pause):
                 return
             delta = Delta(text=f"{number} ", tokens=(number,), prompt_tokens=1 if number == 0 else None)
-            chunk = (EventType.CHUNK, {"delta": delta.to_json()})
+            chunk = Chunk({"delta": delta.to_json()})
             if not self._patiently(lambda seq=seq, chunk=chunk: self.store.append(invocation, epoch, seq, [chunk])):  # type: ignore[misc]
                 return
             seq += 1

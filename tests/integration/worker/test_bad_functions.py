@@ -60,7 +60,8 @@ def test_input_that_the_handler_does_not_take_is_the_callers_fault(node: NodePro
 def test_a_handler_that_ends_its_process_loses_that_instance_only(node: NodeProcess) -> None:
     other = node.deploy("bystander")
     kept = node.ready(other)
-    version = node.deploy("os-exit", "import os\ndef handle(model):\n    yield 'a'\n    os._exit(7)\n")
+    source = "import os\ndef handle(model):\n    yield 'a'\n    os._exit(7)\n"
+    version = node.deploy("os-exit", source, resumable=False)
     message = failed(node.call(version, {}), "instance_lost")
     assert "exited with status 7" in message
     assert node.state(kept) == "ready"

@@ -38,16 +38,12 @@ def only_instance(node: NodeProcess, version: Version) -> int:
     return found[0]
 
 
-def test_killing_an_instance_fails_what_it_had_begun_to_put_out(
-    node: NodeProcess, streaming: tuple[Version, str]
-) -> None:
+def test_killing_an_instance_queues_what_it_ran_again(node: NodeProcess, streaming: tuple[Version, str]) -> None:
     version, identity = streaming
     os.kill(only_instance(node, version), signal.SIGKILL)
-    info = node.ended(identity)
-    assert info.state == InvocationState.FAILED
-    assert info.error is not None
-    assert info.error["code"] == "instance_lost"
-    assert "killed by signal 9 (out of memory?)" in info.error["message"]
+    wait_for(lambda: node.store.get(identity).state == InvocationState.QUEUED, "the requeue")
+    assert "killed by signal 9 (out of memory?)" in (node.store.get(identity).reason or "")
+    node.store.cancel(identity, "enough")
     wait_for(lambda: not node.slots.instances(version=version.id), "the record's end")
 
 
@@ -101,9 +97,8 @@ def test_an_orphaned_instance_is_still_reaped_with_its_exit_status(
     assert node.process is not None
     wait_for(lambda: int(_status(instance, "PPid")) == node.process.pid, "the adoption")  # type: ignore[union-attr]
     os.kill(instance, signal.SIGTERM)
-    info = node.ended(identity)
-    assert info.error is not None
-    assert "killed by signal 15" in info.error["message"]
+    wait_for(lambda: "killed by signal 15" in (node.store.get(identity).reason or ""), "the requeue")
+    node.store.cancel(identity, "enough")
 
 
 def test_killing_the_zygote_leaves_templates_and_instances_and_brings_another(
@@ -140,11 +135,8 @@ def test_killing_the_worker_leaves_no_process_and_its_successor_settles_what_ran
     node.kill()
     node.assert_no_process_left()
     node.start()
-    for identity in (stuck, streaming):
-        error = node.ended(identity).error
-        assert error is not None
-        assert error["code"] == "node_lost"
-    wait_for(lambda: node.store.get(unheard).state == InvocationState.QUEUED, "the requeue")
+    for identity in (stuck, streaming, unheard):
+        wait_for(lambda identity=identity: node.store.get(identity).state == InvocationState.QUEUED, "the requeue")  # type: ignore[misc]
     wait_for(lambda: not node.slots.instances(node=NODE), "the end of the records")
 
 
@@ -172,9 +164,8 @@ def test_a_drain_past_its_patience_gives_up_what_runs(make_node: MakeNode) -> No
     identity = node.invoke(version, {"prompt": "x" * 5000})
     wait_for(lambda: node.chunks(identity), "the first output")
     node.stop()
-    error = node.store.get(identity).error
-    assert error is not None
-    assert error["code"] == "node_lost"
+    info = node.store.get(identity)
+    assert (info.state, info.reason) == (InvocationState.QUEUED, f"node {NODE} was shut down")
 
 
 def test_a_cancel_is_heard_while_the_node_drains(make_node: MakeNode) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from redis import Redis
 
-from quickthaw.types import Delta, EventType, InvocationState, TokenLogprob, Usage
+from quickthaw.types import Delta, InvocationState, TokenLogprob, Usage
 from quickthaw_platform.errors import QuickthawError
+from quickthaw_platform.invocations.records import Chunk
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.settings import Settings
@@ -98,7 +99,7 @@ class FakeNode:
             data = {"delta": output.to_json()} if isinstance(output, Delta) else {"value": output}
             completion += len(output.tokens) if isinstance(output, Delta) else 0
             texts.append(str(output))
-            if not self.store.append(invocation, epoch, seq, [(EventType.CHUNK, data)]):
+            if not self.store.append(invocation, epoch, seq, [Chunk(data)]):
                 return
             seq += 1
         usage = Usage(prompt_tokens=3, completion_tokens=completion)

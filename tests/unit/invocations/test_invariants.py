@@ -17,11 +17,11 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from quickthaw.types import Event, EventType, InvocationInfo, InvocationState
+from quickthaw.types import Event, InvocationInfo, InvocationState
 from quickthaw_platform.contracts import InstanceView
 from quickthaw_platform.errors import InstanceLost, QueueFull, StartFailed
 from quickthaw_platform.invocations.queues import Queues
-from quickthaw_platform.invocations.records import Assignment
+from quickthaw_platform.invocations.records import Assignment, Chunk
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.watch import Watch
@@ -147,7 +147,7 @@ class Platform(RuleBasedStateMachine):
     def append(self, pick: int, late: int, count: int, repeated: bool) -> None:
         info = self.store.get(self.known(pick))
         seq = self.next_seq.get(info.id, 1)
-        chunks = [(EventType.CHUNK, {"value": seq + i}) for i in range(count)]
+        chunks = [Chunk({"value": seq + i}) for i in range(count)]
         for _ in range(2 if repeated else 1):
             written = self.store.append(info.id, info.epoch - late, seq, chunks)
             assert written == (late == 0 and info.state == "running")

@@ -7,7 +7,7 @@ from redis import Redis
 
 from quickthaw.types import Event, EventType, InvocationState, Usage
 from quickthaw_platform.errors import HandlerFailed, InstanceLost, InvocationNotFound, LogGap, Unavailable
-from quickthaw_platform.invocations.records import ColdStart, Finished, Lost, Stopped
+from quickthaw_platform.invocations.records import Append, Chunk, ColdStart, Finished, Lost, Stopped
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
@@ -15,7 +15,7 @@ from quickthaw_platform.settings import Settings
 from tests.state import make_invocation, make_limits, make_version, start_instance
 
 VERSION = make_version(concurrency=1, max_instances=2)
-CHUNKS = [(EventType.CHUNK, {"value": [i]}) for i in range(3)]
+CHUNKS = [Chunk({"value": [i]}) for i in range(3)]
 SUCCEEDED = InvocationState.SUCCEEDED
 FAILED = InvocationState.FAILED
 
@@ -90,11 +90,11 @@ class TestAppend:
 
     def test_the_first_chunk_sets_the_time_of_the_first_output(self, redis: Redis, store: InvocationStore) -> None:
         seq = run(redis, store)
-        store.append("a", 1, seq, [(EventType.STATUS, {"state": "running"})])
+        assert store.append_each([Append("a", 1, seq, records=[("0.0.x", {"text": "", "tokens": [1]})])]) == [True]
         assert store.get("a").first_output_at is None
-        store.append("a", 1, seq + 1, CHUNKS)
+        store.append("a", 1, seq, CHUNKS)
         first = store.get("a").first_output_at
-        store.append("a", 1, seq + 4, CHUNKS)
+        store.append("a", 1, seq + 3, CHUNKS)
         assert store.get("a").first_output_at == first is not None
 
     def test_a_writer_that_is_not_the_owner_any_more_is_told_so(self, redis: Redis, store: InvocationStore) -> None:
@@ -265,13 +265,53 @@ class TestLose:
         [again] = store.claim("x1")
         assert store.lose("a", again.epoch, "the process died", self.ERROR) is Lost.FAILED
         info = store.get("a")
-        assert (info.state, info.attempts, info.error) == (FAILED, 2, self.ERROR.to_json())
+        assert (info.state, info.attempts) == (FAILED, 2)
+        assert info.error is not None
+        assert info.error["code"] == "poison_invocation"
+        assert "the process died" in info.error["message"]
 
-    def test_what_has_put_something_out_fails(self, redis: Redis, store: InvocationStore) -> None:
+    def test_it_may_be_lost_any_number_of_times_while_something_new_comes_of_it(
+        self, redis: Redis, store: InvocationStore
+    ) -> None:
+        seq, epoch = run(redis, store), 1
+        for position in range(1, 5):
+            record = Append("a", epoch, seq, (), position, [(f"0.{position}.", {"text": "", "tokens": [1]})])
+            assert store.append_each([record]) == [True]
+            assert store.append("a", epoch, seq, CHUNKS[:1])
+            assert store.lose("a", epoch, "the process died", self.ERROR) is Lost.REQUEUED
+            [again] = store.claim("x1")
+            epoch, seq = again.epoch, store.begin("a", again.epoch, "n1", "x1")
+        assert store.lose("a", epoch, "the process died", self.ERROR) is Lost.FAILED
+        assert [event.seq for event in events(store)] == list(range(1, events(store)[-1].seq + 1))
+
+    def test_what_is_not_resumable_fails_when_it_has_put_something_out(
+        self, redis: Redis, store: InvocationStore
+    ) -> None:
+        version = make_version(resumable=False)
+        start_instance(redis, version)
+        for identity in ("a", "b"):
+            store.admit(make_invocation(version, identity))
+            seq = store.begin(identity, 1, "n1", "x1")
+        store.append("b", 1, seq, CHUNKS)
+        assert store.lose("a", 1, "the process died", self.ERROR) is Lost.REQUEUED
+        assert store.lose("b", 1, "the process died", self.ERROR) is Lost.FAILED
+        assert store.get("b").error == self.ERROR.to_json()
+
+    def test_what_was_put_out_and_recorded_is_there_for_the_next_owner(
+        self, redis: Redis, store: InvocationStore
+    ) -> None:
         seq = run(redis, store)
-        store.append("a", 1, seq, CHUNKS)
-        assert store.lose("a", 1, "the process died", self.ERROR) is Lost.FAILED
-        assert events(store)[-1].data == {"error": self.ERROR.to_json()}
+        first, second = {"text": "a", "tokens": [1]}, {"text": "b", "tokens": [2, 3]}
+        chunks = [Chunk({"value": "-"}), Chunk({"delta": second}, "0.1.")]
+        for _ in range(2):  # its answer was lost: it is written once
+            store.append_each([Append("a", 1, seq, chunks, 1, [("0.0.x", first)])])
+        history = store.history("a")
+        assert history.outputs == ({"value": "-"}, {"delta": second})
+        assert history.records == (("0.0.x", first), ("0.1.", second))
+        assert (history.tokens, history.seq, history.position) == (3, seq + 1, 1)
+        store.append("a", 1, seq + 2, [Chunk({"value": "+"})])
+        assert store.history("a", history).outputs == ({"value": "+"},)
+        assert store.history("a", store.history("a")).records == ()
 
     def test_of_two_who_settle_it_one_does(self, redis: Redis, store: InvocationStore) -> None:
         run(redis, store)

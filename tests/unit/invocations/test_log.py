@@ -12,6 +12,7 @@ from redis import Redis
 
 from quickthaw.types import Event, EventType, InvocationState
 from quickthaw_platform.errors import InvocationNotFound, Unavailable
+from quickthaw_platform.invocations.records import Chunk
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.settings import Settings
 from tests.state import announce_node, make_invocation, make_version, start_instance
@@ -21,8 +22,8 @@ VERSION = make_version()
 PATIENCE_SECONDS = 0.3
 
 
-def chunk(value: int) -> tuple[EventType, dict[str, int]]:
-    return EventType.CHUNK, {"value": value}
+def chunk(value: int) -> Chunk:
+    return Chunk({"value": value})
 
 
 def values(events: list[Event | None]) -> list[int]:
@@ -171,6 +172,8 @@ from quickthaw_platform.redis_client import connect
 from quickthaw_platform.settings import Settings
 from tests.state import announce_node, make_invocation, make_version, start_instance
 
+from quickthaw_platform.invocations.records import Chunk
+
 settings = Settings(redis_url=sys.argv[1])
 redis = connect(settings)
 store = InvocationStore(redis, settings)
@@ -184,7 +187,7 @@ def read():
 
 def write():
     for i in range(100):
-        store.append("a", 1, seq + i, [(EventType.CHUNK, {"value": i})])
+        store.append("a", 1, seq + i, [Chunk({"value": i})])
     store.finish("a", 1, InvocationState.SUCCEEDED)
 
 readers = [gevent.spawn(read) for _ in range(20)]

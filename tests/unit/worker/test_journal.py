@@ -9,7 +9,7 @@ from typing import Any, cast
 from quickthaw.errors import InstanceLost, QuickthawError
 from quickthaw.types import InvocationState
 from quickthaw_platform.errors import LogGap, Unavailable
-from quickthaw_platform.invocations.records import Append, Assignment, Finished, Lost
+from quickthaw_platform.invocations.records import Append, Assignment, Chunk, Finished, Lost
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.journal import End, Journal, Writer
 from quickthaw_platform.worker.log_lines import LogLines
@@ -44,7 +44,7 @@ class Store:
         if self.gap:
             return LogGap("events are missing")
         if self.owner:
-            self.log += [(append.seq + number, data["value"]) for number, (_, data) in enumerate(append.events)]
+            self.log += [(append.seq + number, chunk.data["value"]) for number, chunk in enumerate(append.chunks)]
         return self.owner
 
     def finish(self, _id: str, _epoch: int, state: InvocationState, *, seq: int | None = None, **_: Any) -> Finished:
@@ -92,7 +92,7 @@ DONE = End(InvocationState.SUCCEEDED)
 def test_chunks_and_the_end_take_the_next_seqs_in_order() -> None:
     h = Harness()
     for value in "abc":
-        h.writer.chunk(h.journal, {"value": value})
+        h.writer.chunk(h.journal, Chunk({"value": value}))
     h.writer.end(h.journal, DONE)
     h.run()
     assert h.store.log == [(4, "a"), (5, "b"), (6, "c")]
@@ -102,7 +102,7 @@ def test_chunks_and_the_end_take_the_next_seqs_in_order() -> None:
 def test_an_outage_delays_and_repeats_nothing() -> None:
     h = Harness()
     h.store.outages = 3
-    h.writer.chunk(h.journal, {"value": "a"})
+    h.writer.chunk(h.journal, Chunk({"value": "a"}))
     h.writer.end(h.journal, DONE)
     h.run()
     assert h.store.log == [(4, "a")]
@@ -113,10 +113,10 @@ def test_what_comes_during_a_round_trip_leaves_together() -> None:
     h = Harness()
     h.store.gate.clear()
     h.writer.start()
-    h.writer.chunk(h.journal, {"value": "a"})
+    h.writer.chunk(h.journal, Chunk({"value": "a"}))
     assert h.store.entered.wait(5)
     for value in "bcd":
-        h.writer.chunk(h.journal, {"value": value})
+        h.writer.chunk(h.journal, Chunk({"value": value}))
     h.store.gate.set()
     h.writer.end(h.journal, DONE)
     assert h.store.ended.wait(5)
@@ -127,7 +127,7 @@ def test_what_comes_during_a_round_trip_leaves_together() -> None:
 def test_many_invocations_share_a_round_trip() -> None:
     h = Harness()
     for journal in (h.journal, Journal("j", 1, 4), Journal("k", 1, 4)):
-        h.writer.chunk(journal, {"value": "a"})
+        h.writer.chunk(journal, Chunk({"value": "a"}))
     h.writer.end(h.journal, DONE)
     h.run()
     assert h.store.trips == [3]
@@ -144,7 +144,7 @@ def test_only_the_first_end_counts() -> None:
 def test_a_stale_owner_writes_nothing_more_and_is_told() -> None:
     h = Harness()
     h.store.owner = False
-    h.writer.chunk(h.journal, {"value": "a"})
+    h.writer.chunk(h.journal, Chunk({"value": "a"}))
     h.writer.start()
     h.writer.submit(h.store.ended.set)
     assert h.store.ended.wait(5)
@@ -157,7 +157,7 @@ def test_a_stale_owner_writes_nothing_more_and_is_told() -> None:
 def test_a_log_that_lost_events_is_ended_rather_than_left_hanging() -> None:
     h = Harness()
     h.store.gap = True
-    h.writer.chunk(h.journal, {"value": "a"})
+    h.writer.chunk(h.journal, Chunk({"value": "a"}))
     h.run()
     assert h.stale == [h.journal]
     assert h.store.ends == [("failed", None)]
@@ -165,7 +165,7 @@ def test_a_log_that_lost_events_is_ended_rather_than_left_hanging() -> None:
 
 def test_what_a_dead_instance_put_out_is_written_before_it_is_given_up() -> None:
     h = Harness()
-    h.writer.chunk(h.journal, {"value": "a"})
+    h.writer.chunk(h.journal, Chunk({"value": "a"}))
     h.writer.end(h.journal, End(InvocationState.FAILED, error=InstanceLost("gone"), lost=True))
     h.run()
     assert h.store.log == [(4, "a")]

@@ -12,7 +12,8 @@ from quickthaw.errors import ContextLengthExceeded, InvalidRequest
 from quickthaw.types import Sampling
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_platform.contracts import Checkpoint, Engine, GenerationRequest, Sink
-from quickthaw_platform.worker.model import BoundModel, Stopped, merge_sampling, request_seed
+from quickthaw_platform.worker.model import BoundModel, merge_sampling, request_seed
+from quickthaw_platform.worker.replay import Stopped
 
 
 class Recording(EchoEngine):

@@ -25,6 +25,7 @@ from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import StartFailed
 
 ALONE = "%s does not take this engine's attention: its requests are computed one by one, not as a batch"
+INEXACT = "this model has layers that are computed as they are: a resumed answer may differ where tokens are near-ties"
 _log = logging.getLogger(__name__)
 
 
@@ -108,12 +109,15 @@ class PreparedModel:
         if self._arriving is not None and whole:
             self._arriving.wait_for_all()
         self._convert(options)
-        wanted = options.compute in ("hybrid", "steady") or (options.compute == "auto" and not linear.native_bf16())
+        steady = options.compute == "steady" or (options.compute == "auto" and options.exact)
+        wanted = steady or options.compute == "hybrid" or (options.compute == "auto" and not linear.native_bf16())
         hybrid = self._quantised or (wanted and linear.can_be_hybrid(self._model))
         if self._quantised:
-            int8.compute(self._model, steady=options.compute == "steady")
+            int8.compute(self._model, steady=steady)
         elif hybrid:
-            linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=options.compute == "steady")
+            linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=steady)
+        elif steady:
+            _log.warning(INEXACT)
         widen = linear.widen_own if hybrid else _leave
         if self._arriving is not None and not self._arriving.complete:
             gate(self._model, self._arriving, widen)

@@ -20,7 +20,8 @@ _DTYPES = ("auto", "bfloat16", "float16", "float32")
 class TransformersOptions:
     """How the model is computed and batched."""
 
-    compute: Compute = "auto"  # auto: hybrid on a CPU that multiplies only 32-bit numbers; see `linear`
+    exact: bool = True  # on a CPU a token does not depend on what is computed with it: see `linear`
+    compute: Compute = "auto"  # auto: steady where it is to be exact, else the fastest way; see `linear`
     dtype: Dtype = "auto"  # of the weights in memory; auto: as stored, mapped without a copy
     max_batch: int = 64  # requests in one step
     step_tokens: int = 64  # most tokens in a step that others decode in
@@ -33,6 +34,8 @@ class TransformersOptions:
         reject_unknown(options, cls.__dataclass_fields__, "transformers")
         _check_choice(options, "compute", _COMPUTE)
         _check_choice(options, "dtype", _DTYPES)
+        if not isinstance(options.get("exact", True), bool):
+            raise InvalidRequest(f"option exact is true or false, not {options['exact']!r}", param="options.exact")
         for name in ("max_batch", "step_tokens", "prefill_tokens", "context_tokens"):
             _check_count(options, name)
         return cls(**options)

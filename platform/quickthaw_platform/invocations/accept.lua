@@ -1,0 +1,17 @@
+-- Take over an invocation that was offered. ARGV: id, epoch (the offered one), instance, seq and position of the last
+-- event and record that the caller has. May be called again. Returns {'stale'} when it has ended or is not offered any
+-- more, else {'done', seq of the first append, log entries after that seq, records after that position, what got the slot
+-- that it left or false, the node that it left}.
+local id, epoch, instance, time = ARGV[1], ARGV[2], ARGV[3], now()
+local inv = inv_key(id)
+local f = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'moving_to', 'node', 'left')
+local following, left = false, f[6]
+if f[1] == 'running' and f[4] == instance and tonumber(f[2]) + 1 == tonumber(epoch) then
+  following, left = hand_over(id, time), f[5]
+elseif f[1] ~= 'running' or f[2] ~= epoch or f[3] ~= instance then
+  return {'stale'}
+end
+local seq, position = tonumber(ARGV[4]) + 1, tonumber(ARGV[5]) + 1
+local log = redis.call('XRANGE', log_key(id), seq .. '-0', '+')
+local records = redis.call('XRANGE', records_key(id), position .. '-0', '+')
+return {'done', tonumber(redis.call('HGET', inv, 'seq')) + 1, log, records, following, left}
