@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quickthaw_platform.invocations.records import Assignment
+from quickthaw_platform.invocations.records import Assignment, Offer
 
 
 class RecordingCommands:
@@ -16,6 +16,9 @@ class RecordingCommands:
 
     def invoke(self, assignment: Assignment) -> None:
         self.sent.append(("invoke", assignment.node, assignment.instance, assignment.invocation))
+
+    def receive(self, offer: Offer) -> None:
+        self.sent.append(("receive", offer.node, offer.instance, offer.invocation))
 
     def cancel(self, node: str, invocation: str) -> None:
         self.sent.append(("cancel", node, invocation))

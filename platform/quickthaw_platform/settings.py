@@ -100,10 +100,12 @@ class Settings(BaseSettings):
     load_threads: int = Field(3, ge=1, le=64, description="threads that read one checkpoint")
     disk_bandwidth: Bytes | None = Field(None, description="bytes/s read from disk at most; none: what it gives")
     remote_bandwidth: Bytes | None = Field(None, description="bytes/s fetched at most; none: what the network gives")
-    heartbeat: Seconds = Field(1.0, description="between two heartbeats of a node")
-    heartbeat_ttl: Seconds = Field(3.0, description="without a heartbeat for so long, a node is dead")
+    heartbeat: Seconds = Field(0.5, description="between two heartbeats of a node")
+    heartbeat_ttl: Seconds = Field(2.0, description="without a heartbeat for so long, a node is dead")
     drain_timeout: Seconds = Field(60.0, description="longest wait for running invocations at shutdown")
-    max_attempts: int = Field(2, ge=1, description="how often an invocation that has put out nothing yet is tried")
+    max_attempts: int = Field(
+        2, ge=1, description="losses of what runs an invocation, with nothing new in between, that it takes to end it"
+    )
     max_output: Bytes = Field(8 << 20, description="largest output of one invocation")
     max_log_lines: int = Field(10_000, ge=1, description="log lines kept for each function")
 

@@ -20,6 +20,7 @@ from quickthaw.resources import (
     CheckpointInfo,
     Explanation,
     InstanceInfo,
+    InvocationLife,
     KeyCreated,
     KeyInfo,
     LogLine,
@@ -167,6 +168,14 @@ class AsyncClient:
     async def explain(self, id: str) -> Explanation:
         """Ask why an invocation ran where and when it did."""
         return await self._run(calls.explain(id))
+
+    async def life(self, id: str) -> InvocationLife:
+        """Ask where an invocation was, when, and how long its followers saw nothing in between."""
+        return await self._run(calls.life(id))
+
+    async def migrate(self, id: str, node: str | None = None) -> InvocationInfo:
+        """Move a running invocation to another node; returns at once, with the invocation as it is."""
+        return await self._run(calls.migrate(id, node))
 
     async def router_accuracy(self) -> RouterAccuracy:
         """Ask how far off the router's estimates of starts were."""

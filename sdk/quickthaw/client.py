@@ -20,6 +20,7 @@ from quickthaw.resources import (
     CheckpointInfo,
     Explanation,
     InstanceInfo,
+    InvocationLife,
     KeyCreated,
     KeyInfo,
     LogLine,
@@ -167,6 +168,14 @@ class Client:
     def explain(self, id: str) -> Explanation:
         """Ask why an invocation ran where and when it did."""
         return self._run(calls.explain(id))
+
+    def life(self, id: str) -> InvocationLife:
+        """Ask where an invocation was, when, and how long its followers saw nothing in between."""
+        return self._run(calls.life(id))
+
+    def migrate(self, id: str, node: str | None = None) -> InvocationInfo:
+        """Move a running invocation to another node; returns at once, with the invocation as it is."""
+        return self._run(calls.migrate(id, node))
 
     def router_accuracy(self) -> RouterAccuracy:
         """Ask how far off the router's estimates of starts were."""

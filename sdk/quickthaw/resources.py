@@ -21,6 +21,8 @@
 | GET    /v1/invocations/{id}/events         |                 | SSE of Event                        |
 | DELETE /v1/invocations/{id}                |                 | InvocationInfo                      |
 | GET    /v1/invocations/{id}/explain        |                 | Explanation                         |
+| GET    /v1/invocations/{id}/life           |                 | InvocationLife                      |
+| POST   /v1/invocations/{id}/migrate        | MigrateRequest  | InvocationInfo                      |
 | GET    /v1/router/accuracy                 |                 | RouterAccuracy                      |
 | GET    /v1/functions/{name}/logs           |                 | list of LogLine                     |
 | GET    /v1/functions/{name}/logs?follow=true |               | SSE of LogLine, `id:` is LogLine.id |
@@ -47,7 +49,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from quickthaw.types import InvocationState, Limits, Name, Sampling, Wire
+from quickthaw.types import InvocationInfo, InvocationState, Limits, Name, Sampling, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -221,6 +223,35 @@ class Explanation(Wire):
     waited_seconds: float = Field(description="from its acceptance to its slot, or until it ended or now")
     decisions: tuple[DecisionInfo, ...] = Field((), description="about its version while it waited, oldest first")
     start: StartInfo | None = Field(None, description="where an instance was started while it waited, and served it")
+
+
+class MigrateRequest(Wire):
+    """Where a running invocation is to go."""
+
+    node: str | None = Field(None, description="None: wherever it can go on soonest")
+
+
+class LifeStep(Wire):
+    """One step in an invocation's life."""
+
+    at: float = Field(description="Unix seconds, Redis' clock")
+    state: InvocationState
+    node: str | None = None
+    instance: str | None = None
+    reason: str | None = Field(None, description="why it is queued (again)")
+    moved_from: str | None = Field(None, description="the node that it left without being interrupted")
+
+
+class InvocationLife(Wire):
+    """Where an invocation was, and when."""
+
+    invocation: InvocationInfo
+    steps: tuple[LifeStep, ...] = Field(description="oldest first; the end is in `invocation`")
+    moves: int = Field(0, description="how often it was migrated")
+    gaps: dict[int, float] = Field(
+        default_factory=dict,
+        description="epoch to seconds between the last output before it and the first in it, as its followers saw it",
+    )
 
 
 class EstimateError(Wire):

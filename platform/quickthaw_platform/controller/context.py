@@ -15,10 +15,11 @@ from quickthaw_platform.controller.history import KeepTimes
 from quickthaw_platform.controller.scaling.samples import Samples
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.invocations.queues import Queues
-from quickthaw_platform.invocations.records import Assignment
+from quickthaw_platform.invocations.records import Assignment, Offer
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.watch import Watch
+from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.router.allocator import Allocator
 from quickthaw_platform.router.cluster import redis_allocator
 from quickthaw_platform.settings import Settings
@@ -34,6 +35,9 @@ class NodeCommands(Protocol):
 
     def invoke(self, assignment: Assignment) -> None:
         """Take up an invocation."""
+
+    def receive(self, offer: Offer) -> None:
+        """Take over an invocation that runs elsewhere."""
 
     def cancel(self, node: str, invocation: str) -> None:
         """Stop working on an invocation."""
@@ -67,6 +71,7 @@ class Context:
     queues: Queues
     watch: Watch
     allocator: Allocator
+    mover: Mover
 
     @classmethod
     def make(
@@ -79,7 +84,8 @@ class Context:
         keep_alive: KeepAlivePolicy,
     ) -> Context:
         """Put the stores together on one client."""
-        slots = SlotStore(redis)
+        slots, store = SlotStore(redis), InvocationStore(redis, settings)
+        allocator = redis_allocator(redis, allocation, commands, settings)
         return cls(
             redis=redis,
             settings=settings,
@@ -87,11 +93,12 @@ class Context:
             versions=versions,
             keep_times=KeepTimes(redis, keep_alive),
             samples=Samples(redis, settings.controller_interval),
-            store=InvocationStore(redis, settings),
+            store=store,
             slots=slots,
             queues=Queues(redis),
             watch=Watch(redis),
-            allocator=redis_allocator(redis, allocation, commands, settings),
+            allocator=allocator,
+            mover=Mover(store, allocator, versions, commands),
         )
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from quickthaw_platform.contracts import InstanceState, InstanceView
 from quickthaw_platform.controller.context import Context, run_steps
+from quickthaw_platform.controller.moves import empty_draining_nodes, end_late_moves
 from quickthaw_platform.errors import InstanceLost, NodeLost
 from quickthaw_platform.router.view import read_view
 
@@ -24,7 +25,18 @@ _log = structlog.get_logger()
 
 def sweep(context: Context) -> None:
     """Do one round."""
-    run_steps(context, (bury_dead_nodes, end_homeless_instances, expire_overdue, push_stale, remind_nodes))
+    run_steps(
+        context,
+        (
+            bury_dead_nodes,
+            end_homeless_instances,
+            expire_overdue,
+            push_stale,
+            remind_nodes,
+            end_late_moves,
+            empty_draining_nodes,
+        ),
+    )
 
 
 def bury_dead_nodes(context: Context) -> None:

@@ -27,6 +27,7 @@ from quickthaw_platform.gateway import (
     keys,
     logs,
     metrics,
+    migrating,
     nodes,
     openai_chat,
     openai_completions,
@@ -45,6 +46,7 @@ from quickthaw_platform.gateway.services import EXTENSION, Services
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.metering.tracing import Tracer
+from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
@@ -56,7 +58,7 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    nodes, checkpoints, router, keys, health, metrics,
+    nodes, checkpoints, migrating, router, keys, health, metrics,
 )  # fmt: skip
 
 
@@ -96,17 +98,20 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
     """Put the stores together on one client."""
     slots, commands = SlotStore(redis), Commands(celery)
     policy = plugins.allocation_policy(settings.allocation_policy)
+    registry, store = FunctionRegistry(redis), InvocationStore(redis, settings)
+    allocator = redis_allocator(redis, policy, commands, settings)
     return Services(
         settings=settings,
         redis=redis,
-        registry=FunctionRegistry(redis),
+        registry=registry,
         catalogue=Catalogue(redis),
         keys=KeyStore(redis),
         quotas=QuotaKeeper(redis),
-        store=InvocationStore(redis, settings),
+        store=store,
         slots=slots,
-        allocator=redis_allocator(redis, policy, commands, settings),
+        allocator=allocator,
         commands=commands,
+        mover=Mover(store, allocator, registry, commands),
     )
 
 

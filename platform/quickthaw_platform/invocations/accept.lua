@@ -1,7 +1,7 @@
 -- Take over an invocation that was offered. ARGV: id, epoch (the offered one), instance, seq and position of the last
 -- event and record that the caller has. May be called again. Returns {'stale'} when it has ended or is not offered any
 -- more, else {'done', seq of the first append, log entries after that seq, records after that position, what got the slot
--- that it left or false, the node that it left}.
+-- that it left or false, the node that it left, seconds since its last output ('': it has had none)}.
 local id, epoch, instance, time = ARGV[1], ARGV[2], ARGV[3], now()
 local inv = inv_key(id)
 local f = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'moving_to', 'node', 'left')
@@ -14,4 +14,6 @@ end
 local seq, position = tonumber(ARGV[4]) + 1, tonumber(ARGV[5]) + 1
 local log = redis.call('XRANGE', log_key(id), seq .. '-0', '+')
 local records = redis.call('XRANGE', records_key(id), position .. '-0', '+')
-return {'done', tonumber(redis.call('HGET', inv, 'seq')) + 1, log, records, following, left}
+f = redis.call('HMGET', inv, 'seq', 'last_output_at')
+local silent = f[2] and text(time - tonumber(f[2])) or ''
+return {'done', tonumber(f[1]) + 1, log, records, following, left, silent}

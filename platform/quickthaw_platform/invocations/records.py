@@ -169,6 +169,10 @@ class History:
         """How many tokens the model has generated in it."""
         return sum(len(delta["tokens"]) for _, delta in self.records)
 
+    def __add__(self, since: History) -> History:
+        """Return this and what came since as one."""
+        return History(self.outputs + since.outputs, self.records + since.records, since.seq, since.position)
+
     @classmethod
     def parse(cls, log: Sequence[Any], records: Sequence[Any], seq: int, position: int) -> History:
         """Read entries of the log and of what is beside it, both after the given positions."""
@@ -216,6 +220,7 @@ class Accepted:
     next_seq: int
     history: History
     left: str
+    silent_seconds: float | None = None  # since its last output; None: it has had none
     next: Assignment | None = None  # what got the slot that it left
 
 

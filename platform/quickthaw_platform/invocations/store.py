@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from redis import Redis
 
-from quickthaw.types import Event, InvocationInfo, InvocationState, Limits, Usage
+from quickthaw.resources import InvocationLife, LifeStep
+from quickthaw.types import Event, EventType, InvocationInfo, InvocationState, Limits, Usage
 from quickthaw_platform.errors import (
     Conflict,
     InvocationCancelled,
@@ -225,9 +226,9 @@ class InvocationStore:
         )
         if outcome != "done":
             return None
-        next_seq, log, records, following, left = detail
+        next_seq, log, records, following, left, silent = detail
         history = History.parse(log, records, known.seq, known.position)
-        return Accepted(int(next_seq), history, left, _next([following]))
+        return Accepted(int(next_seq), history, left, float(silent) if silent else None, _next([following]))
 
     def decline(self, offer: Offer) -> Assignment | None:
         """Give the reserved slot back; returns what got it. One that is not offered (any more) is ignored."""
@@ -255,6 +256,19 @@ class InvocationStore:
         )
         ending = Ending(error=error.to_json())
         return bool(self._scripts.run("refuse", identity, ending.event(), *ending.fields()))
+
+    def life(self, identity: str) -> InvocationLife:
+        """Return where an invocation was, when, and how long its followers saw nothing; InvocationNotFound."""
+        info = self.get(identity)
+        (moves, gaps), statuses = self._scripts.run("life", identity, "moves", "gaps")
+        return InvocationLife(
+            invocation=info,
+            steps=tuple(step for step in map(_step, statuses) if step is not None),
+            moves=int(moves or 0),
+            gaps={
+                int(epoch): float(seconds) for epoch, _, seconds in (gap.partition("=") for gap in (gaps or "").split())
+            },
+        )
 
     def claim(self, instance: str) -> list[Assignment]:
         """Lease the free slots of a loaded or ready instance to what waits, in order of arrival."""
@@ -290,6 +304,14 @@ class InvocationStore:
         if value is None:
             raise _unknown(identity)
         return value
+
+
+def _step(body: str) -> LifeStep | None:
+    event = json.loads(body)
+    if event["type"] != EventType.STATUS:
+        return None  # an output of a handler that looks like one
+    known = {name: event[name] for name in ("at", "state", "node", "instance", "reason", "moved_from") if name in event}
+    return LifeStep(**known)
 
 
 def parse_stopped(answer: Sequence[Any]) -> Stopped:

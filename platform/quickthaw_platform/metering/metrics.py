@@ -62,6 +62,13 @@ start_estimate_error = _histogram(
     "start_estimate_error", "|actual - predicted| / actual of a start's estimate, by way.", ("way",), _SHARE_BUCKETS
 )
 migrations_total = _counter("migrations_total", "Running generations moved to another node.", ("result",))
+resumes_total = _counter("resumes_total", "Invocations that went on after the loss of what ran them.", _MODEL)
+stream_gap_seconds = _histogram(
+    "stream_gap_seconds",
+    "Seconds between the last output before a loss or a move and the next.",
+    _MODEL,
+    _TOKEN_BUCKETS,
+)
 device_seconds_total = _counter(
     "device_seconds_total", "Seconds of invocations being served, and of instances starting.", ("phase",)
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -106,6 +106,26 @@ class Allocator:
         decision = Wait("the cluster is changing; trying again shortly")
         self._cluster.explain(version.id, decision.reason)
         return decision
+
+    def start_elsewhere(self, version: Version, nodes: Collection[str]) -> tuple[Decision, str]:
+        """Start one more instance of `version` on one of `nodes`, beside those that it may have: what runs is to move.
+
+        Returns the decision, and the instance ('': none starts).
+        """
+        room = version.spec.model_copy(update={"max_instances": version.spec.max_instances + 1})
+        version = version.model_copy(update={"spec": room})
+        request = self._request(version, ahead=True)
+        decision: Decision = Wait("the cluster is changing; try again shortly")
+        for _ in range(MAX_TRIES):
+            view = self._cluster.view(version.function)
+            there = replace(view, nodes=[node for node in view.nodes if node.id in nodes], memo={})
+            decision = self._policy.choose(request, _in_demand(there, version))
+            if not isinstance(decision, Start):
+                return decision, ""
+            instance = self._start(version, request, decision, view)
+            if instance is not None:
+                return decision, instance
+        return decision, ""
 
     def _request(self, version: Version, ahead: bool) -> AllocationRequest:
         spec = version.spec

@@ -18,7 +18,7 @@ from quickthaw_platform.contracts import NodeState
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.queues import Queues
-from quickthaw_platform.invocations.records import Assignment, Lease
+from quickthaw_platform.invocations.records import Assignment, Lease, Offer
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.metering import tracing
@@ -26,7 +26,9 @@ from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import bundles, processes
+from quickthaw_platform.worker.arrivals import Arrivals
 from quickthaw_platform.worker.checkpoints import NodeCheckpoints
+from quickthaw_platform.worker.commands import Commands
 from quickthaw_platform.worker.effects import RedisEffects
 from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
@@ -61,7 +63,7 @@ _T = TypeVar("_T")
 class Agent:
     """One node. `start`, then commands from any thread, then `drain` and `stop`."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: Redis, commands: Commands) -> None:
         self._settings = settings
         self._redis = redis
         self._store = InvocationStore(redis, settings)
@@ -107,8 +109,10 @@ class Agent:
             on_idle=lambda instance: self._loop.post(lambda: self._fleet.idle(instance)),
             on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
             on_released=self.checkpoints.tiers.release,
+            on_died=commands.serve,
         )
         learning = Learning(redis, settings.node)
+        self._commands = commands
         self._fleet = Fleet(
             self._loop,
             self._writer,
@@ -118,6 +122,7 @@ class Agent:
             tracer=tracing.configure("worker"),
             log=self._log,
         )
+        self._arrivals = Arrivals(self._loop, self._fleet, self._intake, self._store, commands, persist=self._persist)
         self._heartbeat = Heartbeat(
             redis,
             settings,
@@ -163,6 +168,7 @@ class Agent:
             time.sleep(DRAIN_POLL_SECONDS)
         self._loop.ask(self._kill_processes)
         self._starts.shutdown(cancel_futures=True, wait=False)
+        self._arrivals.close()
         self.checkpoints.close()
         self._writer.close(WRITE_PATIENCE_SECONDS)
         self._loop.close()
@@ -189,6 +195,10 @@ class Agent:
         work = self._persist(lambda: self._intake.begin(invocation, epoch, instance))
         if work is not None:
             self._loop.post(lambda: self._hand_over(work))
+
+    def receive(self, invocation: str, epoch: int, instance: str) -> None:
+        """Take over an invocation that is offered to an instance here, and runs elsewhere. Returns at once."""
+        self._arrivals.receive(Offer(invocation, epoch, instance, self._settings.node))
 
     def cancel(self, invocation: str) -> None:
         """Stop working on an invocation that has ended."""

@@ -15,7 +15,7 @@ from quickthaw_platform import redis_client
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.worker import current
 from quickthaw_platform.worker.agent import Agent
-from quickthaw_platform.worker.commands import QUEUE_PREFIX
+from quickthaw_platform.worker.commands import QUEUE_PREFIX, Commands
 
 _log = structlog.get_logger()
 
@@ -33,10 +33,10 @@ class AgentStep(bootsteps.StartStopStep):
         """Whether the worker is a node's."""
         return any(name.startswith(QUEUE_PREFIX) for name in parent.app.amqp.queues.consume_from)
 
-    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+    def start(self, parent: Any) -> None:
         """Start the agent and take over SIGTERM and SIGINT, so that commands (cancel!) still come while it drains."""
         settings = settings_module.load()
-        self.agent = Agent(settings, redis_client.connect(settings))
+        self.agent = Agent(settings, redis_client.connect(settings), Commands(parent.app))
         self.agent.start()
         current.set_agent(self.agent)
         for number in (signal.SIGTERM, signal.SIGINT):

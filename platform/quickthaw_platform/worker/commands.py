@@ -5,15 +5,18 @@ from __future__ import annotations
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from quickthaw_platform.controller.schedule import QUEUE as CONTROLLER
+from quickthaw_platform.controller.schedule import SERVE
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import OUTAGE
-from quickthaw_platform.invocations.records import Assignment
+from quickthaw_platform.invocations.records import Assignment, Offer
 
 QUEUE_PREFIX = "node."
 
 START = "quickthaw.start"
 INVOKE = "quickthaw.invoke"
 CANCEL = "quickthaw.cancel"
+RECEIVE = "quickthaw.receive"
 STOP = "quickthaw.stop"
 DRAIN = "quickthaw.drain"
 FORGET_CHECKPOINT = "quickthaw.forget_checkpoint"
@@ -53,6 +56,14 @@ class Commands:
         """Have a node stop working on an invocation that has ended."""
         self._send(node, CANCEL, invocation=invocation)
 
+    def receive(self, offer: Offer) -> None:
+        """Have the offered instance's node take an invocation over."""
+        self._send(offer.node, RECEIVE, invocation=offer.invocation, epoch=offer.epoch, instance=offer.instance)
+
+    def serve(self) -> None:
+        """Have the controller bring instances to what waits now, rather than at its next round."""
+        self._send_to(CONTROLLER, SERVE)
+
     def stop(self, node: str, instance: str) -> None:
         """Have a node stop an instance when what runs on it has ended."""
         self._send(node, STOP, instance=instance)
@@ -74,7 +85,10 @@ class Commands:
         self._send(node, EVICT_CHECKPOINT, checkpoint=checkpoint, tier=tier)
 
     def _send(self, node: str, name: str, **arguments: str | int) -> None:
+        self._send_to(queue_of(node), name, **arguments)
+
+    def _send_to(self, queue: str, name: str, **arguments: str | int) -> None:
         try:
-            self._app.send_task(name, kwargs=arguments, queue=queue_of(node), ignore_result=True)
+            self._app.send_task(name, kwargs=arguments, queue=queue, ignore_result=True)
         except (OperationalError, *OUTAGE) as error:
             raise Unavailable(f"the command queue does not answer: {error}") from error

@@ -29,9 +29,10 @@ class RedisEffects:
         on_idle: Callable[[str], None],
         on_refused: Callable[[str], None],
         on_released: Callable[[str], None],
+        on_died: Callable[[], None],
     ) -> None:
         """`on_idle` takes an instance that nothing waits for, `on_refused` one that Redis forgot or drains, and
-        `on_released` one whose process is no more.
+        `on_released` one whose process is no more; `on_died` has the controller look at what waits.
         """
         self._store = store
         self._slots = slots
@@ -41,6 +42,7 @@ class RedisEffects:
         self._on_idle = on_idle
         self._on_refused = on_refused
         self.released = on_released
+        self._on_died = on_died
 
     def loaded(self, instance: str) -> None:
         """Give the instance what waits, or have it prove itself."""
@@ -57,6 +59,11 @@ class RedisEffects:
     def gone(self, instance: str, error: QuickthawError) -> None:
         """Forget it, and settle what it held."""
         self._submit(lambda: self._remove(instance, error))
+
+    def died(self, instance: str, error: QuickthawError) -> None:
+        """Forget it, settle what it held, and have another take that up."""
+        self._submit(lambda: self._remove(instance, error))
+        self._submit(self._on_died)
 
     def start_failed(self, instance: str, version: str, error: QuickthawError) -> None:
         """Forget it; what waits fails with the cause, unless another instance serves the version."""

@@ -11,11 +11,12 @@ import structlog
 
 from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawError, StartFailed, from_json
 from quickthaw.types import InvocationState
+from quickthaw_platform.invocations.records import History
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
-from quickthaw_platform.worker.flight import Flight, Work, invoke_frame
+from quickthaw_platform.worker.flight import Flight, Work, invoke_frame, recorded
 from quickthaw_platform.worker.frames import Frame
-from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
+from quickthaw_platform.worker.instance_life import Arriving, Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceProcess
 from quickthaw_platform.worker.journal import End, Writer
 from quickthaw_platform.worker.learning import Learning
@@ -49,6 +50,9 @@ class Effects(Protocol):
 
     def gone(self, instance: str, error: QuickthawError) -> None:
         """The instance is no more: forget it, and settle the leases that it left with `error`."""
+
+    def died(self, instance: str, error: QuickthawError) -> None:
+        """The instance's process has ended by itself: forget it, settle its leases, and see that another takes over."""
 
     def start_failed(self, instance: str, version: str, error: QuickthawError) -> None:
         """The instance will never be: forget it, and fail what waits for it."""
@@ -165,6 +169,8 @@ class Fleet:
         match frame["t"]:
             case "chunk" | "record" | "done" | "error" | "ended":
                 self._take_output(instance, frame)
+            case "held":
+                self._arriving(instance, frame, None)
             case "log":
                 self._log(instance, frame["invocation"], frame["stream"], frame["line"])
             case "stage":
@@ -185,6 +191,8 @@ class Fleet:
             return
         instance.deaf.discard(invocation)
         if flight is None:
+            failed = from_json(frame["error"]) if frame["t"] == "error" else HandlerFailed("it ended by itself")
+            self._arriving(instance, frame, failed)
             return
         start = instance.start_of(flight.work)
         if frame["t"] == "done":
@@ -230,16 +238,68 @@ class Fleet:
         if instance is None or instance.phase in (Phase.STARTING, Phase.STOPPING):
             return False
         if work.invocation not in instance.flights:
-            flight = Flight(
-                self._loop,
-                self._writer,
-                work,
-                tracer=self._tracer,
-                on_timeout=lambda f, error: self._timed_out(instance, f, error),
-            )
-            instance.flights[work.invocation] = flight
+            self._fly(instance, work)
             self._send(instance, invoke_frame(work))
         return True
+
+    def _fly(self, instance: Instance, work: Work) -> None:
+        if work.again:
+            metrics.resumes_total.labels(work.function).inc()
+        instance.flights[work.invocation] = Flight(
+            self._loop,
+            self._writer,
+            work,
+            tracer=self._tracer,
+            on_timeout=lambda flight, error: self._timed_out(instance, flight, error),
+        )
+
+    def _arriving(self, instance: Instance, frame: Frame, failed: QuickthawError | None) -> None:
+        arriving = instance.arriving.get(frame["invocation"])
+        if arriving is not None and failed is None:
+            arriving.held()
+        elif arriving is not None and failed is not None:
+            del instance.arriving[frame["invocation"]]
+            arriving.lost(failed)
+
+    def _lose_arriving(self, instance: Instance, error: QuickthawError) -> None:
+        arriving, instance.arriving = instance.arriving, {}
+        for each in arriving.values():
+            each.lost(error)
+
+    def hold(self, work: Work, arriving: Arriving) -> bool | None:
+        """Run an invocation that another node still runs, as far as its history goes; `arriving` hears how it goes.
+
+        None: the instance is still starting; False: it is not here, or ends.
+        """
+        instance = self._instances.get(work.instance)
+        if instance is not None and instance.phase is Phase.STARTING:
+            return None
+        if instance is None or instance.phase not in (Phase.LOADED, Phase.READY):
+            return False
+        instance.arriving[work.invocation] = arriving
+        self._send(instance, invoke_frame(work, is_open=True))
+        return True
+
+    def extend(self, instance_id: str, invocation: str, since: History) -> None:
+        """Add to the history of an invocation that is held."""
+        instance = self._instances.get(instance_id)
+        if instance is not None:
+            self._send(instance, {"t": "extend", "invocation": invocation, **recorded(since)})
+
+    def take(self, work: Work, since: History) -> bool:
+        """Serve an invocation that was held, `since` being the last of its history; False: the instance is gone."""
+        instance = self._instances.get(work.instance)
+        if instance is None or instance.arriving.pop(work.invocation, None) is None:
+            return False
+        self._fly(instance, work)
+        self._send(instance, {"t": "extend", "invocation": work.invocation, **recorded(since), "last": True})
+        return True
+
+    def drop(self, instance_id: str, invocation: str) -> None:
+        """Stop an invocation that is held; an unknown one is ignored."""
+        instance = self._instances.get(instance_id)
+        if instance is not None and instance.arriving.pop(invocation, None) is not None:
+            self._hush(instance, invocation)
 
     def cancel(self, invocation: str) -> None:
         """Stop an invocation that has ended in Redis, or has another owner there; an unknown one is ignored."""
@@ -256,12 +316,15 @@ class Fleet:
 
     def _silence(self, instance: Instance, flight: Flight) -> None:
         """Tell the instance to stop working on it. A handler thread that does not listen keeps only itself busy."""
-        instance.deaf.add(flight.work.invocation)
-        self._send(instance, {"t": "cancel", "invocation": flight.work.invocation})
+        self._hush(instance, flight.work.invocation)
         self._release(instance, flight)
         if len(instance.deaf) > instance.order.instance.version.spec.concurrency:
             self._log(instance, None, "platform", "too many handlers do not end when they are told; replacing instance")
             self.drain(instance.id)
+
+    def _hush(self, instance: Instance, invocation: str) -> None:
+        instance.deaf.add(invocation)
+        self._send(instance, {"t": "cancel", "invocation": invocation})
 
     def _release(self, instance: Instance, flight: Flight) -> None:
         instance.flights.pop(flight.work.invocation, None)
@@ -282,6 +345,7 @@ class Fleet:
         if instance is None or instance.phase in (Phase.DRAINING, Phase.STOPPING):
             return
         self._effects.draining(instance_id)
+        self._lose_arriving(instance, InstanceLost("the instance was stopped"))
         starting = instance.phase is Phase.STARTING
         instance.phase = Phase.DRAINING
         if not instance.flights:
@@ -344,9 +408,10 @@ class Fleet:
         lost = InstanceLost(f"the process that served the invocation {how}")
         if instance.phase is not Phase.STOPPING:
             self._log(instance, None, "platform", f"the instance {how}")
+        self._lose_arriving(instance, lost)
         for flight in instance.flights.values():
             flight.end(End(InvocationState.FAILED, error=lost, lost=True))
-        self._effects.gone(instance.id, lost)
+        self._effects.died(instance.id, lost)
 
     def _forget(self, instance: Instance) -> None:
         if instance.timer is not None:

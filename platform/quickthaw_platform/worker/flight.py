@@ -32,6 +32,8 @@ class Work:
     limits: Limits
     age_seconds: float  # since its acceptance, by Redis' clock, when it was begun
     created_at: float  # Unix seconds, Redis' clock
+    again: bool = False  # it had an owner before, and may be run again
+    silent_seconds: float | None = None  # since its last output, when it was read; None: it has had none
     history: History = NOTHING  # of its earlier owners
 
 
@@ -40,10 +42,15 @@ def recorded(history: History) -> Frame:
     return {"outputs": list(history.outputs), "records": list(history.records)}
 
 
-def invoke_frame(work: Work) -> Frame:
-    """Return the frame that has the instance serve an invocation, from where its history ends."""
+def invoke_frame(work: Work, *, is_open: bool = False) -> Frame:
+    """Return the frame that has the instance serve an invocation, from where its history ends.
+
+    `is_open`: that still grows, and nothing goes on live before it is closed.
+    """
     frame = {"t": "invoke", "invocation": work.invocation, "request": dict(work.request)}
-    return frame if work.history == NOTHING else frame | {"recorded": recorded(work.history)}
+    if work.history == NOTHING and not is_open:
+        return frame
+    return frame | {"recorded": recorded(work.history) | {"open": is_open}}
 
 
 class Flight:
@@ -83,7 +90,10 @@ class Flight:
             return
         now = time.monotonic()
         last = self._progress.last_output
-        if last is None:
+        if last is None and self.work.silent_seconds is not None:
+            gap = self.work.silent_seconds + now - self._progress.begun
+            metrics.stream_gap_seconds.labels(self.work.function).observe(gap)
+        elif last is None:
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(now - self._created)
         else:
             metrics.inter_token_latency_seconds.labels(self.work.function).observe(now - last)
@@ -101,7 +111,7 @@ class Flight:
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
         usage = Usage.model_validate(frame["usage"])
-        if self._progress.last_output is None:
+        if self._progress.last_output is None and self.work.silent_seconds is None:
             elapsed = time.monotonic() - self._created
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(elapsed)
         metrics.prompt_tokens_total.labels(self.work.function).inc(usage.prompt_tokens)

@@ -6,7 +6,9 @@ import enum
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from quickthaw.errors import QuickthawError
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.invocations.records import NO_START, ColdStart
 from quickthaw_platform.metering import metrics
@@ -44,6 +46,16 @@ class StartOrder:
     after: tuple[str, ...] = ()  # instances that make room for it
 
 
+class Arriving(Protocol):
+    """Who takes an invocation over to an instance. Called from the loop's thread; nothing here blocks."""
+
+    def held(self) -> None:
+        """All that is recorded has been computed."""
+
+    def lost(self, error: QuickthawError) -> None:
+        """The instance cannot take it."""
+
+
 @dataclass(slots=True)
 class Instance:
     """What the agent knows of one instance."""
@@ -57,6 +69,7 @@ class Instance:
     from_template: bool = False  # one that was there already
     stages: dict[str, float] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
+    arriving: dict[str, Arriving] = field(default_factory=dict)  # invocations that may be taken over
     deaf: set[str] = field(default_factory=set)  # ended invocations whose handler thread still runs
     warming: bool = False
     timer: Timer | None = None

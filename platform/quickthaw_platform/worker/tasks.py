@@ -26,6 +26,12 @@ def cancel(invocation: str) -> None:
     current.agent().cancel(invocation)
 
 
+@shared_task(name=commands.RECEIVE)
+def receive(invocation: str, epoch: int, instance: str) -> None:
+    """Take over an invocation that runs on another node."""
+    current.agent().receive(invocation, epoch, instance)
+
+
 @shared_task(name=commands.STOP)
 def stop(instance: str) -> None:
     """Stop an instance when what runs on it has ended."""

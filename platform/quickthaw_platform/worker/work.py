@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import cast
 
 from redis import Redis
@@ -10,10 +11,11 @@ from redis import Redis
 from quickthaw.types import Limits
 from quickthaw_platform.invocations.log import inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.invocations.records import Offer
 from quickthaw_platform.invocations.store import NOTHING, InvocationStore
 from quickthaw_platform.worker.flight import Work
 
-_FIELDS = ("function", "request", "limits", "created_at", "attempts", "resumable")
+_FIELDS = ("function", "request", "limits", "created_at", "attempts", "resumable", "last_output_at")
 
 
 class Intake:
@@ -24,26 +26,38 @@ class Intake:
         self._store = store
         self._node = node
 
+    def read(self, offer: Offer) -> Work | None:
+        """Return an invocation that is offered to this node as the work that it would be here; None: it is gone."""
+        return self._work(offer.invocation, offer.epoch, offer.instance)
+
     def begin(self, invocation: str, epoch: int, instance: str) -> Work | None:
         """Move an invocation to running and return the work; None when it is not this node's (any more)."""
+        work = self._work(invocation, epoch, instance)
+        next_seq = self._store.begin(invocation, epoch, self._node, instance)
+        if not next_seq or work is None:
+            return None
+        history = self._store.history(invocation) if work.again else NOTHING
+        return replace(work, next_seq=next_seq, history=history)
+
+    def _work(self, invocation: str, epoch: int, instance: str) -> Work | None:
         with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(inv_key(invocation), _FIELDS)
             pipe.time()
             values, (seconds, micros) = pipe.execute()
-        function, request, limits, created_at, attempts, resumable = cast("list[str | None]", values)
-        next_seq = self._store.begin(invocation, epoch, self._node, instance)
-        if not next_seq or function is None or request is None or limits is None or created_at is None:
+        function, request, limits, created_at, attempts, resumable, heard_at = cast("list[str | None]", values)
+        if function is None or request is None or limits is None or created_at is None:
             return None
-        again = int(attempts or 1) > 1 and resumable != "0"
+        now = seconds + micros / 1e6
         return Work(
             invocation=invocation,
             epoch=epoch,
             instance=instance,
             function=function,
-            next_seq=next_seq,
+            next_seq=0,
             request=json.loads(request),
             limits=Limits.model_validate_json(limits),
-            age_seconds=max(0.0, seconds + micros / 1e6 - float(created_at)),
+            age_seconds=max(0.0, now - float(created_at)),
             created_at=float(created_at),
-            history=self._store.history(invocation) if again else NOTHING,
+            again=int(attempts or 1) > 1 and resumable != "0",
+            silent_seconds=None if heard_at is None else max(0.0, now - float(heard_at)),
         )

@@ -31,7 +31,18 @@ from quickthaw.calls.function_calls import (
     set_secret,
     versions,
 )
-from quickthaw.calls.invocation_calls import CallOptions, cancel, events, explain, invocation, invoke, stream, submit
+from quickthaw.calls.invocation_calls import (
+    CallOptions,
+    cancel,
+    events,
+    explain,
+    invocation,
+    invoke,
+    life,
+    migrate,
+    stream,
+    submit,
+)
 from quickthaw.calls.key_calls import create_key, keys, revoke_key
 
 __all__ = [
@@ -57,7 +68,9 @@ __all__ = [
     "invocation",
     "invoke",
     "keys",
+    "life",
     "logs",
+    "migrate",
     "nodes",
     "pull_checkpoint",
     "request",

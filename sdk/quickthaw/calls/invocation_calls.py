@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, TypeVar
 
-from quickthaw.calls.builders import get, nothing, one, path, request, stream_of
+from quickthaw.calls.builders import get, nothing, one, path, request, send, stream_of
 from quickthaw.protocol import IDEMPOTENCY_HEADER, Call
-from quickthaw.resources import Explanation, InvokeRequest, Webhook
+from quickthaw.resources import Explanation, InvocationLife, InvokeRequest, MigrateRequest, Webhook
 from quickthaw.types import InvocationInfo, Limits, Sampling
 
 T = TypeVar("T")
@@ -73,3 +73,13 @@ def cancel(id: str) -> Call[InvocationInfo]:
 def explain(id: str) -> Call[Explanation]:
     """Ask why an invocation ran where and when it did."""
     return get(Explanation, "invocations", id, "explain")
+
+
+def life(id: str) -> Call[InvocationLife]:
+    """Ask where an invocation was, and when."""
+    return get(InvocationLife, "invocations", id, "life")
+
+
+def migrate(id: str, node: str | None) -> Call[InvocationInfo]:
+    """Move a running invocation to another node."""
+    return send("POST", InvocationInfo, MigrateRequest(node=node), "invocations", id, "migrate", repeatable=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from quickthaw.cli import output
+from quickthaw.cli import migration, output
 from quickthaw.cli.root import State, pass_state
 from quickthaw.resources import DEFAULT_ALIAS
 from quickthaw.types import FunctionInfo
@@ -43,7 +43,14 @@ def _row(function: FunctionInfo) -> tuple[object, ...]:
 @output.json_option
 @pass_state
 def describe(state: State, name: str, as_json: bool) -> None:
-    """Show a function: its model, aliases and what it does now."""
+    """Show a function: its model, aliases and what it does now. Or an invocation: where it has been, and when."""
+    if migration.is_invocation(name):
+        life = state.client.life(name)
+        if as_json:
+            output.print_json(life)
+        else:
+            migration.draw(life)
+        return
     function = state.client.function(name)
     if as_json:
         output.print_json(function)

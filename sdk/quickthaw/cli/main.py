@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import click
 
-from quickthaw.cli import aliases, deploy, functions, invocations, invoke, keys, logs, models, nodes, router, secrets
+from quickthaw.cli import (
+    aliases,
+    deploy,
+    functions,
+    invocations,
+    invoke,
+    keys,
+    logs,
+    migration,
+    models,
+    nodes,
+    router,
+    secrets,
+)
 from quickthaw.cli.root import Root, State
 from quickthaw.version import VERSION
 
@@ -35,6 +48,7 @@ for command in (
     nodes.ps,
     nodes.drain,
     nodes.stop,
+    migration.migrate,
     models.models,
     router.router,
     keys.keys,

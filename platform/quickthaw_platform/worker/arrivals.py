@@ -1,0 +1,161 @@
+"""Invocations on their way to this node: each a thread that carries the handover out."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from quickthaw.errors import InstanceLost, QuickthawError, TimedOut
+from quickthaw_platform.invocations.records import Accepted, History, Lease, Offer
+from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.metering import metrics
+from quickthaw_platform.migration.handover import Handover, Result, take_over
+from quickthaw_platform.worker.commands import Commands
+from quickthaw_platform.worker.fleet import Fleet
+from quickthaw_platform.worker.flight import Work
+from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.work import Intake
+
+ROUND_SECONDS = 120.0
+"""How long the instance may take to compute one round: a long prompt on a busy processor."""
+
+POLL_SECONDS = 0.02
+AT_ONCE = 32
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+
+
+class Arrivals:
+    """`receive` from any thread; returns at once."""
+
+    def __init__(
+        self, loop: Loop, fleet: Fleet, intake: Intake, store: InvocationStore, commands: Commands,
+        *, persist: Callable[[Callable[[], _T]], _T],
+    ) -> None:  # fmt: skip
+        """`persist` makes a change in Redis, again and again while that is out."""
+        self._loop = loop
+        self._fleet = fleet
+        self._intake = intake
+        self._store = store
+        self._commands = commands
+        self._persist: Callable[..., object] = persist
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="agent-arrival")
+        self._known: set[tuple[str, int]] = set()  # invocations and epochs that are on their way
+
+    def receive(self, offer: Offer) -> None:
+        """Take over an invocation that was offered to an instance here; one that is on its way is left alone."""
+        key = offer.invocation, offer.epoch
+        if key not in self._known:
+            self._known.add(key)
+            self._threads.submit(self._run, offer)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._threads.shutdown(cancel_futures=True, wait=False)
+
+    def _run(self, offer: Offer) -> None:
+        result = "failed"
+        try:
+            work = self._intake.read(offer)
+            if work is None:
+                return
+            how = take_over(self._store, offer, _Arrival(self._loop, self._fleet, work))
+            result = how.result.value
+            self._settle(offer, how)
+        except QuickthawError as error:
+            _log.warning("a migration failed", invocation=offer.invocation, error=error.message)
+            self._give_up(offer, error)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the slot is given back
+            _log.exception("a migration broke", invocation=offer.invocation)
+            self._give_up(offer, InstanceLost(f"taking the invocation over broke: {error}"))
+        finally:
+            metrics.migrations_total.labels(result).inc()
+            self._known.discard((offer.invocation, offer.epoch))
+
+    def _settle(self, offer: Offer, how: Handover) -> None:
+        if how.result is not Result.MOVED or how.accepted is None:
+            self._decline(offer)
+            return
+        _log.info(
+            "migrated", invocation=offer.invocation, left=how.accepted.left, rounds=how.rounds, tokens=how.tokens,
+            seconds=round(how.seconds, 4),
+        )  # fmt: skip
+        self._commands.cancel(how.accepted.left, offer.invocation)
+        if how.accepted.next is not None:
+            self._commands.invoke(how.accepted.next)
+
+    def _give_up(self, offer: Offer, error: QuickthawError) -> None:
+        """Decline; should it have become the owner after all, it is lost like with any other."""
+        lease = Lease(offer.invocation, offer.epoch)
+        self._persist(lambda: self._decline(offer))
+        self._persist(lambda: self._store.lose(lease.invocation, lease.epoch, error.message, error))
+
+    def _decline(self, offer: Offer) -> None:
+        following = self._store.decline(offer)
+        if following is not None:
+            self._commands.invoke(following)
+
+
+class _Arrival:
+    """Implements `handover.Destination` on an instance of this node, and `Arriving` for the fleet."""
+
+    def __init__(self, loop: Loop, fleet: Fleet, work: Work) -> None:
+        self._loop = loop
+        self._fleet = fleet
+        self._work = work
+        self._news: queue.SimpleQueue[QuickthawError | None] = queue.SimpleQueue()
+
+    def held(self) -> None:
+        """All that is recorded has been computed."""
+        self._news.put(None)
+
+    def lost(self, error: QuickthawError) -> None:
+        """The instance cannot take it."""
+        self._news.put(error)
+
+    def hold(self, history: History) -> None:
+        """Begin as soon as the instance serves."""
+        work = replace(self._work, history=history)
+        deadline = time.monotonic() + work.limits.start
+        while (held := self._loop.ask(lambda: self._fleet.hold(work, self))) is None:
+            if time.monotonic() > deadline:
+                raise TimedOut(f"the instance did not start within {work.limits.start:g} s")
+            time.sleep(POLL_SECONDS)
+        if not held:
+            raise InstanceLost("the instance that was to take the invocation over is gone")
+        self._wait()
+
+    def extend(self, since: History) -> None:
+        """Add to the record."""
+        self._loop.post(lambda: self._fleet.extend(self._work.instance, self._work.invocation, since))
+        self._wait()
+
+    def take(self, accepted: Accepted, known: History) -> None:
+        """Close the record, and serve it."""
+        work = replace(
+            self._work,
+            next_seq=accepted.next_seq,
+            history=known + accepted.history,
+            silent_seconds=accepted.silent_seconds,
+        )
+        if not self._loop.ask(lambda: self._fleet.take(work, accepted.history)):
+            raise InstanceLost("the instance that took the invocation over is gone")
+
+    def drop(self) -> None:
+        """Stop it."""
+        self._loop.post(lambda: self._fleet.drop(self._work.instance, self._work.invocation))
+
+    def _wait(self) -> None:
+        try:
+            failed = self._news.get(timeout=ROUND_SECONDS)
+        except queue.Empty:
+            raise TimedOut(f"the instance did not compute what is known within {ROUND_SECONDS:g} s") from None
+        if failed is not None:
+            raise failed

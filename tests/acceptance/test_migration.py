@@ -1,0 +1,167 @@
+"""Running streams move between two nodes: by command, in a storm, by drain; each equals the undisturbed one."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quickthaw import EventType, FunctionSpec, Invocation, InvocationState
+from quickthaw.errors import Conflict, NodeNotFound
+from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
+from tests.acceptance.test_resume import DURABLE, GREEDY, PROMPT, SAMPLED, chunks, handler, said
+from tests.integration.worker.node_process import MODEL
+
+LAST_CUT = 40
+TEXT = " ".join(f"word{i}" for i in range(30))
+
+
+@pytest.fixture(scope="module")
+def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Nodes `a` and `b`, with the functions `slow` (echo, 50 tokens a second), `durable` and `chat` (SmolLM2)."""
+    data_dir = tmp_path_factory.mktemp("migration")
+    (data_dir / "checkpoints").symlink_to(checkpoints)
+    file = data_dir / "workers.toml"
+    file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
+    for cluster in running(data_dir, workers_file=file):
+        shape: dict[str, Any] = {
+            "model": MODEL,
+            "engine": "echo",
+            "memory": "16MiB",
+            "options": {"token_delay": "20ms"},
+        }
+        cluster.client.deploy(FunctionSpec(name="slow", **shape, concurrency=64))
+        cluster.client.deploy(FunctionSpec(name="fixed", **shape, resumable=False))
+        cluster.client.deploy(FunctionSpec(name="durable", **shape, **handler(DURABLE)))
+        cluster.client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB"))
+        yield cluster
+
+
+def node_of(call: Invocation) -> str:
+    return str(call.status().node)
+
+
+def begun(cluster: Cluster, function: str, given: dict[str, Any], **options: Any) -> Invocation:
+    """Return a call that has put something out."""
+    call = cluster.client.spawn(function, given, **options)
+    wait_for(lambda: call.status().first_output_at, "the first output", 60)
+    return call
+
+
+def assert_logged_once(call: Invocation) -> None:
+    seqs = [event.seq for event in call.events()]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_a_stream_moves_to_the_node_that_was_named(cluster: Cluster) -> None:
+    call = begun(cluster, "slow", {"prompt": TEXT})
+    source = node_of(call)
+    other = "b" if source == "a" else "a"
+    cluster.client.migrate(call.id, other)
+    wait_for(lambda: node_of(call) == other, "the move")
+    assert call.result(timeout=30) == TEXT
+    assert_logged_once(call)
+    life = cluster.client.life(call.id)
+    assert (life.moves, life.invocation.epoch) == (1, 2)
+    assert [step.moved_from for step in life.steps if step.moved_from] == [source]
+    assert life.gaps[2] < 1
+
+
+@pytest.mark.parametrize("way", ["greedy", "sampled"])
+def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
+    sampling = GREEDY if way == "greedy" else SAMPLED
+    expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
+    call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
+    asked: set[int] = set()
+    for event in call.events():
+        epoch = call.status().epoch
+        if event.type is EventType.CHUNK and epoch not in asked and call.status().state is InvocationState.RUNNING:
+            asked.add(epoch)
+            try:
+                cluster.client.migrate(call.id)
+            except Conflict:
+                assert call.status().state.ended
+    assert said(call) == expected
+    assert_logged_once(call)
+    assert cluster.client.life(call.id).moves >= 2
+
+
+def test_a_handler_moves_with_its_stream(cluster: Cluster) -> None:
+    expected = chunks(cluster.client.spawn("durable", {}))
+    call = begun(cluster, "durable", {})
+    cluster.client.migrate(call.id)
+    assert chunks(call) == expected
+    assert cluster.client.life(call.id).moves == 1
+
+
+def test_a_storm_moves_all_that_a_node_runs(cluster: Cluster) -> None:
+    calls = [cluster.client.spawn("slow", {"prompt": f"{TEXT} {number}"}) for number in range(40)]
+    wait_for(lambda: all(call.status().first_output_at for call in calls), "the first outputs")
+    for call in calls:
+        cluster.client.migrate(call.id)
+    for number, call in enumerate(calls):
+        assert call.result(timeout=60) == f"{TEXT} {number}"
+        assert_logged_once(call)
+    assert sum(cluster.client.life(call.id).moves for call in calls) >= 35
+    wait_for(lambda: not cluster.redis.keys("qt:instance:*:leases"), "the end of all leases")
+    assert not cluster.redis.exists("qt:moves")
+
+
+def test_what_cannot_move_says_why_and_stays(cluster: Cluster) -> None:
+    call = begun(cluster, "fixed", {"prompt": TEXT})
+    with pytest.raises(Conflict, match="resumable"):
+        cluster.client.migrate(call.id)
+    with pytest.raises(Conflict, match="runs on node"):
+        cluster.client.migrate(call.id, node_of(call))
+    with pytest.raises(NodeNotFound):
+        cluster.client.migrate(call.id, "c")
+    assert call.result(timeout=30) == TEXT
+    with pytest.raises(Conflict, match="succeeded"):
+        cluster.client.migrate(call.id)
+    assert cluster.client.life(call.id).moves == 0
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_whichever_side_dies_in_the_middle_the_stream_goes_on(cluster: Cluster, side: str) -> None:
+    call = begun(cluster, "slow", {"prompt": TEXT})
+    source = node_of(call)
+    other = "b" if source == "a" else "a"
+    cluster.client.migrate(call.id, other)
+    name = source if side == "source" else other
+    cluster.kill(name)
+    cluster.start(name)
+    assert call.result(timeout=60) == TEXT
+    assert_logged_once(call)
+    wait_for(lambda: cluster.nodes() == {"a", "b"}, "the node's return")
+    wait_for(lambda: not cluster.redis.keys("qt:instance:*:leases"), "the end of all leases")
+
+
+def test_a_rolling_restart_moves_what_runs_and_loses_nothing(cluster: Cluster) -> None:
+    text = " ".join(f"word{i}" for i in range(60))
+    calls = [cluster.client.spawn("slow", {"prompt": f"{text} {number}"}) for number in range(10)]
+    wait_for(lambda: all(call.status().first_output_at for call in calls), "the first outputs")
+    for name in ("a", "b"):
+        cluster.processes[name].send_signal(signal.SIGTERM)
+        assert cluster.processes[name].wait(30) == 0
+        cluster.start(name)
+        wait_for(lambda: cluster.nodes() == {"a", "b"}, "the node's return")
+    for number, call in enumerate(calls):
+        assert call.result(timeout=60) == f"{text} {number}"
+        assert_logged_once(call)
+    gaps = list(itertools.chain.from_iterable(cluster.client.life(call.id).gaps.values() for call in calls))
+    assert len(gaps) >= len(calls)
+    assert not any(step.reason for call in calls for step in cluster.client.life(call.id).steps[1:])
+    assert max(gaps) < 2
+
+
+def test_a_drained_node_takes_nothing_and_gives_what_runs_away(cluster: Cluster) -> None:
+    call = begun(cluster, "slow", {"prompt": TEXT})
+    source = node_of(call)
+    cluster.client.drain_node(source)
+    wait_for(lambda: node_of(call) != source, "the move")
+    assert call.result(timeout=30) == TEXT
+    assert node_of(begun(cluster, "slow", {"prompt": "new"})) != source
