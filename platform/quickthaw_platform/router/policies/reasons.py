@@ -27,6 +27,14 @@ def slot_is_sooner(slot_seconds: float, start_seconds: float) -> str:
     return f"a slot should be free in {slot_seconds:.1f} s, sooner than a new instance ({start_seconds:.1f} s)"
 
 
+def room_is_sooner(node: str, room_seconds: float, start_seconds: float) -> str:
+    """To wait for a node with the weights in memory is better than to start elsewhere."""
+    return (
+        f"an instance should leave node {node}, which has the weights in memory, so that it serves in "
+        f"{room_seconds:.1f} s; elsewhere it would take {start_seconds:.1f} s of a device that others wait for too"
+    )
+
+
 def moving(node: str, count: int, to_node: str) -> str:
     """Something running makes room."""
     what = "a running invocation moves" if count == 1 else f"{count} running invocations move"

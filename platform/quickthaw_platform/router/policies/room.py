@@ -15,6 +15,11 @@ RETIRE_SECONDS = 0.1
 FAIR_WAIT_SECONDS = 2.0
 """What waits for room this long without an instance of its own may have another function's instance give way."""
 
+LATER_SECONDS, LONGEST_SECONDS = 20.0, 60.0
+"""Where giving way only swaps who has less, it is done for what has waited so much longer than the holder's own calls,
+or so long: to swap for each call would be a start for each call.
+"""
+
 _UNKNOWN = FunctionStats()
 
 
@@ -53,7 +58,8 @@ def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: A
     room = table.free_for(request.version) + table.idle
     if any(table.leaving[row] + room[row] >= request.memory_bytes for row in rows):
         return ()
-    if view.waited.get(request.version, 0.0) < FAIR_WAIT_SECONDS:
+    waited = view.waited.get(request.version, 0.0)
+    if waited < FAIR_WAIT_SECONDS:
         return ()
     held, weights = _holdings(view)
     mine = (held[request.function] + request.memory_bytes) / request.weight
@@ -65,9 +71,18 @@ def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: A
             serving = instance.state in (InstanceState.READY, InstanceState.LOADED)
             if instance.function == request.function or not serving or not enough or share < mine:
                 continue
+            swaps = share - instance.memory_bytes / weights.get(instance.function, 1.0) < mine
+            if swaps and waited < _swap_seconds(view, instance.version):
+                continue
             if best is None or (share, -instance.in_use) > (best[0], -best[1].in_use):
                 best = (share, instance)
     return () if best is None else (best[1].id,)
+
+
+def _swap_seconds(view: ClusterView, holder: str) -> float:
+    """Return how long something waits before the holder's last share is its."""
+    held_up = view.waited.get(holder)
+    return FAIR_WAIT_SECONDS if held_up is None else min(held_up + LATER_SECONDS, LONGEST_SECONDS)
 
 
 def _idle(view: ClusterView, table: Table, row: int) -> list[InstanceView]:
