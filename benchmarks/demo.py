@@ -1,4 +1,4 @@
-"""`make demo`: thaw a real model function over HTTP, cold, warm and cold again, on a platform of its own."""
+"""`make demo`: thaw a real model function over HTTP, cold, warm and cold again, and kill its worker while it speaks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,9 @@ from quickthaw.resources import CheckpointCopy
 from quickthaw.sse import SSEParser
 
 EXPECTED = "Paris"
+STORY = "Tell me about the history of Paris."
+STORY_TOKENS = 64
+KILLED_AFTER_PIECES = 16
 KEEP_ALIVE_SECONDS = 3.0
 START_PATIENCE_SECONDS = 180.0
 SCALE_TO_ZERO_PATIENCE_SECONDS = 60.0
@@ -63,10 +66,11 @@ def _demonstrate(data_dir: Path, console: Console) -> list[DemoCall]:
     console.rule(f"importing {MODEL} from {SOURCE}", align="left")
     subprocess.run([QUICKTHAW, "models", "import", SOURCE, "--name", MODEL], env=environment, check=True)
     console.rule("starting the platform", align="left")
-    with _platform(environment) as client:
+    with _platform(environment) as (client, up):
         console.print(f"{client.endpoint.url}, node {client.nodes()[0].id}")
         client.deploy(chat.spec().model_copy(update={"keep_alive": KEEP_ALIVE_SECONDS}))
-        calls = [_cold(client, "cold", console), _call(client, "warm", console)]
+        calls = [_cold(client, "cold", console), _question(client, "warm", console)]
+        calls += _killed(client, up, console)
         _evict(client, "dram", console)
         calls.append(_cold(client, "cold, from disk", console))
         _evict(client, "disk", console)
@@ -74,14 +78,14 @@ def _demonstrate(data_dir: Path, console: Console) -> list[DemoCall]:
 
 
 @contextlib.contextmanager
-def _platform(environment: dict[str, str]) -> Iterator[Client]:
+def _platform(environment: dict[str, str]) -> Iterator[tuple[Client, psutil.Process]]:
     """Run `quickthaw up` on free ports; at the end stop it and check that none of its processes is left."""
     data_dir = Path(environment["QUICKTHAW_DATA_DIR"])
     with (data_dir / "up.log").open("wb") as log:
         up = subprocess.Popen([QUICKTHAW, "up", "--with-s3", "--port", "0"], env=environment, stdout=log, stderr=log)
     seen: set[psutil.Process] = set()
     try:
-        yield _wait_until_up(up, data_dir)
+        yield _wait_until_up(up, data_dir), psutil.Process(up.pid)
         seen.update(psutil.Process(up.pid).children(recursive=True))
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -114,7 +118,24 @@ def _cold(client: Client, label: str, console: Console) -> DemoCall:
     with console.status("waiting until it has scaled to zero"):
         while client.instances():
             _wait(deadline, "the function did not scale to zero")
-    return _call(client, label, console)
+    return _question(client, label, console)
+
+
+def _killed(client: Client, up: psutil.Process, console: Console) -> list[DemoCall]:
+    """Have a story told, and told again while the worker that tells it is killed: it is the same, and told once."""
+    calm = _call(client, "undisturbed", STORY, STORY_TOKENS, console)
+    worker = next(child for child in up.children() if any("node." in part for part in child.cmdline()))
+
+    def kill(pieces: int) -> None:
+        if pieces == KILLED_AFTER_PIECES:
+            console.print("[red bold] ⚡ kill -9 of the worker ⚡ [/]", end="")
+            worker.kill()
+
+    cut = _call(client, "worker killed in the middle", STORY, STORY_TOKENS, console, kill)
+    if cut.text != calm.text:
+        raise DemoFailed(f"the text is not the undisturbed one, {calm.text!r}, but {cut.text!r}")
+    console.print(f"[green]the same text[/]; nothing came for {cut.longest_gap_seconds:.1f} s")
+    return [calm, cut]
 
 
 def _evict(client: Client, tier: Literal["dram", "disk"], console: Console) -> None:
@@ -142,10 +163,26 @@ def _wait(deadline: float, what: str) -> None:
     time.sleep(POLL_SECONDS)
 
 
-def _call(client: Client, label: str, console: Console) -> DemoCall:
-    """Ask the question over HTTP, print the answer while it comes, and time it."""
-    console.rule(f"{label}: {QUESTION}", align="left")
-    body = {"input": {"messages": [{"role": "user", "content": QUESTION}]}, "sampling": {"temperature": 0}}
+def _question(client: Client, label: str, console: Console) -> DemoCall:
+    call = _call(client, label, QUESTION, None, console)
+    if EXPECTED not in call.text:
+        raise DemoFailed(f"the answer does not contain {EXPECTED!r}: {call.text!r}")
+    return call
+
+
+def _call(
+    client: Client,
+    label: str,
+    question: str,
+    tokens: int | None,
+    console: Console,
+    on_piece: Callable[[int], None] = lambda _number: None,
+) -> DemoCall:
+    """Ask over HTTP, print the answer while it comes, and time it; `on_piece` is told how many pieces have come."""
+    console.rule(f"{label}: {question}", align="left")
+    limit = {} if tokens is None else {"max_tokens": tokens}
+    given = {"messages": [{"role": "user", "content": question}], **limit}
+    body = {"input": given, "sampling": {"temperature": 0}}
     headers = {"Authorization": f"Bearer {client.endpoint.api_key}"}
     arrivals: list[tuple[float, int]] = []
     text = ""
@@ -155,15 +192,14 @@ def _call(client: Client, label: str, console: Console) -> DemoCall:
     ) as response:
         if not response.is_success:
             raise DemoFailed(f"HTTP status {response.status_code}: {response.read().decode()}")
-        for piece, tokens in _pieces(response):
-            arrivals.append((time.monotonic() - began, tokens))
+        for piece, count in _pieces(response):
+            arrivals.append((time.monotonic() - began, count))
             text += piece
             console.print(piece, end="", markup=False)
+            on_piece(len(arrivals))
     console.print()
-    if EXPECTED not in text:
-        raise DemoFailed(f"the answer does not contain {EXPECTED!r}: {text!r}")
     info = client.status(response.headers[INVOCATION_HEADER])
-    return DemoCall(label, arrivals, info.stages, info.tier)
+    return DemoCall(label, arrivals, info.stages, info.tier, text)
 
 
 def _pieces(response: httpx.Response) -> Iterator[tuple[str, int]]:

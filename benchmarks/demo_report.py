@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,11 +25,18 @@ class DemoCall:
     arrivals: Sequence[tuple[float, int]]
     stages: Mapping[str, float] = field(default_factory=dict)
     tier: str | None = None  # where the weights came from
+    text: str = ""
 
     @property
     def first_token_seconds(self) -> float:
         """From sending the request to the first chunk."""
         return self.arrivals[0][0]
+
+    @property
+    def longest_gap_seconds(self) -> float:
+        """The longest time between two chunks; 0 where there was only one."""
+        times = [seconds for seconds, _ in self.arrivals]
+        return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
 
     @property
     def tokens_per_second(self) -> float | None:

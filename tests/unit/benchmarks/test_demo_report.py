@@ -26,6 +26,11 @@ def test_a_single_chunk_has_no_rate() -> None:
     assert DemoCall("cold", [(0.5, 8)]).tokens_per_second is None
 
 
+def test_the_longest_gap_is_between_two_chunks() -> None:
+    assert DemoCall("cut", [(0.5, 1), (0.75, 2), (3.0, 2), (3.1, 1)]).longest_gap_seconds == 2.25
+    assert DemoCall("cut", [(0.5, 8)]).longest_gap_seconds == 0
+
+
 def test_the_table_has_a_row_for_each_call() -> None:
     shown = text(
         calls_table([DemoCall("cold", [(0.5, 1), (1.0, 2)], {"fork": 0.25}, "disk"), DemoCall("warm", [(0.1, 1)])])
