@@ -38,6 +38,7 @@ class PreparedModel:
         self._shape = shape
         self._arriving: ArrivingWeights | None = None
         self._sent: SentWeights | None = None
+        self._files: tuple[Path, ...] = ()
         self._mapped: tuple[MappedTensor, ...] = ()
         self._quantised = False
 
@@ -74,7 +75,8 @@ class PreparedModel:
         if arrival is not None:
             arrival.wait_for_all([file.data_offset for file in manifest.weights])
         sizes = [file.bytes for file in manifest.weights]
-        tensors = map_weights(weights_paths(checkpoint), sizes)
+        self._files = weights_paths(checkpoint)
+        tensors = map_weights(self._files, sizes)
         self._mapped = tuple(tensors.values())
         stored = {name: found.tensor for name, found in tensors.items()}
         own, scales = int8.split_scales(loading.with_aliases(stored, manifest.tied))
@@ -126,9 +128,10 @@ class PreparedModel:
                 widen(module)
 
     def _send_to(self, device: torch.device, options: TransformersOptions, *, whole: bool) -> None:
+        torch.backends.cuda.enable_cudnn_sdp(False)  # it plans for tens of milliseconds for each new length of a prompt
         self._sent = SentWeights(self._model, self._mapped, self._arriving, device)
         self._model.to(device=device)  # what is not from the files
-        self._sent.begin(CudaLane(device))
+        self._sent.begin(CudaLane(device, self._files))
         if self._quantised:
             int8.compute(self._model, returns=self._model.dtype)
         if whole:
