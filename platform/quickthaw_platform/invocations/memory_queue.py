@@ -34,6 +34,8 @@ class Call:
 class FairQueue:
     """Calls that wait, by rank. A dropped one leaves its entry behind, which is passed over."""
 
+    name: str = ""
+    busy: dict[str, FairQueue] = field(default_factory=dict)  # where it enters itself while something waits in it
     _heap: list[tuple[float, int, Call]] = field(default_factory=list)
     _waiting: set[Call] = field(default_factory=set)
     top: float = 0.0  # the latest finish tag: what comes when nothing waits begins there, and no key is behind
@@ -62,6 +64,7 @@ class FairQueue:
     def put_back(self, call: Call) -> None:
         """Queue a call in the place that its rank gives it."""
         self._waiting.add(call)
+        self.busy[self.name] = self
         heapq.heappush(self._heap, (call.rank, call.arrival, call))
 
     def take(self) -> Call | None:
@@ -70,13 +73,15 @@ class FairQueue:
         if head is None:
             return None
         heapq.heappop(self._heap)
-        self._waiting.discard(head)
+        self.drop(head)
         self._virtual = max(self._virtual, head.rank)
         return head
 
     def drop(self, call: Call) -> None:
         """Take a call out wherever it is; one that does not wait is ignored."""
         self._waiting.discard(call)
+        if not self._waiting:
+            self.busy.pop(self.name, None)
 
     def head(self) -> Call | None:
         """Return the first call; None where none waits."""
@@ -87,3 +92,15 @@ class FairQueue:
     def position(self, call: Call) -> int:
         """Return a waiting call's place, from 1."""
         return 1 + sum((other.rank, other.arrival) < (call.rank, call.arrival) for other in self._waiting)
+
+
+class Queues(dict[str, FairQueue]):
+    """Queues by version, made when they are asked for. `busy` has those in which something waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy: dict[str, FairQueue] = {}
+
+    def __missing__(self, version: str) -> FairQueue:
+        queue = self[version] = FairQueue(name=version, busy=self.busy)
+        return queue

@@ -29,8 +29,9 @@ class Keeping:
             self._look_at(instance, self.world.events.now + self.world.scenario.round)
 
     def _look_at(self, instance: Instance, time: float) -> None:
+        """Look again then, and not at this very moment, which rounding may make of it: that would never end."""
         if math.isfinite(time):
-            self.world.events.at(time, self._check, instance)
+            self.world.events.at(max(time, self.world.events.now + SOON_SECONDS), self._check, instance)
         else:
             instance.checking = False
 

@@ -12,7 +12,7 @@ from quickthaw_platform import plugins
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.errors import NotFound
 from quickthaw_platform.invocations.records import Assignment
-from quickthaw_platform.simulator.engine import Simulation, simulate
+from quickthaw_platform.simulator.engine import Simulation, next_round, simulate
 from quickthaw_platform.simulator.outcome import Outcome, Phase
 from quickthaw_platform.simulator.scenario import Scenario
 from tests.unit.simulator.scenarios import DEVICE, scenario
@@ -200,3 +200,12 @@ def test_a_prewarmed_instance_is_there_before_the_call() -> None:
 def test_an_unknown_policy_is_named_with_the_known_ones() -> None:
     with pytest.raises(NotFound, match="startup-time"):
         simulate(scenario(), "startup", "fixed")
+
+
+@pytest.mark.parametrize("interval", [0.05, 0.1, 0.3, 1.0])
+def test_the_next_round_is_never_now_whatever_rounding_does(interval: float) -> None:
+    now = 0.0
+    for _ in range(20_000):
+        following = next_round(now, interval)
+        assert now < following < now + 1.5 * interval
+        now = following
