@@ -11,11 +11,12 @@ THREAD_STACK_BYTES = 2 << 20
 """Stack of a handler thread. It counts as data, so that it is fixed and added to the limit."""
 
 SPARE_THREADS = 16
-_INHERITED = ("PATH", "LANG")
+_INHERITED = ("PATH", "LANG", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+"""Without the last two, `cuda:0` would be another device here than for the worker that is bound to it."""
 
 
 def environment(inherited: Mapping[str, str], workdir: Path, own: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of an instance: nothing of the platform's but PATH and LANG, then the function's."""
+    """Return the whole environment of an instance: of the platform's only what is named above, then the function's."""
     kept = {name: inherited[name] for name in _INHERITED if name in inherited}
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **kept, "HOME": str(workdir), "TMPDIR": str(workdir), **own}
 

@@ -10,17 +10,19 @@ from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform.worker import bundles, sandbox, zygote_client
 
 
-def test_an_instance_inherits_nothing_but_path_and_lang() -> None:
+def test_an_instance_inherits_nothing_but_path_language_and_the_choice_of_devices() -> None:
     inherited = {
         "PATH": "/bin",
         "LANG": "de_DE.UTF-8",
         "QUICKTHAW_REDIS_URL": "redis://:pw@h",
         "HOME": "/root",
+        "CUDA_VISIBLE_DEVICES": "3",
         "X": "1",
     }
     assert sandbox.environment(inherited, Path("/work"), {"MODE": "a"}) == {
         "PATH": "/bin",
         "LANG": "de_DE.UTF-8",
+        "CUDA_VISIBLE_DEVICES": "3",
         "HOME": "/work",
         "TMPDIR": "/work",
         "MODE": "a",
