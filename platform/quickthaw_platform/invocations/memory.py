@@ -129,7 +129,8 @@ class MemoryCluster:
         owned = (InvocationState.ASSIGNED, InvocationState.RUNNING)
         if call is None or call.epoch != epoch or call.state not in owned:
             return Lost.STALE
-        if call.attempts >= self._max_attempts:
+        call.losses += call.state is InvocationState.RUNNING
+        if call.losses >= self._max_attempts:
             self._close(call, InvocationState.FAILED)
             return Lost.FAILED
         self._free(call)
@@ -261,7 +262,6 @@ class MemoryCluster:
 
     def _lease(self, call: Call, instance: Instance) -> Assignment:
         call.state, call.instance = InvocationState.ASSIGNED, instance
-        call.attempts += 1
         instance.leases[call.id] = call.epoch
         self.table.leased(instance)
         return _assignment(call, instance)

@@ -23,7 +23,7 @@ class Call:
     created_at: float
     state: InvocationState = InvocationState.QUEUED
     epoch: int = 1
-    attempts: int = 0
+    losses: int = 0  # of its instance, while it ran
     rank: float = 0.0
     instance: Instance | None = None
     started_at: float = 0.0

@@ -131,7 +131,7 @@ class InvocationStore:
     def append(self, identity: str, epoch: int, seq: int, chunks: Sequence[Chunk]) -> bool:
         """Write outputs with the seqs `seq`, `seq + 1`, …; False: the writer is not the owner (now) and must stop.
 
-        What is already in the log is skipped. Raises LogGap when events before `seq` are missing.
+        What is already in the log is skipped. Raises LogGap when events or records before these are missing.
         """
         (done,) = self.append_each([Append(identity, epoch, seq, chunks)])
         if isinstance(done, LogGap):
@@ -142,7 +142,7 @@ class InvocationStore:
         """Make several appends with one round trip; the answers in their order, a LogGap where `append` raises one."""
         answers = self._scripts.run_each("append", [append.arguments() for append in appends])
         return [
-            LogGap(f"event {append.seq} of {append.invocation} came after event {answer[0]}")
+            _gap(f"event {append.seq} and record {append.record} of {append.invocation}", *answer)
             if isinstance(answer, list)
             else bool(answer)
             for append, answer in zip(appends, answers, strict=True)
@@ -170,7 +170,7 @@ class InvocationStore:
             "" if seq is None else seq, *ending.fields(),
         )  # fmt: skip
         if outcome == "gap":
-            raise LogGap(f"the terminal event {seq} of {identity} came after event {detail[0]}")
+            raise _gap(f"the terminal event {seq} of {identity}", *detail)
         if outcome == "unknown":
             raise _unknown(identity)
         return Finished(outcome in ("done", "again"), _next(detail))
@@ -320,6 +320,11 @@ def parse_stopped(answer: Sequence[Any]) -> Stopped:
         return Stopped(done=False)
     _, following, node, instance = answer
     return Stopped(True, node, instance, _next([following]))
+
+
+def _gap(what: str, last_seq: int, last_record: int) -> LogGap:
+    message = f"{what} came after event {last_seq} and record {last_record}"
+    return LogGap(message, last_seq=last_seq, last_record=last_record)
 
 
 def _next(detail: Sequence[Any]) -> Assignment | None:

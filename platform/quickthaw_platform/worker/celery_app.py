@@ -15,6 +15,7 @@ from quickthaw_platform.controller.schedule import beat_config
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.metering import logs
 from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker import broker
 from quickthaw_platform.worker.bootstep import AgentStep
 from quickthaw_platform.worker.commands import queue_of
 
@@ -31,6 +32,7 @@ def make_app(settings: Settings) -> Celery:
     """Build the application. Raises SettingsInvalid when no Redis is configured."""
     if settings.redis_url is None:
         raise SettingsInvalid("redis_url is not set; start with `quickthaw up`, or set QUICKTHAW_REDIS_URL")
+    broker.install()
     app = Celery("quickthaw", broker=settings.redis_url, include=TASK_MODULES)
     app.conf.update(
         accept_content=["json"],

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -20,9 +20,17 @@ from quickthaw_platform.worker.log_lines import LogLines
 FIRST_PAUSE_SECONDS = 0.05
 LAST_PAUSE_SECONDS = 0.5
 
+KEPT_SECONDS = 10.0
+"""How long what was written is kept: a Redis that was killed comes back without its last moments, and gets them again.
+Longer than the two seconds that Redis may hold a write back (see commands.valkey) and the start of another."""
+
+MAX_KEPT = 2000
+"""Outputs of one invocation kept at most, as many records, and as many ended invocations."""
+
 _log = structlog.get_logger()
 
 Job = Callable[[], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +45,89 @@ class End:
     lost: bool = False  # its instance died: it goes on elsewhere, if it may
 
 
+class Outlet(Generic[T]):
+    """Numbered items on their way into Redis: those that wait, and the last that were written."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number  # of the first that waits
+        self.waiting: deque[T] = deque()
+        self._written: deque[tuple[float, T]] = deque(maxlen=MAX_KEPT)  # (monotonic seconds, item)
+
+    def wrote(self, count: int, now: float) -> None:
+        """The first `count` that waited are in Redis."""
+        for _ in range(count):
+            self._written.append((now, self.waiting.popleft()))
+        self.number += count
+        while self._written and self._written[0][0] < now - KEPT_SECONDS:
+            self._written.popleft()
+
+    def can_go_back(self, last: int) -> bool:
+        """Whether all that came behind number `last` is still known."""
+        return last >= self.number - 1 - len(self._written)
+
+    def go_back(self, last: int) -> None:
+        """Redis has nothing behind number `last`: what came there waits again."""
+        while self.number > last + 1:
+            self.waiting.appendleft(self._written.pop()[1])
+            self.number -= 1
+
+
 class Journal:
     """What is still to be written of one invocation at one epoch. Filled by the loop, emptied by the writer."""
 
     def __init__(self, invocation: str, epoch: int, next_seq: int, next_record: int = 1) -> None:
         self.invocation = invocation
         self.epoch = epoch
-        self.next_seq = next_seq
-        self.next_record = next_record
-        self.waiting: deque[Chunk] = deque()
-        self.records: deque[tuple[str, Mapping[str, Any]]] = deque()  # model output that is in no chunk
+        self.chunks: Outlet[Chunk] = Outlet(next_seq)
+        self.records: Outlet[tuple[str, Mapping[str, Any]]] = Outlet(next_record)  # model output that is in no chunk
         self.end: End | None = None
+        self.ended_at: float | None = None  # when its end was written, monotonic seconds
         self.stale = False  # another owner or an end from outside: nothing more is written
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are outputs or records to be written."""
+        return bool(self.chunks.waiting or self.records.waiting)
+
+    def append(self) -> Append:
+        """Return all that waits."""
+        return Append(
+            self.invocation,
+            self.epoch,
+            self.chunks.number,
+            tuple(self.chunks.waiting),
+            self.records.number,
+            tuple(self.records.waiting),
+        )
+
+    def wrote(self, append: Append) -> None:
+        """This is in Redis."""
+        now = time.monotonic()
+        self.chunks.wrote(len(append.chunks), now)
+        self.records.wrote(len(append.records), now)
+
+    def go_back(self, gap: LogGap) -> bool:
+        """Have all written again that Redis has lost; False: some of it is not known any more.
+
+        False too where the log is longer than what was written: somebody else writes it.
+        """
+        if gap.last_seq >= self.chunks.number:
+            return False
+        if not (self.chunks.can_go_back(gap.last_seq) and self.records.can_go_back(gap.last_record)):
+            return False
+        self.chunks.go_back(gap.last_seq)
+        self.records.go_back(gap.last_record)
+        return True
 
 
 class Writer:
     """A thread that makes changes in Redis in the order they are given, again and again while Redis is out.
 
     Chunks that come while a round trip is under way leave together in the next.
+
+    A Redis that comes back without its last writes gets those of the last seconds again: outputs, records and ends.
+    What has gone back further ends with an error. Where Redis has forgotten even that the invocation was begun, this
+    owner is refused and stops, and the controller has it begun anew: it finds an assignment that nobody took up.
     """
 
     def __init__(
@@ -73,6 +146,8 @@ class Writer:
         self._changed = threading.Condition()
         self._jobs: deque[Job] = deque()
         self._dirty: dict[Journal, None] = {}
+        self._ended: deque[Journal] = deque(maxlen=MAX_KEPT)  # whose ends were written in the last seconds
+        self._out_at: float | None = None  # when Redis was first found out of reach, or to have lost something
         self._closing_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="agent-writer", daemon=True)
 
@@ -96,13 +171,13 @@ class Writer:
     def chunk(self, journal: Journal, chunk: Chunk) -> None:
         """Append an output to the invocation's log."""
         with self._changed:
-            journal.waiting.append(chunk)
+            journal.chunks.waiting.append(chunk)
             self._mark(journal)
 
     def record(self, journal: Journal, mark: str, delta: Mapping[str, Any]) -> None:
         """Keep model output that is in no chunk; it goes with the next one, or with what else is written."""
         with self._changed:
-            journal.records.append((mark, delta))
+            journal.records.waiting.append((mark, delta))
             self._mark(journal)
 
     def end(self, journal: Journal, end: End) -> None:
@@ -141,7 +216,25 @@ class Writer:
         for job in jobs:
             self._persist(job)
         self._persist(self._lines.flush)
+        self._look_back()
         return not self._out_of_time()
+
+    def _look_back(self) -> None:
+        """Forget the ends of a while ago; those that an outage may have cost are written once more."""
+        oldest = time.monotonic() - KEPT_SECONDS
+        while self._ended and (self._ended[0].ended_at or 0.0) < oldest:
+            self._ended.popleft()
+        out_at, self._out_at = self._out_at, None
+        if out_at is not None:
+            before = [journal for journal in self._ended if (journal.ended_at or 0.0) < out_at]
+            with self._changed:
+                for journal in before:
+                    self._ended.remove(journal)
+                    journal.ended_at = None
+                    self._mark(journal)
+
+    def _note_outage(self) -> None:
+        self._out_at = time.monotonic() if self._out_at is None else self._out_at
 
     def _persist(self, change: Job) -> None:
         """Make a change, trying again until Redis takes it or the time to close has come."""
@@ -151,6 +244,7 @@ class Writer:
                 change()
                 return
             except Unavailable as error:
+                self._note_outage()
                 if self._out_of_time():
                     _log.error("gave up writing at shutdown", error=error.message)
                     return
@@ -165,37 +259,36 @@ class Writer:
 
     def _append(self, journals: Sequence[Journal]) -> None:
         """Write what waits of all of them with one round trip."""
-        batches = [
-            (j, Append(j.invocation, j.epoch, j.next_seq, tuple(j.waiting), j.next_record, tuple(j.records)))
-            for j in journals
-            if (j.waiting or j.records) and not j.stale
-        ]
+        batches = [(journal, journal.append()) for journal in journals if journal.waits and not journal.stale]
         if not batches:
             return
         answers = self._store.append_each([append for _, append in batches])
-        for (journal, written), answer in zip(batches, answers, strict=True):
+        for (journal, append), answer in zip(batches, answers, strict=True):
             if answer is True:
-                journal.next_seq += len(written.chunks)
-                journal.next_record += len(written.records)
-                for _ in written.chunks:
-                    journal.waiting.popleft()
-                for _ in written.records:
-                    journal.records.popleft()
-                continue
+                journal.wrote(append)
+            elif isinstance(answer, LogGap):
+                self._mend(journal, answer)
+            else:
+                self._revoke(journal)
+
+    def _mend(self, journal: Journal, gap: LogGap) -> None:
+        """Redis came back without its last writes: make them again, or, where they are not known any more, end it."""
+        self._note_outage()
+        with self._changed:
+            known = journal.go_back(gap)
+            if known:
+                self._mark(journal)
+        _log.warning("redis has lost writes", invocation=journal.invocation, last=gap.last_seq, known=known)
+        if not known:
             self._revoke(journal)
-            if isinstance(answer, LogGap):
-                self._end_broken(journal, answer)
+            error = Unavailable(gap.message).to_json()
+            self.submit(lambda: self._fail(journal, error))
 
     def _revoke(self, journal: Journal) -> None:
         journal.stale = True
-        journal.waiting.clear()
-        journal.records.clear()
+        journal.chunks.waiting.clear()
+        journal.records.waiting.clear()
         self._on_stale(journal)
-
-    def _end_broken(self, journal: Journal, gap: LogGap) -> None:
-        """Redis came back without its last writes. What a reader has seen cannot be mended, only ended."""
-        error = Unavailable(gap.message).to_json()
-        self.submit(lambda: self._fail(journal, error))
 
     def _fail(self, journal: Journal, error: dict[str, Any]) -> None:
         self._store.finish(journal.invocation, journal.epoch, InvocationState.FAILED, error=error)
@@ -203,13 +296,15 @@ class Writer:
     def _finish(self, journal: Journal) -> None:
         """End it in Redis, if it has ended here and nothing of it waits (then its turn comes again)."""
         end = journal.end
-        if end is None or journal.waiting or journal.records or journal.stale:
+        if end is None or journal.waits or journal.stale or journal.ended_at is not None:
             return
         try:
             self._write_end(journal, end)
         except LogGap as gap:
-            self._end_broken(journal, gap)
-        journal.stale = True
+            self._mend(journal, gap)
+        else:
+            journal.ended_at = time.monotonic()
+            self._ended.append(journal)
 
     def _write_end(self, journal: Journal, end: End) -> None:
         if end.lost and end.error is not None:
@@ -223,7 +318,7 @@ class Writer:
             usage=end.usage,
             error=None if end.error is None else end.error.to_json(),
             start=end.start,
-            seq=journal.next_seq,
+            seq=journal.chunks.number,
         )
         if finished.next is not None:
             self._on_next(finished.next)

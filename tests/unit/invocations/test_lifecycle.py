@@ -263,12 +263,22 @@ class TestLose:
         run(redis, store)
         assert store.lose("a", 1, "the process died", self.ERROR) is Lost.REQUEUED
         [again] = store.claim("x1")
+        store.begin("a", again.epoch, "n1", "x1")
         assert store.lose("a", again.epoch, "the process died", self.ERROR) is Lost.FAILED
         info = store.get("a")
         assert (info.state, info.attempts) == (FAILED, 2)
         assert info.error is not None
         assert info.error["code"] == "poison_invocation"
         assert "the process died" in info.error["message"]
+
+    def test_the_loss_of_an_instance_that_had_not_begun_it_is_not_laid_to_its_charge(
+        self, redis: Redis, store: InvocationStore
+    ) -> None:
+        run(redis, store)
+        for epoch in range(1, 5):
+            assert store.lose("a", epoch, "the process died", self.ERROR) is Lost.REQUEUED
+            store.claim("x1")
+        assert store.get("a").state is InvocationState.ASSIGNED
 
     def test_it_may_be_lost_any_number_of_times_while_something_new_comes_of_it(
         self, redis: Redis, store: InvocationStore

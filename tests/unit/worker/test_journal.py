@@ -6,13 +6,18 @@ import threading
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
+
 from quickthaw.errors import InstanceLost, QuickthawError
 from quickthaw.types import InvocationState
 from quickthaw_platform.errors import LogGap, Unavailable
 from quickthaw_platform.invocations.records import Append, Assignment, Chunk, Finished, Lost
 from quickthaw_platform.invocations.store import InvocationStore
-from quickthaw_platform.worker.journal import End, Journal, Writer
+from quickthaw_platform.worker import journal as journal_module
+from quickthaw_platform.worker.journal import End, Journal, Outlet, Writer
 from quickthaw_platform.worker.log_lines import LogLines
+
+FIRST_SEQ = 4
 
 
 class Store:
@@ -20,10 +25,10 @@ class Store:
 
     def __init__(self) -> None:
         self.log: list[tuple[int, Any]] = []
+        self.records: list[str] = []
         self.trips: list[int] = []  # how many appends each round trip carried
         self.outages = 0
         self.owner = True
-        self.gap = False
         self.ends: list[tuple[str, int | None]] = []
         self.following: Assignment | None = None
         self.ended = threading.Event()
@@ -41,16 +46,32 @@ class Store:
         return [self._append(append) for append in appends]
 
     def _append(self, append: Append) -> bool | LogGap:
-        if self.gap:
-            return LogGap("events are missing")
-        if self.owner:
-            self.log += [(append.seq + number, chunk.data["value"]) for number, chunk in enumerate(append.chunks)]
-        return self.owner
+        if not self.owner:
+            return False
+        if append.seq > self.last_seq + 1 or append.record > len(self.records) + 1:
+            return self._gap()
+        self.log += [(append.seq + number, chunk.data["value"]) for number, chunk in enumerate(append.chunks)]
+        self.records += [mark for mark, _ in append.records]
+        return True
 
     def finish(self, _id: str, _epoch: int, state: InvocationState, *, seq: int | None = None, **_: Any) -> Finished:
+        if seq is not None and seq != self.last_seq + 1:
+            raise self._gap()
         self.ends.append((state.value, seq))
         self.ended.set()
         return Finished(True, self.following)
+
+    @property
+    def last_seq(self) -> int:
+        return self.log[-1][0] if self.log else FIRST_SEQ - 1
+
+    def crash(self, chunks: int, records: int = 0) -> None:
+        """Come back without the last writes."""
+        self.log = self.log[: len(self.log) - chunks]
+        self.records = self.records[: len(self.records) - records]
+
+    def _gap(self) -> LogGap:
+        return LogGap("events are missing", last_seq=self.last_seq, last_record=len(self.records))
 
     def lose(self, _id: str, _epoch: int, _reason: str, _error: QuickthawError) -> Lost:
         self.ends.append(("lost", None))
@@ -78,12 +99,25 @@ class Harness:
             on_stale=self.stale.append,
             on_next=self.following.append,
         )
-        self.journal = Journal("i", 1, 4)
+        self.journal = Journal("i", 1, FIRST_SEQ)
 
     def run(self) -> None:
         self.writer.start()
         assert self.store.ended.wait(5)
         self.writer.close(1)
+
+    def write(self, *values: str) -> None:
+        """Have outputs written and wait for it; the writer runs."""
+        for value in values:
+            self.writer.chunk(self.journal, Chunk({"value": value}))
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that was given before has been written."""
+        for _ in range(3):  # what has to be written again is found in one round and written in the next
+            done = threading.Event()
+            self.writer.submit(done.set)
+            assert done.wait(5)
 
 
 DONE = End(InvocationState.SUCCEEDED)
@@ -154,13 +188,93 @@ def test_a_stale_owner_writes_nothing_more_and_is_told() -> None:
     assert h.store.ends == []
 
 
-def test_a_log_that_lost_events_is_ended_rather_than_left_hanging() -> None:
+@pytest.mark.parametrize("lost", [1, 3])  # the last of what was written; all of it
+def test_a_redis_that_lost_its_last_writes_gets_them_again(lost: int) -> None:
     h = Harness()
-    h.store.gap = True
-    h.writer.chunk(h.journal, Chunk({"value": "a"}))
-    h.run()
+    h.writer.start()
+    h.write("a", "b", "c")
+    h.store.crash(lost)
+    h.write("d")
+    h.writer.end(h.journal, DONE)
+    assert h.store.ended.wait(5)
+    h.writer.close(1)
+    assert h.store.log == [(4, "a"), (5, "b"), (6, "c"), (7, "d")]
+    assert h.store.ends == [("succeeded", 8)]
+    assert h.stale == []
+
+
+def test_records_that_redis_lost_are_written_again_in_their_place() -> None:
+    h = Harness()
+    h.writer.start()
+    for mark in ("0.0.x", "0.1."):
+        h.writer.record(h.journal, mark, {})
+    h.write("a")
+    h.store.crash(0, records=1)
+    h.writer.record(h.journal, "0.2.", {})
+    h.write("b")
+    h.writer.close(1)
+    assert h.store.records == ["0.0.x", "0.1.", "0.2."]
+    assert h.store.log == [(4, "a"), (5, "b")]
+
+
+def test_the_end_finds_out_that_outputs_were_lost() -> None:
+    h = Harness()
+    h.writer.start()
+    h.write("a", "b")
+    h.store.crash(2)
+    h.writer.end(h.journal, DONE)
+    assert h.store.ended.wait(5)
+    h.writer.close(1)
+    assert h.store.log == [(4, "a"), (5, "b")]
+    assert h.store.ends == [("succeeded", 6)]
+
+
+def test_after_an_outage_the_ends_of_the_last_seconds_are_written_once_more() -> None:
+    h = Harness()
+    h.writer.start()
+    h.write("a")
+    h.writer.end(h.journal, DONE)
+    h.settle()
+    h.store.crash(1)
+    h.store.ends.clear()
+    h.store.outages = 1
+    other = Journal("j", 1, FIRST_SEQ)
+    h.writer.chunk(other, Chunk({"value": "z"}))
+    h.settle()
+    h.writer.close(1)
+    assert h.store.ends == [("succeeded", 5)]
+
+
+def test_what_was_written_long_ago_is_not_kept_and_its_loss_ends_the_invocation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal_module, "KEPT_SECONDS", -1.0)
+    h = Harness()
+    h.writer.start()
+    h.write("a", "b")
+    h.store.crash(1)
+    h.write("c")
+    assert h.store.ended.wait(5)
+    h.writer.close(1)
     assert h.stale == [h.journal]
     assert h.store.ends == [("failed", None)]
+    assert h.store.log == [(4, "a")]
+
+
+def test_of_much_output_only_the_last_part_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "MAX_KEPT", 2)
+    outlet: Outlet[str] = Outlet(1)
+    outlet.waiting.extend("abc")
+    outlet.wrote(3, 0.0)
+    assert outlet.can_go_back(1)
+    assert not outlet.can_go_back(0)
+    outlet.go_back(1)
+    assert (outlet.number, list(outlet.waiting)) == (2, ["b", "c"])
+
+
+def test_a_log_that_somebody_else_has_gone_on_with_is_left_alone() -> None:
+    journal = Journal("i", 1, FIRST_SEQ)
+    assert not journal.go_back(LogGap("ahead", last_seq=FIRST_SEQ))
 
 
 def test_what_a_dead_instance_put_out_is_written_before_it_is_given_up() -> None:
