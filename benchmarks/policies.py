@@ -56,12 +56,12 @@ def without_starts(scenario: Scenario) -> Scenario:
 
 
 def sweep(rates: Sequence[float], seeds: Sequence[int], calls: int, to: Console) -> list[Point]:
-    """Run every policy at every rate, and one of them as if starts took no time."""
+    """Run every policy at every rate, and ours as if starts took no time."""
     given = read_scenario(SCENARIOS / "serverless-llm.toml")
     points = []
     for rate in rates:
         at = of_rate(given, rate, calls)
-        cases = {name: (at, name) for name in policies()} | {FREE: (without_starts(at), "locality")}
+        cases = {name: (at, name) for name in policies()} | {FREE: (without_starts(at), OURS)}
         for what, (scenario, policy) in cases.items():
             summaries = [simulate(scenario, policy, "fixed", seed).summary(scenario.slo_ttft) for seed in seeds]
             points.append(Point.of(rate, what, summaries))
