@@ -47,6 +47,14 @@ def test_when_others_wait_the_device_time_that_a_far_start_takes_from_them_count
     assert isinstance(crowded, Wait)  # four wait for room for four: 6 and 4.5 more
 
 
+def test_when_others_wait_a_slot_is_waited_for_longer_than_a_start_would_take() -> None:
+    mine = instance("x", "a", function="f", version="v1", checkpoint="c1")
+    stats = {"f": replace(STATS, service_seconds=2.0)}
+    nodes = [node("a", free=2), node("b")]
+    assert isinstance(choose(nodes, mine, functions=stats, waiting={"v1": 6}), Start)  # 12 s against 11
+    assert isinstance(choose(nodes, mine, functions=stats, waiting={"v1": 6, "v2": 4}), Wait)  # against twice 11
+
+
 def test_calls_that_wait_for_the_running_instances_put_off_when_they_leave() -> None:
     waits = choose([NEAR, FAR], *BUSY, functions=served_in(4.0))
     assert isinstance(waits, Wait)
