@@ -107,15 +107,20 @@ def speed_report(found: Mapping[str, float]) -> Report:
 
 @click.command()
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="Only this; repeatable.")
+@click.option(
+    "--rate", "rates", multiple=True, type=float, default=RATES, show_default=True, help="Calls/s; repeatable."
+)
 @click.option("--calls", default=2000, show_default=True, help="Calls of each run of the sweep.")
 @click.option("--seeds", default=3, show_default=True, help="Runs of each policy at each rate.")
 @click.option("--cluster-calls", default=100_000, show_default=True, help="Calls under ServeGen's arrivals.")
 @click.option("--speed-calls", default=1_000_000, show_default=True, help="Calls by which the speed is measured.")
 @click.option("--quick", is_flag=True, help="A few calls of each: a smoke test.")
-def main(parts: Sequence[str], calls: int, seeds: int, cluster_calls: int, speed_calls: int, quick: bool) -> None:
+def main(
+    parts: Sequence[str], rates: Sequence[float], calls: int, seeds: int, cluster_calls: int, speed_calls: int,
+    quick: bool,
+) -> None:  # fmt: skip
     """Simulate the policies; print tables, write benchmarks/results/bench-policies*.json and a picture."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    rates: Sequence[float] = RATES
     if quick:
         rates, calls, seeds, cluster_calls, speed_calls = (0.2, 1.4), 100, 1, 500, 2000
     to, wanted = console(), parts or PARTS
