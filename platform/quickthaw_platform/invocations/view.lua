@@ -1,7 +1,9 @@
 -- Read instances, and where asked the whole cluster, at one moment. ARGV: key of a set of instances, '1' for all, then
 -- functions to tell of in any case.
 -- Returns {instances, nodes, {version, length, seconds that its first has waited, ...}, functions, {key of a set of
--- checkpoints beyond, its members, ...}}.
+-- checkpoints beyond, its members, ...}, {instance, {invocation, its size, seconds, ...} of what can move, ...}, what was
+-- learnt of moving}.
+local MOST_RUNNING = 1000  -- invocations; where more run they are not told of one by one, and stay where they are
 local time = now()
 local instances, nodes, waiting, functions, beyond = {}, {}, {}, {}, {}
 local wanted = {}
@@ -61,4 +63,28 @@ for name, share in pairs(wanted) do
   functions[#functions + 1] = {name, share[1] or '', share[2] or '', count, oldest and text(time - oldest) or '',
     redis.call('HGETALL', 'qt:function:' .. name .. ':learnt')}
 end
-return {instances, nodes, waiting, functions, beyond}
+-- What an instance runs, if all of it can move; a token of the prompt is taken for four bytes of the request.
+local function movable(id)
+  local found = {}
+  for _, inv in ipairs(redis.call('HKEYS', leases_key(id))) do
+    local f = redis.call('HMGET', inv_key(inv), 'state', 'resumable', 'moving_to', 'outputs', 'started_at')
+    if f[1] ~= 'running' or f[2] == '0' or f[3] then return {} end
+    local size = tonumber(f[4] or 0) + math.floor(redis.call('HSTRLEN', inv_key(inv), 'request') / 4)
+    found[#found + 1] = inv
+    found[#found + 1] = size
+    found[#found + 1] = text(math.max(0, time - tonumber(f[5] or time)))
+  end
+  return found
+end
+
+local running, total = {}, 0
+for _, row in ipairs(instances) do total = total + row[10] end
+if total <= MOST_RUNNING and #nodes > 1 then
+  for _, row in ipairs(instances) do
+    if row[5] == 'ready' and row[10] > 0 then
+      running[#running + 1] = row[1]
+      running[#running + 1] = movable(row[1])
+    end
+  end
+end
+return {instances, nodes, waiting, functions, beyond, running, redis.call('HGETALL', 'qt:migration:learnt')}

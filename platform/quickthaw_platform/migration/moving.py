@@ -8,8 +8,8 @@ from typing import Protocol
 import structlog
 
 from quickthaw.types import InvocationInfo, InvocationState, Version
-from quickthaw_platform.contracts import ClusterView, InstanceState, InstanceView, NodeState, Start
-from quickthaw_platform.errors import Conflict, NodeNotFound
+from quickthaw_platform.contracts import ClusterView, InstanceState, InstanceView, Move, NodeState, Start
+from quickthaw_platform.errors import Conflict, NodeNotFound, NotFound
 from quickthaw_platform.invocations.records import Offer
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.router.allocator import Allocator
@@ -44,6 +44,7 @@ class Mover:
         self._allocator = allocator
         self._versions = versions
         self._orders = orders
+        allocator.move = self.follow
 
     def move(self, invocation: str, view: ClusterView, node: str | None = None) -> Offer:
         """Offer a running invocation to an instance on another node (`node`, where given); one is started if need be.
@@ -60,6 +61,13 @@ class Mover:
         self._orders.receive(offer)
         _log.info("invocation moves", invocation=invocation, source=info.node, to=offer.node, instance=instance)
         return offer
+
+    def follow(self, move: Move) -> None:
+        """Begin a move that the allocation policy decided on; one that has become impossible is left out."""
+        try:
+            self.move(move.invocation, self._allocator.view(), move.to_node)
+        except (Conflict, NotFound) as error:
+            _log.info("a move is left out", invocation=move.invocation, to=move.to_node, why=error.message)
 
     def _started(self, version: Version, nodes: Collection[str]) -> str:
         decision, instance = self._allocator.start_elsewhere(version, nodes)

@@ -10,7 +10,16 @@ from typing import Protocol
 import structlog
 
 from quickthaw.types import Version
-from quickthaw_platform.contracts import AllocationPolicy, AllocationRequest, ClusterView, Decision, Refuse, Start, Wait
+from quickthaw_platform.contracts import (
+    AllocationPolicy,
+    AllocationRequest,
+    ClusterView,
+    Decision,
+    Move,
+    Refuse,
+    Start,
+    Wait,
+)
 from quickthaw_platform.router.table import table_of
 from quickthaw_platform.router.view import count_serving
 
@@ -79,14 +88,19 @@ class Allocator:
         instance_memory: int,
         checkpoint_bytes: Callable[[str], int],
         notes: Notes | None = None,
+        move: Callable[[Move], None] | None = None,
     ) -> None:
-        """`instance_memory` is reserved for instances whose deploy names none; `checkpoint_bytes` takes an id."""
+        """`instance_memory` is reserved for instances whose deploy names none; `checkpoint_bytes` takes an id.
+
+        `move` begins to move a running invocation; None: policies are not told that any could.
+        """
         self._cluster = cluster
         self._policy = policy
         self._orders = orders
         self._instance_memory = instance_memory
         self._checkpoint_bytes = checkpoint_bytes
         self._notes = notes
+        self.move = move
 
     def allocate(self, version: Version, *, ahead: bool = False) -> Decision:
         """Start an instance of `version` if the policy finds it right; returns what came of it.
@@ -96,7 +110,7 @@ class Allocator:
         """
         request = self._request(version, ahead)
         for _ in range(MAX_TRIES):
-            view = self._cluster.view(version.function)
+            view = self._view(version)
             decision = self._policy.choose(request, _in_demand(view, version) if ahead else view)
             instance = self._act(version, request, decision, view)
             if instance is not None:
@@ -106,6 +120,10 @@ class Allocator:
         decision = Wait("the cluster is changing; trying again shortly")
         self._cluster.explain(version.id, decision.reason)
         return decision
+
+    def view(self) -> ClusterView:
+        """Return the cluster as it is now."""
+        return self._cluster.view()
 
     def start_elsewhere(self, version: Version, nodes: Collection[str]) -> tuple[Decision, str]:
         """Start one more instance of `version` on one of `nodes`, beside those that it may have: what runs is to move.
@@ -117,7 +135,7 @@ class Allocator:
         request = self._request(version, ahead=True)
         decision: Decision = Wait("the cluster is changing; try again shortly")
         for _ in range(MAX_TRIES):
-            view = self._cluster.view(version.function)
+            view = replace(self._cluster.view(version.function), migration=None)
             there = replace(view, nodes=[node for node in view.nodes if node.id in nodes], memo={})
             decision = self._policy.choose(request, _in_demand(there, version))
             if not isinstance(decision, Start):
@@ -126,6 +144,10 @@ class Allocator:
             if instance is not None:
                 return decision, instance
         return decision, ""
+
+    def _view(self, version: Version) -> ClusterView:
+        view = self._cluster.view(version.function)
+        return view if self.move is not None else replace(view, migration=None)
 
     def _request(self, version: Version, ahead: bool) -> AllocationRequest:
         spec = version.spec
@@ -153,6 +175,9 @@ class Allocator:
                 self._explain(version, decision.reason, decision.estimate_seconds, view)
                 for instance in decision.drain:
                     self._give_way(instance, version, view)
+                if self.move is not None:
+                    for move in decision.moves:
+                        self.move(move)
             case Refuse():
                 self._cluster.fail_waiting(version.id, decision.reason)
         return ""

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from quickthaw_platform.averages import Average
-from quickthaw_platform.contracts import FunctionStats, Way
+from quickthaw_platform.contracts import FunctionStats, MigrationCost, Way
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 
 SERVICE = "service"
@@ -18,6 +18,13 @@ SERVICE = "service"
 
 TTL_SECONDS = 30 * 86_400
 """What was learnt of a function that has not run for so long is forgotten."""
+
+MIGRATION_KEY = "qt:migration:learnt"
+PER_TOKEN = "per_token"
+FIXED = "fixed"
+SHORT_TOKENS = 128
+GUESSED_PER_TOKEN_SECONDS = 0.005
+GUESSED_FIXED_SECONDS = 0.5
 
 MAX_SECONDS = 86_400.0
 """What is said to have taken longer was measured wrongly."""
@@ -45,18 +52,34 @@ def parse(stored: Mapping[str, str]) -> FunctionStats:
     )
 
 
+def migration_cost(stored: Mapping[str, str]) -> MigrationCost:
+    """Read what was learnt of moving invocations; a cautious guess for what was not. Pure."""
+    found = {name: average.value for name, text in stored.items() if (average := _parse(text)) is not None}
+    return MigrationCost(found.get(PER_TOKEN, GUESSED_PER_TOKEN_SECONDS), found.get(FIXED, GUESSED_FIXED_SECONDS))
+
+
 class LearntStore:
     """Takes measurements in. Any number of nodes may do so at once: none is lost."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
+    def note_move(self, tokens: int, seconds: float) -> None:
+        """Take in how long it took to move an invocation of so many tokens. Unavailable when Redis is.
+
+        Of `a · tokens + b` a short one teaches b, a long one a.
+        """
+        short = tokens < SHORT_TOKENS
+        self._take(MIGRATION_KEY, [(FIXED, seconds) if short else (PER_TOKEN, seconds / tokens)])
+
     def note(self, function: str, samples: Iterable[tuple[str, float]]) -> None:
         """Take (field, seconds) in, oldest first; absurd ones are dropped. Unavailable when Redis is."""
+        self._take(learnt_key(function), samples)
+
+    def _take(self, key: str, samples: Iterable[tuple[str, float]]) -> None:
         sane = [(name, seconds) for name, seconds in samples if _is_sane(seconds)]
         if not sane:
             return
-        key = learnt_key(function)
 
         def change(pipe: Pipeline) -> None:
             stored = cast("dict[str, str]", pipe.hgetall(key))

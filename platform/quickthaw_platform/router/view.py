@@ -16,6 +16,7 @@ from quickthaw_platform.contracts import (
     InstanceView,
     NodeState,
     NodeView,
+    Running,
     TiersView,
 )
 from quickthaw_platform.invocations.scripts import Scripts
@@ -54,8 +55,9 @@ def count_serving(view: ClusterView, version: str) -> int:
 
 def parse_view(answer: Sequence[Any]) -> ClusterView:
     """Read what `view.lua` answers."""
-    rows, node_rows, waiting, functions, beyond = answer
-    instances = parse_instances(rows)
+    rows, node_rows, waiting, functions, beyond, running, moving = answer
+    movable = {name: _running(flat) for name, flat in zip(running[::2], running[1::2], strict=True)}
+    instances = [replace(i, running=movable[i.id]) if i.id in movable else i for i in parse_instances(rows)]
     reserved = _reserved_bytes(instances)
     remote = {key: frozenset(ids) for key, ids in zip(beyond[::2], beyond[1::2], strict=True)}
     nodes = sorted((_node(row, reserved, remote) for row in node_rows), key=lambda node: node.id)
@@ -65,7 +67,13 @@ def parse_view(answer: Sequence[Any]) -> ClusterView:
         waiting=dict(zip(waiting[::3], map(int, waiting[1::3]), strict=True)),
         waited=dict(zip(waiting[::3], map(float, waiting[2::3]), strict=True)),
         functions={row[0]: _stats(*row[1:]) for row in functions},
+        migration=learnt.migration_cost(dict(zip(moving[::2], moving[1::2], strict=True))),
     )
+
+
+def _running(flat: Sequence[str]) -> tuple[Running, ...]:
+    rows = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    return tuple(Running(invocation, int(tokens), float(seconds)) for invocation, tokens, seconds in rows)
 
 
 def _reserved_bytes(instances: Sequence[InstanceView]) -> dict[str, int]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import structlog
@@ -16,7 +15,6 @@ from quickthaw.errors import InstanceLost, NodeLost, QuickthawError, StartFailed
 from quickthaw_platform.checkpoints.tiers import status
 from quickthaw_platform.contracts import NodeState
 from quickthaw_platform.errors import Unavailable
-from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.records import Assignment, Lease, Offer
 from quickthaw_platform.invocations.slots import SlotStore
@@ -25,7 +23,7 @@ from quickthaw_platform.metering import tracing
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
-from quickthaw_platform.worker import bundles, processes
+from quickthaw_platform.worker import processes
 from quickthaw_platform.worker.arrivals import Arrivals
 from quickthaw_platform.worker.checkpoints import NodeCheckpoints
 from quickthaw_platform.worker.commands import Commands
@@ -33,23 +31,18 @@ from quickthaw_platform.worker.effects import RedisEffects
 from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
-from quickthaw_platform.worker.instance_life import StartOrder
-from quickthaw_platform.worker.instance_process import InstanceOrder
 from quickthaw_platform.worker.journal import Journal, Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.log_lines import LogLines
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.probe import probe_tiers
-from quickthaw_platform.worker.templates import TemplateOrder, Templates
+from quickthaw_platform.worker.starts import Starts
+from quickthaw_platform.worker.templates import Templates
 from quickthaw_platform.worker.work import Intake
 from quickthaw_platform.worker.zygote_client import ZygoteClient
 
 DRAIN_POLL_SECONDS = 0.05
 EXIT_PATIENCE_SECONDS = 2.0
-STARTS_AT_ONCE = 32
-ROOM_POLL_SECONDS = 0.01
-LEAVING_SECONDS = 7.0
-"""How long an instance that makes room may take to end: it is killed before (fleet.STOP_PATIENCE_SECONDS)."""
 
 WRITE_PATIENCE_SECONDS = 5.0
 """How long the last changes may wait for Redis at shutdown."""
@@ -61,7 +54,10 @@ _T = TypeVar("_T")
 
 
 class Agent:
-    """One node. `start`, then commands from any thread, then `drain` and `stop`."""
+    """One node. `start`, then commands from any thread, then `drain` and `stop`.
+
+    Each command may come twice, late, or never.
+    """
 
     def __init__(self, settings: Settings, redis: Redis, commands: Commands) -> None:
         self._settings = settings
@@ -75,7 +71,6 @@ class Agent:
         self._stopping = False
         self._ready = threading.Event()
         self._loop = Loop()
-        self._starts = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="agent-start")
         self.checkpoints = NodeCheckpoints(
             settings,
             redis,
@@ -122,7 +117,12 @@ class Agent:
             tracer=tracing.configure("worker"),
             log=self._log,
         )
-        self._arrivals = Arrivals(self._loop, self._fleet, self._intake, self._store, commands, persist=self._persist)
+        self._arrivals = Arrivals(
+            self._loop, self._fleet, self._intake, self._store, commands, learning, persist=self._persist
+        )
+        self._starts = Starts(
+            settings, redis, self._loop, self._fleet, self.checkpoints.tiers, self._registry, persist=self._persist
+        )
         self._heartbeat = Heartbeat(
             redis,
             settings,
@@ -132,8 +132,6 @@ class Agent:
             on_new=self.checkpoints.look,
             on_beat=learning.flush,
         )
-
-    # --- life
 
     def start(self) -> None:
         """Clean up after a predecessor, start the zygote, and announce the node once that is ready. Does not block."""
@@ -167,7 +165,7 @@ class Agent:
         while time.monotonic() < deadline and self._loop.ask(self.pids):
             time.sleep(DRAIN_POLL_SECONDS)
         self._loop.ask(self._kill_processes)
-        self._starts.shutdown(cancel_futures=True, wait=False)
+        self._starts.close()
         self._arrivals.close()
         self.checkpoints.close()
         self._writer.close(WRITE_PATIENCE_SECONDS)
@@ -181,14 +179,12 @@ class Agent:
         zygote = {} if self._zygote.pid is None else {"zygote": self._zygote.pid}
         return zygote | self._templates.pids() | self._fleet.pids()
 
-    # --- commands; each may come twice, late, or never
-
     def start_instance(self, instance: str, version_id: str) -> None:
         """Start an instance that has been reserved here. Returns at once: to make room in memory may take a while."""
         if self._draining:
             self.stop_instance(instance)
         else:
-            self._starts.submit(self._start, instance, version_id, time.monotonic())
+            self._starts.begin(instance, version_id)
 
     def invoke(self, invocation: str, epoch: int, instance: str) -> None:
         """Serve an invocation that holds a slot of an instance here."""
@@ -214,8 +210,6 @@ class Agent:
         self._heartbeat.soon()
         self._loop.post(self._drain_fleet)
 
-    # --- inside
-
     def _announce(self) -> None:
         self._ready.wait()
         if not self._stopping:
@@ -240,71 +234,6 @@ class Agent:
         for view in self._slots.instances(node=self._settings.node):
             for lease in self._slots.remove(view.id):
                 self._store.lose(lease.invocation, lease.epoch, error.message, error)
-
-    def _start(self, instance: str, version_id: str, received: float) -> None:
-        try:
-            order = self._persist(lambda: self._start_order(instance, version_id, received))
-        except QuickthawError as error:
-            self._fail_start(instance, version_id, error)
-        except OSError as error:
-            self._fail_start(instance, version_id, StartFailed(f"the node cannot prepare the start: {error}"))
-        else:
-            if order is not None:
-                self._wait_for_room(order.after)
-                self._loop.post(lambda: self._fleet.start(order))
-
-    def _wait_for_room(self, leaving: Collection[str]) -> None:
-        """Wait for instances that make room: their processes must be gone before others take their memory."""
-        deadline = time.monotonic() + LEAVING_SECONDS
-        while time.monotonic() < deadline and not self._stopping:
-            if self._loop.ask(lambda: set(leaving).isdisjoint(self._fleet.ids())):
-                return
-            time.sleep(ROOM_POLL_SECONDS)
-
-    def _start_order(self, instance: str, version_id: str, received: float) -> StartOrder | None:
-        """Read and unpack all that a start needs; None when the reservation is gone."""
-        with outage_is_unavailable():
-            version = self._registry.version(version_id)
-            secrets = self._registry.secrets(version.function)
-        spec = version.spec
-        with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(f"qt:instance:{instance}", ["created_at", "estimate_seconds", "after"])
-            pipe.time()
-            (created_at, estimate, after), (seconds, micros) = pipe.execute()
-        if created_at is None:
-            return None
-        now = seconds + micros / 1e6 - (time.monotonic() - received)
-        asked = time.monotonic()
-        held = self.checkpoints.tiers.acquire(version.checkpoint, instance, spec.limits.start)
-        return StartOrder(
-            template=TemplateOrder(spec.engine, held.checkpoint, spec.options),
-            tier=held.tier,
-            tier_seconds=time.monotonic() - asked,
-            instance=InstanceOrder(
-                id=instance,
-                version=version,
-                bundle=bundles.materialise(self._settings.bundles_dir, version),
-                workdir=self._workdirs / instance,
-                env=spec.env | secrets,
-                memory_bytes=spec.memory or self._settings.instance_memory,
-                device=self._settings.device,
-                threads=self._settings.threads,
-                max_output=self._settings.max_output,
-            ),
-            queue_seconds=max(0.0, now - float(created_at)),
-            received_at=now,
-            received=received,
-            completed_at=held.completed_at,
-            predicted_seconds=float(estimate) if estimate else None,
-            after=tuple(filter(None, (after or "").split(","))),
-        )
-
-    def _fail_start(self, instance: str, version_id: str, error: QuickthawError) -> None:
-        if self._stopping:
-            return
-        self.checkpoints.tiers.release(instance)
-        cause = StartFailed(error.message)
-        self._loop.post(lambda: self._fleet.refuse(instance, version_id, cause))
 
     def _assigned(self, assignment: Assignment) -> None:
         """Something got a slot of an instance of this node. From the writer's thread."""

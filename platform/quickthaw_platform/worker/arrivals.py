@@ -19,6 +19,7 @@ from quickthaw_platform.migration.handover import Handover, Result, take_over
 from quickthaw_platform.worker.commands import Commands
 from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
+from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.work import Intake
 
@@ -37,7 +38,7 @@ class Arrivals:
 
     def __init__(
         self, loop: Loop, fleet: Fleet, intake: Intake, store: InvocationStore, commands: Commands,
-        *, persist: Callable[[Callable[[], _T]], _T],
+        learning: Learning, *, persist: Callable[[Callable[[], _T]], _T],
     ) -> None:  # fmt: skip
         """`persist` makes a change in Redis, again and again while that is out."""
         self._loop = loop
@@ -45,6 +46,7 @@ class Arrivals:
         self._intake = intake
         self._store = store
         self._commands = commands
+        self._learning = learning
         self._persist: Callable[..., object] = persist
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="agent-arrival")
         self._known: set[tuple[str, int]] = set()  # invocations and epochs that are on their way
@@ -66,8 +68,11 @@ class Arrivals:
             work = self._intake.read(offer)
             if work is None:
                 return
-            how = take_over(self._store, offer, _Arrival(self._loop, self._fleet, work))
+            arrival = _Arrival(self._loop, self._fleet, work)
+            how = take_over(self._store, offer, arrival)
             result = how.result.value
+            if how.result is Result.MOVED:
+                self._learning.moved(how.tokens, time.monotonic() - arrival.began)
             self._settle(offer, how)
         except QuickthawError as error:
             _log.warning("a migration failed", invocation=offer.invocation, error=error.message)
@@ -110,6 +115,7 @@ class _Arrival:
         self._loop = loop
         self._fleet = fleet
         self._work = work
+        self.began = time.monotonic()  # when the instance served
         self._news: queue.SimpleQueue[QuickthawError | None] = queue.SimpleQueue()
 
     def held(self) -> None:
@@ -130,6 +136,7 @@ class _Arrival:
             time.sleep(POLL_SECONDS)
         if not held:
             raise InstanceLost("the instance that was to take the invocation over is gone")
+        self.began = time.monotonic()
         self._wait()
 
     def extend(self, since: History) -> None:

@@ -44,6 +44,7 @@ class Learning:
         self._node = node
         self._samples: deque[tuple[str, str, float]] = deque(maxlen=MAX_KEPT)  # function, field, seconds
         self._starts: deque[PredictedStart] = deque(maxlen=MAX_KEPT)
+        self._moves: deque[tuple[int, float]] = deque(maxlen=MAX_KEPT)
 
     def started(self, start: FinishedStart) -> None:
         """Take in how a start went."""
@@ -55,6 +56,10 @@ class Learning:
             )
             metrics.start_estimate_error.labels(start.way.value).observe(abs(row.error))
             self._starts.append(row)
+
+    def moved(self, tokens: int, seconds: float) -> None:
+        """Take in how long it took to take an invocation of so many tokens over."""
+        self._moves.append((tokens, seconds))
 
     def served(self, function: str, seconds: float) -> None:
         """Take in how long an invocation held its slot."""
@@ -70,6 +75,9 @@ class Learning:
             for function in list(by_function):
                 self._learnt.note(function, by_function[function])
                 del by_function[function]
+            while self._moves:
+                self._learnt.note_move(*self._moves[0])
+                self._moves.popleft()
             if starts:
                 self._accuracy.append(starts)
         except Unavailable:

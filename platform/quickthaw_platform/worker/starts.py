@@ -1,0 +1,123 @@
+"""From the command to start an instance to the fleet's order: what is read, unpacked and waited for on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from redis import Redis
+
+from quickthaw.errors import QuickthawError, StartFailed
+from quickthaw_platform.checkpoints.tiers.node import NodeTiers
+from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker import bundles
+from quickthaw_platform.worker.fleet import Fleet
+from quickthaw_platform.worker.instance_life import StartOrder
+from quickthaw_platform.worker.instance_process import InstanceOrder
+from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.templates import TemplateOrder
+
+AT_ONCE = 32
+ROOM_POLL_SECONDS = 0.01
+LEAVING_SECONDS = 7.0
+"""How long an instance that makes room may take to end: it is killed before (fleet.STOP_PATIENCE_SECONDS)."""
+
+_T = TypeVar("_T")
+
+
+class Starts:
+    """`begin` from any thread; returns at once: to make room in memory may take a while."""
+
+    def __init__(
+        self, settings: Settings, redis: Redis, loop: Loop, fleet: Fleet, tiers: NodeTiers, registry: FunctionRegistry,
+        *, persist: Callable[[Callable[[], _T]], _T],
+    ) -> None:  # fmt: skip
+        """`persist` asks Redis, again and again while that is out."""
+        self._settings = settings
+        self._redis = redis
+        self._loop = loop
+        self._fleet = fleet
+        self._tiers = tiers
+        self._registry = registry
+        self._persist: Callable[..., StartOrder | None] = persist  # type: ignore[assignment]
+        self._workdirs = settings.data_dir / "instances" / settings.node
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="agent-start")
+        self._closed = False
+
+    def begin(self, instance: str, version_id: str) -> None:
+        """Start an instance that has been reserved on this node."""
+        self._threads.submit(self._start, instance, version_id, time.monotonic())
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._closed = True
+        self._threads.shutdown(cancel_futures=True, wait=False)
+
+    def _start(self, instance: str, version_id: str, received: float) -> None:
+        try:
+            order = self._persist(lambda: self._start_order(instance, version_id, received))
+        except QuickthawError as error:
+            self._fail_start(instance, version_id, error)
+        except OSError as error:
+            self._fail_start(instance, version_id, StartFailed(f"the node cannot prepare the start: {error}"))
+        else:
+            if order is not None:
+                self._wait_for_room(order.after)
+                self._loop.post(lambda: self._fleet.start(order))
+
+    def _wait_for_room(self, leaving: Collection[str]) -> None:
+        """Wait for instances that make room: their processes must be gone before others take their memory."""
+        deadline = time.monotonic() + LEAVING_SECONDS
+        while time.monotonic() < deadline and not self._closed:
+            if self._loop.ask(lambda: set(leaving).isdisjoint(self._fleet.ids())):
+                return
+            time.sleep(ROOM_POLL_SECONDS)
+
+    def _start_order(self, instance: str, version_id: str, received: float) -> StartOrder | None:
+        """Read and unpack all that a start needs; None when the reservation is gone."""
+        with outage_is_unavailable():
+            version = self._registry.version(version_id)
+            secrets = self._registry.secrets(version.function)
+        spec = version.spec
+        with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(f"qt:instance:{instance}", ["created_at", "estimate_seconds", "after"])
+            pipe.time()
+            (created_at, estimate, after), (seconds, micros) = pipe.execute()
+        if created_at is None:
+            return None
+        now = seconds + micros / 1e6 - (time.monotonic() - received)
+        asked = time.monotonic()
+        held = self._tiers.acquire(version.checkpoint, instance, spec.limits.start)
+        return StartOrder(
+            template=TemplateOrder(spec.engine, held.checkpoint, spec.options),
+            tier=held.tier,
+            tier_seconds=time.monotonic() - asked,
+            instance=InstanceOrder(
+                id=instance,
+                version=version,
+                bundle=bundles.materialise(self._settings.bundles_dir, version),
+                workdir=self._workdirs / instance,
+                env=spec.env | secrets,
+                memory_bytes=spec.memory or self._settings.instance_memory,
+                device=self._settings.device,
+                threads=self._settings.threads,
+                max_output=self._settings.max_output,
+            ),
+            queue_seconds=max(0.0, now - float(created_at)),
+            received_at=now,
+            received=received,
+            completed_at=held.completed_at,
+            predicted_seconds=float(estimate) if estimate else None,
+            after=tuple(filter(None, (after or "").split(","))),
+        )
+
+    def _fail_start(self, instance: str, version_id: str, error: QuickthawError) -> None:
+        if self._closed:
+            return
+        self._tiers.release(instance)
+        cause = StartFailed(error.message)
+        self._loop.post(lambda: self._fleet.refuse(instance, version_id, cause))
