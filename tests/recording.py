@@ -26,6 +26,9 @@ class RecordingCommands:
     def stop(self, node: str, instance: str) -> None:
         self.sent.append(("stop", node, instance))
 
+    def serve(self) -> None:
+        self.sent.append(("serve",))
+
     def take(self, name: str | None = None) -> list[tuple[str, ...]]:
         """Return what was sent (only commands called `name`) and begin anew."""
         taken, self.sent = self.sent, []

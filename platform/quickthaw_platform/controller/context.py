@@ -45,6 +45,9 @@ class NodeCommands(Protocol):
     def stop(self, node: str, instance: str) -> None:
         """End an instance."""
 
+    def serve(self) -> None:
+        """Bring instances to what waits now, rather than at the next round."""
+
 
 class Versions(Protocol):
     """What the controller asks the registry (registry.functions.FunctionRegistry)."""

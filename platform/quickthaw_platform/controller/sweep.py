@@ -42,11 +42,14 @@ def sweep(context: Context) -> None:
 def bury_dead_nodes(context: Context) -> None:
     """Settle what ran on nodes whose heartbeat has ceased, and forget them."""
     settings = context.settings
-    for node in context.watch.dead_nodes(settings.controller_interval, settings.heartbeat_ttl):
+    dead = context.watch.dead_nodes(settings.controller_interval, settings.heartbeat_ttl)
+    for node in dead:
         _log.warning("node lost", node=node.id)
         for instance in context.slots.instances(node=node.id):
             _end_lost(context, instance, f"node {node.id} has not been heard of for {settings.heartbeat_ttl:g} s")
         context.watch.forget(node)
+    if dead:
+        context.commands.serve()
 
 
 def end_homeless_instances(context: Context) -> None:

@@ -53,7 +53,7 @@ class TestDeadNode:
         assert context.store.get("waits").position == 3
         assert context.slots.instances() == []
         assert not redis.exists("qt:nodes", "qt:node:dies")
-        assert commands.take() == [("stop", "dies", "x1")]  # for when it was only cut off
+        assert commands.take() == [("stop", "dies", "x1"), ("serve",)]  # the first for when it was only cut off
 
     def test_others_go_on(self, redis: Redis, context: Context) -> None:
         announce_node(redis, "dies")
