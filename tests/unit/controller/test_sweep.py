@@ -74,6 +74,7 @@ class TestDeadNode:
                 context.store.admit(make_invocation(VERSION, "a"))
             else:
                 context.store.claim("x1")
+            assert context.store.begin("a", attempt + 1, "dies", "x1")
             let_die(context, "dies")
             sweep(context)
         assert context.store.get("a").state is InvocationState.FAILED
