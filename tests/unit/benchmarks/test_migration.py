@@ -67,8 +67,8 @@ def test_a_lost_token_fails_its_goal() -> None:
 def test_a_move_is_charged_with_what_the_stream_had_not_used_anyway() -> None:
     idle = Used(10.0, 1000, {"a": 1.0, "b": 0.0})
     began, ended = Used(12.0, 3000, {"a": 2.0, "b": 0.0}), Used(13.0, 9000, {"a": 2.5, "b": 0.75})
-    found = cost(idle, began, ended, source="a", arrived_at=12.9)
-    assert found == Cost(pytest.approx(0.9), 0, 0.5, 0.75, 5000)
+    found = cost(idle, began, ended, source="a", arrived_at=12.75)
+    assert found == Cost(0.75, 0, 0.5, 0.75, 5000)
 
 
 def test_costs_are_shown_where_something_moved() -> None:
