@@ -191,7 +191,11 @@ def _variables(settings: Mapping[str, str]) -> dict[str, str]:
 
 def running(data_dir: Path, *, workers_file: Path | None = None, **settings: str) -> Iterator[Cluster]:
     """Yield a cluster that is up, and check that nothing is left of it afterwards."""
-    cluster = Cluster(data_dir, workers_file=workers_file, **settings)
+    yield from kept_up(Cluster(data_dir, workers_file=workers_file, **settings))
+
+
+def kept_up(cluster: Cluster) -> Iterator[Cluster]:
+    """Yield a cluster while it is up, and check that nothing is left of it afterwards."""
     try:
         cluster.up()
         yield cluster
