@@ -30,7 +30,7 @@ from tests.integration.worker.node_process import write_checkpoint
 CALLERS = 40
 CALLS = 500
 KILL_EVERY_SECONDS = 2.0
-CALM_SECONDS = 30.0
+CALM_SECONDS = 60.0
 PROGRESS_SECONDS = 1.0
 SUCCEEDED_LEAST = 0.95
 

@@ -14,7 +14,7 @@ LOAD_SECONDS = 50.0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_calls_outlive_a_kill_every_two_seconds(tmp_path: Path) -> None:
     for cluster in up(tmp_path):
         result = chaos(cluster, seed=1, seconds=LOAD_SECONDS)

@@ -270,6 +270,11 @@ class InvocationStore:
             },
         )
 
+    def server(self) -> str:
+        """Return what tells one process of Redis from the next: a new one may have lost the last writes."""
+        with outage_is_unavailable():
+            return str(self._redis.info("server")["run_id"])
+
     def claim(self, instance: str) -> list[Assignment]:
         """Lease the free slots of a loaded or ready instance to what waits, in order of arrival."""
         return [Assignment.parse(fields) for fields in self._scripts.run("claim", instance)]

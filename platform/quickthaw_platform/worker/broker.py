@@ -1,20 +1,38 @@
-"""Celery's way to Redis, mended: a channel whose connection broke says so, instead of failing as a bug would.
-
-kombu (5.6) takes the connection away from the channels of a connection that broke. Whoever still holds one, an
-acknowledgement under way or another thread that publishes, then met an AttributeError: no outage to Celery, so that a
-worker ended whenever Redis was killed at a bad moment, and a call was answered with an internal error.
-"""
+"""Celery's way to Redis, mended where kombu (5.6) does not get over a Redis that is killed at a bad moment."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 
+class QoS(redis.QoS):
+    """The messages that a consumer has taken and not acknowledged.
+
+    One whose acknowledgement failed kept its place among them forever. When all places were taken like that, the
+    controller waited for a place instead of listening, and so did not even find out that its connection had broken.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message, once. One that was taken from a queue without acknowledgement costs no round trip."""
+        if delivery_tag not in (self._delivered or ()):
+            return
+        try:
+            super().ack(delivery_tag)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
+
 class Channel(redis.Channel):
-    """Raises redis' ConnectionError when it is used after its connection broke."""
+    """Raises redis' ConnectionError when it is used after its connection broke.
+
+    kombu takes the connection away from the channels of a connection that broke. Whoever still held one, another thread
+    that published, say, met an AttributeError: no outage to Celery, so a worker ended, or a call was answered with 500.
+    """
+
+    QoS = QoS
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         if self.connection is None:

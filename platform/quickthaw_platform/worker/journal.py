@@ -27,6 +27,9 @@ Longer than the two seconds that Redis may hold a write back (see commands.valke
 MAX_KEPT = 2000
 """Outputs of one invocation kept at most, as many records, and as many ended invocations."""
 
+LOOK_SECONDS = 1.0
+"""Between two looks whether Redis is still the process that took the last ends."""
+
 _log = structlog.get_logger()
 
 Job = Callable[[], None]
@@ -147,7 +150,8 @@ class Writer:
         self._jobs: deque[Job] = deque()
         self._dirty: dict[Journal, None] = {}
         self._ended: deque[Journal] = deque(maxlen=MAX_KEPT)  # whose ends were written in the last seconds
-        self._out_at: float | None = None  # when Redis was first found out of reach, or to have lost something
+        self._server: str | None = None  # the process that took them
+        self._next_look = 0.0
         self._closing_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="agent-writer", daemon=True)
 
@@ -203,11 +207,11 @@ class Writer:
 
     def _round(self) -> bool:
         with self._changed:
-            while not (self._jobs or self._dirty or self._lines.waiting or self._closing_at is not None):
-                self._changed.wait()
+            if not (self._has_work() or self._closing_at is not None):
+                self._changed.wait(LOOK_SECONDS if self._ended else None)
             jobs, self._jobs = self._jobs, deque()
             dirty, self._dirty = self._dirty, {}
-            if not (jobs or dirty or self._lines.waiting):
+            if self._closing_at is not None and not (jobs or dirty or self._lines.waiting):
                 return False
         journals = list(dirty)
         self._persist(lambda: self._append(journals))
@@ -219,22 +223,31 @@ class Writer:
         self._look_back()
         return not self._out_of_time()
 
-    def _look_back(self) -> None:
-        """Forget the ends of a while ago; those that an outage may have cost are written once more."""
-        oldest = time.monotonic() - KEPT_SECONDS
-        while self._ended and (self._ended[0].ended_at or 0.0) < oldest:
-            self._ended.popleft()
-        out_at, self._out_at = self._out_at, None
-        if out_at is not None:
-            before = [journal for journal in self._ended if (journal.ended_at or 0.0) < out_at]
-            with self._changed:
-                for journal in before:
-                    self._ended.remove(journal)
-                    journal.ended_at = None
-                    self._mark(journal)
+    def _has_work(self) -> bool:
+        return bool(self._jobs or self._dirty or self._lines.waiting)
 
-    def _note_outage(self) -> None:
-        self._out_at = time.monotonic() if self._out_at is None else self._out_at
+    def _look_back(self) -> None:
+        """Forget the ends of a while ago; where Redis was started anew since the others, they are written once more."""
+        now = time.monotonic()
+        while self._ended and (self._ended[0].ended_at or 0.0) < now - KEPT_SECONDS:
+            self._ended.popleft()
+        if not self._ended or now < self._next_look:
+            return
+        try:
+            server = self._store.server()
+        except Unavailable:
+            return
+        self._next_look = now + LOOK_SECONDS
+        before, self._server = self._server, server
+        if before not in (None, server):
+            self._write_ends_again()
+
+    def _write_ends_again(self) -> None:
+        again, self._ended = list(self._ended), deque(maxlen=MAX_KEPT)
+        with self._changed:
+            for journal in again:
+                journal.ended_at = None
+                self._mark(journal)
 
     def _persist(self, change: Job) -> None:
         """Make a change, trying again until Redis takes it or the time to close has come."""
@@ -244,7 +257,6 @@ class Writer:
                 change()
                 return
             except Unavailable as error:
-                self._note_outage()
                 if self._out_of_time():
                     _log.error("gave up writing at shutdown", error=error.message)
                     return
@@ -273,7 +285,6 @@ class Writer:
 
     def _mend(self, journal: Journal, gap: LogGap) -> None:
         """Redis came back without its last writes: make them again, or, where they are not known any more, end it."""
-        self._note_outage()
         with self._changed:
             known = journal.go_back(gap)
             if known:

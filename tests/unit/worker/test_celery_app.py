@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
-from kombu import Connection
 
 from quickthaw_platform.errors import SettingsInvalid
-from quickthaw_platform.invocations.outage import OUTAGE
 from quickthaw_platform.metering import tracing
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.celery_app import make_app
 from quickthaw_platform.worker.launch import worker_argv
 from quickthaw_platform.worker.processes import describe_exit
-from tests.valkey_process import ValkeyProcess
 
 
 def test_without_a_redis_the_error_says_what_to_do() -> None:
@@ -29,15 +25,6 @@ def test_only_json_is_accepted_and_nothing_is_controlled_remotely() -> None:
     assert conf.accept_content == ["json"]
     assert conf.worker_enable_remote_control is False
     assert conf.task_acks_late is False
-
-
-def test_a_channel_whose_connection_broke_fails_as_an_outage_does(valkey: ValkeyProcess) -> None:
-    make_app(Settings(redis_url=valkey.url))
-    connection = Connection(valkey.url)
-    channel: Any = connection.channel()
-    connection.close()
-    with pytest.raises(OUTAGE):
-        channel.basic_ack("tag")
 
 
 def test_a_worker_consumes_its_nodes_queue_and_no_other() -> None:

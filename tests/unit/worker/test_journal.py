@@ -27,6 +27,8 @@ class Store:
         self.log: list[tuple[int, Any]] = []
         self.records: list[str] = []
         self.trips: list[int] = []  # how many appends each round trip carried
+        self.process = 1
+        self.looks = threading.Semaphore(0)
         self.outages = 0
         self.owner = True
         self.ends: list[tuple[str, int | None]] = []
@@ -67,11 +69,16 @@ class Store:
 
     def crash(self, chunks: int, records: int = 0) -> None:
         """Come back without the last writes."""
+        self.process += 1
         self.log = self.log[: len(self.log) - chunks]
         self.records = self.records[: len(self.records) - records]
 
     def _gap(self) -> LogGap:
         return LogGap("events are missing", last_seq=self.last_seq, last_record=len(self.records))
+
+    def server(self) -> str:
+        self.looks.release()
+        return str(self.process)
 
     def lose(self, _id: str, _epoch: int, _reason: str, _error: QuickthawError) -> Lost:
         self.ends.append(("lost", None))
@@ -118,6 +125,11 @@ class Harness:
             done = threading.Event()
             self.writer.submit(done.set)
             assert done.wait(5)
+
+    def look(self) -> None:
+        """Wait until the writer has looked for the server, and has done what followed from that."""
+        for _ in range(3):
+            assert self.store.looks.acquire(timeout=5)
 
 
 DONE = End(InvocationState.SUCCEEDED)
@@ -229,20 +241,22 @@ def test_the_end_finds_out_that_outputs_were_lost() -> None:
     assert h.store.ends == [("succeeded", 6)]
 
 
-def test_after_an_outage_the_ends_of_the_last_seconds_are_written_once_more() -> None:
+@pytest.mark.parametrize(("restarted", "written"), [(True, 2), (False, 1)])
+def test_the_ends_of_the_last_seconds_are_written_again_to_a_redis_that_was_started_anew(
+    monkeypatch: pytest.MonkeyPatch, *, restarted: bool, written: int
+) -> None:
+    monkeypatch.setattr(journal_module, "LOOK_SECONDS", 0.01)
     h = Harness()
     h.writer.start()
     h.write("a")
     h.writer.end(h.journal, DONE)
-    h.settle()
-    h.store.crash(1)
-    h.store.ends.clear()
-    h.store.outages = 1
-    other = Journal("j", 1, FIRST_SEQ)
-    h.writer.chunk(other, Chunk({"value": "z"}))
-    h.settle()
+    h.look()
+    if restarted:
+        h.store.crash(1)
+    h.look()
     h.writer.close(1)
-    assert h.store.ends == [("succeeded", 5)]
+    assert h.store.log == [(4, "a")]
+    assert h.store.ends == [("succeeded", 5)] * written
 
 
 def test_what_was_written_long_ago_is_not_kept_and_its_loss_ends_the_invocation(

@@ -1,0 +1,71 @@
+"""Redis is killed and comes back without its last writes: streams go on as if it had not, and what had ended, ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from quickthaw import Invocation, InvocationState
+from quickthaw_platform.invocations.log import inv_key, log_key
+from tests.acceptance.cluster import Cluster, wait_for
+
+TEXT = " ".join(f"word{number}" for number in range(12))
+BEGIN_OF_SCRIPT = b"*1\r\n$5\r\nMULTI\r\n"
+
+
+def cut_off(folder: Path, key: str, scripts: int) -> None:
+    """Cut the append-only file of a Valkey that is down before the last scripts that wrote `key`."""
+    file = max((folder / "appendonlydir").glob("*.incr.aof"), key=lambda found: found.stat().st_mtime)
+    content = file.read_bytes()
+    for _ in range(scripts):
+        content = content[: content.rfind(BEGIN_OF_SCRIPT, 0, content.rfind(key.encode()))]
+    file.write_bytes(content)
+
+
+@contextmanager
+def redis_loses(cluster: Cluster, call: Invocation, scripts: int) -> Iterator[None]:
+    """Have Redis forget the last scripts that wrote the call's log; the worker sleeps until the block is left."""
+    worker = cluster.processes["worker"]
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        cluster.valkey.kill()
+        cut_off(cluster.valkey.folder, log_key(call.id), scripts)
+        cluster.valkey.start()
+        yield
+    finally:
+        worker.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def call(cluster: Cluster) -> Invocation:
+    """A call whose instance is warm."""
+    cluster.client.invoke("slow", {"prompt": "thaw"})
+    return cluster.client.spawn("slow", {"prompt": TEXT})
+
+
+def assert_whole(call: Invocation) -> None:
+    assert call.result(timeout=30) == TEXT
+    log = list(call.events())
+    assert [event.seq for event in log] == list(range(1, len(log) + 1))
+    assert call.status().epoch == 1
+
+
+def test_outputs_that_redis_lost_are_written_again(cluster: Cluster, call: Invocation) -> None:
+    wait_for(lambda: cluster.redis.xlen(log_key(call.id)) > 15, "some outputs")
+    written = cluster.redis.xlen(log_key(call.id))
+    with redis_loses(cluster, call, scripts=6):
+        assert 2 < cluster.redis.xlen(log_key(call.id)) < written
+    assert_whole(call)
+
+
+def test_an_end_that_redis_lost_is_written_again(cluster: Cluster, call: Invocation) -> None:
+    assert_whole(call)
+    with redis_loses(cluster, call, scripts=1):
+        assert cluster.redis.hget(inv_key(call.id), "state") == InvocationState.RUNNING
+    wait_for(lambda: call.status().state is InvocationState.SUCCEEDED, "the end", 10)
+    assert_whole(call)
+    assert not cluster.redis.keys("qt:instance:*:leases")

@@ -1,0 +1,49 @@
+"""kombu's transport, mended: what becomes of channels and messages when Redis is killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kombu import Connection
+
+from quickthaw_platform.invocations.outage import OUTAGE
+from quickthaw_platform.worker import broker
+from tests.valkey_process import ValkeyProcess
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    broker.install()
+
+
+def taken(url: str, *, no_ack: bool) -> Any:
+    """Return a message that fills the only place of its consumer."""
+    queue: Any = Connection(url).SimpleQueue("q", no_ack=no_ack)
+    queue.channel.basic_qos(0, 1, False)
+    queue.put("text")
+    return queue.get(timeout=5)
+
+
+def test_a_channel_whose_connection_broke_fails_as_an_outage_does(valkey: ValkeyProcess) -> None:
+    connection = Connection(valkey.url)
+    channel: Any = connection.channel()
+    connection.close()
+    with pytest.raises(OUTAGE):
+        channel.queue_purge("q")
+
+
+def test_a_message_that_could_not_be_acknowledged_gives_its_place_back(own_valkey: ValkeyProcess) -> None:
+    message = taken(own_valkey.url, no_ack=False)
+    assert not message.channel.qos.can_consume()
+    own_valkey.kill()
+    with pytest.raises(OUTAGE):
+        message.ack()
+    assert message.channel.qos.can_consume()
+
+
+def test_what_needs_no_acknowledgement_is_acknowledged_without_redis(own_valkey: ValkeyProcess) -> None:
+    message = taken(own_valkey.url, no_ack=True)
+    own_valkey.kill()
+    message.ack()
+    assert message.channel.qos.can_consume()
