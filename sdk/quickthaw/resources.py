@@ -240,6 +240,7 @@ class LifeStep(Wire):
     instance: str | None = None
     reason: str | None = Field(None, description="why it is queued (again)")
     moved_from: str | None = Field(None, description="the node that it left without being interrupted")
+    epoch: int | None = Field(None, description="where one begins: its number")
 
 
 class InvocationLife(Wire):

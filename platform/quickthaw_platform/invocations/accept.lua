@@ -4,13 +4,14 @@
 -- that it left or false, the node that it left, seconds since its last output ('': it has had none)}.
 local id, epoch, instance, time = ARGV[1], ARGV[2], ARGV[3], now()
 local inv = inv_key(id)
-local f = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'moving_to', 'node', 'left')
+local f = redis.call('HMGET', inv, 'state', 'epoch', 'instance', 'moving_to', 'node', 'left', 'offered')
 local following, left = false, f[6]
-if f[1] == 'running' and f[4] == instance and tonumber(f[2]) + 1 == tonumber(epoch) then
+if f[1] == 'running' and f[4] == instance and f[7] == epoch and keeps_slot(id, instance) then
   following, left = hand_over(id, time), f[5]
 elseif f[1] ~= 'running' or f[2] ~= epoch or f[3] ~= instance then
   return {'stale'}
 end
+redis.call('ZREM', MOVES_KEY, id)
 local seq, position = tonumber(ARGV[4]) + 1, tonumber(ARGV[5]) + 1
 local log = redis.call('XRANGE', log_key(id), seq .. '-0', '+')
 local records = redis.call('XRANGE', records_key(id), position .. '-0', '+')

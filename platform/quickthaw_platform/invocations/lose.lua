@@ -5,9 +5,10 @@
 -- Returns {'requeued'} | {'moved'} | {'failed', next assignment or false} | {'stale'}.
 local id, epoch, time = ARGV[1], ARGV[2], now()
 local inv = inv_key(id)
-local f = redis.call('HMGET', inv, 'state', 'epoch', 'outputs', 'records', 'resumable', 'losses', 'lost_at', 'moving_to')
+local f = redis.call('HMGET', inv, 'state', 'epoch', 'outputs', 'records', 'resumable', 'losses', 'lost_at',
+  'moving_to', 'offered')
 local owned = f[1] == 'assigned' or f[1] == 'running'
-if owned and f[8] and tonumber(epoch) == tonumber(f[2]) + 1 then  -- it was to be taken over by what is gone
+if owned and f[8] and epoch == f[9] then  -- it was to be taken over by what is gone
   end_move(id, f[8], time)
   return {'stale'}
 end
@@ -19,8 +20,10 @@ if f[1] == 'running' then  -- what nobody had begun to run has killed nothing
   if losses >= tonumber(ARGV[4]) then return {'failed', close(id, 'failed', ARGV[7], {'error', ARGV[8]}, time)} end
   redis.call('HSET', inv, 'losses', losses, 'lost_at', progress)
 end
-if f[8] then
+if f[8] and keeps_slot(id, f[8]) then
+  local due = redis.call('ZSCORE', MOVES_KEY, id)
   hand_over(id, time)
+  redis.call('ZADD', MOVES_KEY, due, id)  -- its node may never have been told: see moves.lua
   return {'moved'}
 end
 requeue(id, ARGV[3], time)

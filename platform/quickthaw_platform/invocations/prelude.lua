@@ -5,7 +5,7 @@
 local ENDED = {succeeded = true, failed = true, cancelled = true, timed_out = true}
 local ACTIVE_KEY = 'qt:active'        -- zset: assigned and running invocations by when they were last looked at
 local DEADLINES_KEY = 'qt:deadlines'  -- zset: invocations by when a limit of theirs runs out
-local MOVES_KEY = 'qt:moves'          -- zset: invocations that are being moved by when that is given up
+local MOVES_KEY = 'qt:moves'          -- zset: invocations offered, or left, to an instance by when it must have taken them
 local QUEUES_KEY = 'qt:queues'        -- set: versions whose queue may hold something
 local TRAFFIC_SECONDS = 2592000       -- 30 days: a function's traffic is forgotten when it has not been called so long
 local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook by when it is due
@@ -144,6 +144,15 @@ local function note_cut(inv)
   if f[1] and not f[2] then redis.call('HSET', inv, 'cut_at', f[1]) end
 end
 
+-- An epoch that nobody was given or offered before: so what one that came too late says concerns nobody else.
+local function fresh_epoch(inv)
+  local f = redis.call('HMGET', inv, 'epoch', 'offered')
+  return math.max(tonumber(f[1]), tonumber(f[2] or 0)) + 1
+end
+
+-- Whether an instance (still) holds the slot that was reserved there to take an invocation over.
+local function keeps_slot(id, instance) return redis.call('HEXISTS', leases_key(instance), id) == 1 end
+
 -- Give back the slot that was reserved to take an invocation over; returns what got it, or false. Who cannot tell that
 -- one's node leaves it to the controller, which finds assignments that nobody took up.
 local function end_move(id, to, time)
@@ -160,15 +169,17 @@ local function requeue(id, reason, time)
   local inv = inv_key(id)
   note_cut(inv)
   local f = redis.call('HMGET', inv, 'version', 'instance', 'tag', 'arrival', 'created_at', 'start_seconds',
-    'total_seconds')
+    'total_seconds', 'moving_to')
+  if f[8] then end_move(id, f[8], time) end
   settle(free(id, f[2]), time)
-  redis.call('HINCRBY', inv, 'epoch', 1)
-  redis.call('HSET', inv, 'state', 'queued', 'reason', reason)
+  local epoch = fresh_epoch(inv)
+  redis.call('HSET', inv, 'state', 'queued', 'reason', reason, 'epoch', epoch)
   redis.call('HDEL', inv, 'node', 'instance', 'assigned_at', 'started_at')
   redis.call('ZREM', ACTIVE_KEY, id)
+  redis.call('ZREM', MOVES_KEY, id)
   local deadline = math.min(time + tonumber(f[6]), tonumber(f[5]) + tonumber(f[7]))
   enqueue(id, f[1], tonumber(f[3]), tonumber(f[4]), deadline)
-  put_status(id, redis.call('HINCRBY', inv, 'seq', 1), {state = 'queued', reason = reason})
+  put_status(id, redis.call('HINCRBY', inv, 'seq', 1), {state = 'queued', reason = reason, epoch = epoch})
 end
 
 -- Note that a call of a function was accepted, and the gap without any before it.
@@ -194,22 +205,24 @@ local function note_end(fn, version, id, time)
   redis.call('DEL', fair_key(version))
 end
 
--- Make the instance that an invocation was offered to its owner. Returns what got the slot that it left, or false.
+-- Make the instance that an invocation was offered, and that keeps the slot, its owner. Returns what got the slot that
+-- was left, or false.
 local function hand_over(id, time)
   local inv = inv_key(id)
-  local f = redis.call('HMGET', inv, 'instance', 'node', 'moving_to', 'epoch', 'seq')
+  local f = redis.call('HMGET', inv, 'instance', 'node', 'moving_to', 'offered', 'seq')
   local from = free(id, f[1])
   local following = fill(from, 1, time)[1] or false
   settle(from, time)
   note_cut(inv)
   local node = redis.call('HGET', instance_key(f[3]), 'node')
-  redis.call('HSET', inv, 'state', 'running', 'epoch', tonumber(f[4]) + 1, 'instance', f[3], 'node', node,
+  redis.call('HSET', inv, 'state', 'running', 'epoch', f[4], 'instance', f[3], 'node', node,
     'left', f[2], 'seq', tonumber(f[5]) + 1)
   redis.call('HINCRBY', inv, 'moves', 1)
   redis.call('HDEL', inv, 'moving_to')
   redis.call('ZREM', MOVES_KEY, id)
   redis.call('ZADD', ACTIVE_KEY, text(time), id)
-  put_status(id, tonumber(f[5]) + 1, {state = 'running', node = node, instance = f[3], moved_from = f[2]})
+  put_status(id, tonumber(f[5]) + 1, {state = 'running', node = node, instance = f[3], moved_from = f[2],
+    epoch = tonumber(f[4])})
   return following
 end
 
@@ -227,6 +240,7 @@ local function close(id, state, event, fields, time)
     'reason', 'moving_to')
   local seq = tonumber(f[7]) + 1
   if f[9] then end_move(id, f[9], time) end
+  redis.call('ZREM', MOVES_KEY, id)
   put(id, seq, event)
   redis.call('HSET', inv, 'state', state, 'ended_at', text(time), 'seq', seq, unpack(fields))
   if f[8] then redis.call('HDEL', inv, 'reason') end

@@ -232,12 +232,15 @@ class InvocationStore:
 
     def decline(self, offer: Offer) -> Assignment | None:
         """Give the reserved slot back; returns what got it. One that is not offered (any more) is ignored."""
-        answer = self._scripts.run("decline", offer.invocation, offer.instance)
+        answer = self._scripts.run("decline", offer.invocation, offer.epoch)
         return _next(answer)
 
     def end_late_moves(self) -> list[str]:
-        """End the offers that nobody took up in time; returns the invocations, which go on where they are."""
-        return list(self._scripts.run("moves"))
+        """End the offers that nobody took up in time; returns the invocations, which go on where they are.
+
+        One whose owner was lost meanwhile has nobody: it is queued again.
+        """
+        return list(self._scripts.run("moves", "the node that it was to move to did not take it up"))
 
     def cancel(self, identity: str, reason: str) -> Stopped:
         """End an invocation as cancelled, whoever owns it; idempotent. InvocationNotFound."""
@@ -311,11 +314,14 @@ class InvocationStore:
         return value
 
 
+_STEP_FIELDS = ("at", "state", "node", "instance", "reason", "moved_from", "epoch")
+
+
 def _step(body: str) -> LifeStep | None:
     event = json.loads(body)
     if event["type"] != EventType.STATUS:
         return None  # an output of a handler that looks like one
-    known = {name: event[name] for name in ("at", "state", "node", "instance", "reason", "moved_from") if name in event}
+    known = {name: event[name] for name in _STEP_FIELDS if name in event}
     return LifeStep(**known)
 
 

@@ -60,7 +60,7 @@ def draw(life: InvocationLife) -> None:
     epoch, rows = 1, []
     for number, step in enumerate(life.steps):
         lost = step.state == "queued" and number > 0
-        epoch += lost or step.moved_from is not None
+        epoch = step.epoch or epoch
         gap = (
             f"{life.gaps[epoch] * 1000:.0f} ms without output" if step.state == "running" and epoch in life.gaps else ""
         )
