@@ -33,5 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 
 def pytest_make_parametrize_id(val: Any) -> str | None:
-    """Name a case after its command line."""
-    return " ".join(map(str, val))[:60] if isinstance(val, tuple) else None
+    """Name a case after its command line; other things have addresses in their text, new ones in each process."""
+    if isinstance(val, tuple) and all(isinstance(part, str) for part in val):
+        return " ".join(val)[:60]
+    return None

@@ -425,7 +425,8 @@ def machine(redis: Redis, platform_settings: Settings) -> type[Moves]:
     return type("MovesHere", (Moves,), {"redis": redis, "settings": platform_settings})
 
 
+@pytest.mark.timeout(400)
 def test_an_invocation_that_moves_is_never_doubled_lost_or_torn(machine: type[Moves]) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=30, stateful_step_count=50, suppress_health_check=list(HealthCheck))
+        machine, settings=settings(max_examples=25, stateful_step_count=40, suppress_health_check=list(HealthCheck))
     )
