@@ -23,7 +23,7 @@ from rich.table import Table
 
 from quickthaw import Client, Event, EventType
 from tests.acceptance.chaos_kills import Killer
-from tests.acceptance.chaos_load import FUNCTIONS, Load, Outcome, Said, deploy
+from tests.acceptance.chaos_load import FUNCTIONS, PATIENT, Load, Outcome, Said, deploy
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
 from tests.integration.worker.node_process import write_checkpoint
 
@@ -75,11 +75,12 @@ def chaos(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Run the load and the kills for at least so many seconds and calls, let things calm down, and look."""
-    deploy(cluster.client)
+    client = Client(cluster.url, cluster.api_key, backoff=PATIENT)
+    deploy(client)
     for name in FUNCTIONS:
-        cluster.client.invoke(name, {"plan": "a", "text": "b"} if name == "twice" else {"prompt": "a"})
+        client.invoke(name, {"plan": "a", "text": "b"} if name == "twice" else {"prompt": "a"})
     known = records(cluster)
-    load = Load(cluster.client, seed=seed, callers=callers, calls=calls, seconds=seconds)
+    load = Load(client, seed=seed, callers=callers, calls=calls, seconds=seconds)
     killer = Killer(cluster, seed=seed, every_seconds=KILL_EVERY_SECONDS)
     load.start()
     killer.start()
@@ -92,7 +93,8 @@ def chaos(
         load.wait()
         _note(cluster, killer, load)
     left = remains(cluster)
-    verdicts = tuple(judge(outcome, cluster.client) for outcome in load.outcomes)
+    with client:
+        verdicts = tuple(judge(outcome, client) for outcome in load.outcomes)
     lost = records(cluster) - known ^ {o.invocation.id for o in load.outcomes if o.invocation is not None}
     strangers = [f"invocation {identity} is in one place only, client or store" for identity in sorted(lost)]
     wrong = (*left, *strangers, *(line for verdict in verdicts for line in verdict.wrong))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,23 +18,23 @@ TEXT = " ".join(f"word{number}" for number in range(12))
 BEGIN_OF_SCRIPT = b"*1\r\n$5\r\nMULTI\r\n"
 
 
-def cut_off(folder: Path, key: str, scripts: int) -> None:
-    """Cut the append-only file of a Valkey that is down before the last scripts that wrote `key`."""
+def cut_off(folder: Path, key: str, script: int) -> None:
+    """Cut the append-only file of a Valkey that is down before one of the scripts that wrote `key`."""
     file = max((folder / "appendonlydir").glob("*.incr.aof"), key=lambda found: found.stat().st_mtime)
     content = file.read_bytes()
-    for _ in range(scripts):
-        content = content[: content.rfind(BEGIN_OF_SCRIPT, 0, content.rfind(key.encode()))]
-    file.write_bytes(content)
+    written = (found.start() for found in re.finditer(re.escape(key.encode()), content))
+    begins = sorted({content.rfind(BEGIN_OF_SCRIPT, 0, at) for at in written})
+    file.write_bytes(content[: begins[script]])
 
 
 @contextmanager
-def redis_loses(cluster: Cluster, call: Invocation, scripts: int) -> Iterator[None]:
-    """Have Redis forget the last scripts that wrote the call's log; the worker sleeps until the block is left."""
+def redis_loses(cluster: Cluster, call: Invocation, script: int) -> Iterator[None]:
+    """Have Redis forget one of the scripts that wrote the call's log, and all since; the worker sleeps meanwhile."""
     worker = cluster.processes["worker"]
     worker.send_signal(signal.SIGSTOP)
     try:
         cluster.valkey.kill()
-        cut_off(cluster.valkey.folder, log_key(call.id), scripts)
+        cut_off(cluster.valkey.folder, log_key(call.id), script)
         cluster.valkey.start()
         yield
     finally:
@@ -57,14 +58,21 @@ def assert_whole(call: Invocation) -> None:
 def test_outputs_that_redis_lost_are_written_again(cluster: Cluster, call: Invocation) -> None:
     wait_for(lambda: cluster.redis.xlen(log_key(call.id)) > 15, "some outputs")
     written = cluster.redis.xlen(log_key(call.id))
-    with redis_loses(cluster, call, scripts=6):
+    with redis_loses(cluster, call, script=-6):
         assert 2 < cluster.redis.xlen(log_key(call.id)) < written
+    assert_whole(call)
+
+
+def test_a_call_that_redis_does_not_know_to_have_begun_is_begun_anew(cluster: Cluster, call: Invocation) -> None:
+    wait_for(lambda: cluster.redis.xlen(log_key(call.id)) > 5, "some outputs")
+    with redis_loses(cluster, call, script=1):  # after its assignment, before `begin`
+        assert cluster.redis.hget(inv_key(call.id), "state") == InvocationState.ASSIGNED
     assert_whole(call)
 
 
 def test_an_end_that_redis_lost_is_written_again(cluster: Cluster, call: Invocation) -> None:
     assert_whole(call)
-    with redis_loses(cluster, call, scripts=1):
+    with redis_loses(cluster, call, script=-1):
         assert cluster.redis.hget(inv_key(call.id), "state") == InvocationState.RUNNING
     wait_for(lambda: call.status().state is InvocationState.SUCCEEDED, "the end", 10)
     assert_whole(call)
