@@ -202,6 +202,15 @@ class InvocationStore:
         log, records, _ = self._scripts.run("recorded", identity, after.seq, after.position)
         return History.parse(log, records, after.seq, after.position)
 
+    def check_movable(self, identity: str) -> None:
+        """Raise Conflict where an invocation could not be offered to any instance as it stands."""
+        with outage_is_unavailable():
+            fields = self._redis.hmget(inv_key(identity), ["resumable", "moving_to"])
+        resumable, moving_to = cast("list[str | None]", fields)
+        if resumable == "0" or moving_to is not None:
+            why = NOT_OFFERED["not resumable" if resumable == "0" else "moving"]
+            raise Conflict(f"invocation {identity} cannot move: {why}")
+
     def offer(self, identity: str, instance: str, patience_seconds: float) -> Offer:
         """Reserve a slot of another instance for a running invocation, which that instance's node is to take over.
 

@@ -54,6 +54,7 @@ class Mover:
         info = self._store.get(invocation)
         nodes = _nodes(info, view, node)
         version = self._versions.version(info.version)
+        self._store.check_movable(invocation)  # before an instance is started for it in vain
         found = best_instance(version.id, view.instances, nodes)
         instance = self._started(version, nodes) if found is None else found.id
         limits = self._store.limits(invocation)

@@ -23,11 +23,11 @@ from quickthaw.types import Delta, InvocationInfo, InvocationState
 from quickthaw_platform.errors import Conflict, InstanceLost
 from quickthaw_platform.invocations.records import Append, Chunk, History, Lease, Lost, Offer
 from quickthaw_platform.invocations.slots import SlotStore
-from quickthaw_platform.invocations.store import NOTHING, InvocationStore
+from quickthaw_platform.invocations.store import NOT_OFFERED, NOTHING, InvocationStore
 from quickthaw_platform.invocations.watch import Watch
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.replay import Mark
-from tests.state import announce_node, make_invocation, make_limits, make_version, start_instance
+from tests.state import announce_node, make_invocation, make_limits, make_version, rewind, start_instance
 
 NODES = ("n0", "n1", "n2")
 CONCURRENCY = 2
@@ -430,3 +430,160 @@ def test_an_invocation_that_moves_is_never_doubled_lost_or_torn(machine: type[Mo
     run_state_machine_as_test(
         machine, settings=settings(max_examples=25, stateful_step_count=40, suppress_health_check=list(HealthCheck))
     )
+
+
+SOURCE, DESTINATION = "x1", "x2"
+VERSION = make_version(concurrency=1, max_instances=4)
+
+
+@pytest.fixture
+def running(redis: Redis, store: InvocationStore) -> str:
+    """The invocation `i`, which has said a token on x1, node n1; x2 on node n2 could take it."""
+    announce_node(redis, "n2")
+    start_instance(redis, VERSION, SOURCE, "n1")
+    store.admit(make_invocation(VERSION, "i"))
+    seq = store.begin("i", 1, "n1", SOURCE)
+    assert store.append("i", 1, seq, [Chunk({"delta": {"text": "t", "tokens": [0]}}, "0.0.")])
+    start_instance(redis, VERSION, DESTINATION, "n2")
+    return "i"
+
+
+def test_a_move_gives_the_invocation_a_new_owner_and_its_slot_to_what_waits(
+    store: InvocationStore, running: str
+) -> None:
+    offer = store.offer(running, DESTINATION, 60)
+    store.admit(make_invocation(VERSION, "next"))
+    assert store.get("next").state is InvocationState.QUEUED
+    accepted = store.accept(offer, NOTHING)
+    assert accepted is not None
+    assert (accepted.left, accepted.history.tokens) == ("n1", 1)
+    assert accepted.next is not None
+    assert (accepted.next.invocation, accepted.next.instance) == ("next", SOURCE)
+    info = store.get(running)
+    assert (info.epoch, info.node, info.instance, info.attempts) == (2, "n2", DESTINATION, 1)
+    assert not store.append(running, 1, accepted.next_seq, [Chunk({"value": "from a zombie"})])
+    assert store.append(running, 2, accepted.next_seq, [Chunk({"value": "from the owner"})])
+
+
+def test_its_life_tells_of_the_move_and_of_the_gap(store: InvocationStore, running: str) -> None:
+    accepted = store.accept(store.offer(running, DESTINATION, 60), NOTHING)
+    assert accepted is not None
+    assert store.append(running, 2, accepted.next_seq, [Chunk({"value": 1})])
+    life = store.life(running)
+    assert life.moves == 1
+    assert [(step.state.value, step.node, step.moved_from, step.epoch) for step in life.steps] == [
+        ("assigned", "n1", None, None), ("running", "n1", None, None), ("running", "n2", "n1", 2),
+    ]  # fmt: skip
+    assert list(life.gaps) == [2]
+    assert 0 <= life.gaps[2] < 60
+
+
+def test_a_move_that_is_declined_leaves_all_as_it_was_and_the_slot_to_what_waits(
+    store: InvocationStore, running: str
+) -> None:
+    offer = store.offer(running, DESTINATION, 60)
+    store.admit(make_invocation(VERSION, "next"))
+    following = store.decline(offer)
+    assert following is not None
+    assert (following.invocation, following.instance) == ("next", DESTINATION)
+    assert store.decline(offer) is None
+    info = store.get(running)
+    assert (info.state, info.epoch, info.instance) == (InvocationState.RUNNING, 1, SOURCE)
+    assert store.accept(offer, NOTHING) is None
+
+
+@pytest.mark.parametrize("case", ["not resumable", "moving", "gone", "other version", "there", "draining", "full"])
+def test_an_offer_says_what_forbids_it(redis: Redis, store: InvocationStore, running: str, case: str) -> None:
+    to, why = DESTINATION, case
+    if case == "not resumable":
+        redis.hset("qt:inv:i", "resumable", 0)
+    elif case == "moving":
+        store.offer(running, start_instance(redis, VERSION, "x3", "n2"), 60)
+    elif case == "gone":
+        to = "x7"
+    elif case == "other version":
+        to, why = start_instance(redis, make_version("v2"), "x3", "n2"), "gone"
+    elif case == "there":
+        to = start_instance(redis, VERSION, "x3", "n1")
+    elif case == "draining":
+        SlotStore(redis).drain(DESTINATION)
+    elif case == "full":
+        store.admit(make_invocation(VERSION, "other"))
+    before = {view.id: view.in_use for view in SlotStore(redis).instances()}
+    with pytest.raises(Conflict, match=NOT_OFFERED[why]):
+        store.offer(running, to, 60)
+    assert {view.id: view.in_use for view in SlotStore(redis).instances()} == before
+
+
+@pytest.mark.parametrize("case", ["not resumable", "moving"])
+def test_what_no_instance_could_take_is_known_beforehand(
+    redis: Redis, store: InvocationStore, running: str, case: str
+) -> None:
+    store.check_movable(running)
+    if case == "moving":
+        store.offer(running, DESTINATION, 60)
+    else:
+        redis.hset("qt:inv:i", "resumable", 0)
+    with pytest.raises(Conflict, match=NOT_OFFERED[case]):
+        store.check_movable(running)
+
+
+def test_a_destination_that_is_gone_takes_nothing_over(redis: Redis, store: InvocationStore, running: str) -> None:
+    """Its process died, and nobody has settled what it held, when the source is lost too."""
+    offer = store.offer(running, DESTINATION, 60)
+    SlotStore(redis).remove(DESTINATION)
+    assert store.accept(offer, NOTHING) is None
+    assert store.lose(running, 1, "lost", LOST) is Lost.REQUEUED
+    assert store.get(running).state is InvocationState.QUEUED
+    assert not redis.exists("qt:moves")
+
+
+def test_one_that_gives_up_late_does_not_take_it_from_its_next_owner(
+    redis: Redis, store: InvocationStore, running: str
+) -> None:
+    """The offer to x2 was given up for it, and another instance has taken the invocation over meanwhile."""
+    late = store.offer(running, DESTINATION, 0)
+    assert store.end_late_moves() == [running]
+    taken = store.offer(running, start_instance(redis, VERSION, "x3", "n2"), 60)
+    assert store.accept(taken, NOTHING) is not None
+    assert store.decline(late) is None
+    assert store.lose(running, late.epoch, "lost", LOST) is Lost.STALE
+    info = store.get(running)
+    assert (info.state, info.instance, info.epoch) == (InvocationState.RUNNING, "x3", taken.epoch)
+
+
+def test_a_late_one_is_not_taken_for_the_owner_that_its_instance_has_become(
+    store: InvocationStore, redis: Redis, running: str
+) -> None:
+    """The invocation was queued again, and has come to the same instance by the usual way."""
+    late = store.offer(running, DESTINATION, 0)
+    store.end_late_moves()
+    SlotStore(redis).remove(SOURCE)
+    store.lose(running, 1, "lost", LOST)
+    [assignment] = store.claim(DESTINATION)
+    assert store.begin(running, assignment.epoch, "n2", DESTINATION)
+    assert store.accept(late, NOTHING) is None
+
+
+def test_what_was_left_to_a_node_that_never_heard_of_it_is_queued_again(
+    redis: Redis, store: InvocationStore, running: str
+) -> None:
+    offer = store.offer(running, DESTINATION, 60)
+    assert store.lose(running, 1, "lost", LOST) is Lost.MOVED
+    assert store.get(running).instance == DESTINATION
+    assert store.end_late_moves() == []
+    rewind(redis, "qt:moves", running, 61)
+    assert store.end_late_moves() == [running]
+    info = store.get(running)
+    assert info.state is InvocationState.QUEUED
+    assert "did not take it up" in (info.reason or "")
+    assert store.accept(offer, NOTHING) is None
+    assert not redis.exists("qt:moves")
+
+
+def test_what_was_left_to_a_node_that_takes_it_stays_there(redis: Redis, store: InvocationStore, running: str) -> None:
+    offer = store.offer(running, DESTINATION, 60)
+    store.lose(running, 1, "lost", LOST)
+    assert store.accept(offer, NOTHING) is not None
+    assert not redis.exists("qt:moves")
+    assert store.get(running).instance == DESTINATION
