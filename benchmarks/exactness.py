@@ -24,7 +24,19 @@ import click
 from rich.console import Console
 
 from benchmarks.assets import MODEL, SOURCE
-from benchmarks.exactness_report import BESIDE, EXACT, RESUMED, Case, Comparison, Speed, compare, report, speed_report
+from benchmarks.exactness_report import (
+    BESIDE,
+    EXACT,
+    NEXT,
+    RESUMED,
+    Case,
+    Comparison,
+    Speed,
+    compare,
+    compare_next,
+    report,
+    speed_report,
+)
 from benchmarks.processes import end_on_sigterm
 from benchmarks.prompts import conversations
 from benchmarks.reference import ENVIRONMENT
@@ -46,8 +58,8 @@ SAMPLINGS: Mapping[str, Sampling] = {
     "greedy": Sampling(temperature=0, ignore_eos=True, logprobs=20),
     "sampled": Sampling(temperature=1, top_p=0.95, ignore_eos=True, logprobs=20),
 }
-SAMPLED_SHARE = 0.4
-"""Of the prompts, how many are answered a second time, with sampling."""
+SAMPLED_SHARE, RESUMED_SHARE = 0.2, 0.3
+"""Of the prompts, how many are answered a second time, with sampling; and how many greedy answers are resumed."""
 
 CUTS = (4, 12, 20)
 """After so many tokens of the answer it is cut off."""
@@ -109,6 +121,14 @@ def resumed(engine: Engine, prompt: Tokens, sampling: Sampling, seed: int, whole
         yield compare(whole.entries[cut : cut + AFTER_TOKENS], found.entries)
 
 
+def next_tokens(engine: Engine, prompt: Tokens, sampling: Sampling, whole: Heard) -> Iterator[Comparison]:
+    """Compute prompt and answer anew in one pass: which token would come after each cut?"""
+    echoing = sampling.model_copy(update={"echo": True, "max_tokens": 0, "seed": 0})
+    (found,) = generate(engine, [GenerationRequest("echo", (*prompt, *whole.tokens), echoing)])
+    for expected, recomputed in zip(whole.entries, found.entries[len(prompt) :], strict=True):
+        yield compare_next(expected, recomputed)
+
+
 def beside(engine: Engine, prompts: Sequence[Tokens], sampling: Sampling, wholes: Sequence[Heard]) -> list[Comparison]:
     """Compute answers `STREAMS` at a time and compare them with those computed alone."""
     found: list[Heard] = []
@@ -118,18 +138,22 @@ def beside(engine: Engine, prompts: Sequence[Tokens], sampling: Sampling, wholes
     return [compare(whole.entries, one.entries) for whole, one in zip(wholes, found, strict=True)]
 
 
-def comparisons(engine: Engine, way: str, prompts: Mapping[str, int]) -> dict[Case, list[Comparison]]:
-    """Compare for greedy and sampled answers to so many prompts."""
+def comparisons(engine: Engine, way: str, counts: Mapping[str, int]) -> dict[Case, list[Comparison]]:
+    """Compare for greedy and sampled answers to so many prompts; of the greedy ones, resume so many."""
     found: dict[Case, list[Comparison]] = {}
     for name, sampling in SAMPLINGS.items():
-        tokens = [tuple(engine.tokenizer.chat(one)) for one in conversations(0, prompts[name])]
-        wholes = [generate(engine, [asked(prompt, sampling, seed)])[0] for seed, prompt in enumerate(tokens)]
+        prompts = [tuple(engine.tokenizer.chat(one)) for one in conversations(0, counts[name])]
+        wholes = [generate(engine, [asked(prompt, sampling, seed)])[0] for seed, prompt in enumerate(prompts)]
+        both = list(zip(prompts, wholes, strict=True))
+        cut = both[: counts["resumed"]] if name == "greedy" else both
         found[Case(way, RESUMED, name)] = [
-            one
-            for seed, (prompt, whole) in enumerate(zip(tokens, wholes, strict=True))
-            for one in resumed(engine, prompt, sampling, seed, whole)
+            one for seed, (prompt, whole) in enumerate(cut) for one in resumed(engine, prompt, sampling, seed, whole)
         ]
-        found[Case(way, BESIDE, name)] = beside(engine, tokens, sampling, wholes)
+        if name == "greedy":
+            found[Case(way, NEXT, name)] = [
+                one for prompt, whole in both for one in next_tokens(engine, prompt, sampling, whole)
+            ]
+        found[Case(way, BESIDE, name)] = beside(engine, prompts, sampling, wholes)
     return found
 
 
@@ -165,14 +189,14 @@ def _imported(data_dir: Path) -> DiskStore:
 
 
 def _compared(
-    engines: Mapping[str, Engine], prompts: Mapping[str, int], screen: Console
+    engines: Mapping[str, Engine], counts: Mapping[str, int], screen: Console
 ) -> dict[Case, list[Comparison]]:
     found: dict[Case, list[Comparison]] = {}
     with progress_bar(screen) as progress:
         task = progress.add_task("", total=len(engines))
         for way, engine in engines.items():
             announce(progress, task, f"comparing answers: {way}")
-            found |= comparisons(engine, way, prompts)
+            found |= comparisons(engine, way, counts)
             progress.advance(task)
     return found
 
@@ -189,7 +213,11 @@ def main(rounds: int, prompts: int, quick: bool) -> None:
     os.environ.update(ENVIRONMENT)  # before torch is imported
     screen = console()
     rounds, prompts = (1, 2) if quick else (rounds, prompts)
-    counts = {"greedy": prompts, "sampled": max(1, round(prompts * SAMPLED_SHARE))}
+    counts = {
+        "greedy": prompts,
+        "resumed": max(1, round(prompts * RESUMED_SHARE)),
+        "sampled": max(1, round(prompts * SAMPLED_SHARE)),
+    }
     with tempfile.TemporaryDirectory(prefix="quickthaw-bench-") as folder, ExitStack() as stack:
         store = _imported(Path(folder))
         engines = {way: stack.enter_context(started(store, options)) for way, options in WAYS.items()}

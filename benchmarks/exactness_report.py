@@ -11,7 +11,7 @@ from benchmarks.stats import median
 from quickthaw.types import TokenLogprob
 
 EXACT = "exact (default)"
-RESUMED, BESIDE = "resumed", "beside others"
+RESUMED, NEXT, BESIDE = "resumed", "next token", "beside others"
 
 Answer = Sequence[TokenLogprob]
 """Tokens, each with its likeliest rivals (most likely first) and their natural log-probabilities."""
@@ -39,6 +39,12 @@ def compare(expected: Answer, found: Answer) -> Comparison:
     return Comparison(flip, None if flip is None else margin(expected[flip]), drift)
 
 
+def compare_next(expected: TokenLogprob, recomputed: TokenLogprob) -> Comparison:
+    """Compare a greedy token with the one that would be chosen in its place after a recomputed prefix."""
+    flipped = recomputed.top[0][0] != expected.text
+    return Comparison(0 if flipped else None, margin(expected) if flipped else None, _drift(expected, recomputed))
+
+
 def margin(entry: TokenLogprob) -> float:
     """Return what is between the two likeliest tokens."""
     (_, first), (_, second) = entry.top[:2]
@@ -58,7 +64,7 @@ def _named(entry: TokenLogprob) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What was compared: a way to compute, `RESUMED` or `BESIDE`, and how tokens were chosen."""
+    """What was compared: a way to compute; `RESUMED`, `NEXT` or `BESIDE`; and how tokens were chosen."""
 
     way: str
     what: str
@@ -70,7 +76,7 @@ def report(comparisons: Mapping[Case, Sequence[Comparison]], settings: Mapping[s
     rows = tuple(_row(case, found) for case, found in comparisons.items())
     goals = tuple(
         Goal(f"{EXACT}: answers that differ, {what}", _differing(comparisons, what), 0, "<=")
-        for what in (RESUMED, BESIDE)
+        for what in (RESUMED, NEXT, BESIDE)
     )
     return Report("exactness", rows, goals, settings)
 

@@ -2,7 +2,18 @@
 
 import pytest
 
-from benchmarks.exactness_report import BESIDE, EXACT, RESUMED, Case, Comparison, Speed, compare, report, speed_report
+from benchmarks.exactness_report import (
+    BESIDE,
+    EXACT,
+    RESUMED,
+    Case,
+    Comparison,
+    Speed,
+    compare,
+    compare_next,
+    report,
+    speed_report,
+)
 from quickthaw.types import TokenLogprob
 
 
@@ -26,6 +37,12 @@ def test_rivals_that_look_alike_are_not_taken_for_each_other() -> None:
     assert compare([entry(1, -0.1, -2.0, -3.0, texts="a��")], [entry(1, -0.1, -3.0, -4.0, texts="a��")]).drift == 0
 
 
+def test_the_next_token_is_the_likeliest_after_a_recomputed_prefix() -> None:
+    expected = entry(1, -0.625, -0.75)
+    assert compare_next(expected, entry(1, -0.625, -0.875)) == Comparison(None, None, 0.125)
+    assert compare_next(expected, entry(1, -0.625, -0.75, texts="ba")) == Comparison(0, 0.125, 0.125)
+
+
 SAME, FLIPPED = Comparison(None, None, 0.0), Comparison(3, 0.01, 0.02)
 
 
@@ -37,7 +54,7 @@ def test_only_the_default_way_has_to_be_exact() -> None:
         Case("hybrid", RESUMED, "greedy"): [FLIPPED, SAME, SAME, SAME],
     }
     made = report(found, {})
-    assert [(goal.value, goal.held) for goal in made.goals] == [(1, False), (0, True)]
+    assert [(goal.value, goal.held) for goal in made.goals] == [(1, False), (0, True), (0, True)]
     hybrid = made.rows[-1]
     assert (hybrid["differ"], hybrid["share"], hybrid["margin, most"]) == (1, 0.25, 0.01)
     assert hybrid["drift, most"] == 0.02
