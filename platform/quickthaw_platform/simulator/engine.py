@@ -60,7 +60,12 @@ class Simulation:
         self._fleet = Fleet(self.world, self)
         sizes = {function.checkpoint: function.size for function in self.world.functions.values()}
         self._allocator = Allocator(
-            self._cluster, policy, self._fleet, instance_memory=0, checkpoint_bytes=sizes.__getitem__
+            self._cluster,
+            policy,
+            self._fleet,
+            instance_memory=0,
+            checkpoint_bytes=sizes.__getitem__,
+            move=lambda _: None,  # policies may move; all moves of a decision begin together, in _allocate
         )
         self._keeping = Keeping(self.world, keep_alive, self._fleet.stop, self._start_ahead)
         self._round_is_due = False
