@@ -571,6 +571,7 @@ def test_what_was_left_to_a_node_that_never_heard_of_it_is_queued_again(
     offer = store.offer(running, DESTINATION, 60)
     assert store.lose(running, 1, "lost", LOST) is Lost.MOVED
     assert store.get(running).instance == DESTINATION
+    assert redis.zrange("qt:moves", 0, -1) == [running]
     assert store.end_late_moves() == []
     rewind(redis, "qt:moves", running, 61)
     assert store.end_late_moves() == [running]
