@@ -1,4 +1,5 @@
--- Note that the nodes are being watched, and return those that are dead: {node, last_seen, ...}.
+-- Note that the nodes are being watched, and return those that are dead: {node, last_seen, ...}. They count as draining
+-- from then on, until they are forgotten or beat again: nothing new goes there while what they had is settled.
 -- ARGV: seconds between two rounds, heartbeat TTL.
 -- A node's silence is counted in time that was watched, and a gap between two rounds counts as one round at most. So
 -- neither a pause of the controller, nor an outage of Redis, nor a step of its clock makes a node look silent, and after
@@ -17,6 +18,7 @@ for _, node in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
   local known, since = noted:match('^(%S+) (%S+)$')
   if known ~= seen then since = text(watched) end
   if watched - tonumber(since) > ttl then
+    if seen ~= '0' then redis.call('HSET', node_key(node), 'state', 'draining') end
     dead[#dead + 1] = node
     dead[#dead + 1] = seen
   end

@@ -74,6 +74,17 @@ class TestDeadNodes:
         assert dead(watch) == []
         assert not redis.exists("qt:controller:heard")
 
+    def test_nothing_new_goes_to_it_before_it_is_forgotten_or_beats_again(
+        self, redis: Redis, watch: Watch, slots: SlotStore
+    ) -> None:
+        assert slots.reserve(VERSION, "n1", "before", 1)
+        assert self.after(redis, watch, 1, 1, 1, 1) == ["n1"]
+        assert not slots.reserve(VERSION, "n1", "too-late", 1)
+        announce_node(redis)
+        assert self.after(redis, watch, 1) == []
+        slots.remove("before")
+        assert slots.reserve(VERSION, "n1", "after", 1)
+
     def test_it_is_forgotten_unless_it_came_back_or_has_instances(
         self, redis: Redis, watch: Watch, slots: SlotStore
     ) -> None:
