@@ -37,12 +37,17 @@ def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         cluster.client.deploy(FunctionSpec(name="slow", **shape, concurrency=64))
         cluster.client.deploy(FunctionSpec(name="fixed", **shape, resumable=False))
         cluster.client.deploy(FunctionSpec(name="durable", **shape, **handler(DURABLE)))
-        cluster.client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB"))
+        pair = {"min_instances": 2, "max_instances": 2, "spread": True}  # one on each node
+        cluster.client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB", **pair))
         yield cluster
 
 
 def node_of(call: Invocation) -> str:
     return str(call.status().node)
+
+
+def ready_nodes(cluster: Cluster, function: str) -> set[str]:
+    return {i.node for i in cluster.client.instances() if i.function == function and i.state == "ready"}
 
 
 def begun(cluster: Cluster, function: str, given: dict[str, Any], **options: Any) -> Invocation:
@@ -73,6 +78,7 @@ def test_a_stream_moves_to_the_node_that_was_named(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("way", ["greedy", "sampled"])
 def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
+    wait_for(lambda: ready_nodes(cluster, "chat") == {"a", "b"}, "an instance on each node", 120)
     sampling = GREEDY if way == "greedy" else SAMPLED
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
@@ -96,6 +102,17 @@ def test_a_handler_moves_with_its_stream(cluster: Cluster) -> None:
     cluster.client.migrate(call.id)
     assert chunks(call) == expected
     assert cluster.client.life(call.id).moves == 1
+
+
+def test_a_handler_that_computes_nothing_moves_too(cluster: Cluster) -> None:
+    shape: dict[str, Any] = {"model": MODEL, "engine": "echo", "memory": "16MiB"}
+    cluster.client.deploy(FunctionSpec(name="sleeps", **shape, **handler("yield 'half'\ntime.sleep(8)\nyield 'whole'")))
+    call = begun(cluster, "sleeps", {})
+    source = node_of(call)
+    cluster.client.migrate(call.id)
+    wait_for(lambda: node_of(call) != source, "the move")
+    assert not call.status().state.ended
+    assert [chunk["value"] for chunk in chunks(call)] == ["half", "whole"]
 
 
 def test_a_storm_moves_all_that_a_node_runs(cluster: Cluster) -> None:

@@ -63,7 +63,7 @@ class Handover:
 
 
 def take_over(store: Store, offer: Offer, destination: Destination) -> Handover:
-    """Take the offered invocation over. Whatever is raised: it is declined first, and stays where it is."""
+    """Take the offered invocation over. Whatever is raised: the destination has dropped it; decline it then."""
     try:
         return _take_over(store, offer, destination)
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import structlog
 
 from quickthaw.errors import InstanceLost, QuickthawError, TimedOut
 from quickthaw_platform.invocations.records import Accepted, History, Lease, Offer
-from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.invocations.store import NOTHING, InvocationStore
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.migration.handover import Handover, Result, take_over
 from quickthaw_platform.worker.commands import Commands
@@ -27,6 +28,7 @@ ROUND_SECONDS = 120.0
 """How long the instance may take to compute one round: a long prompt on a busy processor."""
 
 POLL_SECONDS = 0.02
+ASK_SECONDS = 0.5
 AT_ONCE = 32
 
 _log = structlog.get_logger()
@@ -160,9 +162,13 @@ class _Arrival:
         self._loop.post(lambda: self._fleet.drop(self._work.instance, self._work.invocation))
 
     def _wait(self) -> None:
-        try:
-            failed = self._news.get(timeout=ROUND_SECONDS)
-        except queue.Empty:
-            raise TimedOut(f"the instance did not compute what is known within {ROUND_SECONDS:g} s") from None
-        if failed is not None:
-            raise failed
+        """Wait until all that is recorded has been computed, asking now and then: a sleeping handler says nothing."""
+        deadline = time.monotonic() + ROUND_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(queue.Empty):
+                failed = self._news.get(timeout=ASK_SECONDS)
+                if failed is not None:
+                    raise failed
+                return
+            self._loop.post(lambda: self._fleet.extend(self._work.instance, self._work.invocation, NOTHING))
+        raise TimedOut(f"the instance did not compute what is known within {ROUND_SECONDS:g} s")
