@@ -17,7 +17,8 @@ from tests.acceptance.test_resume import DURABLE, GREEDY, PROMPT, SAMPLED, chunk
 from tests.integration.worker.node_process import MODEL
 
 LAST_CUT = 40
-TEXT = " ".join(f"word{i}" for i in range(30))
+TEXT = " ".join(f"word{i}" for i in range(60))
+"""Said in eight seconds: time enough for an instance to start on the other node."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         cluster.client.deploy(FunctionSpec(name="durable", **shape, **handler(DURABLE)))
         pair = {"min_instances": 2, "max_instances": 2, "spread": True}  # one on each node
         cluster.client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB", **pair))
+        wait_for(lambda: ready_nodes(cluster, "chat") == {"a", "b"}, "an instance on each node", 120)
         yield cluster
 
 
@@ -78,7 +80,6 @@ def test_a_stream_moves_to_the_node_that_was_named(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("way", ["greedy", "sampled"])
 def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
-    wait_for(lambda: ready_nodes(cluster, "chat") == {"a", "b"}, "an instance on each node", 120)
     sampling = GREEDY if way == "greedy" else SAMPLED
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
