@@ -40,7 +40,7 @@ def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         cluster.client.deploy(FunctionSpec(name="durable", **shape, **handler(DURABLE)))
         pair = {"min_instances": 2, "max_instances": 2, "spread": True}  # one on each node
         cluster.client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB", **pair))
-        wait_for(lambda: ready_nodes(cluster, "chat") == {"a", "b"}, "an instance on each node", 120)
+        wait_for_one_on_each(cluster, "chat")
         yield cluster
 
 
@@ -48,8 +48,12 @@ def node_of(call: Invocation) -> str:
     return str(call.status().node)
 
 
-def ready_nodes(cluster: Cluster, function: str) -> set[str]:
-    return {i.node for i in cluster.client.instances() if i.function == function and i.state == "ready"}
+def wait_for_one_on_each(cluster: Cluster, function: str) -> None:
+    def ready() -> bool:
+        found = cluster.client.instances()
+        return {i.node for i in found if i.function == function and i.state == "ready"} == {"a", "b"}
+
+    wait_for(ready, "an instance on each node", 120)
 
 
 def begun(cluster: Cluster, function: str, given: dict[str, Any], **options: Any) -> Invocation:
