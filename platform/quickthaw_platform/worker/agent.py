@@ -118,7 +118,7 @@ class Agent:
             log=self._log,
         )
         self._arrivals = Arrivals(
-            self._loop, self._fleet, self._intake, self._store, commands, learning, persist=self._persist
+            self._loop, self._fleet, self._intake, self._store, commands, self._slots, learning, persist=self._persist
         )
         self._starts = Starts(
             settings, redis, self._loop, self._fleet, self.checkpoints.tiers, self._registry, persist=self._persist

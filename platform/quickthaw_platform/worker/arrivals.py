@@ -13,7 +13,9 @@ from typing import TypeVar
 import structlog
 
 from quickthaw.errors import InstanceLost, QuickthawError, TimedOut
+from quickthaw_platform.contracts import InstanceState
 from quickthaw_platform.invocations.records import Accepted, History, Lease, Offer
+from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import NOTHING, InvocationStore
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.migration.handover import Handover, Result, take_over
@@ -40,7 +42,7 @@ class Arrivals:
 
     def __init__(
         self, loop: Loop, fleet: Fleet, intake: Intake, store: InvocationStore, commands: Commands,
-        learning: Learning, *, persist: Callable[[Callable[[], _T]], _T],
+        slots: SlotStore, learning: Learning, *, persist: Callable[[Callable[[], _T]], _T],
     ) -> None:  # fmt: skip
         """`persist` makes a change in Redis, again and again while that is out."""
         self._loop = loop
@@ -48,6 +50,7 @@ class Arrivals:
         self._intake = intake
         self._store = store
         self._commands = commands
+        self._slots = slots
         self._learning = learning
         self._persist: Callable[..., object] = persist
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="agent-arrival")
@@ -70,7 +73,7 @@ class Arrivals:
             work = self._intake.read(offer)
             if work is None:
                 return
-            arrival = _Arrival(self._loop, self._fleet, work)
+            arrival = _Arrival(self._loop, self._fleet, work, lambda: self._is_coming(offer.instance))
             how = take_over(self._store, offer, arrival)
             result = how.result.value
             if how.result is Result.MOVED:
@@ -85,6 +88,10 @@ class Arrivals:
         finally:
             metrics.migrations_total.labels(result).inc()
             self._known.discard((offer.invocation, offer.epoch))
+
+    def _is_coming(self, instance: str) -> bool:
+        found = self._slots.get(instance)
+        return found is not None and found.state is not InstanceState.DRAINING
 
     def _settle(self, offer: Offer, how: Handover) -> None:
         if how.result is not Result.MOVED or how.accepted is None:
@@ -113,10 +120,12 @@ class Arrivals:
 class _Arrival:
     """Implements `handover.Destination` on an instance of this node, and `Arriving` for the fleet."""
 
-    def __init__(self, loop: Loop, fleet: Fleet, work: Work) -> None:
+    def __init__(self, loop: Loop, fleet: Fleet, work: Work, is_coming: Callable[[], bool]) -> None:
+        """`is_coming` tells whether the instance is reserved or starts: its command may still be on its way."""
         self._loop = loop
         self._fleet = fleet
         self._work = work
+        self._is_coming = is_coming
         self.began = time.monotonic()  # when the instance served
         self._news: queue.SimpleQueue[QuickthawError | None] = queue.SimpleQueue()
 
@@ -132,12 +141,12 @@ class _Arrival:
         """Begin as soon as the instance serves."""
         work = replace(self._work, history=history)
         deadline = time.monotonic() + work.limits.start
-        while (held := self._loop.ask(lambda: self._fleet.hold(work, self))) is None:
+        while not self._loop.ask(lambda: self._fleet.hold(work, self)):
+            if not self._is_coming():
+                raise InstanceLost("the instance that was to take the invocation over is gone")
             if time.monotonic() > deadline:
                 raise TimedOut(f"the instance did not start within {work.limits.start:g} s")
             time.sleep(POLL_SECONDS)
-        if not held:
-            raise InstanceLost("the instance that was to take the invocation over is gone")
         self.began = time.monotonic()
         self._wait()
 

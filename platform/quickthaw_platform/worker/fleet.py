@@ -266,14 +266,12 @@ class Fleet:
         for each in arriving.values():
             each.lost(error)
 
-    def hold(self, work: Work, arriving: Arriving) -> bool | None:
+    def hold(self, work: Work, arriving: Arriving) -> bool:
         """Run an invocation that another node still runs, as far as its history goes; `arriving` hears how it goes.
 
-        None: the instance is still starting; False: it is not here, or ends.
+        False: the instance does not serve (yet).
         """
         instance = self._instances.get(work.instance)
-        if instance is not None and instance.phase is Phase.STARTING:
-            return None
         if instance is None or instance.phase not in (Phase.LOADED, Phase.READY):
             return False
         instance.arriving[work.invocation] = arriving
