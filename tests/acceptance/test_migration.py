@@ -163,7 +163,7 @@ def test_whichever_side_dies_in_the_middle_the_stream_goes_on(cluster: Cluster, 
 
 
 def test_a_rolling_restart_moves_what_runs_and_loses_nothing(cluster: Cluster) -> None:
-    text = " ".join(f"word{i}" for i in range(60))
+    text = " ".join(f"word{i}" for i in range(200))  # half a minute
     calls = [cluster.client.spawn("slow", {"prompt": f"{text} {number}"}) for number in range(10)]
     wait_for(lambda: all(call.status().first_output_at for call in calls), "the first outputs")
     for name in ("a", "b"):

@@ -269,10 +269,12 @@ class Fleet:
     def hold(self, work: Work, arriving: Arriving) -> bool:
         """Run an invocation that another node still runs, as far as its history goes; `arriving` hears how it goes.
 
-        False: the instance does not serve (yet).
+        False: the instance does not serve (yet), or has not let go of the invocation, which it served before.
         """
         instance = self._instances.get(work.instance)
         if instance is None or instance.phase not in (Phase.LOADED, Phase.READY):
+            return False
+        if work.invocation in instance.flights or work.invocation in instance.deaf:
             return False
         instance.arriving[work.invocation] = arriving
         self._send(instance, invoke_frame(work, is_open=True))

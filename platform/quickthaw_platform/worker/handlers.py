@@ -192,7 +192,8 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is the answer
             last = {"t": "error", "error": as_error(error, self._bundle).to_json()}
         model.stop()
-        self._running.pop(invocation, None)
+        if self._running.get(invocation) is run:
+            del self._running[invocation]
         for capture in self._captures:
             capture.end(invocation)
         self._send_last(last | {"invocation": invocation})
