@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import itertools
 import sys
 import threading
 import traceback
@@ -133,6 +134,7 @@ class Runner:
         self._on_output = on_output
         self._resumable = resumable
         self._running: dict[str, _Run] = {}
+        self._lives = itertools.count()
 
     def invoke(self, invocation: str, request: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -> None:
         """Start the handler on a request; what comes of it is sent.
@@ -146,7 +148,7 @@ class Runner:
         seed = request.get("seed")
         model = BoundModel(
             self._engine,
-            invocation,
+            f"{invocation}/{next(self._lives)}",  # one that comes back may find its old requests still in the batch
             seed=int(seed if seed is not None else sampling.get("seed") or 0),
             requested=sampling,
             on_prefill=self._on_prefill,
