@@ -20,8 +20,10 @@ from quickthaw_platform.invocations.records import Admission, NewInvocation
 SEED_BITS = 53
 """A seed that every JSON reader keeps exactly."""
 
-LATE_FACTOR = 1.5
-"""A call is refused at once when its wait is estimated at so many times its start limit: estimates may be off."""
+LATE_FACTOR = 4.0
+"""A call is refused at once when its wait is estimated at so many times its start limit: estimates may be off, most of
+all those that rest on a probe which met a busy machine.
+"""
 
 _log = structlog.get_logger()
 
