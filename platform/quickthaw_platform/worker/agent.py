@@ -107,7 +107,6 @@ class Agent:
             on_died=commands.serve,
         )
         learning = Learning(redis, settings.node)
-        self._commands = commands
         self._fleet = Fleet(
             self._loop,
             self._writer,
