@@ -141,6 +141,12 @@ def lease_and_finish(url: str, version: Version, seconds: float, client: int) ->
         return count
 
 
+def server_microseconds(url: str) -> float:
+    """Return what the two scripts of a call have taken of Valkey's one thread, in the mean."""
+    with Redis.from_url(url, decode_responses=True) as redis:
+        return 2 * float(redis.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
+
+
 def race(url: str, version: Version, client: int) -> list[int]:
     """Admit one call in each round, at the same time as the other clients; returns the rounds that it won."""
     won = []
@@ -170,9 +176,12 @@ def lease_rows(seconds: float) -> list[dict[str, Cell]]:
     with running_valkey() as url, ProcessPoolExecutor(max(*CLIENTS, RACE_CLIENTS)) as pool:
         for clients in CLIENTS:
             version = ready_version(url, f"f{clients}", SLOTS)
+            with Redis.from_url(url) as redis:
+                redis.config_resetstat()
             jobs = [pool.submit(lease_and_finish, url, version, seconds, client) for client in range(clients)]
             leases = sum(job.result() for job in jobs) / seconds
-            rows.append({"what": "leases, each also finished", "size": f"{clients} clients", "per second": leases})
+            rows.append({"what": "leases, each also finished", "size": f"{clients} clients", "per second": leases,
+                         "server us": server_microseconds(url)})  # fmt: skip
         version = ready_version(url, "last", LAST_SLOTS)
         races = [pool.submit(race, url, version, client) for client in range(RACE_CLIENTS)]
         won = [number for found in races for number in found.result()]
@@ -191,7 +200,7 @@ def report(decisions: Sequence[dict[str, Cell]], leases: Sequence[dict[str, Cell
         Goal("leases/s", max(float(row["per second"] or 0) for row in warm), 10_000, ">="),
         Goal("slots given in a race for the last ones", float(races["per second"] or 0), LAST_SLOTS, "<="),
     )
-    heads = ("what", "size", "per second", "p50 ms", "p99 ms")
+    heads = ("what", "size", "per second", "p50 ms", "p99 ms", "server us")
     rows = tuple({head: row.get(head) for head in heads} for row in (*decisions, *leases))
     return Report("router", rows, goals, {"functions": FUNCTIONS})
 

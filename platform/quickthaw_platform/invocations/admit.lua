@@ -64,23 +64,23 @@ local time = now()
 note_call(fn, id, time)
 local arrival = redis.call('HINCRBY', fair, ':arrivals', 1)
 local tag = start_tag(waiting)
-redis.call('HSET', inv, 'state', 'queued', 'epoch', 1, 'attempts', 0, 'seq', 0, 'version', version, 'function', fn,
-  'key', key, 'tag', exact(tag), 'arrival', arrival, 'created_at', text(time),
-  'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 11))
+local record = {'epoch', 1, 'version', version, 'function', fn, 'key', key, 'tag', exact(tag), 'arrival', arrival,
+  'created_at', text(time), 'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 11)}
 if idempotency ~= '' then
   redis.call('DEL', idempotency)
   redis.call('HSET', idempotency, 'invocation', id, 'digest', digest)
-  redis.call('HSET', inv, 'idempotency', idempotency)
+  record[#record + 1] = 'idempotency'
+  record[#record + 1] = idempotency
 end
 local deadline = time + math.min(start_seconds, total_seconds)
 if instance then
   redis.call('ZADD', DEADLINES_KEY, text(deadline), id)
-  local assigned = lease(id, instance, '1', 0, 0, time)
+  local assigned = lease(id, instance, '1', 0, 0, time, record)
   settle(instance, time)
   return {'assigned', assigned}
 end
 enqueue(id, version, tag, arrival, deadline)
-redis.call('HSET', inv, 'seq', 1)
+redis.call('HSET', inv, 'state', 'queued', 'attempts', 0, 'seq', 1, unpack(record))
 local position = redis.call('ZRANK', queue, id) + 1
-put_status(id, 1, {state = 'queued', position = position})
+put_status(id, 1, {state = 'queued', position = position}, time)
 return {'queued', position}

@@ -156,7 +156,7 @@ class MemoryCluster:
         if len(leaving) < len(start.retire) or not all(self._may_leave(other, start.node) for other in leaving):
             return False
         self._show_kept()
-        count, free = self._serving(version.id), int(self.table.free_for(version.id)[row])
+        count, free = self._serving(version.id), int(self.table.free_at(row, version.id))
         room = free + sum(other.memory_bytes for other in leaving)
         if count != serving or count >= version.spec.max_instances or room < memory_bytes:
             return False

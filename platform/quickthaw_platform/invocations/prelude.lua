@@ -42,9 +42,9 @@ local function put(id, seq, event, mark)
 end
 
 -- Log a status that the platform itself sets.
-local function put_status(id, seq, fields)
+local function put_status(id, seq, fields, time)
   fields.type = 'status'
-  fields.at = now()
+  fields.at = time
   put(id, seq, cjson.encode(fields))
 end
 
@@ -90,14 +90,16 @@ end
 -- An assignment as Python reads it. The owner's first append has next_seq: `begin` writes one status before it.
 local function assignment(id, epoch, instance, node, seq) return {id, epoch, instance, node, seq + 2} end
 
--- Give an invocation, which has had so many attempts and events, a slot; `settle` the instance afterwards.
-local function lease(id, instance, epoch, attempts, seq, time)
+-- Give an invocation, which has had so many attempts and events, a slot; `settle` the instance afterwards. `fields`: more
+-- of its record.
+local function lease(id, instance, epoch, attempts, seq, time, fields)
   seq = seq + 1
   redis.call('HSET', leases_key(instance.id), id, epoch)
   redis.call('HSET', inv_key(id), 'state', 'assigned', 'node', instance.node, 'instance', instance.id, 'seq', seq,
-    'attempts', attempts + 1, 'assigned_at', text(time))
+    'attempts', attempts + 1, 'assigned_at', text(time), unpack(fields or {}))
   redis.call('ZADD', ACTIVE_KEY, text(time), id)
-  put_status(id, seq, {state = 'assigned', node = instance.node, instance = instance.id, attempt = attempts + 1})
+  put_status(id, seq, {state = 'assigned', node = instance.node, instance = instance.id, attempt = attempts + 1},
+    time)
   instance.held = instance.held + 1
   return assignment(id, epoch, instance.id, instance.node, seq)
 end
@@ -179,7 +181,7 @@ local function requeue(id, reason, time)
   redis.call('ZREM', MOVES_KEY, id)
   local deadline = math.min(time + tonumber(f[6]), tonumber(f[5]) + tonumber(f[7]))
   enqueue(id, f[1], tonumber(f[3]), tonumber(f[4]), deadline)
-  put_status(id, redis.call('HINCRBY', inv, 'seq', 1), {state = 'queued', reason = reason, epoch = epoch})
+  put_status(id, redis.call('HINCRBY', inv, 'seq', 1), {state = 'queued', reason = reason, epoch = epoch}, time)
 end
 
 -- Note that a call of a function was accepted, and the gap without any before it.
@@ -222,14 +224,14 @@ local function hand_over(id, time)
   redis.call('ZREM', MOVES_KEY, id)
   redis.call('ZADD', ACTIVE_KEY, text(time), id)
   put_status(id, tonumber(f[5]) + 1, {state = 'running', node = node, instance = f[3], moved_from = f[2],
-    epoch = tonumber(f[4])})
+    epoch = tonumber(f[4])}, time)
   return following
 end
 
-local function expire_ended(id, ttl, idempotency)
+local function expire_ended(id, ttl, idempotency, records)
   redis.call('PEXPIRE', inv_key(id), ttl)
   redis.call('PEXPIRE', log_key(id), ttl)
-  redis.call('PEXPIRE', records_key(id), ttl)
+  if records then redis.call('PEXPIRE', records_key(id), ttl) end
   if idempotency then redis.call('PEXPIRE', idempotency, ttl) end
 end
 
@@ -237,15 +239,15 @@ end
 local function close(id, state, event, fields, time)
   local inv = inv_key(id)
   local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook', 'function', 'seq',
-    'reason', 'moving_to')
+    'reason', 'moving_to', 'offered', 'records')
   local seq = tonumber(f[7]) + 1
   if f[9] then end_move(id, f[9], time) end
-  redis.call('ZREM', MOVES_KEY, id)
+  if f[10] then redis.call('ZREM', MOVES_KEY, id) end
   put(id, seq, event)
   redis.call('HSET', inv, 'state', state, 'ended_at', text(time), 'seq', seq, unpack(fields))
   if f[8] then redis.call('HDEL', inv, 'reason') end
   redis.call('ZREM', DEADLINES_KEY, id)
-  expire_ended(id, f[3], f[4])
+  expire_ended(id, f[3], f[4], f[11] and f[11] ~= '0')
   if f[5] then redis.call('ZADD', WEBHOOKS_KEY, text(time), id) end
   note_end(f[6], f[1], id, time)
   if not f[2] then

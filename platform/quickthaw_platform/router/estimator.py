@@ -37,11 +37,7 @@ class Estimates:
     queue: Floats
     load: Floats
     init: Floats
-
-    @property
-    def total(self) -> Floats:
-        """From now until the instance serves."""
-        return self.queue + self.load + self.init
+    total: Floats  # from now until the instance serves
 
     def option(self, node: str, row: int, room_seconds: float = 0.0, verdict: str = "") -> Option:
         """Return one node's as a record."""
@@ -52,19 +48,22 @@ class Estimates:
 def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Table) -> Estimates:
     """Estimate a start on every node, each by the nearest copy that it has."""
     size, checkpoint = request.checkpoint_bytes, request.checkpoint
+    seconds = _init_seconds(stats or _UNKNOWN)
     way = np.full(len(table), _CODE[Way.REMOTE], np.int8)
+    init = np.full(len(table), seconds[_CODE[Way.REMOTE]])
     queue = table.queue(Way.REMOTE)
     load = size / table.bandwidth[Way.REMOTE]
-    load[~table.fetchable(checkpoint)] = np.inf
+    fetchable = table.fetchable(checkpoint)
+    if fetchable is not None:
+        load[~fetchable] = np.inf
     for row, found in table.holders.get(checkpoint, _NOWHERE).items():
-        way[row] = _CODE[found]
         queue[row], load[row] = _near(table, row, found, size)
+        way[row], init[row] = _CODE[found], seconds[_CODE[found]]
     for row, end in table.arriving.get(checkpoint, _NEVER).items():
         queue[row], load[row] = 0.0, max(0.0, end - table.now)
         if way[row] != _CODE[Way.TEMPLATE]:  # a template may be there before its weights are
-            way[row] = _CODE[Way.DRAM]
-    init = np.array(_init_seconds(stats or _UNKNOWN))[way]
-    return Estimates(way, queue, load, init)
+            way[row], init[row] = _CODE[Way.DRAM], seconds[_CODE[Way.DRAM]]
+    return Estimates(way, queue, load, init, queue + load + init)
 
 
 _NOWHERE: Mapping[int, Way] = {}

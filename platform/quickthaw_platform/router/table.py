@@ -122,6 +122,11 @@ class Table:
                 free[row] -= size
         return free
 
+    def free_at(self, row: int, version: str) -> float:
+        """Return the same of one node."""
+        owner, size = self.kept.get(row, (version, 0.0))
+        return float(self.free[row]) - (0.0 if owner == version else size)
+
     def drains(self, node: str) -> bool:
         """Whether a node is there and takes nothing new."""
         row = self.index.get(node)
@@ -131,12 +136,10 @@ class Table:
         """Return how many seconds each node still reads from a lane."""
         return cast("Floats", np.maximum(self.lane_ends[lane] - self.now, 0.0))
 
-    def fetchable(self, checkpoint: str) -> Flags:
-        """Return which nodes can fetch a checkpoint from beyond."""
+    def fetchable(self, checkpoint: str) -> Flags | None:
+        """Return which nodes can fetch a checkpoint from beyond; None: all."""
         having = [key for key, ids in self._remote.items() if checkpoint in ids]
-        if len(having) == len(self._remote):
-            return np.ones(len(self), bool)
-        return np.isin(self._remote_of, having)
+        return None if len(having) == len(self._remote) else np.isin(self._remote_of, having)
 
     def matching(self, device: str | None, labels: Mapping[str, str]) -> Flags:
         """Return which nodes have the device and all the labels."""

@@ -37,16 +37,8 @@ class Candidates:
     table: Table
     estimates: Estimates
     open: Flags  # ready, with the right device and labels, large enough, and can get at the checkpoint
-
-    @property
-    def free(self) -> Floats:
-        """The bytes that each node has free for it."""
-        return self.table.free_for(self.request.version)
-
-    @property
-    def fitting(self) -> Flags:
-        """Open nodes with the room, now or when idle instances have left."""
-        return np.asarray(self.open & (self.free + self.table.idle >= self.request.memory_bytes))
+    free: Floats  # bytes that each node has free for it
+    fitting: Flags  # open, with the room, now or when idle instances have left
 
 
 class Rank(Protocol):
@@ -60,9 +52,11 @@ def candidates_of(request: AllocationRequest, view: ClusterView) -> Candidates:
     """Weigh every node."""
     table = table_of(view)
     estimates = estimate(request, view.functions.get(request.function), table)
-    reachable = np.isfinite(estimates.load) & (table.memory >= request.memory_bytes)
-    matching = table.matching(request.device, request.labels)
-    return Candidates(request, view, table, estimates, np.asarray(table.ready & matching & reachable))
+    possible = table.matching(request.device, request.labels) & table.ready & np.isfinite(estimates.load)
+    possible &= table.memory >= request.memory_bytes
+    free = table.free_for(request.version)
+    fitting = possible & (free + table.idle >= request.memory_bytes)
+    return Candidates(request, view, table, estimates, possible, free, fitting)
 
 
 def wait_for_coming(request: AllocationRequest, view: ClusterView) -> Wait | None:

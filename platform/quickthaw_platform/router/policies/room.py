@@ -29,7 +29,7 @@ def retirable(view: ClusterView, table: Table, row: int, request: AllocationRequ
     Greedy-Dual's order (Cao and Irani, 1997): frequency of calls × seconds of a start / bytes, the least first. An
     instance whose version something waits for, or which its function always wants, stays.
     """
-    missing = request.memory_bytes - table.free_for(request.version)[row]
+    missing = request.memory_bytes - table.free_at(row, request.version)
     if missing <= 0:
         return []
     leaving: list[InstanceView] = []
