@@ -15,13 +15,20 @@ RETRY_SECONDS = 10
 
 
 def keep_wanted(context: Context) -> None:
-    """Sample the concurrency, and start what is missing of the versions that aliases point to."""
+    """Sample the concurrency, and start what is missing of the versions that aliases point to.
+
+    What waits for a version without an instance is left to the allocation policy, which has just been asked
+    (queues.serve_waiting): a start ahead would undo its decision to wait for a better place.
+    """
     view = read_view(context.redis)
     pointed = context.versions.pointed_versions()
     context.samples.take(view, pointed)
     wanted = wanted_instances(context, pointed)
     for version in pointed:
-        missing = wanted[version.id] - count_serving(view, version.id) if wanted[version.id] else 0
+        serving = count_serving(view, version.id)
+        if not serving and view.waiting.get(version.id):
+            continue
+        missing = wanted[version.id] - serving
         if missing > 0 and _attempt_due(context, version, wanted[version.id]):
             for _ in range(missing):
                 if not isinstance(context.allocator.allocate(version, ahead=True), Start):

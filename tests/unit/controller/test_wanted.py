@@ -176,6 +176,15 @@ class TestScaling:
             keep_wanted(context)
             assert len(commands.take("start")) == started
 
+    def test_what_waits_without_an_instance_is_the_allocation_policys_to_decide(
+        self, redis: Redis, context: Context, commands: RecordingCommands, versions: KnownVersions
+    ) -> None:
+        version = versions.add(small_version(max_instances=9))
+        context.store.admit(make_invocation(version))
+        sampled(redis, version, (30, 8, 0))
+        keep_wanted(context)
+        assert commands.take("start") == []
+
     def test_idle_ones_stay_while_the_load_asks_for_them(
         self, redis: Redis, context: Context, versions: KnownVersions
     ) -> None:
