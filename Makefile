@@ -20,7 +20,7 @@ TEST_PROCESSES ?= 2
 OPENAI_3 := openai==3.54.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-migration bench-exactness clean
+.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -83,6 +83,9 @@ bench-router: $(BENCH_INSTALLED) ## Decisions per second on up to 1,000 nodes, a
 
 bench-policies: $(BENCH_INSTALLED) ## The allocation policies side by side in simulation, and how fast the simulator is
 	@$(BIN)/python -m benchmarks.policies
+
+bench-policies-real: $(BENCH_INSTALLED) ## The same on three real nodes of this machine, beside what the simulator says of them
+	@$(BIN)/python -m benchmarks.policies_real
 
 bench-load: $(BENCH_INSTALLED) ## Checkpoint to usable weights, from disk, memory and S3, beside seven other loaders
 	@$(BIN)/python -m benchmarks.load_weights

@@ -40,9 +40,12 @@ class Target:
         return parts.hostname or "127.0.0.1", parts.port or 80
 
 
-async def stream(target: Target, body: Mapping[str, Any]) -> Stream:
-    """POST `body` and read the answer to its end. A refused, broken or erroneous answer is in `Stream.error`."""
-    reader = StreamReader(time.monotonic())
+async def stream(target: Target, body: Mapping[str, Any], reader: StreamReader | None = None) -> Stream:
+    """POST `body` and read the answer to its end. A refused, broken or erroneous answer is in `Stream.error`.
+
+    `reader` takes the lines; None: one of an OpenAI-compatible answer, sent now.
+    """
+    reader = reader or StreamReader(time.monotonic())
     try:
         await _exchange(target, body, reader)
     except (OSError, asyncio.IncompleteReadError, Refused, ValueError) as error:

@@ -29,13 +29,20 @@ Progress = Callable[[int], None]
 
 
 def simulate(
-    scenario: Scenario, policy: str, keep_alive: str, seed: int | None = None, progress: Progress = lambda _: None
-) -> Outcome:
-    """Run a scenario under two policies, by name; errors.NotFound lists those that are known."""
+    scenario: Scenario, policy: str, keep_alive: str, seed: int | None = None, progress: Progress = lambda _: None,
+    *, chance: int | None = None,
+) -> Outcome:  # fmt: skip
+    """Run a scenario under two policies, by name; errors.NotFound lists those that are known.
+
+    `chance` is a seed for `jitter` alone: the same calls under other luck. None: as `seed`.
+    """
     chosen = plugins.allocation_policy(policy), plugins.keep_alive_policy(keep_alive)
     outcome = Outcome(policy, keep_alive)
     began = time.perf_counter()
-    Simulation(scenario, *chosen, outcome, scenario.seed if seed is None else seed).run(progress)
+    simulation = Simulation(scenario, *chosen, outcome, scenario.seed if seed is None else seed)
+    if chance is not None:
+        simulation.world.rng.seed(chance)
+    simulation.run(progress)
     outcome.wall_seconds = time.perf_counter() - began
     return outcome
 

@@ -50,11 +50,13 @@ class Fleet:
         now, node, function = world.events.now, world.nodes[node_id], world.functions[version_id]
         record = world.cluster.instances[instance]
         predicted = record.ready_at - now
-        load = node.begin_load(function.checkpoint, function.size, max(now, self.room_at), world.factor())
-        made = Instance(instance, function, node, now, predicted, load, since=now, taking=taking)
+        load = node.begin_load(function.checkpoint, function.size, now, world.factor())
+        made = Instance(instance, function, node, now, predicted, load, since=now, taking=taking, room_at=self.room_at)
         self.room_at = 0.0
         world.instances[instance] = made
         node.users[function.checkpoint] += 1
+        if load.reads:
+            world.publish(node)
         if not node.dead:
             world.events.at(load.end, self._loaded, made)
 
@@ -65,8 +67,8 @@ class Fleet:
         if node.arrived(function.checkpoint, function.size, instance.load):
             self.world.publish(node)
         if not instance.gone:
-            init = takes_init(self.world, node, instance.load.way)
-            self.world.events.at(self.world.events.now + init, self._started, instance)
+            begin = max(self.world.events.now, instance.room_at)
+            self.world.events.at(begin + takes_init(self.world, node, instance.load.way), self._started, instance)
 
     def _started(self, instance: Instance) -> None:
         if instance.gone or instance.node.dead:

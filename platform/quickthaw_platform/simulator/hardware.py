@@ -51,9 +51,17 @@ class Load:
     begin: float  # of the reading itself
     end: float
 
+    @property
+    def reads(self) -> bool:
+        """Whether it brings weights into memory that were not there, nor on their way."""
+        return self.way in (Way.DISK, Way.REMOTE)
+
 
 class Node:
-    """Reads one checkpoint at a time from disk, and one from beyond; starts that want the same one share its load."""
+    """Reads one checkpoint at a time from disk, and one from beyond; starts that want the same one share its load.
+
+    Room in memory is made when a load is asked for. What is in memory and was read from the disk stays on the disk.
+    """
 
     def __init__(self, identity: str, group: NodeGroup, device: Device, remote: frozenset[str]) -> None:
         self.id = identity
@@ -66,6 +74,7 @@ class Node:
         self.started: set[str] = set()  # checkpoints that had an instance here: they have a template while in memory
         self._remote = remote
         self._arriving: dict[str, float] = {}
+        self._read_here: set[str] = set()  # checkpoints in memory that came from the disk
         self._lane_free = {Way.DISK: 0.0, Way.REMOTE: 0.0}
         rates = group.bandwidths
         self._rates = {Way.DRAM: rates.dram, Way.DISK: rates.disk, Way.REMOTE: rates.remote}
@@ -74,12 +83,15 @@ class Node:
     def begin_load(self, checkpoint: str, size: int, begin: float, factor: float) -> Load:
         """Take what is nearest; `factor` times the time that bandwidth says. `arrived` is to be called at the end."""
         if checkpoint in self._arriving:
+            if checkpoint in self.dram.cached:
+                self.dram.use(checkpoint)
             return Load(Way.DRAM, begin, max(begin, self._arriving[checkpoint]))
         if checkpoint in self.dram.cached:
             self.dram.use(checkpoint)
             if checkpoint in self.started and Way.TEMPLATE in self.device.init_seconds:
                 return Load(Way.TEMPLATE, begin, begin)
             return Load(Way.DRAM, begin, begin + self._seconds(Way.DRAM, size) * factor)
+        self._make_room(checkpoint, size)
         way = Way.DISK if checkpoint in self.disk.cached else Way.REMOTE
         begin = max(begin, self._lane_free[way])
         end = begin + self._seconds(way, size) * factor
@@ -92,19 +104,25 @@ class Node:
         Returns whether anything has changed by it: not where they had been in memory before.
         """
         self._arriving.pop(checkpoint, None)
-        if load.way not in self._lane_free:
+        if not load.reads:
             return False
         if load.end > load.begin:
             self._measured[load.way] = self._measured[load.way].with_sample(size / (load.end - load.begin))
+        if load.way is Way.DISK and checkpoint in self.dram.cached:
+            self._read_here.add(checkpoint)
+        self.disk.take(checkpoint, size, self._seconds(Way.REMOTE, size), self._arriving.keys() | self._read_here)
+        return True
+
+    def _make_room(self, checkpoint: str, size: int) -> None:
         self.dram.take(checkpoint, size, self._seconds(Way.DISK, size), self.users)
         self.started &= self.dram.cached.keys()
-        self.disk.take(checkpoint, size, self._seconds(Way.REMOTE, size), self._arriving)
-        return True
+        self._read_here &= self.dram.cached.keys()
 
     def place(self, checkpoint: str, size: int) -> None:
         """Have a checkpoint on the disk from the start, where there is room without any other leaving."""
         if self.disk.used + size <= self.disk.budget:
-            self.disk.take(checkpoint, size, self._seconds(Way.REMOTE, size), ())
+            self.disk.used += size
+            self.disk.cached[checkpoint] = Cached(checkpoint, size, self._seconds(Way.REMOTE, size))
 
     def forget_user(self, checkpoint: str) -> None:
         """Note that an instance has left."""
@@ -121,7 +139,7 @@ class Node:
     def tiers(self) -> TiersView:
         """Return its tiers as it reports them."""
         return TiersView(
-            dram=frozenset(self.dram.cached),
+            dram=frozenset(self.dram.cached.keys() - self._arriving.keys()),
             bandwidths={way.value: average.value for way, average in self._measured.items()},
             dram_bytes=self.dram.budget,
             dram_used_bytes=self.dram.used,

@@ -37,6 +37,7 @@ class Instance:
     gone: bool = False
     checking: bool = False  # whether its keep-alive time is being watched
     taking: tuple[str, ...] = ()  # invocations that move to it when it serves
+    room_at: float = 0.0  # when those that make room for it have gone; its weights come meanwhile
 
 
 @dataclass(slots=True, eq=False)

@@ -72,6 +72,13 @@ def test_the_same_seed_gives_the_same_outcome_and_another_seed_does_not() -> Non
     assert one.ttft != other.ttft
 
 
+def test_the_same_calls_may_have_other_luck() -> None:
+    one, two = (simulate(scenario(**BUSY), "startup-time", "fixed", chance=chance) for chance in (1, 2))
+    assert one.ended == two.ended
+    assert one.ttft != two.ttft
+    assert one.ttft == simulate(scenario(**BUSY), "startup-time", "fixed").ttft
+
+
 def test_all_policies_see_the_same_work() -> None:
     serving = {simulate(scenario(**BUSY), name, "fixed").phases[Phase.SERVING] for name in ("random", "locality")}
     calls = [simulate(scenario(**BUSY), name, "fixed").ended for name in ("random", "locality")]
