@@ -122,6 +122,7 @@ def main(names: Sequence[str], calls: int | None, rounds: int, quick: bool) -> N
         "calibration": found.settings(),
     } | said(pairs)
     publish(Report("policies-real", tuple(pair.row() for pair in pairs), goals(pairs), settings), screen)
+    publish(Report("policies-real-starts", tuple(pair.starts_row() for pair in pairs), (), settings), screen)
     for world, ranking in said(pairs).items():
         screen.print(f"{world}: {ranking}", highlight=False)
     picture = RESULTS / "bench-policies-real.png"

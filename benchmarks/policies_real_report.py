@@ -51,19 +51,30 @@ class Pair:
         return self.simulated.mean / self.real.mean - 1
 
     def row(self) -> dict[str, Cell]:
-        """Return the row of the table."""
+        """Return the row of the table of first tokens."""
+        real, simulated = self.real, self.simulated
+        return {
+            "policy": self.policy,
+            "mean s, real": real.mean,
+            "mean s, simulated": simulated.mean,
+            "error of mean": self.error,
+            "luck s": simulated.spread,
+            "p50 s, real": percentile(real.first_tokens, 50),
+            "p50 s, simulated": percentile(simulated.first_tokens, 50),
+            "p99 s, real": percentile(real.first_tokens, 99),
+            "p99 s, simulated": percentile(simulated.first_tokens, 99),
+            "lost": real.lost,
+            "cores busy": self.cores,
+        }
+
+    def starts_row(self) -> dict[str, Cell]:
+        """Return the row of the table of starts: who had to wait for one, and where the weights came from."""
         found: dict[str, Cell] = {"policy": self.policy}
-        for what, figure in (("mean", None), ("p50", 50.0), ("p99", 99.0)):
-            for name, world in (("real", self.real), ("simulated", self.simulated)):
-                value = world.mean if figure is None else percentile(world.first_tokens, figure)
-                found[f"{what} s, {name}"] = value
-        found["error of mean"] = self.error
-        found["luck s, simulated"] = self.simulated.spread
         for name, world in (("real", self.real), ("simulated", self.simulated)):
             found[f"had to wait, {name}"] = world.waited_share
         for name, world in (("real", self.real), ("simulated", self.simulated)):
-            found[f"starts, {name}"] = " / ".join(str(world.starts.get(way, 0)) for way in WAYS)
-        return found | {"lost": self.real.lost, "cores busy": self.cores}
+            found[f"{' / '.join(WAYS)}, {name}"] = " / ".join(str(world.starts.get(way, 0)) for way in WAYS)
+        return found
 
 
 def rank(means: Mapping[str, float]) -> list[tuple[str, ...]]:

@@ -162,11 +162,12 @@ def test_goals_are_the_ranking_and_the_error_of_each_mean_ours_first() -> None:
 
 
 def test_a_row_has_both_worlds_side_by_side() -> None:
-    row = Pair("random", world(1.0, 3.0, lost=1), world(1.0, 2.0, starts={"template": 4, "remote": 1}), 0.8).row()
+    found = Pair("random", world(1.0, 3.0, lost=1), world(1.0, 2.0, starts={"template": 4, "remote": 1}), 0.8)
+    row = found.row()
     assert (row["mean s, real"], row["mean s, simulated"]) == (2.0, 1.5)
     assert row["error of mean"] == pytest.approx(-0.25)
-    assert (row["starts, real"], row["starts, simulated"]) == ("0 / 0 / 2 / 0", "4 / 0 / 0 / 1")
     assert row["lost"] == 1
+    assert list(found.starts_row().values()) == ["random", 0.5, 0.5, "0 / 0 / 2 / 0", "4 / 0 / 0 / 1"]
 
 
 def test_the_picture_has_a_panel_for_each_policy(tmp_path: Path) -> None:
