@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from benchmarks.policies_real_calls import one
 from benchmarks.policies_real_platform import Checkpoints, RealNodes
-from benchmarks.policies_real_settings import calibrated
+from benchmarks.policies_real_settings import calibrated, homes
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.simulator.scenario import FunctionGroup, NodeGroup, Scenario
 
@@ -28,7 +28,7 @@ class Calibration:
 
     first_token: float  # of a warm call, prefill included
     inits: dict[Way, float]  # of a start by each way, beyond its load and that
-    stop: float  # until an instance that is told to stop has left
+    stop: float  # by which a start is later for an instance that makes room
 
     def applied_to(self, scenario: Scenario) -> Scenario:
         """Return the scenario as this platform serves it."""
@@ -41,10 +41,10 @@ class Calibration:
 
 
 def calibrate(scenario: Scenario, checkpoints: Checkpoints, rounds: int) -> Calibration:
-    """Bring the platform up, start an instance `rounds` times by each way with nothing else going on, and let it go."""
+    """Bring the platform up, and start instances by each way, and where one makes room, with nothing else going on."""
     warm: list[float] = []
     cold: defaultdict[Way, list[float]] = defaultdict(list)
-    stops: list[float] = []
+    crowded: list[float] = []
     with RealNodes(scenario, POLICY, checkpoints) as platform:
         for name in scenario.function_names()[:rounds]:
             tier = _Subject(platform, scenario, name)
@@ -55,8 +55,15 @@ def calibrate(scenario: Scenario, checkpoints: Checkpoints, rounds: int) -> Cali
                     first = tier.call()
                 cold[Way(ways[0])].append(first)
                 warm += [tier.call() for _ in range(WARM_CALLS)]
-                stops.append(tier.stop())
-    missing = [way for way in Way if way not in cold]
+                place = tier.stop()
+            tier.fill(place)
+            time.sleep(SETTLE_SECONDS)
+            with platform.one_more_start() as ways:
+                first = tier.call()
+            if ways == [Way.TEMPLATE]:
+                crowded.append(first)
+            platform.stop_instances()
+    missing = [way.value for way in Way if way not in cold] + ([] if crowded else ["a template on a full node"])
     if missing:
         raise RuntimeError(f"the calibration saw no start by way of {', '.join(missing)}")
     first_token = median(warm)
@@ -64,7 +71,7 @@ def calibrate(scenario: Scenario, checkpoints: Checkpoints, rounds: int) -> Cali
     inits = {
         way: max(LEAST_SECONDS, median(found) - first_token - _load(way, group, node)) for way, found in cold.items()
     }
-    return Calibration(first_token, inits, median(stops))
+    return Calibration(first_token, inits, max(LEAST_SECONDS, median(crowded) - median(cold[Way.TEMPLATE])))
 
 
 def _load(way: Way, group: FunctionGroup, node: NodeGroup) -> float:
@@ -104,8 +111,15 @@ class _Subject:
         """Have its checkpoint on a disk and in no memory."""
         self.platform.evict_everywhere(self.name, "dram")
 
-    def stop(self) -> float:
-        """Stop its instance and return how long it took to leave."""
-        began = time.monotonic()
+    def stop(self) -> str:
+        """Stop its instance, and return the node that it was on."""
+        (instance,) = self.platform.client.instances()
         self.platform.stop_instances()
-        return time.monotonic() - began
+        return instance.node
+
+    def fill(self, node: str) -> None:
+        """Have idle instances of others take all of a node's memory."""
+        (group,), (nodes,) = self.scenario.functions, self.scenario.nodes
+        others = [name for name, at in reversed(homes(self.scenario).items()) if node in at and name != self.name]
+        for other in others[: nodes.memory // group.memory]:
+            replace(self, name=other).call()
