@@ -150,19 +150,17 @@ class Engine(Protocol):
         """Join the batch at the next step. Never blocks. Raises ContextLengthExceeded at once where it cannot fit."""
 
     def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
-        """Like `submit`, but say nothing before `release`: compute what is known, and choose the next tokens.
+        """Like `submit`, but choose no token yet: only compute what is known, so that `release` goes on at once.
 
-        `on_held` hears, from the engine's thread, how many tokens (prompt and answer) it has been told of, whenever the
-        next one could be said at once; it must not block.
+        `on_held` hears, from the engine's thread, how many tokens (prompt and answer) are known whenever all of them
+        but the last have been computed; it must not block.
         """
 
     def extend(self, request_id: str, tokens: Sequence[int]) -> None:
-        """Tell a held request the next tokens of its answer, which another engine chose: they go before what was chosen
-        here. An unknown id is ignored.
-        """
+        """Tell a held request the next tokens of its answer, which another engine chose. An unknown id is ignored."""
 
     def release(self, request_id: str) -> None:
-        """Have a held request say its next token and all that follow. Idempotent; an unknown id is ignored."""
+        """Have a held request choose its next token and all that follow. Idempotent; an unknown id is ignored."""
 
     def cancel(self, request_id: str) -> None:
         """Leave the batch at the next step and free the memory. An unknown id is ignored."""

@@ -12,7 +12,7 @@ from quickthaw_platform.errors import InstanceLost, Unavailable
 from quickthaw_platform.invocations.records import Accepted, Assignment, History, Offer
 from quickthaw_platform.invocations.store import NOTHING
 from quickthaw_platform.migration.handover import Handover, Result, take_over
-from quickthaw_platform.migration.plan import MAX_ROUNDS
+from quickthaw_platform.migration.plan import CLOSE_TOKENS, MAX_ROUNDS
 
 OFFER = Offer("i", 2, "x2", "n2")
 CALLS = ("history 1", "hold", "history 2", "extend", "history 3", "accept", "take")
@@ -95,13 +95,13 @@ def run(world: World) -> Handover:
 
 
 def test_it_computes_what_is_known_then_what_came_meanwhile_then_takes_over() -> None:
-    world = World([100, 10, 0, 1])
+    world = World([100, 10, CLOSE_TOKENS, 1])
     how = run(world)
     assert tuple(world.calls) == CALLS
     assert (how.result, how.rounds, how.tokens) == (Result.MOVED, 2, 110)
     assert how.accepted is not None
-    assert how.accepted.history.tokens == 1  # what the client waits for
-    assert (world.owner, world.is_live, world.computed, world.dropped) == ("destination", True, 111, 0)
+    assert how.accepted.history.tokens == CLOSE_TOKENS + 1  # what the client waits for
+    assert (world.owner, world.is_live, world.computed, world.dropped) == ("destination", True, 113, 0)
 
 
 def test_a_source_that_says_nothing_is_left_after_one_round() -> None:
@@ -128,7 +128,7 @@ def test_one_that_ended_first_is_dropped() -> None:
 @pytest.mark.parametrize("after_effect", [False, True], ids=["not done", "answer lost"])
 @pytest.mark.parametrize("fails", CALLS)
 def test_whichever_call_fails_there_is_one_owner_and_the_destination_stops(fails: str, after_effect: bool) -> None:
-    world = World([100, 10, 0, 1], fails=fails, after_effect=after_effect)
+    world = World([100, 10, CLOSE_TOKENS, 1], fails=fails, after_effect=after_effect)
     with pytest.raises((InstanceLost, Unavailable)):
         run(world)
     assert world.dropped == 1

@@ -127,11 +127,10 @@ class BatchLoop:
                 if sequence.request.id in self._cancelled:
                     self._forget(sequence)
             self._cancelled.clear()
-            ended = [sequence for sequence in [*self._running, *self._waiting] if not sequence.needs_steps]
-            at_once = [(sequence, [sequence.opening(self._texts)]) for sequence in ended]
-            at_once += self._take_in_held()
-        for sequence, deltas in at_once:
-            self._deliver(sequence, deltas)
+            self._take_in_held()
+            at_once = [sequence for sequence in [*self._running, *self._waiting] if not sequence.needs_steps]
+        for sequence in at_once:
+            self._deliver(sequence, [sequence.opening(self._texts)])
         return True
 
     def _has_work(self) -> bool:
@@ -139,20 +138,17 @@ class BatchLoop:
         told = self._arrived or self._cancelled or self._held_changes
         return bool(told) or any(not sequence.idle for sequence in [*self._running, *self._waiting])
 
-    def _take_in_held(self) -> list[tuple[Sequence, list[Delta]]]:
-        """Extend and release held sequences; return what the released ones say. The caller holds the lock."""
+    def _take_in_held(self) -> None:
+        """Extend and release held sequences. The caller holds the lock."""
         if not self._held_changes:
-            return []
+            return
         by_id = {s.request.id: s for s in [*self._running, *self._waiting] if s.held}
-        released = []
         for request_id, tokens in self._held_changes:
             if tokens is None and request_id in by_id:
-                sequence = by_id.pop(request_id)
-                released.append((sequence, sequence.release(self._texts)))
+                by_id.pop(request_id).on_held = None
             elif tokens is not None and request_id in by_id:
                 by_id[request_id].extend(tokens)
         self._held_changes = []
-        return released
 
     def _step(self) -> None:
         with self._changed:

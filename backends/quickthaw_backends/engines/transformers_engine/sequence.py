@@ -15,9 +15,6 @@ from quickthaw_backends.engines.transformers_engine.sampling import choose, toke
 from quickthaw_backends.engines.transformers_engine.scheduler import View
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
-AHEAD_TOKENS = 4
-"""A held request chooses so many tokens in advance: when it is released it says them at once."""
-
 
 class Texts(Protocol):
     """Shows tokens."""
@@ -45,27 +42,16 @@ class Sequence:
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     on_held: Callable[[int], None] | None = None  # while it is held; see `contracts.Engine.hold`
     told: int = 0  # what `on_held` last heard
-    ahead: list[tuple[int, TokenLogprob | None]] = field(default_factory=list)  # chosen while held, the last generated
 
     @property
     def known(self) -> int:
-        """Tokens of prompt and answer so far, those chosen in advance included."""
+        """Tokens of prompt and answer so far."""
         return len(self.prompt) + len(self.generated)
 
     @property
-    def agreed(self) -> int:
-        """The same without those."""
-        return self.known - len(self.ahead)
-
-    @property
     def held(self) -> bool:
-        """Whether it says nothing yet."""
+        """Whether it computes what is known and chooses nothing."""
         return self.on_held is not None
-
-    @property
-    def waits(self) -> bool:
-        """Whether it is held and has chosen as much as it may: its last token is not computed yet."""
-        return self.held and (len(self.ahead) >= AHEAD_TOKENS or self.known >= self.limit)
 
     @property
     def idle(self) -> bool:
@@ -80,7 +66,7 @@ class Sequence:
     @property
     def echoes(self) -> bool:
         """Whether the prompt is still to be said."""
-        return self.request.sampling.echo and self.answer.count == 0
+        return self.request.sampling.echo and not self.generated
 
     @property
     def scores_prompt(self) -> bool:
@@ -93,40 +79,20 @@ class Sequence:
         return self.held or not self.finished or self.scores_prompt
 
     def view(self) -> View:
-        """Return what the scheduler needs to know."""
-        return View(self.request.id, self.known - self.waits, self.computed, self.reserved, self.limit)
+        """Return what the scheduler needs to know. Of a held one the last token waits: its scores choose the next."""
+        return View(self.request.id, self.known - self.held, self.computed, self.reserved, self.limit)
 
     def extend(self, tokens: Tokens[int]) -> None:
-        """Take tokens of the answer that another engine chose; what was chosen here holds as far as it is the same."""
+        """Take tokens of the answer that another engine chose."""
         for token in tokens:
-            if self.ahead and self.ahead[0][0] == token:
-                del self.ahead[0]
-            else:
-                self._take_back()
-                self.generated.append(token)
+            self.generated.append(token)
             self.answer.push(token)
 
-    def _take_back(self) -> None:
-        """Forget what was chosen in advance."""
-        self.computed = min(self.computed, self.agreed)
-        del self.generated[len(self.generated) - len(self.ahead) :]
-        self.ahead.clear()
-
     def report(self) -> None:
-        """Say that it could go on at once, if that is news."""
-        if self.on_held is not None and (self.ahead or self.idle) and self.told != self.agreed:
-            self.told = self.agreed
-            self.on_held(self.agreed)
-
-    def release(self, texts: Texts) -> list[Delta]:
-        """Be held no more; return the deltas of what was chosen in advance, or of what needs no choice."""
-        self.on_held = None
-        deltas = [self.opening(texts)] if (self.ahead and self.echoes) or not self.needs_steps else []
-        for token, entry in self.ahead:
-            if not self.finished:
-                deltas.append(self.answer.push(token, entry))
-        self.ahead = []
-        return deltas
+        """Say that it is caught up, if that is news."""
+        if self.on_held is not None and self.idle and self.told != self.known:
+            self.told = self.known
+            self.on_held(self.known)
 
     def tokens(self, begin: int, count: int) -> list[int]:
         """Return `count` tokens from position `begin` on."""
@@ -141,9 +107,6 @@ class Sequence:
             self._score_prompt(past, scores, texts)
         if self.computed < self.known:
             return []
-        if self.held:
-            self.ahead.append(self._choose(scores[-1], texts))
-            return []
         deltas = [self.opening(texts)] if self.echoes else []
         return deltas if self.finished else [*deltas, self._next(scores[-1], texts)]
 
@@ -154,15 +117,11 @@ class Sequence:
         return self.answer.opening(texts.decode(self.prompt), self.prompt_logprobs)
 
     def _next(self, scores: torch.Tensor, texts: Texts) -> Delta:
-        return self.answer.push(*self._choose(scores, texts))
-
-    def _choose(self, scores: torch.Tensor, texts: Texts) -> tuple[int, TokenLogprob | None]:
-        """Choose the next token; return it with its log-probability, where that is wanted."""
         sampling = self.request.sampling
         token = choose(scores, sampling, self.known, self.prompt, self.generated)
         entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, texts.text_of)
         self.generated.append(token)
-        return token, entry
+        return self.answer.push(token, entry)
 
     def _score_prompt(self, past: int, scores: torch.Tensor, texts: Texts) -> None:
         """Record how likely the prompt's tokens are: each row scores the token after it; nothing scores the first."""
