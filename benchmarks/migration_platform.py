@@ -28,6 +28,8 @@ from quickthaw.errors import QuickthawError
 
 PATIENCE_SECONDS = 240.0
 OPTIONS = ("--workers", "2")
+ONE_THREAD = {"QUICKTHAW_THREADS": "1"}
+"""Of an instance: each node has a core of its own (see children/stopping_platform.py)."""
 
 
 class TwoNodes(Served):
@@ -36,7 +38,7 @@ class TwoNodes(Served):
     def __init__(self) -> None:
         super().__init__()
         command = [sys.executable, str(CHILDREN / "stopping_platform.py"), "up", *OPTIONS]
-        self._up = Child(command, self.data_dir / "up.log", self._env)
+        self._up = Child(command, self.data_dir / "up.log", self._env | ONE_THREAD)
 
     def __enter__(self) -> Self:
         super().__enter__()

@@ -1,11 +1,13 @@
 """Child process: `stopping_platform.py up OPTIONS` is `quickthaw up`, but its workers know a second way to move.
 
 While the file `stop-first` lies in the data directory they stop an invocation before they compute what is known of it
-(stop, copy, continue); otherwise they move as the platform does. `stopping_platform.py worker` is such a worker.
+(stop, copy, continue); otherwise they move as the platform does. `stopping_platform.py worker` is such a worker. Each
+keeps to a processor core of its own, so that its computing does not slow the other's down, as on hosts of their own.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 
@@ -42,6 +44,12 @@ def up(options: list[str]) -> None:
     command.main(options, prog_name="quickthaw up")
 
 
+def keep_to_a_core(node: str) -> None:
+    """Have this process and its children run on the core that goes with the node's number."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(node.rpartition("-")[2]) % len(cores)]})
+
+
 def worker() -> None:
     """Be a worker of this kind."""
     from functools import partial
@@ -53,6 +61,7 @@ def worker() -> None:
     from quickthaw_platform.worker.launch import worker_argv
 
     settings = settings_module.load()
+    keep_to_a_core(settings.node)
     flag = settings.data_dir / FLAG
     run = arrivals.Arrivals._run
 

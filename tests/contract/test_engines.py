@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -206,6 +207,42 @@ def test_a_stream_may_be_extended_and_released_at_once_or_cancelled_while_it_is_
         engine.release(ignored)
     assert moved.wait().tokens == whole.tokens[7:]
     assert left.deltas == []
+    assert engine.stats().kv_bytes == 0
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_held_stream_goes_on_from_what_it_was_told_and_not_from_what_it_would_have_said(
+    engine: Engine, prompt: list[int], waits: bool
+) -> None:
+    wanted: dict[str, Any] = {"seed": 5, "max_tokens": 20, "ignore_eos": True, "logprobs": 2, "stop": ["\x00\x01"]}
+    own = generate(engine, prompt, **wanted).tokens
+    other = [*own[:3], *(66 if token != 66 else 67 for token in own[3:8])]
+    expected = generate(engine, prompt + other, generated=len(other), **wanted)
+    moved, held = Collector(), queue.SimpleQueue[int]()
+    engine.hold(request(prompt, "moved", **wanted), moved, on_held=held.put)
+    for told, token in enumerate(other, 1):
+        while waits and held.get(timeout=30) < len(prompt) + told - 1:
+            pass
+        engine.extend("moved", [token])
+    engine.release("moved")
+    assert moved.wait().tokens == expected.tokens
+    assert moved.text == expected.text
+
+
+@pytest.mark.parametrize("echo", [False, True])
+def test_a_held_stream_ends_where_the_undisturbed_one_does(engine: Engine, prompt: list[int], echo: bool) -> None:
+    said = next(text for text in map(str, generate(engine, prompt, seed=5).deltas[1:]) if text)
+    for wanted in ({"max_tokens": 2}, {"max_tokens": 0}, {"stop": [said]}):
+        asked: dict[str, Any] = {"max_tokens": 6, "seed": 5, "echo": echo, "logprobs": 1, **wanted}
+        expected = generate(engine, prompt, **asked)
+        moved, held = Collector(), threading.Event()
+        engine.hold(request(prompt, "ends", **asked), moved, on_held=lambda _known, held=held: held.set())  # type: ignore[misc]
+        assert held.wait(30)
+        assert moved.deltas == []
+        engine.release("ends")
+        assert moved.wait().tokens == expected.tokens
+        assert (moved.text, moved.deltas[-1].finish_reason) == (expected.text, expected.deltas[-1].finish_reason)
+        assert [len(delta.logprobs) for delta in moved.deltas] == [len(delta.logprobs) for delta in expected.deltas]
     assert engine.stats().kv_bytes == 0
 
 
