@@ -130,12 +130,15 @@ class Allocator:
 
         Returns the decision, and the instance ('': none starts).
         """
-        room = version.spec.model_copy(update={"max_instances": version.spec.max_instances + 1})
-        version = version.model_copy(update={"spec": room})
+        most = version.spec.max_instances + 1
+        version = version.model_copy(update={"spec": version.spec.model_copy(update={"max_instances": most})})
         request = self._request(version, ahead=True)
         decision: Decision = Wait("the cluster is changing; try again shortly")
         for _ in range(MAX_TRIES):
             view = replace(self._cluster.view(version.function), migration=None)
+            serving = count_serving(view, version.id)
+            if serving >= most:
+                return Wait(f"it has {serving} instances, and only one may run beyond max_instances while it moves"), ""
             there = replace(view, nodes=[node for node in view.nodes if node.id in nodes], memo={})
             decision = self._policy.choose(request, _in_demand(there, version))
             if not isinstance(decision, Start):

@@ -56,8 +56,10 @@ def test_there_is_one_too_many_and_not_more(
 ) -> None:
     allocator.start_elsewhere(VERSION, {"n2"})
     commands.take()
-    _, instance = allocator.start_elsewhere(VERSION, {"n3"})
+    decision, instance = allocator.start_elsewhere(VERSION, {"n3"})
     assert instance == ""
+    assert isinstance(decision, Wait)
+    assert "it has 2 instances" in decision.reason
     assert commands.sent == []
     assert len(slots.instances()) == 2
 
