@@ -116,8 +116,9 @@ class Agent:
             tracer=tracing.configure("worker"),
             log=self._log,
         )
+        self._serving = self._fleet.serving
         self._arrivals = Arrivals(
-            self._loop, self._fleet, self._intake, self._store, commands, self._slots, learning, persist=self._persist
+            self._loop, self._serving, self._intake, self._store, commands, self._slots, learning, persist=self._persist
         )
         self._starts = Starts(
             settings, redis, self._loop, self._fleet, self.checkpoints.tiers, self._registry, persist=self._persist
@@ -197,7 +198,7 @@ class Agent:
 
     def cancel(self, invocation: str) -> None:
         """Stop working on an invocation that has ended."""
-        self._loop.post(lambda: self._fleet.cancel(invocation))
+        self._loop.post(lambda: self._serving.cancel(invocation))
 
     def stop_instance(self, instance: str) -> None:
         """Stop an instance when what runs on it has ended."""
@@ -241,7 +242,7 @@ class Agent:
             self._loop.post(lambda: self._hand_over(work))
 
     def _hand_over(self, work: Work) -> None:
-        if not self._fleet.invoke(work):
+        if not self._serving.invoke(work):
             lease = Lease(work.invocation, work.epoch)
             error = InstanceLost("the instance that was to serve the invocation is gone")
             self._writer.submit(lambda: self._lose(lease, error))
@@ -254,7 +255,7 @@ class Agent:
         self._fleet.lose_checkpoint(checkpoint, StartFailed(error.message))
 
     def _stale(self, journal: Journal) -> None:
-        self._loop.post(lambda: self._fleet.cancel(journal.invocation))
+        self._loop.post(lambda: self._serving.cancel(journal.invocation))
 
     def _log(self, function: str, fields: Mapping[str, str]) -> None:
         self._writer.log(function, {"t": f"{time.time():.6f}", "node": self._settings.node, **fields})

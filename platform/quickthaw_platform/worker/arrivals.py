@@ -20,10 +20,10 @@ from quickthaw_platform.invocations.store import NOTHING, InvocationStore
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.migration.handover import Handover, Result, take_over
 from quickthaw_platform.worker.commands import Commands
-from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.serving import Serving
 from quickthaw_platform.worker.work import Intake
 
 ROUND_SECONDS = 120.0
@@ -41,12 +41,12 @@ class Arrivals:
     """`receive` from any thread; returns at once."""
 
     def __init__(
-        self, loop: Loop, fleet: Fleet, intake: Intake, store: InvocationStore, commands: Commands,
+        self, loop: Loop, serving: Serving, intake: Intake, store: InvocationStore, commands: Commands,
         slots: SlotStore, learning: Learning, *, persist: Callable[[Callable[[], _T]], _T],
     ) -> None:  # fmt: skip
         """`persist` makes a change in Redis, again and again while that is out."""
         self._loop = loop
-        self._fleet = fleet
+        self._serving = serving
         self._intake = intake
         self._store = store
         self._commands = commands
@@ -73,7 +73,7 @@ class Arrivals:
             work = self._intake.read(offer)
             if work is None:
                 return
-            arrival = _Arrival(self._loop, self._fleet, work, lambda: self._is_coming(offer.instance))
+            arrival = _Arrival(self._loop, self._serving, work, lambda: self._is_coming(offer.instance))
             how = take_over(self._store, offer, arrival)
             result = how.result.value
             if how.result is Result.MOVED:
@@ -118,12 +118,12 @@ class Arrivals:
 
 
 class _Arrival:
-    """Implements `handover.Destination` on an instance of this node, and `Arriving` for the fleet."""
+    """Implements `handover.Destination` on an instance of this node, and `Arriving` for it."""
 
-    def __init__(self, loop: Loop, fleet: Fleet, work: Work, is_coming: Callable[[], bool]) -> None:
+    def __init__(self, loop: Loop, serving: Serving, work: Work, is_coming: Callable[[], bool]) -> None:
         """`is_coming` tells whether the instance is reserved or starts: its command may still be on its way."""
         self._loop = loop
-        self._fleet = fleet
+        self._serving = serving
         self._work = work
         self._is_coming = is_coming
         self.began = time.monotonic()  # when the instance served
@@ -141,7 +141,7 @@ class _Arrival:
         """Begin as soon as the instance serves."""
         work = replace(self._work, history=history)
         deadline = time.monotonic() + work.limits.start
-        while not self._loop.ask(lambda: self._fleet.hold(work, self)):
+        while not self._loop.ask(lambda: self._serving.hold(work, self)):
             if not self._is_coming():
                 raise InstanceLost("the instance that was to take the invocation over is gone")
             if time.monotonic() > deadline:
@@ -152,7 +152,7 @@ class _Arrival:
 
     def extend(self, since: History) -> None:
         """Add to the record."""
-        self._loop.post(lambda: self._fleet.extend(self._work.instance, self._work.invocation, since))
+        self._loop.post(lambda: self._serving.extend(self._work.instance, self._work.invocation, since))
         self._wait()
 
     def take(self, accepted: Accepted, known: History) -> None:
@@ -163,12 +163,12 @@ class _Arrival:
             history=known + accepted.history,
             silent_seconds=accepted.silent_seconds,
         )
-        if not self._loop.ask(lambda: self._fleet.take(work, accepted.history)):
+        if not self._loop.ask(lambda: self._serving.take(work, accepted.history)):
             raise InstanceLost("the instance that took the invocation over is gone")
 
     def drop(self) -> None:
         """Stop it."""
-        self._loop.post(lambda: self._fleet.drop(self._work.instance, self._work.invocation))
+        self._loop.post(lambda: self._serving.drop(self._work.instance, self._work.invocation))
 
     def _wait(self) -> None:
         """Wait until all that is recorded has been computed, asking now and then: a sleeping handler says nothing."""
@@ -179,5 +179,5 @@ class _Arrival:
                 if failed is not None:
                     raise failed
                 return
-            self._loop.post(lambda: self._fleet.extend(self._work.instance, self._work.invocation, NOTHING))
+            self._loop.post(lambda: self._serving.extend(self._work.instance, self._work.invocation, NOTHING))
         raise TimedOut(f"the instance did not compute what is known within {ROUND_SECONDS:g} s")

@@ -9,19 +9,17 @@ from typing import Protocol
 
 import structlog
 
-from quickthaw.errors import HandlerFailed, InstanceLost, NodeLost, QuickthawError, StartFailed, from_json
-from quickthaw.types import InvocationState
-from quickthaw_platform.invocations.records import History
+from quickthaw.errors import InstanceLost, QuickthawError, StartFailed, from_json
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
-from quickthaw_platform.worker.flight import Flight, Work, invoke_frame, recorded
 from quickthaw_platform.worker.frames import Frame
-from quickthaw_platform.worker.instance_life import Arriving, Instance, Phase, StartOrder
+from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceProcess
-from quickthaw_platform.worker.journal import End, Writer
+from quickthaw_platform.worker.journal import Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.processes import describe_exit
+from quickthaw_platform.worker.serving import Serving
 from quickthaw_platform.worker.templates import Template, Templates, Waiter
 
 STOP_PATIENCE_SECONDS = 5.0
@@ -74,13 +72,15 @@ class Fleet:
     ) -> None:
         """`log` takes a function's name and the fields of a log line."""
         self._loop = loop
-        self._writer = writer
         self._templates = templates
         self._effects = effects
         self._learning = learning
         self._tracer = tracer
         self._log_line = log
         self._instances: dict[str, Instance] = {}
+        self.serving = Serving(
+            loop, writer, self._instances, learning=learning, tracer=tracer, on_free=self._free, on_deaf=self._replace
+        )
 
     def __len__(self) -> int:
         return len(self._instances)
@@ -167,10 +167,8 @@ class Fleet:
 
     def _take(self, instance: Instance, frame: Frame) -> None:
         match frame["t"]:
-            case "chunk" | "record" | "done" | "error" | "ended":
-                self._take_output(instance, frame)
-            case "held":
-                self._arriving(instance, frame, None)
+            case "chunk" | "record" | "held" | "done" | "error" | "ended":
+                self.serving.take_output(instance, frame)
             case "log":
                 self._log(instance, frame["invocation"], frame["stream"], frame["line"])
             case "stage":
@@ -181,28 +179,6 @@ class Fleet:
                 self._ready(instance)
             case "failed" if self._instances.get(instance.id) is instance:
                 self._start_failed(instance, from_json(frame["error"]), again=False)
-
-    def _take_output(self, instance: Instance, frame: Frame) -> None:
-        invocation = frame["invocation"]
-        flight = instance.flights.get(invocation)
-        if frame["t"] in ("chunk", "record"):
-            if flight is not None:
-                (flight.chunk if frame["t"] == "chunk" else flight.record)(frame)
-            return
-        instance.deaf.discard(invocation)
-        if flight is None:
-            failed = from_json(frame["error"]) if frame["t"] == "error" else HandlerFailed("it ended by itself")
-            self._arriving(instance, frame, failed)
-            return
-        start = instance.start_of(flight.work)
-        if frame["t"] == "done":
-            self._learning.served(flight.work.function, flight.held_seconds)
-            flight.done(frame, start)
-        elif frame["t"] == "error":
-            flight.failed(from_json(frame["error"]), start)
-        else:
-            flight.failed(HandlerFailed("the handler ended without a result"), start)
-        self._release(instance, flight)
 
     def _loaded(self, instance: Instance) -> None:
         if instance.phase is not Phase.STARTING:
@@ -230,114 +206,18 @@ class Fleet:
         instance = self._instances.get(instance_id)
         if instance is not None and instance.phase is Phase.LOADED and not instance.flights and not instance.warming:
             instance.warming = True
-            self._send(instance, {"t": "warmup"})
+            instance.send({"t": "warmup"})
 
-    def invoke(self, work: Work) -> bool:
-        """Hand work to its instance; False when that is not (or no longer) here. Work that is there is left alone."""
-        instance = self._instances.get(work.instance)
-        if instance is None or instance.phase in (Phase.STARTING, Phase.STOPPING):
-            return False
-        if work.invocation not in instance.flights:
-            self._fly(instance, work)
-            self._send(instance, invoke_frame(work))
-        return True
-
-    def _fly(self, instance: Instance, work: Work) -> None:
-        if work.again:
-            metrics.resumes_total.labels(work.function).inc()
-        instance.flights[work.invocation] = Flight(
-            self._loop,
-            self._writer,
-            work,
-            tracer=self._tracer,
-            on_timeout=lambda flight, error: self._timed_out(instance, flight, error),
-        )
-
-    def _arriving(self, instance: Instance, frame: Frame, failed: QuickthawError | None) -> None:
-        arriving = instance.arriving.get(frame["invocation"])
-        if arriving is not None and failed is None:
-            arriving.held()
-        elif arriving is not None and failed is not None:
-            del instance.arriving[frame["invocation"]]
-            arriving.lost(failed)
-
-    def _lose_arriving(self, instance: Instance, error: QuickthawError) -> None:
-        arriving, instance.arriving = instance.arriving, {}
-        for each in arriving.values():
-            each.lost(error)
-
-    def hold(self, work: Work, arriving: Arriving) -> bool:
-        """Run an invocation that another node still runs, as far as its history goes; `arriving` hears how it goes.
-
-        False: the instance does not serve (yet), or has not let go of the invocation, which it served before.
-        """
-        instance = self._instances.get(work.instance)
-        if instance is None or instance.phase not in (Phase.LOADED, Phase.READY):
-            return False
-        if work.invocation in instance.flights or work.invocation in instance.deaf:
-            return False
-        instance.arriving[work.invocation] = arriving
-        self._send(instance, invoke_frame(work, is_open=True))
-        return True
-
-    def extend(self, instance_id: str, invocation: str, since: History) -> None:
-        """Add to the history of an invocation that is held."""
-        instance = self._instances.get(instance_id)
-        if instance is not None:
-            self._send(instance, {"t": "extend", "invocation": invocation, **recorded(since)})
-
-    def take(self, work: Work, since: History) -> bool:
-        """Serve an invocation that was held, `since` being the last of its history; False: the instance is gone."""
-        instance = self._instances.get(work.instance)
-        if instance is None or instance.arriving.pop(work.invocation, None) is None:
-            return False
-        self._fly(instance, work)
-        self._send(instance, {"t": "extend", "invocation": work.invocation, **recorded(since), "last": True})
-        return True
-
-    def drop(self, instance_id: str, invocation: str) -> None:
-        """Stop an invocation that is held; an unknown one is ignored."""
-        instance = self._instances.get(instance_id)
-        if instance is not None and instance.arriving.pop(invocation, None) is not None:
-            self._hush(instance, invocation)
-
-    def cancel(self, invocation: str) -> None:
-        """Stop an invocation that has ended in Redis, or has another owner there; an unknown one is ignored."""
-        found = self._flight(invocation)
-        if found is not None:
-            instance, flight = found
-            flight.leave()
-            self._silence(instance, flight)
-
-    def _timed_out(self, instance: Instance, flight: Flight, error: QuickthawError) -> None:
-        start = instance.start_of(flight.work)
-        flight.end(End(InvocationState.TIMED_OUT, error=error, start=start))
-        self._silence(instance, flight)
-
-    def _silence(self, instance: Instance, flight: Flight) -> None:
-        """Tell the instance to stop working on it. A handler thread that does not listen keeps only itself busy."""
-        self._hush(instance, flight.work.invocation)
-        self._release(instance, flight)
-        if len(instance.deaf) > instance.order.instance.version.spec.concurrency:
-            self._log(instance, None, "platform", "too many handlers do not end when they are told; replacing instance")
-            self.drain(instance.id)
-
-    def _hush(self, instance: Instance, invocation: str) -> None:
-        instance.deaf.add(invocation)
-        self._send(instance, {"t": "cancel", "invocation": invocation})
-
-    def _release(self, instance: Instance, flight: Flight) -> None:
-        instance.flights.pop(flight.work.invocation, None)
+    def _free(self, instance: Instance) -> None:
+        """Go on with an instance that may have nothing to do any more."""
         if instance.phase is Phase.DRAINING and not instance.flights:
             self._stop(instance)
         elif instance.phase is Phase.LOADED and not instance.flights:
             self._effects.loaded(instance.id)
 
-    def _flight(self, invocation: str) -> tuple[Instance, Flight] | None:
-        for instance in self._instances.values():
-            if invocation in instance.flights:
-                return instance, instance.flights[invocation]
-        return None
+    def _replace(self, instance: Instance) -> None:
+        self._log(instance, None, "platform", "too many handlers do not end when they are told; replacing instance")
+        self.drain(instance.id)
 
     def drain(self, instance_id: str) -> None:
         """Stop an instance when what runs on it has ended; one that still starts, at once. Idempotent."""
@@ -345,7 +225,7 @@ class Fleet:
         if instance is None or instance.phase in (Phase.DRAINING, Phase.STOPPING):
             return
         self._effects.draining(instance_id)
-        self._lose_arriving(instance, InstanceLost("the instance was stopped"))
+        self.serving.turn_away(instance, InstanceLost("the instance was stopped"))
         starting = instance.phase is Phase.STARTING
         instance.phase = Phase.DRAINING
         if not instance.flights:
@@ -375,9 +255,7 @@ class Fleet:
     def abandon(self, reason: str) -> None:
         """Give up every invocation that still runs, as the node is going down."""
         for instance in list(self._instances.values()):
-            for flight in list(instance.flights.values()):
-                flight.end(End(InvocationState.FAILED, error=NodeLost(reason), lost=True))
-                self._release(instance, flight)
+            self.serving.abandon(instance, reason)
 
     def kill(self) -> None:
         """End every process without asking."""
@@ -408,9 +286,7 @@ class Fleet:
         lost = InstanceLost(f"the process that served the invocation {how}")
         if instance.phase is not Phase.STOPPING:
             self._log(instance, None, "platform", f"the instance {how}")
-        self._lose_arriving(instance, lost)
-        for flight in instance.flights.values():
-            flight.end(End(InvocationState.FAILED, error=lost, lost=True))
+        self.serving.lose(instance, lost)
         self._effects.died(instance.id, lost)
 
     def _forget(self, instance: Instance) -> None:
@@ -419,10 +295,6 @@ class Fleet:
         self._instances.pop(instance.id, None)
         if instance.process is None or instance.process.over:
             self._effects.released(instance.id)
-
-    def _send(self, instance: Instance, frame: Frame) -> None:
-        if instance.process is not None:
-            instance.process.send(frame)
 
     def _log(self, instance: Instance, invocation: str | None, stream: str, line: str) -> None:
         fields = {"line": line, "stream": stream, "instance": instance.id}

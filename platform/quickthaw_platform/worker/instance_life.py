@@ -14,6 +14,7 @@ from quickthaw_platform.invocations.records import NO_START, ColdStart
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker.flight import Flight, Work
+from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
 from quickthaw_platform.worker.learning import FinishedStart
 from quickthaw_platform.worker.loop import Timer
@@ -78,6 +79,11 @@ class Instance:
     def id(self) -> str:
         """The instance's id."""
         return self.order.instance.id
+
+    def send(self, frame: Frame) -> None:
+        """Tell its process something; one that has none yet hears nothing."""
+        if self.process is not None:
+            self.process.send(frame)
 
     def start_of(self, work: Work) -> ColdStart:
         """Return the start that an invocation waited for; none for one that came later."""

@@ -1,0 +1,175 @@
+"""What the node's instances run, and what they may take over. One thread, the loop's, owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from quickthaw.errors import HandlerFailed, NodeLost, QuickthawError, from_json
+from quickthaw.types import InvocationState
+from quickthaw_platform.invocations.records import History
+from quickthaw_platform.metering import metrics
+from quickthaw_platform.metering.tracing import Tracer
+from quickthaw_platform.worker.flight import Flight, Work, invoke_frame, recorded
+from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.instance_life import Arriving, Instance, Phase
+from quickthaw_platform.worker.journal import End, Writer
+from quickthaw_platform.worker.learning import Learning
+from quickthaw_platform.worker.loop import Loop
+
+
+class Serving:
+    """For the loop's thread only."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        writer: Writer,
+        instances: Mapping[str, Instance],
+        *,
+        learning: Learning,
+        tracer: Tracer,
+        on_free: Callable[[Instance], None],
+        on_deaf: Callable[[Instance], None],
+    ) -> None:
+        """`instances` are the fleet's. `on_free` hears of an instance that has let go of an invocation, `on_deaf` of
+        one with more handlers that do not listen than it has slots.
+        """
+        self._loop = loop
+        self._writer = writer
+        self._instances = instances
+        self._learning = learning
+        self._tracer = tracer
+        self._on_free = on_free
+        self._on_deaf = on_deaf
+
+    def invoke(self, work: Work) -> bool:
+        """Hand work to its instance; False when that is not (or no longer) here. Work that is there is left alone."""
+        instance = self._instances.get(work.instance)
+        if instance is None or instance.phase in (Phase.STARTING, Phase.STOPPING):
+            return False
+        if work.invocation not in instance.flights:
+            self._fly(instance, work)
+            instance.send(invoke_frame(work))
+        return True
+
+    def take_output(self, instance: Instance, frame: Frame) -> None:
+        """Take what an instance says of an invocation: its output, its end, that it is caught up."""
+        kind, invocation = frame["t"], frame["invocation"]
+        flight = instance.flights.get(invocation)
+        match kind:
+            case "chunk" if flight is not None:
+                flight.chunk(frame)
+            case "record" if flight is not None:
+                flight.record(frame)
+            case "held" if invocation in instance.arriving:
+                instance.arriving[invocation].held()
+            case "done" | "error" | "ended":
+                instance.deaf.discard(invocation)
+                failed = from_json(frame["error"]) if kind == "error" else None
+                if flight is not None:
+                    self._end(instance, flight, frame, failed)
+                elif invocation in instance.arriving:
+                    instance.arriving.pop(invocation).lost(failed or HandlerFailed("it ended by itself"))
+
+    def hold(self, work: Work, arriving: Arriving) -> bool:
+        """Run an invocation that another node still runs, as far as its history goes; `arriving` hears how it goes.
+
+        False: the instance does not serve (yet), or has not let go of the invocation, which it served before.
+        """
+        instance = self._instances.get(work.instance)
+        if instance is None or instance.phase not in (Phase.LOADED, Phase.READY):
+            return False
+        if work.invocation in instance.flights or work.invocation in instance.deaf:
+            return False
+        instance.arriving[work.invocation] = arriving
+        instance.send(invoke_frame(work, is_open=True))
+        return True
+
+    def extend(self, instance_id: str, invocation: str, since: History) -> None:
+        """Add to the history of an invocation that is held."""
+        instance = self._instances.get(instance_id)
+        if instance is not None:
+            instance.send({"t": "extend", "invocation": invocation, **recorded(since)})
+
+    def take(self, work: Work, since: History) -> bool:
+        """Serve an invocation that was held, `since` being the last of its history; False: the instance is gone."""
+        instance = self._instances.get(work.instance)
+        if instance is None or instance.arriving.pop(work.invocation, None) is None:
+            return False
+        self._fly(instance, work)
+        instance.send({"t": "extend", "invocation": work.invocation, **recorded(since), "last": True})
+        return True
+
+    def drop(self, instance_id: str, invocation: str) -> None:
+        """Stop an invocation that is held; an unknown one is ignored."""
+        instance = self._instances.get(instance_id)
+        if instance is not None and instance.arriving.pop(invocation, None) is not None:
+            _hush(instance, invocation)
+
+    def cancel(self, invocation: str) -> None:
+        """Stop an invocation that has ended in Redis, or has another owner there; an unknown one is ignored."""
+        for instance in self._instances.values():
+            flight = instance.flights.get(invocation)
+            if flight is not None:
+                flight.leave()
+                self._silence(instance, flight)
+                return
+
+    def turn_away(self, instance: Instance, error: QuickthawError) -> None:
+        """Tell whoever would take an invocation over to the instance that it cannot."""
+        arriving, instance.arriving = instance.arriving, {}
+        for each in arriving.values():
+            each.lost(error)
+
+    def lose(self, instance: Instance, error: QuickthawError) -> None:
+        """Settle all that ran on an instance whose process is gone."""
+        self.turn_away(instance, error)
+        for flight in instance.flights.values():
+            flight.end(End(InvocationState.FAILED, error=error, lost=True))
+
+    def abandon(self, instance: Instance, reason: str) -> None:
+        """Give up every invocation that still runs there, as the node is going down."""
+        for flight in list(instance.flights.values()):
+            flight.end(End(InvocationState.FAILED, error=NodeLost(reason), lost=True))
+            self._release(instance, flight)
+
+    def _fly(self, instance: Instance, work: Work) -> None:
+        if work.again:
+            metrics.resumes_total.labels(work.function).inc()
+        instance.flights[work.invocation] = Flight(
+            self._loop,
+            self._writer,
+            work,
+            tracer=self._tracer,
+            on_timeout=lambda flight, error: self._timed_out(instance, flight, error),
+        )
+
+    def _end(self, instance: Instance, flight: Flight, frame: Frame, failed: QuickthawError | None) -> None:
+        start = instance.start_of(flight.work)
+        if frame["t"] == "done":
+            self._learning.served(flight.work.function, flight.held_seconds)
+            flight.done(frame, start)
+        else:
+            flight.failed(failed or HandlerFailed("the handler ended without a result"), start)
+        self._release(instance, flight)
+
+    def _timed_out(self, instance: Instance, flight: Flight, error: QuickthawError) -> None:
+        start = instance.start_of(flight.work)
+        flight.end(End(InvocationState.TIMED_OUT, error=error, start=start))
+        self._silence(instance, flight)
+
+    def _silence(self, instance: Instance, flight: Flight) -> None:
+        """Tell the instance to stop working on it. A handler thread that does not listen keeps only itself busy."""
+        _hush(instance, flight.work.invocation)
+        self._release(instance, flight)
+        if len(instance.deaf) > instance.order.instance.version.spec.concurrency:
+            self._on_deaf(instance)
+
+    def _release(self, instance: Instance, flight: Flight) -> None:
+        instance.flights.pop(flight.work.invocation, None)
+        self._on_free(instance)
+
+
+def _hush(instance: Instance, invocation: str) -> None:
+    instance.deaf.add(invocation)
+    instance.send({"t": "cancel", "invocation": invocation})
