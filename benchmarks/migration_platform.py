@@ -28,8 +28,8 @@ from quickthaw.errors import QuickthawError
 
 PATIENCE_SECONDS = 240.0
 OPTIONS = ("--workers", "2")
-ONE_THREAD = {"QUICKTHAW_THREADS": "1"}
-"""Of an instance: each node has a core of its own (see children/stopping_platform.py)."""
+OF_A_CORE = {"QUICKTHAW_NODE": "node-1", "QUICKTHAW_THREADS": "1"}
+"""Each node has a core of its own (see children/stopping_platform.py): they are called node-1 and node-1-2."""
 
 
 class TwoNodes(Served):
@@ -38,7 +38,7 @@ class TwoNodes(Served):
     def __init__(self) -> None:
         super().__init__()
         command = [sys.executable, str(CHILDREN / "stopping_platform.py"), "up", *OPTIONS]
-        self._up = Child(command, self.data_dir / "up.log", self._env | ONE_THREAD)
+        self._up = Child(command, self.data_dir / "up.log", self._env | OF_A_CORE)
 
     def __enter__(self) -> Self:
         super().__enter__()
