@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import policies_real
+from benchmarks.policies_real_calibration import Calibration
 from benchmarks.policies_real_calls import CallReader, due
 from benchmarks.policies_real_report import Pair, World, contradictions, draw, goals, rank, said
 from benchmarks.policies_real_settings import calibrated, echo_options, environment, homes, request, specs, workers_file
@@ -106,6 +107,12 @@ def test_what_was_measured_replaces_the_devices_own_figures() -> None:
     found = calibrated(scenario(), 1.25, inits, 0.2)
     assert found.devices["gpu"].prefill_tokens_per_second == pytest.approx(1000 / 1.25)
     assert (found.devices["gpu"].init_seconds, found.stop) == (inits, 0.2)
+
+
+def test_a_calibration_makes_the_scenario_what_the_platform_is() -> None:
+    found = Calibration(1.25, dict.fromkeys(Way, 0.7), 0.2)
+    assert found.applied_to(scenario()) == calibrated(scenario(), 1.25, dict.fromkeys(Way, 0.7), 0.2)
+    assert found.settings()["init s"] == {"template": 0.7, "dram": 0.7, "disk": 0.7, "remote": 0.7}
 
 
 def test_the_platform_gets_the_simulators_calls() -> None:
