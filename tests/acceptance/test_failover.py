@@ -24,12 +24,14 @@ class Replicated(ValkeyProcess):
 
     def start(self) -> None:
         super().start()
+        self.proxy = TcpProxy(self.port)
+        with self.client() as primary:
+            primary.config_set("repl-diskless-sync-delay", "0")  # it would wait five seconds for more replicas
         self.replica = ValkeyProcess(self.folder / "replica", durable=True)
         self.replica.folder.mkdir()
         self.replica.start()
         with self.replica.client() as client:
             client.replicaof("127.0.0.1", str(self.port))
-        self.proxy = TcpProxy(self.port)
 
     @property
     def url(self) -> str:
@@ -39,7 +41,10 @@ class Replicated(ValkeyProcess):
         return connect(Settings(redis_url=self.url))
 
     def fail_over(self) -> None:
-        """The primary dies and does not come back."""
+        """The primary dies and does not come back; what it knew before this call the replica knows."""
+        with self.client() as primary, self.replica.client() as replica:
+            written = primary.info("replication")["master_repl_offset"]
+            wait_for(lambda: _received(replica) >= written, "the replica's catching up")
         self.kill()
         with self.replica.client() as client:
             client.replicaof("NO", "ONE")
@@ -49,6 +54,12 @@ class Replicated(ValkeyProcess):
         self.proxy.close()
         self.replica.stop()
         super().stop()
+
+
+def _received(replica: Redis) -> int:
+    """Return how much of the primary's stream a replica has; nothing before its first whole copy."""
+    known = replica.info("replication")
+    return int(known["slave_repl_offset"]) if known["master_link_status"] == "up" else -1
 
 
 @pytest.fixture(scope="module")
