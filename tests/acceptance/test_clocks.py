@@ -104,10 +104,10 @@ def test_no_node_is_given_up_and_idle_instances_leave_when_it_is_time(cluster: C
 
 
 def test_a_stream_moves_from_the_one_to_the_other(cluster: Cluster) -> None:
-    call = cluster.client.spawn("both", {"prompt": TEXT * 4})
+    call = cluster.client.spawn("both", {"prompt": TEXT * 2})
     wait_for(lambda: call.status().first_output_at, "the first output")
     cluster.client.migrate(call.id)
-    assert call.result(timeout=MOST_SECONDS) == TEXT * 4
+    assert call.result(timeout=MOST_SECONDS) == TEXT * 2
     life = cluster.client.life(call.id)
     assert life.moves == 1
     assert all(0 <= gap < 2 for gap in life.gaps.values())
