@@ -236,8 +236,12 @@ class Agent:
                 self._store.lose(lease.invocation, lease.epoch, error.message, error)
 
     def _assigned(self, assignment: Assignment) -> None:
-        """Something got a slot of an instance of this node. From the writer's thread."""
-        work = self._intake.begin(assignment.invocation, assignment.epoch, assignment.instance)
+        """Something got a slot of an instance of this node. From the writer's thread.
+
+        It is begun here or nowhere: whoever asks Redis again is not told of it again, and once it runs nobody else is.
+        """
+        invocation, epoch, instance = assignment.invocation, assignment.epoch, assignment.instance
+        work = self._persist(lambda: self._intake.begin(invocation, epoch, instance))
         if work is not None:
             self._loop.post(lambda: self._hand_over(work))
 
