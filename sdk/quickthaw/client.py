@@ -13,7 +13,7 @@ from quickthaw import calls, config, http, outputs
 from quickthaw.calls import CallOptions
 from quickthaw.errors import QuickthawError
 from quickthaw.feeds import SILENCE_SECONDS, EventFeed, Feed, LogFeed
-from quickthaw.protocol import Answer, Attempts, Call, Exchange
+from quickthaw.protocol import Answer, Attempts, Call, Exchange, Reach
 from quickthaw.resources import (
     DEFAULT_ALIAS,
     AliasInfo,
@@ -56,6 +56,7 @@ class Client:
         self.endpoint = config.resolve(url, api_key)
         self._timeout = timeout
         self._backoff = backoff or Backoff()
+        self._reach = Reach()
         self._http = httpx.Client(headers=http.headers(self.endpoint), transport=transport)
 
     def __enter__(self) -> Client:
@@ -239,7 +240,7 @@ class Client:
         self._run(calls.revoke_key(id))
 
     def _attempts(self) -> Attempts:
-        return Attempts(self.endpoint, self._backoff)
+        return Attempts(self.endpoint, self._backoff, self._reach)
 
     def _run(self, call: Call[T]) -> T:
         exchange = Exchange(call, self._attempts())

@@ -116,19 +116,28 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+@dataclass(slots=True)
+class Reach:
+    """What a client has found out about its gateway, over all its calls."""
+
+    answered: bool = False  # it has been there: one that refuses connections may be restarting
+
+
 class Attempts:
     """Counts failures in a row and says when the next attempt is due, or raises."""
 
-    def __init__(self, endpoint: Endpoint, backoff: Backoff, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, endpoint: Endpoint, backoff: Backoff, reach: Reach, draw: Callable[[], float] = random.random
+    ) -> None:
         self._endpoint = endpoint
         self._backoff = backoff
+        self._reach = reach
         self._draw = draw
         self._failures = 0
-        self._reached = False
 
     def reached(self) -> None:
         """A gateway has answered: from now on one that refuses connections may be restarting."""
-        self._reached = True
+        self._reach.answered = True
 
     def progressed(self) -> None:
         """Something new came: begin to count anew."""
@@ -151,7 +160,7 @@ class Attempts:
         error = unreachable(self._endpoint, fault)
         if fault.sent:
             self.reached()
-        if not self._reached or (fault.sent and not repeatable):
+        if not self._reach.answered or (fault.sent and not repeatable):
             raise error
         return self._wait(error, None)
 
@@ -184,6 +193,7 @@ class Exchange(Generic[T]):
         """Read a reply: the answer, or when to ask again; raises the error that it carries."""
         if reply.status >= 300:
             return Again(self._attempts.refused(reply, repeatable=self.call.repeatable))
+        self._attempts.reached()
         try:
             body = json.loads(reply.content)
         except ValueError as error:

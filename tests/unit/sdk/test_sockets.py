@@ -107,6 +107,23 @@ def collect_async(url: str) -> list[str]:
     return asyncio.run(run())
 
 
+def collect_sync_twice(url: str, between: Callable[[], None]) -> list[str]:
+    with Client(url, backoff=Backoff(first_seconds=0.05)) as client:
+        first = list(client.stream("chat", {}))
+        between()
+        return first + list(client.stream("chat", {}))
+
+
+def collect_async_twice(url: str, between: Callable[[], None]) -> list[str]:
+    async def run() -> list[str]:
+        async with AsyncClient(url, backoff=Backoff(first_seconds=0.05)) as client:
+            first = [item async for item in client.stream("chat", {})]
+            between()
+            return first + [item async for item in client.stream("chat", {})]
+
+    return asyncio.run(run())
+
+
 @pytest.mark.parametrize("collect", [collect_sync, collect_async])
 @pytest.mark.parametrize("connections", [(cut, rest), (reset, rest), (hang_up, everything)])
 def test_a_stream_survives_a_gateway_that_dies(
@@ -122,6 +139,33 @@ def test_nobody_there_is_unreachable(collect: Callable[[str], list[str]]) -> Non
         port = server.getsockname()[1]
     with pytest.raises(Unreachable, match="quickthaw up"):
         collect(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("collect", [collect_sync_twice, collect_async_twice])
+def test_a_gateway_that_has_answered_before_may_be_restarting(
+    collect: Callable[[str, Callable[[], None]], list[str]],
+) -> None:
+    """A later call waits for it, though nobody listens when it is made."""
+
+    def serve(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            everything(connection, _request(connection))
+
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as first, socket.socket() as second:
+        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        second.bind(first.getsockname())  # it keeps the port, and refuses connections until it listens
+        threading.Thread(target=serve, args=(first,), daemon=True).start()
+
+        def come_back() -> None:
+            second.listen()
+            serve(second)
+
+        def restart() -> None:
+            first.close()
+            threading.Timer(0.3, come_back).start()
+
+        assert collect(f"http://127.0.0.1:{second.getsockname()[1]}", restart) == ["Par", "is"] * 2
 
 
 def test_each_output_is_there_before_the_next_is_sent() -> None:
