@@ -36,11 +36,13 @@ def test_a_running_stream_moves_away_from_the_only_node_that_a_call_may_run_on(c
     deploy(cluster, "anywhere", options={"token_delay": "50ms"}, labels={"zone": "east"})
     cluster.client.invoke("anywhere", {"prompt": "thaw"})
     deploy(cluster, "anywhere", options={"token_delay": "50ms"})
-    deploy(cluster, "filler", labels={"zone": "west"})
-    cluster.client.invoke("filler", {"prompt": "fill"})  # so that the stream begins on `a`
+    deploy(cluster, "filler", options={"token_delay": "500ms"}, labels={"zone": "west"})
+    filler = cluster.client.spawn("filler", {"prompt": TEXT})
+    wait_for(lambda: filler.status().first_output_at, "work on b, so that the stream begins on a")
     stream = cluster.client.spawn("anywhere", {"prompt": TEXT})
     wait_for(lambda: stream.status().first_output_at, "the first output")
     assert stream.status().node == "a"
+    filler.cancel()
     for instance in cluster.client.instances():
         if instance.function == "filler":
             cluster.client.stop_instance(instance.id)
