@@ -15,8 +15,9 @@ import psutil
 
 from benchmarks.assets import MODEL, SOURCE
 from benchmarks.client import Target
-from benchmarks.processes import Child, free_port
+from benchmarks.processes import Child
 from quickthaw.types import FunctionSpec
+from quickthaw_platform.commands.ports import claim_port
 
 START_SECONDS = 120.0
 IMPORT_SECONDS = 600.0
@@ -31,7 +32,7 @@ class Served:
         self._folder = tempfile.TemporaryDirectory(prefix="quickthaw-bench-")
         self.data_dir = Path(self._folder.name)
         self._import_options = import_options
-        self._env = {"QUICKTHAW_DATA_DIR": str(self.data_dir), "QUICKTHAW_PORT": str(free_port())}
+        self._env = {"QUICKTHAW_DATA_DIR": str(self.data_dir), "QUICKTHAW_PORT": str(claim_port("127.0.0.1", 0))}
         self._up = Child([_program("quickthaw"), "up", *up_options], self.data_dir / "up.log", self._env)
         self.url = ""
         self._headers: dict[str, str] = {}

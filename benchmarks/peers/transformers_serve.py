@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks.assets import question
 from benchmarks.client import Target
 from benchmarks.peers.on_demand import first_token_seconds
-from benchmarks.processes import Child, free_port
+from benchmarks.processes import Child
+from quickthaw_platform.commands.ports import claim_port
 
 
 @dataclass
@@ -23,7 +24,7 @@ class TransformersServe:
 
     def first_token_seconds(self) -> float:
         """Start, ask, end."""
-        port = str(free_port())
+        port = str(claim_port("127.0.0.1", 0))
         program = str(Path(sys.executable).with_name("transformers"))
         options = ["--device", "cpu", "--dtype", self.dtype, "--host", "127.0.0.1", "--port", port]
         body = {"model": str(self.folder), "messages": question(), "stream": True, "max_tokens": 4, "temperature": 0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import httpx
 import psutil
 
 from quickthaw import Client, QuickthawError, Scope
+from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.workers import Worker, read_workers
 from quickthaw_platform.registry.keys import KeyStore
@@ -41,14 +41,6 @@ labels = {zone = "west"}
 """A workers file: two nodes with a disk and a label each."""
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
@@ -91,7 +83,7 @@ class Cluster:
         self.valkey = ValkeyProcess(data_dir / "valkey", durable=True)
         self.valkey.folder.mkdir(parents=True)
         self.settings = settings
-        self.http_port = free_port()
+        self.http_port = claim_port("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.api_key = ""

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 from quickthaw_platform.errors import SettingsInvalid
+
+LISTENABLE = range(20_000, 32_768)
+"""Where free ports are taken from: below those that the kernel gives to outgoing connections, so that a server that is
+started again on its port does not find a connection there."""
+TRIES = 100
 
 
 def claim_port(host: str, port: int) -> int:
     """Return `port` after checking that it can be bound on `host`; 0 gives a free one. SettingsInvalid if it is taken.
 
-    Between this and the server's own bind another process could take it; the server then says so itself.
+    A free one is drawn at random, so that two who ask at once get two. Between this and the server's own bind another
+    process could take it; the server then says so itself.
     """
+    for candidate in [port] if port else random.sample(LISTENABLE, TRIES):
+        refused = _refusal(host, candidate)
+        if refused is None:
+            return candidate
+    raise SettingsInvalid(
+        f"cannot listen on {host}, port {port}: {refused}. Choose another with --port; --port 0 takes a free one"
+    )
+
+
+def _refusal(host: str, port: int) -> str | None:
+    """Return why nobody can listen there; None where it is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise SettingsInvalid(
-                f"cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port; --port 0 takes a "
-                "free one"
-            ) from error
-        return int(probe.getsockname()[1])
+            return error.strerror
+    return None
 
 
 def connect_host(host: str) -> str:

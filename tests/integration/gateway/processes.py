@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import psutil
 
 from quickthaw.resources import CheckpointInfo
 from quickthaw.types import Delta, FunctionSpec, InvocationState, Usage, Version
+from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.records import Chunk
 from quickthaw_platform.invocations.slots import SlotStore
@@ -48,7 +48,7 @@ class GatewayProcess:
 
     def __init__(self, valkey: ValkeyProcess, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = claim_port("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.port}"
         metrics = folder / "metrics"
         metrics.mkdir(exist_ok=True)
@@ -197,9 +197,3 @@ class PlayedNode:
 def headers(key: str, **more: str) -> Mapping[str, Any]:
     """Return the headers of an authenticated call."""
     return {"Authorization": f"Bearer {key}", **more}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

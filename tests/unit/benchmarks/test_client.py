@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.client import Target, stream, stream_when_up
 from benchmarks.load import closed_loop, wave
-from benchmarks.processes import free_port
 from benchmarks.sse import Stream
+from quickthaw_platform.commands.ports import claim_port
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -49,7 +49,7 @@ async def serve(answer: Answer, port: int) -> asyncio.Server:
 
 def ask(answer: Answer) -> Stream:
     async def run() -> Stream:
-        port = free_port()
+        port = claim_port("127.0.0.1", 0)
         async with await serve(answer, port):
             return await stream(Target(f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer k"}), {"a": 1})
 
@@ -101,7 +101,7 @@ def test_asking_goes_on_until_the_server_is_up() -> None:
             await chunked(request, out)
 
     async def run() -> Stream:
-        port = free_port()
+        port = claim_port("127.0.0.1", 0)
         asking = asyncio.create_task(stream_when_up(Target(f"http://127.0.0.1:{port}"), {}, patience_seconds=30))
         await asyncio.sleep(0)  # the first attempt finds nobody
         async with await serve(loading_at_first, port):
@@ -112,14 +112,14 @@ def test_asking_goes_on_until_the_server_is_up() -> None:
 
 
 def test_a_server_that_never_comes_up_is_given_up() -> None:
-    target = Target(f"http://127.0.0.1:{free_port()}")
+    target = Target(f"http://127.0.0.1:{claim_port('127.0.0.1', 0)}")
     with pytest.raises(TimeoutError, match="not up"):
         asyncio.run(stream_when_up(target, {}, patience_seconds=0))
 
 
 def test_a_load_run_numbers_its_requests_and_keeps_all() -> None:
     async def run() -> tuple[list[Stream], int]:
-        port = free_port()
+        port = claim_port("127.0.0.1", 0)
         target = Target(f"http://127.0.0.1:{port}")
         async with await serve(unchunked, port):
             load = await closed_loop(target, lambda number: {"number": number}, concurrency=3, seconds=0.05)

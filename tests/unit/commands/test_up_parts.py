@@ -18,7 +18,7 @@ from quickthaw_platform.commands import seaweed, valkey
 from quickthaw_platform.commands.client_file import admin_key, write_client_file
 from quickthaw_platform.commands.host import Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower, last_lines
-from quickthaw_platform.commands.ports import claim_port, connect_host
+from quickthaw_platform.commands.ports import LISTENABLE, claim_port, connect_host
 from quickthaw_platform.commands.supervisor import Supervisor
 from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
@@ -35,7 +35,19 @@ def test_a_taken_port_is_refused_with_advice() -> None:
 
 def test_port_0_gives_a_free_one() -> None:
     port = claim_port("127.0.0.1", 0)
-    assert claim_port("127.0.0.1", port) == port > 0
+    assert claim_port("127.0.0.1", port) == port
+    assert port in LISTENABLE
+
+
+def test_a_free_port_is_looked_for_among_those_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        taken = [first.getsockname()[1], second.getsockname()[1]]
+        free = claim_port("127.0.0.1", 0)
+        monkeypatch.setattr("random.sample", lambda _range, _count: [*taken, free])
+        assert claim_port("127.0.0.1", 0) == free
+        monkeypatch.setattr("random.sample", lambda _range, _count: taken)
+        with pytest.raises(SettingsInvalid, match="Address already in use"):
+            claim_port("127.0.0.1", 0)
 
 
 @pytest.mark.parametrize(
