@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.assets import gguf_file, hugging_face_folder, question
 from benchmarks.client import stream
-from benchmarks.demo_report import STAGES
+from benchmarks.demo.report import STAGES
 from benchmarks.peers import ColdPeer
 from benchmarks.peers.from_pretrained import FromPretrained
 from benchmarks.peers.llamacpp import LlamaCpp

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.demo_report import BAR_CHARACTERS, DemoCall, bar, calls_table, waterfall
+from benchmarks.demo.report import BAR_CHARACTERS, DemoCall, bar, calls_table, waterfall
 
 
 def text(table: Table) -> str:

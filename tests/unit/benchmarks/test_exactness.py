@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.exactness_report import (
+from benchmarks.exactness.report import (
     BESIDE,
     EXACT,
     RESUMED,

@@ -2,10 +2,11 @@
 
 import pytest
 
-from benchmarks import cold, int8, overhead, warm_report
+from benchmarks import cold, int8, overhead
 from benchmarks.load import Load
 from benchmarks.report import Goal, Report
 from benchmarks.sse import Arrival, Stream
+from benchmarks.warm import report as warm_report
 from quickthaw.resources import Tier
 
 

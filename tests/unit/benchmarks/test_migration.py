@@ -2,9 +2,8 @@
 
 import pytest
 
-from benchmarks.migration import cost
-from benchmarks.migration_platform import Used
-from benchmarks.migration_report import (
+from benchmarks.migration.nodes import Used, cost
+from benchmarks.migration.report import (
     LIVE,
     RESUME,
     STAGES,

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import policies
-from benchmarks.policies_report import FREE, Point, bounds, cluster_row, draw, goals
+from benchmarks.policies import __main__ as bench
+from benchmarks.policies.report import FREE, Point, bounds, cluster_row, draw, goals, policies, speed_report
 from quickthaw_platform.simulator.engine import simulate
 from quickthaw_platform.simulator.scenario import read_scenario
 
-PAPER = read_scenario(policies.SCENARIOS / "serverless-llm.toml")
+PAPER = read_scenario(bench.SCENARIOS / "serverless-llm.toml")
 
 
 def summary(p99: float, **changes: Any) -> dict[str, Any]:
@@ -56,23 +56,23 @@ def test_bounds_say_what_no_placement_could_improve_upon() -> None:
 
 
 def test_without_starts_calls_wait_for_room_alone() -> None:
-    quiet = policies.without_starts(policies.of_rate(PAPER, 0.0001, 20))
+    quiet = bench.without_starts(bench.of_rate(PAPER, 0.0001, 20))
     outcome = simulate(quiet, "locality", "fixed")
     assert sum(outcome.ended.values()) == 20
     assert max(outcome.starts) < 1e-3
-    assert max(simulate(policies.of_rate(PAPER, 0.0001, 20), "locality", "fixed").starts) > 1.0
+    assert max(simulate(bench.of_rate(PAPER, 0.0001, 20), "locality", "fixed").starts) > 1.0
 
 
 def test_the_sweep_runs_every_policy_and_the_bound_at_every_rate() -> None:
-    points = policies.sweep((0.2, 0.3), (1,), 30, Console(quiet=True))
+    points = bench.sweep((0.2, 0.3), (1,), 30, Console(quiet=True))
     assert [p.rate for p in points] == [0.2] * 6 + [0.3] * 6
-    assert {p.policy for p in points} == {*policies.policies(), FREE}
+    assert {p.policy for p in points} == {*policies(), FREE}
     assert all(p.calls == 30 for p in points)
-    assert policies.policies()[0] == "startup-time"
+    assert policies()[0] == "startup-time"
 
 
 def test_without_the_trace_the_large_cluster_is_left_out(tmp_path: Path) -> None:
-    assert list(policies.cluster_rows(10, tmp_path / "none.csv.gz")) == []
+    assert list(bench.cluster_rows(10, tmp_path / "none.csv.gz")) == []
 
 
 def test_a_row_of_the_large_cluster_tells_nothing_of_waiting_where_nothing_waited() -> None:
@@ -81,7 +81,7 @@ def test_a_row_of_the_large_cluster_tells_nothing_of_waiting_where_nothing_waite
 
 
 def test_the_speed_is_scaled_to_a_million_calls_by_the_processors_time() -> None:
-    (goal,) = policies.speed_report({"calls": 1000, "seconds": 9.0, "processor seconds": 0.2}).goals
+    (goal,) = speed_report({"calls": 1000, "seconds": 9.0, "processor seconds": 0.2}).goals
     assert goal.value == pytest.approx(200.0)
     assert goal.held
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import policies_real
-from benchmarks.policies_real_calibration import Calibration
-from benchmarks.policies_real_calls import CallReader, due
-from benchmarks.policies_real_report import Pair, World, contradictions, draw, goals, rank, said
-from benchmarks.policies_real_settings import calibrated, echo_options, environment, homes, request, specs, workers_file
+from benchmarks.policies_real import __main__ as policies_real
+from benchmarks.policies_real.calibration import Calibration
+from benchmarks.policies_real.calls import CallReader, due
+from benchmarks.policies_real.report import Pair, World, contradictions, draw, goals, rank, said
+from benchmarks.policies_real.settings import calibrated, echo_options, environment, homes, request, specs, workers_file
 from quickthaw_platform.commands.workers import read_workers
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.settings import Settings

@@ -17,9 +17,8 @@ import psutil
 from redis import Redis
 from tokenizers import Tokenizer
 
-from benchmarks.assets import CHILDREN
-from benchmarks.children.stopping_platform import FLAG
-from benchmarks.migration_report import Piece
+from benchmarks.migration.report import Cost, Piece
+from benchmarks.migration.stopping_platform import FLAG
 from benchmarks.processes import Child
 from benchmarks.prompts import conversations
 from benchmarks.served import Served
@@ -27,17 +26,18 @@ from quickthaw import Client, Event, EventType, Invocation, InvocationState
 from quickthaw.errors import QuickthawError
 
 PATIENCE_SECONDS = 240.0
+STOPPING_PLATFORM = Path(__file__).with_name("stopping_platform.py")
 OPTIONS = ("--workers", "2")
 OF_A_CORE = {"QUICKTHAW_NODE": "node-1", "QUICKTHAW_THREADS": "1"}
-"""Each node has a core of its own (see children/stopping_platform.py): they are called node-1 and node-1-2."""
+"""Each node has a core of its own (see stopping_platform.py): they are called node-1 and node-1-2."""
 
 
 class TwoNodes(Served):
-    """`quickthaw up --workers 2`, in the form that can stop first (see children/stopping_platform.py)."""
+    """`quickthaw up --workers 2`, in the form that can stop first (see stopping_platform.py)."""
 
     def __init__(self) -> None:
         super().__init__()
-        command = [sys.executable, str(CHILDREN / "stopping_platform.py"), "up", *OPTIONS]
+        command = [sys.executable, str(STOPPING_PLATFORM), "up", *OPTIONS]
         self._up = Child(command, self.data_dir / "up.log", self._env | OF_A_CORE)
 
     def __enter__(self) -> Self:
@@ -184,6 +184,19 @@ class Used:
     def now(cls, platform: TwoNodes) -> Used:
         """Read all of it."""
         return cls(time.time(), platform.redis_bytes(), platform.cpu_seconds_by_node())
+
+
+def cost(idle: Used, began: Used, ended: Used, source: str, arrived_at: float) -> Cost:
+    """Evaluate a move between `began` and `ended`; from `idle` to `began` the stream ran by itself."""
+    usual = (began.redis_bytes - idle.redis_bytes) / (began.at - idle.at)
+    used = {node: ended.cpu_seconds[node] - began.cpu_seconds[node] for node in began.cpu_seconds}
+    return Cost(
+        seconds=arrived_at - began.at,
+        rounds=0,
+        source_cpu_seconds=used[source],
+        destination_cpu_seconds=sum(seconds for node, seconds in used.items() if node != source),
+        redis_bytes=ended.redis_bytes - began.redis_bytes - usual * (ended.at - began.at),
+    )
 
 
 def _workers(root: int) -> dict[str, psutil.Process]:

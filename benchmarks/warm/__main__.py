@@ -30,7 +30,7 @@ from benchmarks.rounds import interleave
 from benchmarks.served import Served
 from benchmarks.sse import Stream
 from benchmarks.streams import PlatformStreams, tokens_per_second
-from benchmarks.warm_report import BATCH, ENGINE, PLATFORM, Latency, Throughput, report
+from benchmarks.warm.report import BATCH, ENGINE, PLATFORM, Latency, Throughput, report
 
 STREAMS = (1, 8, 32)
 WAVES = {1: 10, 8: 3, 32: 1}

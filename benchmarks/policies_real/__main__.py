@@ -21,11 +21,11 @@ import structlog
 from rich.console import Console
 
 from benchmarks.machine import ROOT
-from benchmarks.policies import policies
-from benchmarks.policies_real_calibration import Calibration, calibrate
-from benchmarks.policies_real_calls import due, replay
-from benchmarks.policies_real_platform import Checkpoints, RealNodes
-from benchmarks.policies_real_report import Pair, World, draw, goals, said
+from benchmarks.policies.report import policies
+from benchmarks.policies_real.calibration import Calibration, calibrate
+from benchmarks.policies_real.calls import due, replay
+from benchmarks.policies_real.nodes import Checkpoints, RealNodes
+from benchmarks.policies_real.report import Pair, World, draw, goals, said
 from benchmarks.processes import end_on_sigterm
 from benchmarks.report import RESULTS, Report, console, publish
 from quickthaw_platform.contracts import Way

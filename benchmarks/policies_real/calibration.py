@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from benchmarks.policies_real_calls import one
-from benchmarks.policies_real_platform import Checkpoints, RealNodes
-from benchmarks.policies_real_settings import calibrated, homes
+from benchmarks.policies_real.calls import one
+from benchmarks.policies_real.nodes import Checkpoints, RealNodes
+from benchmarks.policies_real.settings import calibrated, homes
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.simulator.scenario import FunctionGroup, NodeGroup, Scenario
 

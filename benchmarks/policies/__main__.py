@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ import structlog
 from rich.console import Console
 
 from benchmarks.machine import ROOT
-from benchmarks.policies_report import FREE, OURS, Point, bounds, cluster_row, draw, goals
-from benchmarks.report import RESULTS, Cell, Goal, Report, console, publish
-from quickthaw_platform import plugins
+from benchmarks.policies.report import FREE, OURS, Point, bounds, cluster_row, draw, goals, policies, speed_report
+from benchmarks.report import RESULTS, Cell, Report, console, publish
 from quickthaw_platform.simulator.engine import simulate
 from quickthaw_platform.simulator.scenario import Scenario, read_scenario
 
@@ -32,7 +31,6 @@ SERVEGEN_RATE = 300.0
 NO_TIME = 10**18
 """Bytes/s: weights are there at once."""
 
-SPEED_SECONDS = 300.0
 PARTS = ("sweep", "cluster", "speed")
 
 
@@ -69,11 +67,6 @@ def sweep(rates: Sequence[float], seeds: Sequence[int], calls: int, to: Console)
     return points
 
 
-def policies() -> list[str]:
-    """Return the names of the policies, ours first."""
-    return sorted(plugins.names(plugins.ALLOCATION_POLICIES), key=lambda name: (name != OURS, name))
-
-
 def cluster_rows(calls: int, trace: Path = SERVEGEN) -> Iterator[dict[str, Cell]]:
     """Run every policy on the large cluster under ServeGen's arrivals; nothing without the trace."""
     if not trace.exists():
@@ -96,13 +89,6 @@ def speed(calls: int) -> dict[str, float]:
         "processor seconds": time.process_time() - processor,
         "simulated seconds": outcome.seconds,
     }
-
-
-def speed_report(found: Mapping[str, float]) -> Report:
-    """Evaluate the speed, scaled to a million calls; other processes cost the clock only."""
-    seconds = found["processor seconds"] * 1e6 / found["calls"]
-    goal = Goal("processor seconds for 1,000,000 calls on 1,000 devices", seconds, SPEED_SECONDS, "<=")
-    return Report("policies-speed", (dict(found),), (goal,))
 
 
 @click.command()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.client import stream
-from benchmarks.policies_real_platform import RealNodes
-from benchmarks.policies_real_settings import request
+from benchmarks.policies_real.nodes import RealNodes
+from benchmarks.policies_real.settings import request
 from benchmarks.sse import Arrival, StreamReader
 from quickthaw.types import EventType, InvocationState
 from quickthaw_platform.simulator.arrivals import calls

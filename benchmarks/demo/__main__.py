@@ -19,7 +19,7 @@ import psutil
 from rich.console import Console
 
 from benchmarks.assets import MODEL, QUESTION, SOURCE
-from benchmarks.demo_report import DemoCall, calls_table, waterfall
+from benchmarks.demo.report import DemoCall, calls_table, waterfall
 from functions.chat.function import chat
 from quickthaw import Client
 from quickthaw.protocol import INVOCATION_HEADER

@@ -14,7 +14,7 @@ from typing import Literal, Self
 import torch
 
 from benchmarks.client import Target
-from benchmarks.policies_real_settings import environment, homes, specs, workers_file
+from benchmarks.policies_real.settings import environment, homes, specs, workers_file
 from benchmarks.processes import Child
 from benchmarks.served import START_SECONDS, Served
 from quickthaw import Client, FunctionSpec

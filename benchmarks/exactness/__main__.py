@@ -24,7 +24,7 @@ import click
 from rich.console import Console
 
 from benchmarks.assets import MODEL, SOURCE
-from benchmarks.exactness_report import (
+from benchmarks.exactness.report import (
     BESIDE,
     EXACT,
     NEXT,

@@ -14,8 +14,8 @@ from functools import partial
 import click
 from rich.console import Console
 
-from benchmarks.migration_platform import Follower, TwoNodes, Used
-from benchmarks.migration_report import (
+from benchmarks.migration.nodes import Follower, TwoNodes, Used, cost
+from benchmarks.migration.report import (
     AGAIN,
     LIVE,
     RESUME,
@@ -133,19 +133,6 @@ class Streams:
         at = self._platform.kill_instances(RESUMED)
         follower.wait_for_loss(number)
         return at
-
-
-def cost(idle: Used, began: Used, ended: Used, source: str, arrived_at: float) -> Cost:
-    """Evaluate a move between `began` and `ended`; from `idle` to `began` the stream ran by itself."""
-    usual = (began.redis_bytes - idle.redis_bytes) / (began.at - idle.at)
-    used = {node: ended.cpu_seconds[node] - began.cpu_seconds[node] for node in began.cpu_seconds}
-    return Cost(
-        seconds=arrived_at - began.at,
-        rounds=0,
-        source_cpu_seconds=used[source],
-        destination_cpu_seconds=sum(seconds for node, seconds in used.items() if node != source),
-        redis_bytes=ended.redis_bytes - began.redis_bytes - usual * (ended.at - began.at),
-    )
 
 
 def measure(rounds: int, contexts: Sequence[int], screen: Console) -> dict[Case, Found]:
