@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,10 +53,13 @@ async def stream(target: Target, body: Mapping[str, Any], reader: StreamReader |
     return reader.close(time.monotonic())
 
 
-async def stream_when_up(target: Target, body: Mapping[str, Any], patience_seconds: float) -> Stream:
+async def stream_when_up(
+    target: Target, body: Mapping[str, Any], patience_seconds: float, check: Callable[[], None] = lambda: None
+) -> Stream:
     """As `stream`, but ask again every few milliseconds while nobody listens or the server says 503: it loads.
 
-    `sent` is the first attempt. Raises TimeoutError when the server is not up after `patience_seconds`.
+    `sent` is the first attempt; `check` is called before each other, and raises where there is nothing to wait for.
+    Raises TimeoutError when the server is not up after `patience_seconds`.
     """
     sent = time.monotonic()
     while True:
@@ -69,6 +72,7 @@ async def stream_when_up(target: Target, body: Mapping[str, Any], patience_secon
                 raise
             if time.monotonic() - sent > patience_seconds:
                 raise TimeoutError(f"{target.url} was not up after {patience_seconds} s") from error
+            check()
             await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -14,10 +14,13 @@ PATIENCE_SECONDS = 120.0
 
 
 def first_token_seconds(server: Child, target: Target, body: Mapping[str, Any]) -> float:
-    """Start `server`, ask as soon as it answers, end it; return the time from before the start to the first token."""
+    """Start `server`, ask as soon as it answers, end it; return the time from before the start to the first token.
+
+    Raises RuntimeError with the end of its log where it ends by itself.
+    """
     asked = time.monotonic()
     with server:
-        answer = asyncio.run(stream_when_up(target, body, PATIENCE_SECONDS))
+        answer = asyncio.run(stream_when_up(target, body, PATIENCE_SECONDS, server.check))
         if not answer.arrivals:
             raise RuntimeError(f"{target.url} sent no text: {answer.error}\n{server.tail()}")
         return answer.arrivals[0].at - asked

@@ -1,12 +1,16 @@
 """The streaming client against small servers of its own."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from benchmarks.client import Target, stream, stream_when_up
 from benchmarks.load import closed_loop, wave
+from benchmarks.peers.on_demand import first_token_seconds
+from benchmarks.processes import Child
 from benchmarks.sse import Stream
 from quickthaw_platform.commands.ports import claim_port
 
@@ -115,6 +119,13 @@ def test_a_server_that_never_comes_up_is_given_up() -> None:
     target = Target(f"http://127.0.0.1:{claim_port('127.0.0.1', 0)}")
     with pytest.raises(TimeoutError, match="not up"):
         asyncio.run(stream_when_up(target, {}, patience_seconds=0))
+
+
+def test_a_server_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    target = Target(f"http://127.0.0.1:{claim_port('127.0.0.1', 0)}")
+    server = Child([sys.executable, "-c", "raise SystemExit('no such model')"], tmp_path / "log")
+    with pytest.raises(RuntimeError, match="ended with 1:\nno such model"):
+        first_token_seconds(server, target, {})
 
 
 def test_a_load_run_numbers_its_requests_and_keeps_all() -> None:
