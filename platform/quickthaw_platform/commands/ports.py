@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 
@@ -19,25 +20,28 @@ def claim_port(host: str, port: int) -> int:
     A free one is drawn at random, so that two who ask at once get two. Between this and the server's own bind another
     process could take it; the server then says so itself.
     """
+    refused = OSError()
     for candidate in [port] if port else random.sample(LISTENABLE, TRIES):
-        refused = _refusal(host, candidate)
-        if refused is None:
+        try:
+            _bind(host, candidate)
+        except OSError as error:
+            refused = error
+            if error.errno != errno.EADDRINUSE:
+                break
+        else:
             return candidate
     raise SettingsInvalid(
-        f"cannot listen on {host}, port {port}: {refused}. Choose another with --port; --port 0 takes a free one"
-    )
+        f"cannot listen on {host}, port {port}: {refused.strerror}. Choose another with --port; --port 0 takes a "
+        "free one"
+    ) from refused
 
 
-def _refusal(host: str, port: int) -> str | None:
-    """Return why nobody can listen there; None where it is free."""
+def _bind(host: str, port: int) -> None:
+    """Bind for a moment; OSError where nobody can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.strerror
-    return None
+        probe.bind((host, port))
 
 
 def connect_host(host: str) -> str:

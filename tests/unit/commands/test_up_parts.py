@@ -39,6 +39,14 @@ def test_port_0_gives_a_free_one() -> None:
     assert port in LISTENABLE
 
 
+def test_an_address_that_is_not_this_machines_is_refused_at_the_first_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([24_000, 24_001])
+    monkeypatch.setattr("random.sample", lambda _range, _count: drawn)
+    with pytest.raises(SettingsInvalid, match=r"203\.0\.113\.1, port 0: Cannot assign"):
+        claim_port("203.0.113.1", 0)
+    assert next(drawn) == 24_001
+
+
 def test_a_free_port_is_looked_for_among_those_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
         taken = [first.getsockname()[1], second.getsockname()[1]]
