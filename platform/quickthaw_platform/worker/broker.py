@@ -1,4 +1,4 @@
-"""Celery's way to Redis, mended where kombu (5.6) does not get over a Redis that is killed at a bad moment."""
+"""Celery's way to Redis, mended where kombu (5.6, 5.7) does not get over a Redis that is killed at a bad moment."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class QoS(redis.QoS):
 class Channel(redis.Channel):
     """Raises redis' ConnectionError when it is used after its connection broke.
 
-    kombu takes the connection away from the channels of a connection that broke. Whoever still held one, another thread
-    that published, say, met an AttributeError: no outage to Celery, so a worker ended, or a call was answered with 500.
+    kombu takes the connection away from the channels of a connection that broke, or the address from the connection.
+    Whoever still held one, another thread that published, say, or Celery that closes it again, met an AttributeError:
+    no outage to Celery, so a worker ended, or a call was answered with 500.
     """
 
     QoS = QoS
 
     def _connparams(self, asynchronous: bool = False) -> Any:
-        if self.connection is None:
+        if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the connection to the broker has broken")
         return super()._connparams(asynchronous)  # type: ignore[misc]  # its stubs leave it out
 

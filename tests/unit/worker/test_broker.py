@@ -17,9 +17,9 @@ def installed() -> None:
     broker.install()
 
 
-def taken(url: str, *, no_ack: bool) -> Any:
+def taken(connection: Connection, *, no_ack: bool) -> Any:
     """Return a message that fills the only place of its consumer."""
-    queue: Any = Connection(url).SimpleQueue("q", no_ack=no_ack)
+    queue: Any = connection.SimpleQueue("q", no_ack=no_ack)
     queue.channel.basic_qos(0, 1, False)
     queue.put("text")
     return queue.get(timeout=5)
@@ -33,8 +33,21 @@ def test_a_channel_whose_connection_broke_fails_as_an_outage_does(valkey: Valkey
         channel.queue_purge("q")
 
 
+def test_a_channel_that_holds_a_message_closes_as_in_an_outage_when_its_connection_was_collected(
+    own_valkey: ValkeyProcess,
+) -> None:
+    """As Celery does it to a worker's connection: it is collected, and then closed once more."""
+    connection = Connection(own_valkey.url)
+    message = taken(connection, no_ack=False)
+    own_valkey.kill()
+    connection.collect()
+    message.channel._disconnect_pools()  # as kombu does when it finds the connection that listens broken
+    with pytest.raises(OUTAGE):
+        message.channel.qos.restore_unacked()
+
+
 def test_a_message_that_could_not_be_acknowledged_gives_its_place_back(own_valkey: ValkeyProcess) -> None:
-    message = taken(own_valkey.url, no_ack=False)
+    message = taken(Connection(own_valkey.url), no_ack=False)
     assert not message.channel.qos.can_consume()
     own_valkey.kill()
     with pytest.raises(OUTAGE):
@@ -43,7 +56,7 @@ def test_a_message_that_could_not_be_acknowledged_gives_its_place_back(own_valke
 
 
 def test_what_needs_no_acknowledgement_is_acknowledged_without_redis(own_valkey: ValkeyProcess) -> None:
-    message = taken(own_valkey.url, no_ack=True)
+    message = taken(Connection(own_valkey.url), no_ack=True)
     own_valkey.kill()
     message.ack()
     assert message.channel.qos.can_consume()
