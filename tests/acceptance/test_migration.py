@@ -84,7 +84,7 @@ def test_a_stream_moves_to_the_node_that_was_named(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("way", ["greedy", "sampled"])
 def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
-    sampling = GREEDY if way == "greedy" else SAMPLED
+    sampling = {**(GREEDY if way == "greedy" else SAMPLED), "max_tokens": 2 * LAST_CUT}  # time for several moves
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
     asked: set[int] = set()

@@ -1,17 +1,12 @@
-"""`python -m quickthaw_platform.commands.tether PARENT COMMAND…`: run COMMAND, to be killed when PARENT dies.
-
-The kernel does it (PR_SET_PDEATHSIG survives exec), so it also holds when the parent is killed with SIGKILL.
-"""
+"""`python -m quickthaw_platform.commands.tether PARENT COMMAND…`: run COMMAND, to be killed when PARENT dies."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from quickthaw_platform.parent_death import die_with_parent
 
 
 def tethered(command: Sequence[str]) -> list[str]:
@@ -24,7 +19,7 @@ def tethered(command: Sequence[str]) -> list[str]:
 
 def main(parent: int, command: Sequence[str]) -> None:
     """Tie this process to its parent, then become `command`."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     if os.getppid() != parent:  # it died before the tie was made
         sys.exit(1)
     os.execvp(command[0], list(command))

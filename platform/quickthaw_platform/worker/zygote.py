@@ -1,7 +1,8 @@
 """The zygote: a fork server that has imported the heavy modules once, and forks a template for each checkpoint.
 
-`python -m quickthaw_platform.worker.zygote FD [MODULE…]`; it ends when the agent's end of FD closes. It runs one
-thread, no tensor arithmetic and never touches CUDA, so that its forks are sound.
+`python -m quickthaw_platform.worker.zygote FD [MODULE…]`; it ends when the agent's end of FD closes, and while it
+imports, when it would not see that, with the agent. It runs one thread, no tensor arithmetic and never touches CUDA, so
+that its forks are sound.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import sys
 from functools import partial
 
+from quickthaw_platform.parent_death import die_with_parent, outlive_parent
 from quickthaw_platform.worker import forking, frames, template
 from quickthaw_platform.worker.frames import Frame
 
@@ -20,6 +22,7 @@ from quickthaw_platform.worker.frames import Frame
 def main(arguments: list[str]) -> None:
     """Import the modules, say `ready`, serve until the agent goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
     forking.name_process("qt-zygote")
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
@@ -28,6 +31,7 @@ def main(arguments: list[str]) -> None:
     forking.single_threaded_torch()
     gc.collect()
     gc.freeze()
+    outlive_parent()
     parent = forking.Parent(control, forking.ZYGOTE_PATIENCE_SECONDS)
     frames.send(control, {"t": "ready"})
     parent.serve(partial(_handle, parent))

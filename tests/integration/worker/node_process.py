@@ -209,5 +209,5 @@ class NodeProcess:
         """Return the worker's descendants by what they are."""
         found: dict[str, list[int]] = {"qt-zygote": [], "qt-template": [], "qt-instance": []}
         for process in self.descendants():
-            found[process.name()].append(process.pid)
+            found.setdefault(process.name(), []).append(process.pid)
         return found

@@ -140,6 +140,28 @@ def test_killing_the_worker_leaves_no_process_and_its_successor_settles_what_ran
     wait_for(lambda: not node.slots.instances(node=NODE), "the end of the records")
 
 
+SLOW_THE_SECOND_TIME = """
+import pathlib, time
+imported = pathlib.Path(__file__).with_suffix(".imported")
+if imported.exists():
+    time.sleep(600)
+imported.touch()
+"""
+
+
+def test_killing_the_worker_ends_a_zygote_that_still_imports(
+    make_node: MakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heavy.py").write_text(SLOW_THE_SECOND_TIME)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))))
+    node = make_node(preload="heavy")
+    (first,) = wait_for(lambda: node.pids()["qt-zygote"], "the zygote")
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: set(node.pids()["qt-zygote"]) - {first}, "the next zygote")
+    node.kill()
+    node.assert_no_process_left()
+
+
 def test_sigterm_lets_running_invocations_finish_and_leaves_nothing(make_node: MakeNode) -> None:
     node = make_node()
     version = node.deploy("drained", options=SLOW)
