@@ -40,6 +40,9 @@ labels = {zone = "west"}
 """
 """A workers file: two nodes with a disk and a label each."""
 
+RETURN_SECONDS = 90.0
+"""A worker is there when its zygote has imported torch and transformers: seconds, or many on a busy machine."""
+
 T = TypeVar("T")
 
 
@@ -96,7 +99,7 @@ class Cluster:
         self.client = Client(self.url, self.api_key)
         for name in self.names:
             self.start(name)
-        wait_for(self.ready, "the platform's readiness", 60)
+        wait_for(self.ready, "the platform's readiness", RETURN_SECONDS)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -152,6 +155,10 @@ class Cluster:
     def nodes(self) -> set[str]:
         """Return the ids of the nodes that are registered."""
         return {node.id for node in self.client.nodes()}
+
+    def wait_for_return(self) -> None:
+        """Wait until the nodes of all workers are registered (again)."""
+        wait_for(lambda: self.nodes() >= self.expected, "the nodes' return", RETURN_SECONDS)
 
     def descendants(self, name: str) -> list[psutil.Process]:
         """Return the live processes below one of ours."""

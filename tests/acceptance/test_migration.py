@@ -158,7 +158,7 @@ def test_whichever_side_dies_in_the_middle_the_stream_goes_on(cluster: Cluster, 
     cluster.start(name)
     assert call.result(timeout=60) == TEXT
     assert_logged_once(call)
-    wait_for(lambda: cluster.nodes() == {"a", "b"}, "the node's return")
+    cluster.wait_for_return()
     wait_for(lambda: not cluster.redis.keys("qt:instance:*:leases"), "the end of all leases")
 
 
@@ -170,7 +170,7 @@ def test_a_rolling_restart_moves_what_runs_and_loses_nothing(cluster: Cluster) -
         cluster.processes[name].send_signal(signal.SIGTERM)
         assert cluster.processes[name].wait(30) == 0
         cluster.start(name)
-        wait_for(lambda: cluster.nodes() == {"a", "b"}, "the node's return")
+        cluster.wait_for_return()
     for number, call in enumerate(calls):
         assert call.result(timeout=60) == f"{text} {number}"
         assert_logged_once(call)

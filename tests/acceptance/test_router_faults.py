@@ -16,7 +16,15 @@ import pytest
 from quickthaw import FunctionSpec, Invocation, QuickthawError
 from quickthaw.errors import FunctionNotFound, InvocationCancelled, VersionNotFound
 from quickthaw.types import InvocationState, Limits
-from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, starting_on, wait_for, wait_for_checkpoints
+from tests.acceptance.cluster import (
+    EAST_AND_WEST,
+    RETURN_SECONDS,
+    Cluster,
+    running,
+    starting_on,
+    wait_for,
+    wait_for_checkpoints,
+)
 from tests.acceptance.echo_models import MIB, write_echo_model
 
 ZONES = {"a": "east", "b": "west"}
@@ -80,7 +88,7 @@ def restart(cluster: Cluster, node: str, **settings: str) -> None:
         cluster.kill(node)
     wait_for(lambda: node not in cluster.nodes(), f"the end of node {node}")
     cluster.start(node, **settings)
-    wait_for(lambda: node in cluster.nodes(), f"the return of node {node}")
+    wait_for(lambda: node in cluster.nodes(), f"the return of node {node}", RETURN_SECONDS)
 
 
 def cool(cluster: Cluster) -> None:

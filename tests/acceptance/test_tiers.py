@@ -83,7 +83,7 @@ def test_a_worker_killed_while_it_fetches_leaves_nothing_half(cluster: Cluster) 
     cluster.kill("worker")
     wait_for(lambda: not client.nodes(), "the node's end")
     cluster.start("worker")
-    wait_for(lambda: bool(client.nodes()), "the node's return")
+    cluster.wait_for_return()
     assert "Paris" in str(ask(client).result)
     assert not list((cluster.data_dir / "checkpoints").glob(".staging-*/manifest.json"))
 

@@ -41,16 +41,17 @@ class Estimates:
 
     def option(self, node: str, row: int, room_seconds: float = 0.0, verdict: str = "") -> Option:
         """Return one node's as a record."""
-        figures = (float(self.queue[row]), float(self.load[row]), float(self.init[row]))
-        return Option(node, WAYS[self.way[row]], *figures, room_seconds, verdict)
+        way = WAYS[self.way.item(row)]
+        return Option(node, way, self.queue.item(row), self.load.item(row), self.init.item(row), room_seconds, verdict)
 
 
 def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Table) -> Estimates:
     """Estimate a start on every node, each by the nearest copy that it has."""
     size, checkpoint = request.checkpoint_bytes, request.checkpoint
     seconds = _init_seconds(stats or _UNKNOWN)
-    way = np.full(len(table), _CODE[Way.REMOTE], np.int8)
-    init = np.full(len(table), seconds[_CODE[Way.REMOTE]])
+    way, init = np.empty(len(table), np.int8), np.empty(len(table))
+    way.fill(_CODE[Way.REMOTE])
+    init.fill(seconds[_CODE[Way.REMOTE]])
     queue = table.queue(Way.REMOTE)
     load = size / table.bandwidth[Way.REMOTE]
     fetchable = table.fetchable(checkpoint)
@@ -73,8 +74,8 @@ _NEVER: Mapping[int, float] = {}
 def _near(table: Table, row: int, way: Way, size: int) -> tuple[float, float]:
     if way is Way.TEMPLATE:
         return 0.0, 0.0
-    queue = max(0.0, table.lane_ends[way][row] - table.now) if way is Way.DISK else 0.0
-    return queue, size / table.bandwidth[way][row]
+    queue = max(0.0, table.lane_ends[way].item(row) - table.now) if way is Way.DISK else 0.0
+    return queue, size / table.bandwidth[way].item(row)
 
 
 def usual_start_seconds(stats: FunctionStats) -> float:
@@ -85,9 +86,7 @@ def usual_start_seconds(stats: FunctionStats) -> float:
 def _init_seconds(stats: FunctionStats) -> list[float]:
     """Return the initialisation by way; where one was never measured, that of another with a load."""
     known = stats.init_seconds
-    found = []
-    for way in WAYS:
-        others = [known[other] for other in (way, Way.DRAM, Way.DISK, Way.REMOTE) if other in known]
-        share = FORK_SHARE if way is Way.TEMPLATE and way not in known else 1.0
-        found.append(share * others[0] if others else ASSUMED_INIT_SECONDS[way])
-    return found
+    loaded = next((known[way] for way in (Way.DRAM, Way.DISK, Way.REMOTE) if way in known), None)
+    if loaded is None:
+        return [known.get(way, ASSUMED_INIT_SECONDS[way]) for way in WAYS]
+    return [known.get(way, FORK_SHARE * loaded if way is Way.TEMPLATE else loaded) for way in WAYS]

@@ -106,14 +106,14 @@ def place(candidates: Candidates, rank: Rank) -> Decision:
 
 def best_rows(possible: Flags, ranks: Floats) -> list[int]:
     """Return the CONSIDERED best rows, best first; equal ones by their place."""
-    rows = np.flatnonzero(possible)
+    (rows,) = possible.nonzero()
     found = ranks[rows]
     if len(rows) > CONSIDERED:
-        nearest = np.argpartition(found, CONSIDERED - 1)[:CONSIDERED]
-        limit = found[nearest].max()
-        nearest = np.flatnonzero(found <= limit)[: 4 * CONSIDERED]
+        limit = np.partition(found, CONSIDERED - 1)[CONSIDERED - 1]
+        nearest = (found <= limit).nonzero()[0][: 4 * CONSIDERED]
         rows, found = rows[nearest], found[nearest]
-    return [int(row) for row in rows[np.argsort(found, kind="stable")][:CONSIDERED]]
+    best: list[int] = rows[found.argsort(kind="stable")[:CONSIDERED]].tolist()
+    return best
 
 
 def start_on(candidates: Candidates, row: int, shown: Sequence[int]) -> Start | None:

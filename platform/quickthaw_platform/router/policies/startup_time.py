@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from quickthaw_platform.contracts import AllocationRequest, ClusterView, Decision, Start
 from quickthaw_platform.router.estimator import usual_start_seconds
 from quickthaw_platform.router.policies import room
@@ -49,12 +47,12 @@ def _rank(candidates: Candidates) -> Floats:
     """Seconds until it serves; starts at once on one node hinder each other, so those under way count."""
     table, estimates = candidates.table, candidates.estimates
     crowded = estimates.init * table.starting
-    full = np.where(candidates.free < candidates.request.memory_bytes, room.RETIRE_SECONDS, 0.0)
-    ranks = estimates.total + crowded + full + BUSY_SECONDS * (table.busy + table.starting)
+    full = room.RETIRE_SECONDS * (candidates.free < candidates.request.memory_bytes)
+    ranks: Floats = estimates.total + crowded + full + BUSY_SECONDS * (table.busy + table.starting)
     if candidates.request.spread:
         for instance in table.version_instances(candidates.request.version):
             ranks[table.index[instance.node]] += SPREAD_SECONDS
-    return np.asarray(ranks)
+    return ranks
 
 
 def _cheapest(candidates: Candidates) -> Start | None:
@@ -71,6 +69,8 @@ def _cheapest(candidates: Candidates) -> Start | None:
 
 def _harm(candidates: Candidates, row: int) -> float:
     """Expect the seconds that others will wait because instances left here: P(called again) × their start."""
+    if candidates.free[row] >= candidates.request.memory_bytes:
+        return 0.0
     retired = room.retirable(candidates.view, candidates.table, row, candidates.request)
     if retired is None:
         return math.inf
