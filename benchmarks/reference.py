@@ -11,9 +11,7 @@ from typing import Any, Self
 from benchmarks.assets import CHILDREN, MODEL
 from benchmarks.processes import Conversation
 from benchmarks.sse import Arrival, Stream
-
-ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
-"""What the platform's zygote gives its instances too: read when torch is imported, it decides whether threads spin."""
+from quickthaw_platform.worker.zygote_client import WAITING
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -23,7 +21,7 @@ class Reference:
 
     def __init__(self, checkpoints: Path, log: Path, options: Mapping[str, Any], engine: str = "transformers") -> None:
         command = [sys.executable, str(CHILDREN / "engine.py"), str(checkpoints), MODEL, engine, json.dumps(options)]
-        self._process = Conversation(command, log, ENVIRONMENT)
+        self._process = Conversation(command, log, WAITING)
 
     def __enter__(self) -> Self:
         self._process.__enter__()

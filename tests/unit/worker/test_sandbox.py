@@ -38,7 +38,7 @@ def test_the_zygote_gets_no_credentials() -> None:
     assert zygote_client.environment(inherited) == {
         "PATH": "/bin",
         "OMP_NUM_THREADS": "2",
-        "GOMP_SPINCOUNT": "1000",
+        "GOMP_SPINCOUNT": "2000",
     }
 
 
