@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from quickthaw.errors import ContextLengthExceeded, FunctionFailed, InvalidRequest, QuickthawError, StartFailed
 from quickthaw.types import Delta
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_backends.engines.transformers_engine.model import PreparedModel
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, SoloRunner
 from quickthaw_platform.contracts import Sink
 from tests.unit.engines import tiny
@@ -45,6 +47,21 @@ def make(folder: Path) -> Iterator[Make]:
     yield start
     for engine in engines:
         engine.close()
+
+
+def test_what_places_the_weights_keeps_no_compute_threads(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's threads belong to the thread that computed; the batch loop's would wait for less beside them."""
+    placing: list[threading.Thread] = []
+    place = PreparedModel.place
+
+    def noted(model: PreparedModel, *arguments: Any) -> None:
+        placing.append(threading.current_thread())
+        place(model, *arguments)
+
+    monkeypatch.setattr(PreparedModel, "place", noted)
+    make()
+    (thread,) = placing
+    assert not thread.is_alive()
 
 
 def reference(folder: Path, architecture: str, prompt: list[int], count: int) -> list[int]:

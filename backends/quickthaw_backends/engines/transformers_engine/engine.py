@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,9 @@ class TransformersEngine:
 
     `prepare` computes nothing but a few small buffers, on one thread; all that starts threads waits for `start`.
     Torch's threads are OpenMP's, which by default spin before they sleep: processes that share cores need
-    a small GOMP_SPINCOUNT in the environment before torch is imported, or they slow each other several-fold.
+    a small GOMP_SPINCOUNT in the environment before torch is imported, or they slow each other several-fold. Each
+    thread that computes in parallel keeps compute threads of its own until it ends, and with more of them than cores
+    libgomp has all of them spin for less, which costs a batch a third. So only the batch loop's thread may stay.
     """
 
     tokenizer: Tokenizer
@@ -75,7 +78,8 @@ class TransformersEngine:
         import torch
 
         torch.set_num_threads(threads)
-        self._model.place(torch.device(device), self._options)
+        with ThreadPoolExecutor(1) as passing:
+            passing.submit(self._model.place, torch.device(device), self._options).result()
         if self._model.embeds:
             self._embedder = self._model.embedder(self.context_tokens)
             return
