@@ -39,7 +39,6 @@ from benchmarks.exactness.report import (
 )
 from benchmarks.processes import end_on_sigterm
 from benchmarks.prompts import conversations
-from benchmarks.reference import ENVIRONMENT
 from benchmarks.report import console, publish
 from benchmarks.rounds import announce, interleave, progress_bar
 from quickthaw.errors import QuickthawError
@@ -47,6 +46,7 @@ from quickthaw.types import Delta, Sampling, TokenLogprob
 from quickthaw_platform import plugins, settings
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Engine, GenerationRequest
+from quickthaw_platform.worker.zygote_client import WAITING
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
     EXACT: {},
@@ -210,7 +210,7 @@ def _compared(
 def main(rounds: int, prompts: int, quick: bool) -> None:
     """Compare resumed answers with undisturbed ones; write benchmarks/results/bench-exactness.json, and -speed.json."""
     end_on_sigterm()
-    os.environ.update(ENVIRONMENT)  # before torch is imported
+    os.environ.update(WAITING)  # before torch is imported
     screen = console()
     rounds, prompts = (1, 2) if quick else (rounds, prompts)
     counts = {
