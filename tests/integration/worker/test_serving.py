@@ -130,7 +130,8 @@ def test_a_stopped_instance_ends_and_is_forgotten(node: NodeProcess) -> None:
     instance = node.ready(version)
     node.commands.stop(node.settings.node, instance)
     wait_for(lambda: node.state(instance) is None, "the end of the instance")
-    assert not (node.settings.data_dir / "instances" / node.settings.node / instance).exists()
+    folder = node.settings.data_dir / "instances" / node.settings.node / instance
+    wait_for(lambda: not folder.exists(), "the end of its folder")
 
 
 def _assignment(invocation: str, epoch: int, instance: str, name: str) -> Assignment:
