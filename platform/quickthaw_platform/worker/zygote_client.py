@@ -30,8 +30,8 @@ WAITING = {"GOMP_SPINCOUNT": "2000"}
 """Compute threads spin for tens of microseconds while they wait for each other, then sleep. torch's default spins for
 milliseconds, which starves every other instance of the node; spinning for less than lies between two products wakes a
 thread for each of them. On two cores, SmolLM2 in bf16, ms for a step of eight streams, in one instance and in two at a
-time: 1000 gives 253 and 328, this 207 and 375, 4000 278 and 521; in float32 209 and 268, 139 and 262, 5000 159 and 409,
-torch's default 125 and 596.
+time: 1000 gives 253 and 328, this 207 and 375, 4000 278 and 521; in float32 1000 209 and 268, this 139 and 262, 5000
+159 and 409; in a trial before, 1000 204 and 225, torch's default 125 and 596.
 """
 
 _log = structlog.get_logger()
@@ -79,7 +79,7 @@ class ZygoteClient:
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start the process; orders given before it is up wait."""
+        """Start the process; orders given before it is up wait. While it imports it dies with the calling thread."""
         if self._closing:
             return
         ours, theirs = frames.pair()

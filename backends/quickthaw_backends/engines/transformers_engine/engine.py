@@ -78,8 +78,8 @@ class TransformersEngine:
         import torch
 
         torch.set_num_threads(threads)
-        with ThreadPoolExecutor(1) as passing:
-            passing.submit(self._model.place, torch.device(device), self._options).result()
+        with ThreadPoolExecutor(1) as placing:
+            placing.submit(self._model.place, torch.device(device), self._options).result()
         if self._model.embeds:
             self._embedder = self._model.embedder(self.context_tokens)
             return
