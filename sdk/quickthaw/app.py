@@ -25,6 +25,8 @@ class FunctionOptions(TypedDict, total=False):
     """How a function runs; see `types.FunctionSpec` for defaults. Durations and sizes are numbers, or "5m", "2GiB"."""
 
     engine: str
+    backend: str  # serverless, serverful or hybrid
+    replicas: int  # instances that are always on (serverful, hybrid)
     keep_alive: float | str  # how long an idle instance stays
     min_instances: int
     max_instances: int

@@ -361,3 +361,22 @@ class KeyCreated(KeyInfo):
     """A new API key; `key` is shown this once."""
 
     key: str
+
+
+class UsageRow(Wire):
+    """What was used in a span of time, added up. The first fields are None where the rows are not told apart by them."""
+
+    function: str | None = None
+    version: str | None = None
+    backend: str | None = Field(None, description="the serving backend of the version")
+    node: str | None = None
+    device: str | None = None
+    key: str | None = Field(None, description="id of the API key that calls came with; empty: what no call caused")
+    phase: str | None = Field(None, description="starting/STAGE, prefill, decode, idle or draining")
+    seconds: float = Field(0.0, description="device-seconds")
+    memory_byte_seconds: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = Field(0, description="of tokens_in, those that an engine did not have to compute")
+    requests: int = 0
+    fetched_bytes: dict[str, int] = Field(default_factory=dict, description="tier to bytes read from it by starts")

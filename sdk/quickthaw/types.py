@@ -203,6 +203,10 @@ class FunctionSpec(Wire):
     engine: Name = "transformers"
     handler: Handler | None = Field(None, description="None: the built-in handler (messages, prompt or input)")
     source: dict[str, str] = Field(default_factory=dict, description="the bundle: path to text")
+    backend: Name = Field("serverless", description="how it is served: serverless, serverful, hybrid, or a plugin")
+    replicas: int | None = Field(
+        None, ge=1, le=1000, description="instances that are always on, for serverful and hybrid; None: one"
+    )
     keep_alive: Seconds = 60.0
     min_instances: int = Field(0, ge=0, le=1000)
     max_instances: int = Field(1, ge=1, le=1000)
