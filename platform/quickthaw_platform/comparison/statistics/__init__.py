@@ -1,0 +1,1 @@
+"""Intervals, differences and tests on what was measured. Pure numpy and scipy; every chance is seeded."""
