@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quickthaw_platform.simulator import traces
-from quickthaw_platform.simulator.scenario import Arrivals, FunctionGroup, Lognormal, Scenario, Tokens
-from quickthaw_platform.simulator.traces import Floats, Ints
-
-CHUNK = 65_536
-"""Calls that are drawn at once."""
+from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.simulator.scenario import FunctionGroup, Scenario
+from quickthaw_platform.traffic import processes, tokens
+from quickthaw_platform.traffic.arrivals import PROCESSES
+from quickthaw_platform.traffic.columns import Floats, Ints
+from quickthaw_platform.traffic.processes import CHUNK, gaps
+from quickthaw_platform.traffic.traces.reading import read
+from quickthaw_platform.traffic.traces.servegen import merged, servegen
+from quickthaw_platform.traffic.traces.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Calls:
     def first(self, count: int) -> Calls:
         """Return the first of them."""
         return Calls(self.times[:count], self.functions[:count], self.tokens_in[:count], self.tokens_out[:count])
+
+    def behind(self, time: float) -> Calls:
+        """Return those from `time` on."""
+        at = int(np.searchsorted(self.times, time))
+        return Calls(self.times[at:], self.functions[at:], self.tokens_in[at:], self.tokens_out[at:])
 
 
 def calls(scenario: Scenario, seed: int | None = None) -> Iterator[Calls]:
@@ -62,36 +71,15 @@ def popularity(groups: list[FunctionGroup]) -> Floats:
 def _chunks(scenario: Scenario, rng: np.random.Generator, end: float) -> Iterator[Calls]:
     arrivals = scenario.arrivals
     shares = popularity(scenario.functions)
-    match arrivals.kind:
-        case "poisson":
-            yield from _drawn(scenario, rng, shares, _renewal(rng, _rate(arrivals), 1.0))
-        case "gamma" if arrivals.of == "cluster":
-            yield from _drawn(scenario, rng, shares, _renewal(rng, _rate(arrivals), arrivals.cv))
-        case "gamma":
-            yield from _of_functions(scenario, rng, shares, end)
-        case "servegen":
-            for times, functions in traces.servegen(arrivals, len(shares), rng):
-                yield _with_tokens(scenario, rng, times, functions, None)
-        case _:
-            yield from _of_trace(scenario, rng, shares)
-
-
-def _rate(arrivals: Arrivals) -> float:
-    return (arrivals.rate or 1.0) * arrivals.rate_scale
-
-
-def _gaps(rng: np.random.Generator, mean: float, cv: float, count: int) -> Floats:
-    """Draw from the Gamma distribution with this mean and coefficient of variation (1: exponential)."""
-    shape = cv**-2
-    return rng.gamma(shape, mean / shape, count)
-
-
-def _renewal(rng: np.random.Generator, rate: float, cv: float) -> Iterator[Floats]:
-    now = 0.0
-    while True:
-        times = now + np.cumsum(_gaps(rng, 1 / rate, cv, CHUNK))
-        now = float(times[-1])
-        yield times
+    if arrivals.kind == "gamma" and arrivals.of == "function":
+        yield from _of_functions(scenario, rng, shares, end)
+    elif arrivals.kind in PROCESSES:
+        yield from _drawn(scenario, rng, shares, processes.times(arrivals, rng))
+    elif arrivals.kind == "servegen":
+        for times, functions in servegen(arrivals, len(shares), rng):
+            yield _with_tokens(scenario, rng, times, functions, None)
+    else:
+        yield from _of_trace(scenario, rng, shares)
 
 
 def _drawn(scenario: Scenario, rng: np.random.Generator, shares: Floats, times: Iterator[Floats]) -> Iterator[Calls]:
@@ -103,9 +91,9 @@ def _drawn(scenario: Scenario, rng: np.random.Generator, shares: Floats, times: 
 
 def _of_functions(scenario: Scenario, rng: np.random.Generator, shares: Floats, end: float) -> Iterator[Calls]:
     """Each function's own Gamma process, all merged, a span of time after another."""
-    rate = _rate(scenario.arrivals)
+    rate = processes.mean_rate(scenario.arrivals)
     span = CHUNK / rate
-    following = np.array([_gaps(rng, 1 / (rate * share), scenario.arrivals.cv, 1)[0] for share in shares])
+    following = np.array([gaps(rng, 1 / (rate * share), scenario.arrivals.cv, 1)[0] for share in shares])
     begin = 0.0
     while begin < end:
         until = begin + span
@@ -114,7 +102,7 @@ def _of_functions(scenario: Scenario, rng: np.random.Generator, shares: Floats, 
             mean = 1 / (rate * shares[function])
             drawn = [np.array([following[function]])]
             while drawn[-1][-1] < until:
-                more = _gaps(rng, mean, scenario.arrivals.cv, 16 + int(1.2 * span / mean))
+                more = gaps(rng, mean, scenario.arrivals.cv, 16 + int(1.2 * span / mean))
                 drawn.append(drawn[-1][-1] + np.cumsum(more))
             column = np.concatenate(drawn)
             inside = int(np.searchsorted(column, until))
@@ -122,21 +110,23 @@ def _of_functions(scenario: Scenario, rng: np.random.Generator, shares: Floats, 
             times.append(column[:inside])
             functions.append(np.full(inside, function))
         if times:
-            yield _with_tokens(scenario, rng, *traces.merged(times, functions), None)
+            yield _with_tokens(scenario, rng, *merged(times, functions), None)
         begin = until
 
 
 def _of_trace(scenario: Scenario, rng: np.random.Generator, shares: Floats) -> Iterator[Calls]:
     """Play a trace again, and once more from its start when it is over; functions are drawn by popularity."""
-    trace = traces.read(scenario.arrivals)
-    span = float(trace.times[-1]) + float(trace.times[-1]) / max(1, len(trace.times) - 1)
-    rate = scenario.arrivals.rate
-    speed = (1.0 if rate is None else rate * span / len(trace.times)) * scenario.arrivals.rate_scale
-    begin = 0.0
+    arrivals = scenario.arrivals
+    trace = read(arrivals.kind, cast("Path", arrivals.path))
+    if trace.rate is None:
+        raise SettingsInvalid(f"{arrivals.path} has fewer than two calls, or all at the same time")
+    speed = (1.0 if arrivals.rate is None else arrivals.rate / trace.rate) * arrivals.speed
+    begin = -(arrivals.offset or 0.0)
     while True:
-        functions = rng.choice(len(shares), len(trace.times), p=shares)
-        yield _with_tokens(scenario, rng, (begin + trace.times) / speed, functions, trace)
-        begin += span
+        functions = rng.choice(len(shares), len(trace), p=shares)
+        chunk = _with_tokens(scenario, rng, (begin + trace.times) / speed, functions, trace)
+        yield chunk.behind(0.0) if begin < 0 else chunk
+        begin += trace.span
 
 
 def _with_tokens(
@@ -144,25 +134,17 @@ def _with_tokens(
     rng: np.random.Generator,
     times: Floats,
     functions: NDArray[np.integer],
-    trace: traces.Trace | None,
+    trace: Trace | None,
 ) -> Calls:
     groups = np.repeat(np.arange(len(scenario.functions)), [group.count for group in scenario.functions])[functions]
+    traced = (None, None) if trace is None else (trace.tokens_in, trace.tokens_out)
     tokens_in, tokens_out = np.ones(len(times), np.int64), np.ones(len(times), np.int64)
     for number, group in enumerate(scenario.functions):
         where = np.flatnonzero(groups == number)
         if not len(where):
             continue
-        tokens_in[where] = _tokens(group.tokens_in, rng, None if trace is None else trace.tokens_in[where], len(where))
-        tokens_out[where] = _tokens(
-            group.tokens_out, rng, None if trace is None else trace.tokens_out[where], len(where)
+        tokens_in[where], tokens_out[where] = (
+            tokens.draw(wanted, rng, None if column is None else column[where], len(where))
+            for wanted, column in ((group.tokens_in, traced[0]), (group.tokens_out, traced[1]))
         )
     return Calls(times, functions.astype(np.int64), tokens_in, tokens_out)
-
-
-def _tokens(wanted: Tokens, rng: np.random.Generator, traced: Ints | None, count: int) -> Ints:
-    if isinstance(wanted, int):
-        return np.full(count, wanted, np.int64)
-    if isinstance(wanted, Lognormal):
-        drawn = rng.lognormal(math.log(wanted.mean) - wanted.sigma**2 / 2, wanted.sigma, count)
-        return np.clip(np.rint(drawn), 1, wanted.most).astype(np.int64)
-    return np.ones(count, np.int64) if traced is None else np.maximum(traced, 1)

@@ -11,26 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from quickthaw.types import Bytes, Labels, Name, Seconds
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.traffic.arrivals import Arrivals, Positive
+from quickthaw_platform.traffic.tokens import Tokens
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[Bytes, Field(gt=0)]
-Sources = Literal["poisson", "gamma", "azure", "mooncake", "servegen"]
-_OF_TRACES = ("azure", "mooncake", "servegen")
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Lognormal(_Model):
-    """Numbers of tokens: lognormal with this mean, `sigma` being the deviation of the logarithm."""
-
-    mean: Positive
-    sigma: Annotated[float, Field(ge=0, le=5)] = 1.0
-    most: int = Field(32_768, ge=1)
-
-
-Tokens = Annotated[int, Field(ge=1)] | Literal["trace"] | Lognormal
 
 
 class Device(_Model):
@@ -91,26 +79,6 @@ class FunctionGroup(_Model):
     zipf: float = Field(0.0, ge=0, le=5, description="exponent of popularity within the group; 0: all alike")
     tokens_in: Tokens = 512
     tokens_out: Tokens = 128
-
-
-class Arrivals(_Model):
-    """When calls come. `rate` (calls/s) or `rate_scale` changes the speed of a trace."""
-
-    kind: Sources = "poisson"
-    rate: Positive | None = None
-    rate_scale: Positive = 1.0
-    cv: Positive = Field(8.0, description="coefficient of variation of the gaps, for gamma")
-    of: Literal["cluster", "function"] = Field("cluster", description="what the gamma process is of")
-    path: Path | None = Field(None, description="of the trace; a relative one counts from the scenario's directory")
-    window: Seconds = Field(0.0, description="where in a ServeGen trace to begin")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Arrivals:
-        if self.kind in _OF_TRACES and self.path is None:
-            raise ValueError(f"kind {self.kind!r} needs the `path` of the trace")
-        if self.kind not in _OF_TRACES and self.rate is None:
-            raise ValueError(f"kind {self.kind!r} needs a `rate` in calls per second")
-        return self
 
 
 class Failure(_Model):
@@ -175,7 +143,7 @@ class Scenario(_Model):
                 )
 
     def _check_tokens(self) -> None:
-        if self.arrivals.kind in ("azure", "mooncake"):
+        if self.arrivals.tells_tokens:
             return
         for group in self.functions:
             if "trace" in (group.tokens_in, group.tokens_out):

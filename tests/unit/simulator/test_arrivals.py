@@ -13,7 +13,7 @@ from quickthaw_platform.simulator.arrivals import Calls, calls, popularity
 from quickthaw_platform.simulator.scenario import Scenario
 from tests.unit.simulator.scenarios import scenario
 
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 AZURE = (
     "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n2023-11-16 18:17:05.9799600,31,8\n"
 )
@@ -116,23 +116,16 @@ def test_servegen_clients_are_functions_at_the_rates_of_their_windows(tmp_path: 
     assert counts == pytest.approx([1.0, 0.25, 0.5, 0.0], rel=0.03)
 
 
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        ("azure", "a,b\n1,2\n"),  # other columns
-        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n"),  # no row
-        ("servegen", SERVEGEN.replace("Gamma", "Pareto")),  # a family that is not known
-        ("mooncake", "no json\n"),
-    ],
-)
-def test_a_file_of_another_kind_is_named(tmp_path: Path, kind: str, text: str) -> None:
-    with pytest.raises(SettingsInvalid, match=r"trace\.csv\.gz"):
-        every(traced(tmp_path, kind, text))
+def test_a_trace_without_a_span_is_named(tmp_path: Path) -> None:
+    one_row = "".join(AZURE.splitlines(keepends=True)[:2])
+    with pytest.raises(SettingsInvalid, match=r"trace\.csv\.gz has fewer than two calls"):
+        every(traced(tmp_path, "azure", one_row))
 
 
-def test_a_missing_trace_is_named() -> None:
-    with pytest.raises(SettingsInvalid, match="no-such-file"):
-        every(scenario(arrivals={"kind": "azure", "path": "/no-such-file.csv"}, tokens="trace"))
+def test_an_offset_begins_later_in_the_trace(tmp_path: Path) -> None:
+    drawn = every(traced(tmp_path, "azure", AZURE, offset=1.5).model_copy(update={"invocations": 3}))
+    assert drawn.times == pytest.approx([0.5, 2.5, 4.5])
+    assert list(drawn.tokens_in) == [31, 4808, 31]
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} with the public traces is not here")

@@ -1,0 +1,1 @@
+"""Traffic: when calls come (arrivals and traces), and the load generator that sends them to a real endpoint."""
