@@ -270,6 +270,8 @@ class InstanceView:
     way: Way | None = None
     load_seconds: float = 0.0  # until its weights have been read, by the estimate it was started on
     start_seconds: float = 0.0  # until it serves, by that estimate
+    min_instances: int = 0  # how many of its version are kept without calls
+    dedicated: bool = False  # these give way to no other function
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,6 @@ class FunctionStats:
     service_seconds: float | None = None  # how long an invocation holds its slot
     calls_per_second: float = 0.0
     weight: float = 1.0  # its share when functions compete for room
-    min_instances: int = 0
 
 
 @dataclass(frozen=True, slots=True)

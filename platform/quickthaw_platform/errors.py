@@ -7,6 +7,7 @@ from typing import Any
 from quickthaw.errors import (
     AliasNotFound,
     AuthenticationFailed,
+    BackendNotFound,
     CheckpointNotFound,
     Conflict,
     ContextLengthExceeded,
@@ -45,6 +46,7 @@ from quickthaw.errors import (
 __all__ = [
     "AliasNotFound",
     "AuthenticationFailed",
+    "BackendNotFound",
     "CheckpointBroken",
     "CheckpointNotFound",
     "Conflict",

@@ -3,6 +3,7 @@
 | group                          | what it is                                  | contract                        |
 |--------------------------------|---------------------------------------------|---------------------------------|
 | quickthaw.engines              | code that generates tokens                  | contracts.Engine                |
+| quickthaw.serving_backends     | how a function is kept served               | serving.ServingBackend          |
 | quickthaw.allocation_policies  | where an instance starts                    | contracts.AllocationPolicy      |
 | quickthaw.keep_alive_policies  | how long an idle instance is kept           | contracts.KeepAlivePolicy       |
 | quickthaw.commands             | further commands of the `quickthaw` command | click.Command                   |
@@ -11,13 +12,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from quickthaw_platform.contracts import AllocationPolicy, Engine, KeepAlivePolicy
-from quickthaw_platform.errors import EngineNotFound, NotFound, PluginBroken
+from quickthaw_platform.errors import BackendNotFound, EngineNotFound, NotFound, PluginBroken
+from quickthaw_platform.serving import ServingBackend
 
 ENGINES = "quickthaw.engines"
+SERVING_BACKENDS = "quickthaw.serving_backends"
 ALLOCATION_POLICIES = "quickthaw.allocation_policies"
 KEEP_ALIVE_POLICIES = "quickthaw.keep_alive_policies"
 
@@ -30,6 +34,13 @@ def names(group: str) -> list[str]:
 def engine_class(name: str) -> type[Engine]:
     """Import the engine `name`; EngineNotFound lists the known ones, PluginBroken has the import's error."""
     found: type[Engine] = _load(ENGINES, name, EngineNotFound)
+    return found
+
+
+@cache
+def serving_backend(name: str) -> type[ServingBackend]:
+    """Import the serving backend `name`, once; BackendNotFound lists the known ones, PluginBroken has the cause."""
+    found: type[ServingBackend] = _load(SERVING_BACKENDS, name, BackendNotFound)
     return found
 
 

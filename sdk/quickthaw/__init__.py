@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from quickthaw.errors import (
         AliasNotFound,
         AuthenticationFailed,
+        BackendNotFound,
         CheckpointNotFound,
         Conflict,
         ContextLengthExceeded,
@@ -85,6 +86,7 @@ __all__ = [
     "AsyncClient",
     "AsyncInvocation",
     "AuthenticationFailed",
+    "BackendNotFound",
     "Backoff",
     "CheckpointInfo",
     "CheckpointNotFound",
@@ -157,7 +159,7 @@ _HOMES = {
         Client Invocation
     """,
     "errors": """
-        AliasNotFound AuthenticationFailed CheckpointNotFound Conflict ContextLengthExceeded EngineNotFound
+        AliasNotFound AuthenticationFailed BackendNotFound CheckpointNotFound Conflict ContextLengthExceeded EngineNotFound
         FunctionFailed FunctionNotFound HandlerDiverged HandlerFailed InstanceLost InstanceNotFound InvalidRequest
         InvalidSource InvocationCancelled InvocationNotFound KeyNotFound MemoryLimitExceeded NoCapacity
         NodeLost NodeNotFound NotFound NotServable PermissionDenied PoisonInvocation QueueFull QuickthawError

@@ -9,7 +9,7 @@ QuickthawError
 ├── PermissionDenied              403  the key lacks the scope
 ├── NotFound                      404  (with near names in the message)
 │   ├── FunctionNotFound, VersionNotFound, AliasNotFound, InvocationNotFound,
-│   └── CheckpointNotFound, EngineNotFound, KeyNotFound, NodeNotFound, InstanceNotFound
+│   └── CheckpointNotFound, EngineNotFound, BackendNotFound, KeyNotFound, NodeNotFound, InstanceNotFound
 ├── Conflict                      409  the state of the thing forbids it
 ├── RequestTooLarge               413
 ├── RateLimited                   429  a quota of the API key is used up
@@ -159,6 +159,13 @@ class CheckpointNotFound(NotFound):
 
     default_code = "checkpoint_not_found"
     noun = "checkpoint"
+
+
+class BackendNotFound(NotFound):
+    """No such serving backend is installed."""
+
+    default_code = "backend_not_found"
+    noun = "backend"
 
 
 class EngineNotFound(NotFound):

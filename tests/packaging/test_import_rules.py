@@ -14,11 +14,14 @@ OURS = ("quickthaw", "quickthaw_platform", "quickthaw_backends")
 BACKENDS_MAY_IMPORT = (
     "quickthaw_platform.contracts",
     "quickthaw_platform.errors",
+    "quickthaw_platform.parent_death",
+    "quickthaw_platform.serving",
     "quickthaw_platform.checkpoints.arrival",
     "quickthaw_platform.checkpoints.header",
     "quickthaw_platform.checkpoints.manifest",
     "quickthaw_backends",
     "quickthaw.types",
+    "quickthaw.resources",
     "quickthaw.errors",
 )
 PURE_NAMES = (".policy", ".plan", ".eviction", ".averages", ".table", ".estimator", "_platform.contracts")
@@ -59,7 +62,7 @@ def test_the_platform_finds_backends_only_by_entry_point() -> None:
 
 
 def test_the_ground_floor_imports_nothing_above_it() -> None:
-    ground = ("contracts", "errors", "settings", "plugins")
+    ground = ("contracts", "serving", "errors", "settings", "plugins")
     allowed = tuple(f"quickthaw_platform.{module}" for module in ground)
     for module in ground:
         used = ours(AREAS["quickthaw_platform"] / f"{module}.py")

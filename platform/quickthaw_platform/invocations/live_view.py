@@ -121,6 +121,8 @@ class LiveTable(Table):
             way=instance.way,
             load_seconds=max(0.0, instance.loaded_at - self.now) if starting else 0.0,
             start_seconds=max(0.0, instance.ready_at - self.now) if starting else 0.0,
+            min_instances=instance.version.spec.min_instances,
+            dedicated=instance.version.spec.replicas is not None,
         )
 
     def add(self, instance: Instance) -> None:

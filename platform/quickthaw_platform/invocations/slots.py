@@ -52,6 +52,7 @@ class SlotStore:
             "function": version.function,
             "concurrency": spec.concurrency,
             "min_instances": spec.min_instances,
+            "dedicated": int(spec.replicas is not None),
             "weight": spec.weight,
             "checkpoint": checkpoint or version.checkpoint,
             "checkpoint_bytes": checkpoint_bytes,
@@ -127,7 +128,7 @@ def parse_instances(rows: Sequence[Sequence[Any]]) -> list[InstanceView]:
 
 def _instance(row: Sequence[Any]) -> InstanceView:
     identity, function, version, node, state, concurrency, memory_bytes, checkpoint, way, *rest = row
-    in_use, idle_seconds, load_seconds, start_seconds, checkpoint_bytes = rest
+    in_use, idle_seconds, load_seconds, start_seconds, checkpoint_bytes, min_instances, dedicated = rest
     return InstanceView(
         id=identity,
         function=function,
@@ -143,6 +144,8 @@ def _instance(row: Sequence[Any]) -> InstanceView:
         way=Way(way) if way else None,
         load_seconds=float(load_seconds),
         start_seconds=float(start_seconds),
+        min_instances=int(min_instances or 0),
+        dedicated=dedicated == "1",
     )
 
 

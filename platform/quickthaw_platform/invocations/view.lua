@@ -16,13 +16,13 @@ end
 for _, id in ipairs(redis.call('SMEMBERS', ARGV[1])) do
   local f = redis.call('HMGET', instance_key(id), 'function', 'version', 'node', 'state', 'concurrency', 'memory_bytes',
     'checkpoint', 'way', 'idle_since', 'created_at', 'load_seconds', 'estimate_seconds', 'min_instances', 'weight',
-    'checkpoint_bytes')
+    'checkpoint_bytes', 'dedicated')
   if f[1] then
     local in_use = redis.call('HLEN', leases_key(id))
     local idle = f[9] and in_use == 0 and math.max(0, time - tonumber(f[9])) or 0
     instances[#instances + 1] = {id, f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], in_use, text(idle),
-      remaining(f[4], f[10], f[11]), remaining(f[4], f[10], f[12]), f[15]}
-    if f[4] ~= 'draining' or not wanted[f[1]] then wanted[f[1]] = {f[13], f[14]} end
+      remaining(f[4], f[10], f[11]), remaining(f[4], f[10], f[12]), f[15], f[13], f[16]}
+    if f[4] ~= 'draining' or not wanted[f[1]] then wanted[f[1]] = f[14] or '' end
   end
 end
 if ARGV[2] ~= '1' then return {instances} end
@@ -51,16 +51,16 @@ for _, version in ipairs(redis.call('SMEMBERS', QUEUES_KEY)) do
     waiting[#waiting + 1] = version
     waiting[#waiting + 1] = redis.call('ZCARD', queue_key(version))
     waiting[#waiting + 1] = text(math.max(0, time - tonumber(f[2])))
-    wanted[f[1]] = wanted[f[1]] or {}
+    wanted[f[1]] = wanted[f[1]] or ''
   end
 end
 
-for i = 3, #ARGV do wanted[ARGV[i]] = wanted[ARGV[i]] or {} end
-for name, share in pairs(wanted) do
+for i = 3, #ARGV do wanted[ARGV[i]] = wanted[ARGV[i]] or '' end
+for name, weight in pairs(wanted) do
   local calls = 'qt:function:' .. name .. ':calls'
   local oldest = redis.call('LINDEX', calls, -1)
   local count = oldest and redis.call('LLEN', calls) or 0
-  functions[#functions + 1] = {name, share[1] or '', share[2] or '', count, oldest and text(time - oldest) or '',
+  functions[#functions + 1] = {name, weight, count, oldest and text(time - oldest) or '',
     redis.call('HGETALL', 'qt:function:' .. name .. ':learnt')}
 end
 -- What an instance runs, if all of it can move; a token of the prompt is taken for four bytes of the request.

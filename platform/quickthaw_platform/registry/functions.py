@@ -17,6 +17,7 @@ from redis.client import Pipeline
 
 from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
 from quickthaw.types import FunctionSpec, Version
+from quickthaw_platform import plugins
 from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.record import FunctionRecord, normalised
@@ -54,9 +55,11 @@ class FunctionRegistry:
     def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
         """Register `spec` and point `alias` to it; the same spec again is the same version.
 
-        Raises InvalidSource, InvalidRequest, EngineNotFound or CheckpointNotFound before anything is written.
+        Its serving backend fills in how many instances there are. Raises InvalidSource, InvalidRequest, EngineNotFound,
+        BackendNotFound or CheckpointNotFound before anything is written.
         """
         check_name(alias, "alias")
+        spec = plugins.serving_backend(spec.backend).settle(spec)
         checkpoint = self._catalogue.find(spec.model)
         check_spec(spec)
         identity = version_id(spec, checkpoint.id)

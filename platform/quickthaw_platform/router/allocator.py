@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from quickthaw.types import Version
+from quickthaw_platform import plugins
 from quickthaw_platform.contracts import (
     AllocationPolicy,
     AllocationRequest,
@@ -154,13 +155,14 @@ class Allocator:
 
     def _request(self, version: Version, ahead: bool) -> AllocationRequest:
         spec = version.spec
+        on_demand = ahead or plugins.serving_backend(spec.backend).starts_on_demand
         return AllocationRequest(
             function=version.function,
             version=version.id,
             checkpoint=version.checkpoint,
             memory_bytes=self._instance_memory if spec.memory is None else spec.memory,
             concurrency=spec.concurrency,
-            max_instances=spec.max_instances,
+            max_instances=spec.max_instances if on_demand else max(1, spec.min_instances),
             checkpoint_bytes=self._checkpoint_bytes(version.checkpoint),
             device=spec.device,
             labels=spec.labels,

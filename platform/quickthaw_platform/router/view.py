@@ -132,10 +132,9 @@ def _sane(bandwidths: Mapping[str, Any]) -> dict[str, float]:
     return {tier: rate for tier, rate in read.items() if LEAST_BANDWIDTH <= rate <= MOST_BANDWIDTH}
 
 
-def _stats(min_instances: str, weight: str, calls: int, span: str, stored: Sequence[str]) -> FunctionStats:
+def _stats(weight: str, calls: int, span: str, stored: Sequence[str]) -> FunctionStats:
     return replace(
         learnt.parse(dict(zip(stored[::2], stored[1::2], strict=True))),
         calls_per_second=int(calls) / max(LEAST_SPAN_SECONDS, float(span)) if span else 0.0,
         weight=float(weight or 1),
-        min_instances=int(min_instances or 0),
     )

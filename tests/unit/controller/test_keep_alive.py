@@ -79,3 +79,30 @@ def test_a_version_that_no_alias_names_keeps_nothing(redis: Redis, context: Cont
     start_instance(redis, make_version("v3", keep_alive=1000), "deleted")
     retire_idle(context)
     assert serving(context) == {"new"}
+
+
+def test_a_serverful_version_keeps_its_replicas_and_nothing_beyond_what_is_wanted(
+    redis: Redis, context: Context, versions: KnownVersions
+) -> None:
+    version = versions.add(
+        make_version(backend="serverful", replicas=1, min_instances=1, max_instances=3, keep_alive=1000)
+    )
+    for name in ("a", "b", "c"):
+        idle_for(redis, version, name, 1)
+    retire_idle(context)
+    assert len(serving(context)) == 1
+    retire_idle(context)
+    assert len(serving(context)) == 1
+
+
+def test_what_a_hybrid_version_has_beyond_its_base_stays_for_its_time(
+    redis: Redis, context: Context, versions: KnownVersions
+) -> None:
+    version = versions.add(make_version(backend="hybrid", replicas=1, min_instances=1, max_instances=3, keep_alive=60))
+    idle_for(redis, version, "base", 100)
+    idle_for(redis, version, "overflow", 50)
+    retire_idle(context)
+    assert serving(context) == {"overflow"}
+    redis.hincrbyfloat("qt:instance:overflow", "idle_since", -1000)
+    retire_idle(context)
+    assert serving(context) == {"overflow"}

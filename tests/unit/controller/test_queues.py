@@ -7,7 +7,7 @@ from redis import Redis
 
 from quickthaw.types import InvocationState, Version
 from quickthaw_platform.controller.context import Context
-from quickthaw_platform.controller.queues import serve
+from quickthaw_platform.controller.queues import serve, serve_waiting
 from tests.recording import RecordingCommands
 from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
 
@@ -115,4 +115,40 @@ class TestMinimum:
         assert 0 < redis.pttl(key) <= 10_000
         redis.delete(key)
         serve(context)
+        assert starts(commands) == 1
+
+
+class TestReplicas:
+    """Of serverful and hybrid versions."""
+
+    def test_a_dead_replica_is_replaced(
+        self, redis: Redis, context: Context, commands: RecordingCommands, versions: KnownVersions
+    ) -> None:
+        version = versions.add(small_version(backend="serverful", replicas=2, min_instances=2, max_instances=2))
+        start_instance(redis, version, "a")
+        start_instance(redis, version, "b")
+        serve(context)
+        assert starts(commands) == 0
+        context.slots.remove("a")
+        serve(context)
+        assert starts(commands) == 1
+
+    def test_a_waiting_call_starts_no_instance_of_a_serverful_version_beyond_its_replicas(
+        self, redis: Redis, context: Context, commands: RecordingCommands, versions: KnownVersions
+    ) -> None:
+        fields = {"replicas": 1, "min_instances": 1, "max_instances": 3, "concurrency": 1}
+        for identity, backend, expected in (("v1", "serverful", 0), ("v2", "hybrid", 1)):
+            version = versions.add(small_version(identity, name=backend, backend=backend, **fields))
+            start_instance(redis, version, f"{backend}-base")
+            for number in range(2):
+                context.store.admit(make_invocation(version, f"{backend}{number}"))
+            serve_waiting(context)
+            assert starts(commands) == expected, backend
+
+    def test_a_call_starts_a_replica_that_is_missing(
+        self, context: Context, commands: RecordingCommands, versions: KnownVersions
+    ) -> None:
+        version = versions.add(small_version(backend="serverful", replicas=1, min_instances=1))
+        context.store.admit(make_invocation(version))
+        serve_waiting(context)
         assert starts(commands) == 1

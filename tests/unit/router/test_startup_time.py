@@ -145,12 +145,22 @@ def test_idle_instances_leave_for_it_the_one_least_worth_keeping_first() -> None
     assert decision.estimate_seconds == pytest.approx(5 + 1 + 0.1)
 
 
-def test_an_instance_stays_where_its_function_always_wants_it_or_something_waits_for_it() -> None:
+def test_an_instance_stays_where_its_version_always_wants_it_or_something_waits_for_it() -> None:
     idle = instance("x", "a", in_use=0)
     nodes = [node("a", free=0, disk="c1")]
-    wanted = {"f": STATS, "g": replace(STATS, min_instances=1)}
-    assert isinstance(choose(nodes, idle, functions=wanted), Wait)
+    assert isinstance(choose(nodes, replace(idle, min_instances=1)), Wait)
+    other = instance("y", "a", in_use=0, function="g", version="v3")
+    assert isinstance(choose(nodes, replace(idle, min_instances=1), other), Start)  # of another version of g
     assert isinstance(choose(nodes, idle, waiting={"v1": 1, "v2": 1}), Wait)
+
+
+def test_a_dedicated_instance_gives_way_to_nobody_and_others_do() -> None:
+    busy = instance("x", "a", memory_bytes=8)
+    nodes = [node("a", free=0, disk="c1")]
+    given: dict[str, object] = {"waiting": {"v1": 1}, "waited": {"v1": 100.0}}
+    assert choose(nodes, busy, **given).drain == ("x",)  # type: ignore[union-attr]
+    assert choose(nodes, replace(busy, min_instances=1), **given).drain == ("x",)  # type: ignore[union-attr]
+    assert choose(nodes, replace(busy, min_instances=1, dedicated=True), **given).drain == ()  # type: ignore[union-attr]
 
 
 def test_what_an_instance_is_worth_to_others_can_send_it_elsewhere() -> None:

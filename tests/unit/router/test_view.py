@@ -105,7 +105,8 @@ class TestFunctions:
         stats = view.functions["f"]
         assert stats.init_seconds == {Way.DISK: pytest.approx(3.0)}
         assert stats.service_seconds == pytest.approx(0.5)
-        assert (stats.min_instances, stats.weight) == (1, 2.0)
+        assert stats.weight == 2.0
+        assert [(i.min_instances, i.dedicated) for i in view.instances] == [(1, False)]
         assert view.functions["g"].service_seconds is None
         assert set(read_view(redis).functions) == {"f", "g"}
 

@@ -19,6 +19,7 @@ NAMES = [
     "AsyncClient",
     "AsyncInvocation",
     "AuthenticationFailed",
+    "BackendNotFound",
     "Backoff",
     "CheckpointInfo",
     "CheckpointNotFound",

@@ -27,7 +27,7 @@ def retirable(view: ClusterView, table: Table, row: int, request: AllocationRequ
     """Return the idle instances of a node that must leave for the request to fit; None where that is not enough.
 
     Greedy-Dual's order (Cao and Irani, 1997): frequency of calls × seconds of a start / bytes, the least first. An
-    instance whose version something waits for, or which its function always wants, stays.
+    instance whose version something waits for, or which its version always wants, stays.
     """
     missing = request.memory_bytes - table.free_at(row, request.version)
     if missing <= 0:
@@ -35,7 +35,7 @@ def retirable(view: ClusterView, table: Table, row: int, request: AllocationRequ
     leaving: list[InstanceView] = []
     kept = Counter[str]()
     for instance in sorted(_idle(view, table, row), key=lambda instance: (worth(instance, view), instance.id)):
-        if _spare(instance, view, table, kept[instance.version]):
+        if _spare(instance, table, kept[instance.version]):
             kept[instance.version] += 1
             leaving.append(instance)
             missing -= instance.memory_bytes
@@ -53,7 +53,8 @@ def worth(instance: InstanceView, view: ClusterView) -> float:
 def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: AllocationRequest) -> tuple[str, ...]:
     """Return the instance that is to leave when it has finished what it does, so that no function keeps another out.
 
-    Nobody while something leaves already, or while the request's function holds its share: memory by weight.
+    Nobody while something leaves already, or while the request's function holds its share: memory by weight. Dedicated
+    instances (of serverful and hybrid versions) never do: they are paid for whether they are busy or not.
     """
     room = table.free_for(request.version) + table.idle
     if any(table.leaving[row] + room[row] >= request.memory_bytes for row in rows):
@@ -70,6 +71,8 @@ def to_give_way(view: ClusterView, table: Table, rows: Sequence[int], request: A
             enough = room[row] + instance.memory_bytes >= request.memory_bytes
             serving = instance.state in (InstanceState.READY, InstanceState.LOADED)
             if instance.function == request.function or not serving or not enough or share < mine:
+                continue
+            if instance.dedicated and not _spare(instance, table, 0):
                 continue
             swaps = share - instance.memory_bytes / weights.get(instance.function, 1.0) < mine
             if swaps and waited < _swap_seconds(view, instance.version):
@@ -90,14 +93,13 @@ def _idle(view: ClusterView, table: Table, row: int) -> list[InstanceView]:
     return [i for i in table.node_instances(row) if is_idle(i) and not waiting.get(i.version)]
 
 
-def _spare(instance: InstanceView, view: ClusterView, table: Table, gone: int) -> bool:
-    """Whether its function keeps its minimum without it."""
-    minimum = view.functions.get(instance.function, _UNKNOWN).min_instances
-    if not minimum:
+def _spare(instance: InstanceView, table: Table, gone: int) -> bool:
+    """Whether its version keeps its minimum without it, `gone` others of the version having left."""
+    if not instance.min_instances:
         return True
     serving = (InstanceState.READY, InstanceState.LOADED)
     there = sum(other.state in serving for other in table.version_instances(instance.version))
-    return there - gone > minimum
+    return there - gone > instance.min_instances
 
 
 def _holdings(view: ClusterView) -> tuple[Counter[str], dict[str, float]]:

@@ -1,0 +1,107 @@
+"""What the backends that the platform itself runs have in common: a version under an alias, and its instances."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from quickthaw.errors import InvalidRequest, NotFound, StartFailed
+from quickthaw.resources import InstanceInfo, UsageRow
+from quickthaw.types import FunctionSpec, Version
+from quickthaw_platform.serving import Deployment, Endpoint, Load
+
+POLL_SECONDS = 0.05
+LEAVE_SECONDS = 60.0
+"""How long what ran may take to end, before `down` gives up."""
+
+SERVING = ("loaded", "ready")
+
+
+class OnPlatform(ABC):
+    """Implements all of `ServingBackend` but the rule."""
+
+    name: ClassVar[str]
+
+    def __init__(self, deployment: Deployment) -> None:
+        if deployment.spec is None or deployment.platform is None or deployment.gateway is None:
+            raise InvalidRequest(f"the backend {self.name!r} needs a function on a running platform", param="backend")
+        self._platform = deployment.platform
+        self._gateway = deployment.gateway
+        self._alias = deployment.alias
+        self._spec = self.settle(deployment.spec.model_copy(update={"backend": self.name}))
+        self._version: Version | None = None
+
+    @classmethod
+    @abstractmethod
+    def settle(cls, spec: FunctionSpec) -> FunctionSpec:
+        """Fill in the bounds; see `ServingBackend`."""
+
+    def up(self) -> Endpoint:
+        """Deploy under the alias and wait for the instances that are always on."""
+        if self._version is None:
+            self._version = self._platform.deploy(self._spec, self._alias)
+            wanted = self._spec.min_instances
+            limit = self._spec.limits.start
+            found = self._wait(lambda: len(self._instances(*SERVING)) >= wanted, limit)
+            if not found:
+                there = len(self._instances(*SERVING))
+                raise StartFailed(
+                    f"{there} of {wanted} instances of {self._spec.name!r} were there after {limit:g} s (limit start); "
+                    "see `quickthaw logs`, or `quickthaw router explain`"
+                )
+        return Endpoint(self._gateway.url, f"{self._spec.name}:{self._alias}", self._gateway.headers)
+
+    def load(self) -> Load:
+        """Count its instances, their calls, and what waits for the function."""
+        instances = self._instances()
+        return Load(
+            starting=sum(instance.state == "starting" for instance in instances),
+            ready=sum(instance.state in SERVING for instance in instances),
+            in_use=sum(instance.in_use for instance in instances),
+            queued=self._platform.function(self._spec.name).waiting,
+        )
+
+    def usage(self) -> list[UsageRow]:
+        """Return what the version has used, by phase."""
+        if self._version is None:
+            return []
+        rows = self._platform.usage(
+            since=self._version.created_at, by=("version", "backend", "phase"), function=self._spec.name
+        )
+        return [row for row in rows if row.version == self._version.id]
+
+    def down(self) -> None:
+        """Take the alias away and wait until no instance of the version is left."""
+        if self._version is None:
+            return
+        with contextlib.suppress(NotFound):  # somebody was faster
+            self._platform.delete_alias(self._spec.name, self._alias)
+        for instance in self._instances():
+            self._stop(instance)
+        if not self._wait(lambda: not self._instances(), LEAVE_SECONDS):
+            raise StartFailed(f"instances of {self._spec.name!r} have not ended after {LEAVE_SECONDS:g} s")
+
+    def _stop(self, instance: InstanceInfo) -> None:
+        with contextlib.suppress(NotFound):  # it has ended by itself
+            self._platform.stop_instance(instance.id)
+
+    def _instances(self, *states: str) -> list[InstanceInfo]:
+        if self._version is None:
+            return []
+        return [
+            instance
+            for instance in self._platform.instances()
+            if instance.version == self._version.id and (not states or instance.state in states)
+        ]
+
+    @staticmethod
+    def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
