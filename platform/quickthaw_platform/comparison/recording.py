@@ -94,6 +94,7 @@ class Calibration(Model):
     """What the simulator is told of this machine, as the run measured it."""
 
     start_seconds: dict[str, NotNegative] = Field(description="of a start, by where the weights came from")
+    first_token_seconds: NotNegative = Field(0.0, description="of a warm request, beyond computing its prompt")
     prefill_tokens_per_second: Positive
     decode_tokens_per_second: Positive = Field(description="of a stream that has the instance for itself")
     slowdown_per_stream: NotNegative = Field(0.0, description="each further stream adds this part to a token's time")
