@@ -19,6 +19,7 @@ TRACES = ("azure", "mooncake", "burstgpt", "csv")
 """Kinds of files in which each row is a request with its tokens. `servegen` is a file too, but of rates."""
 
 _ONLY_OF = {
+    "cv": ("gamma",), "of": ("gamma",),
     "on": ("bursts",), "off": ("bursts",), "period": ("diurnal",), "depth": ("diurnal",),
     "offset": (*TRACES, "servegen"),
 }  # fmt: skip
