@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     invocation_ttl: Seconds = Field(3600.0, description="how long ended invocations can be looked up")
     idempotency_ttl: Seconds = Field(86_400.0, description="how long an Idempotency-Key is remembered")
     webhook_attempts: int = Field(6, ge=1, description="deliveries tried for a webhook")
+    usage_period: Seconds = Field(60.0, ge=0.1, le=3600, description="what an instance uses is recorded for each")
+    usage_detail: Seconds = Field(2 * 86_400.0, description="how long usage is kept of each instance and period")
+    usage_retention: Seconds = Field(90 * 86_400.0, description="how long usage is kept, added up by the hour")
+
+    prices_dir: Path | None = Field(None, description="folder of your own price files; none: prices in data_dir")
 
     log_level: str = Field("info", description="debug, info, warning or error")
 
@@ -143,6 +148,11 @@ class Settings(BaseSettings):
     def checkpoints_dir(self) -> Path:
         """The disk tier."""
         return self.disk_dir.expanduser() if self.disk_dir else self.data_dir / "checkpoints"
+
+    @property
+    def own_prices_dir(self) -> Path:
+        """Where the user's own price files are looked for; it need not exist."""
+        return self.prices_dir.expanduser() if self.prices_dir else self.data_dir / "prices"
 
     @property
     def bundles_dir(self) -> Path:

@@ -35,7 +35,7 @@ def _written(value: Any) -> str:
     if isinstance(value, int) and value and value % MEBIBYTE == 0:
         return f"{value // MEBIBYTE} MiB"
     if isinstance(value, float):
-        return f"{value:g} s"
+        return f"{value:.12g} s"
     return str(value).replace(",", ", ")
 
 

@@ -70,5 +70,5 @@ stream_gap_seconds = _histogram(
     _TOKEN_BUCKETS,
 )
 device_seconds_total = _counter(
-    "device_seconds_total", "Seconds of invocations being served, and of instances starting.", ("phase",)
+    "device_seconds_total", "Seconds of instances starting, prefill, decode, idle and draining.", ("phase",)
 )

@@ -20,6 +20,9 @@ from quickthaw_platform.invocations.records import Assignment, Lease, Offer
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.metering import tracing
+from quickthaw_platform.metering.usage.endings import Endings
+from quickthaw_platform.metering.usage.node_meter import NodeMeter
+from quickthaw_platform.metering.usage.store import UsageStore
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
@@ -107,12 +110,14 @@ class Agent:
             on_died=commands.serve,
         )
         learning = Learning(redis, settings.node)
+        self._meters = NodeMeter(UsageStore(redis, settings.usage_retention), Endings(redis), settings.usage_period)
         self._fleet = Fleet(
             self._loop,
             self._writer,
             self._templates,
             effects,
             learning=learning,
+            meters=self._meters,
             tracer=tracing.configure("worker"),
             log=self._log,
         )
@@ -130,7 +135,7 @@ class Agent:
             Catalogue(redis),
             self._beat,
             on_new=self.checkpoints.look,
-            on_beat=learning.flush,
+            on_beat=(self._meters.flush, learning.flush),
         )
 
     def start(self) -> None:
@@ -172,6 +177,7 @@ class Agent:
         self._loop.close()
         if self._ready.is_set():
             self._heartbeat.close()
+        self._meters.close()
         shutil.rmtree(self._workdirs, ignore_errors=True)
 
     def pids(self) -> dict[str, int]:

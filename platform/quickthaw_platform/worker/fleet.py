@@ -12,6 +12,7 @@ import structlog
 from quickthaw.errors import InstanceLost, QuickthawError, StartFailed, from_json
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
+from quickthaw_platform.metering.usage.node_meter import NodeMeter
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceProcess
@@ -67,6 +68,7 @@ class Fleet:
         effects: Effects,
         *,
         learning: Learning,
+        meters: NodeMeter,
         tracer: Tracer,
         log: Callable[[str, Mapping[str, str]], None],
     ) -> None:
@@ -75,6 +77,7 @@ class Fleet:
         self._templates = templates
         self._effects = effects
         self._learning = learning
+        self._meters = meters
         self._tracer = tracer
         self._log_line = log
         self._instances: dict[str, Instance] = {}
@@ -98,7 +101,10 @@ class Fleet:
         """Start an instance; one that is there already is left alone."""
         if order.instance.id in self._instances:
             return
-        instance = Instance(order)
+        instance = Instance(order, self._meters.begin(order.instance.id, order.subject, order.birth))
+        instance.meter.stage("tier", order.tier_seconds)
+        instance.meter.stage("queue", order.queue_seconds)
+        instance.meter.fetched(order.tier, order.fetched_bytes)
         instance.stages |= {"queue": order.queue_seconds, "tier": order.tier_seconds}
         self._instances[instance.id] = instance
         limit = order.instance.version.spec.limits.start
@@ -127,6 +133,8 @@ class Fleet:
                 if template.stages:
                     prepared = time.monotonic() - asked - sum(template.stages.values())
                     instance.stages["template"] = max(0.0, prepared)
+                    for name in ("template", *template.stages):
+                        instance.meter.stage(name, instance.stages[name])
                 self._fork(instance, template)
 
         def failed(error: QuickthawError, again: bool) -> None:
@@ -173,6 +181,7 @@ class Fleet:
                 self._log(instance, frame["invocation"], frame["stream"], frame["line"])
             case "stage":
                 instance.stages[frame["name"]] = frame["seconds"]
+                instance.meter.stage(frame["name"], frame["seconds"])
             case "loaded":
                 self._loaded(instance)
             case "ready":
@@ -184,6 +193,7 @@ class Fleet:
         if instance.phase is not Phase.STARTING:
             return
         instance.phase = Phase.LOADED
+        instance.meter.loaded()
         if instance.timer is not None:
             instance.timer.cancel()
         instance.loaded = time.monotonic()
@@ -194,8 +204,8 @@ class Fleet:
         if instance.phase is not Phase.LOADED:
             return
         instance.phase = Phase.READY
+        instance.meter.ready()
         metrics.cold_starts_total.labels(instance.order.tier).inc()
-        metrics.device_seconds_total.labels("starting").inc(time.monotonic() - instance.began)
         instance.measure(self._tracer)
         self._learning.started(instance.finished_start())
         self._log(instance, None, "platform", f"instance ready after {time.monotonic() - instance.began:.3f} s")
@@ -228,6 +238,7 @@ class Fleet:
         self.serving.turn_away(instance, InstanceLost("the instance was stopped"))
         starting = instance.phase is Phase.STARTING
         instance.phase = Phase.DRAINING
+        instance.meter.stopping()
         if not instance.flights:
             self._stop(instance)
         if starting and instance.process is not None:
@@ -274,7 +285,7 @@ class Fleet:
 
     def _ended(self, instance: Instance, status: int | None) -> None:
         if self._instances.get(instance.id) is not instance:
-            self._effects.released(instance.id)
+            self._release(instance)
             return
         how = describe_exit(status)
         if instance.phase is Phase.STARTING:
@@ -294,7 +305,14 @@ class Fleet:
             instance.timer.cancel()
         self._instances.pop(instance.id, None)
         if instance.process is None or instance.process.over:
-            self._effects.released(instance.id)
+            self._release(instance)
+        else:
+            instance.meter.stopping()
+
+    def _release(self, instance: Instance) -> None:
+        """Its process is gone, or never was."""
+        instance.meter.end(None if instance.process is None else instance.process.ended_at)
+        self._effects.released(instance.id)
 
     def _log(self, instance: Instance, invocation: str | None, stream: str, line: str) -> None:
         fields = {"line": line, "stream": stream, "instance": instance.id}

@@ -13,6 +13,7 @@ from quickthaw_platform.invocations.records import Chunk, ColdStart, History
 from quickthaw_platform.invocations.store import NOTHING
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
+from quickthaw_platform.metering.usage.device_meter import Tokens
 from quickthaw_platform.worker import limits as rules
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.journal import End, Journal, Writer
@@ -35,6 +36,7 @@ class Work:
     again: bool = False  # it had an owner before, and may be run again
     silent_seconds: float | None = None  # since its last output, when it was read; None: it has had none
     history: History = NOTHING  # of its earlier owners
+    key: str = ""  # id of the API key it came with; empty: none
 
 
 def recorded(history: History) -> Frame:
@@ -51,6 +53,11 @@ def invoke_frame(work: Work, *, is_open: bool = False) -> Frame:
     if work.history == NOTHING and not is_open:
         return frame
     return frame | {"recorded": recorded(work.history) | {"open": is_open}}
+
+
+def _tokens_of(delta: Mapping[str, Any]) -> Tokens:
+    """Return the tokens of model output; a prompt counts with the first delta of its answer."""
+    return Tokens(delta.get("prompt_tokens") or 0, len(delta["tokens"]))
 
 
 class Flight:
@@ -73,6 +80,7 @@ class Flight:
         self._writer = writer
         self._tracer = tracer
         self._on_timeout = on_timeout
+        self._heard = sum((_tokens_of(delta) for _, delta in work.history.records), Tokens())
         now = time.monotonic()
         self._created = now - work.age_seconds
         self._progress = rules.Progress(begun=now, total_deadline=self._created + work.limits.total)
@@ -83,6 +91,11 @@ class Flight:
     def held_seconds(self) -> float:
         """How long it has held its slot."""
         return time.monotonic() - self._progress.begun
+
+    @property
+    def tokens(self) -> Tokens:
+        """What it has used: by its handler's own word when that is done, else as far as it was heard of."""
+        return self._heard
 
     def chunk(self, frame: Frame) -> None:
         """Relay an output."""
@@ -100,17 +113,21 @@ class Flight:
         self._progress = self._progress.with_output(now)
         if last is None:
             self._arm()  # the limit may run out sooner now; later outputs only move it away
+        if frame["mark"]:
+            self._heard += _tokens_of(frame["delta"])
         data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
         self._writer.chunk(self.journal, Chunk(data, frame["mark"]))
 
     def record(self, frame: Frame) -> None:
         """Keep model output that its handler has not put out."""
         if not self.over:
+            self._heard += _tokens_of(frame["delta"])
             self._writer.record(self.journal, frame["mark"], frame["delta"])
 
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
         usage = Usage.model_validate(frame["usage"])
+        self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens)
         if self._progress.last_output is None and self.work.silent_seconds is None:
             elapsed = time.monotonic() - self._created
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(elapsed)
@@ -136,7 +153,6 @@ class Flight:
             self._timer.cancel()
             now = time.monotonic()
             metrics.e2e_request_latency_seconds.labels(self.work.function).observe(now - self._created)
-            metrics.device_seconds_total.labels("serving").inc(now - self._progress.begun)
             self._trace(now)
 
     def _trace(self, now: float) -> None:

@@ -53,9 +53,9 @@ class Heartbeat:
         catalogue: Catalogue,
         beat: Callable[[], Beat],
         on_new: Callable[[], None],
-        on_beat: Callable[[], None],
+        on_beat: Sequence[Callable[[], None]],
     ) -> None:
-        """`on_new` hears that there are other checkpoints on the disk than before; `on_beat` follows each beat, and
+        """`on_new` hears that there are other checkpoints on the disk than before; `on_beat` follow each beat, and
         may raise Unavailable.
         """
         self._script = redis.register_script(_BEAT)
@@ -121,7 +121,8 @@ class Heartbeat:
         with outage_is_unavailable():
             self._announce([describe(Manifest.of(checkpoint)) for checkpoint in reversed(checkpoints)])
             self._script(args=[self._settings.node, *(part for pair in fields.items() for part in pair)])
-        self._on_beat()
+        for follow in self._on_beat:
+            follow()
 
     def _announce(self, entries: Sequence[CheckpointInfo]) -> None:
         """Of two checkpoints under one name the last announced counts: the list comes oldest first."""

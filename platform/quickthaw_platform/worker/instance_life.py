@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from quickthaw.errors import QuickthawError
+from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.invocations.records import NO_START, ColdStart
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
+from quickthaw_platform.metering.usage.node_meter import Birth, InstanceMeter
+from quickthaw_platform.metering.usage.records import Subject
 from quickthaw_platform.worker.flight import Flight, Work
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
@@ -35,6 +38,7 @@ class Phase(enum.Enum):
 class StartOrder:
     """A start that the platform asked for."""
 
+    node: str
     template: TemplateOrder
     instance: InstanceOrder
     tier: str  # where the weights come from: dram, disk or remote
@@ -45,6 +49,20 @@ class StartOrder:
     completed_at: Callable[[], float | None]  # when its weights were all there, by the monotonic clock
     predicted_seconds: float | None  # from the reservation until it serves, by the decision behind it
     after: tuple[str, ...] = ()  # instances that make room for it
+    fetched_bytes: int = 0  # of weights, read from `tier` for it
+
+    @property
+    def subject(self) -> Subject:
+        """What its usage is counted for."""
+        version = self.instance.version
+        memory = self.instance.memory_bytes + Manifest.of(self.template.checkpoint).weights_bytes
+        return Subject(version.function, version.id, version.spec.backend, self.node, self.instance.device, memory)
+
+    @property
+    def birth(self) -> Birth:
+        """When its device time begins: with its reservation, though never longer ago than a start may take."""
+        waited = min(self.queue_seconds, self.instance.version.spec.limits.start)  # Redis' clock may have been set
+        return Birth(self.received - waited, self.received, self.received_at)
 
 
 class Arriving(Protocol):
@@ -62,6 +80,7 @@ class Instance:
     """What the agent knows of one instance."""
 
     order: StartOrder
+    meter: InstanceMeter
     tries: int = 0
     phase: Phase = Phase.STARTING
     process: InstanceProcess | None = None

@@ -102,6 +102,11 @@ class InstanceProcess:
         """The process id, once it is known."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def ended_at(self) -> float | None:
+        """When its process was found ended, by the monotonic clock; None: not yet, or there was none."""
+        return self._process.ended_at if self._process is not None else None
+
     def send(self, frame: Frame) -> None:
         """Send the instance a frame; one that has gone takes none."""
         self._link.send(frame)

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from quickthaw_platform.worker.loop import Loop
@@ -43,6 +44,7 @@ class WatchedProcess:
         self._status: int | None = None
         self._over = False
         self._pidfd: int | None = None
+        self.ended_at: float | None = None  # when that was noticed, by the monotonic clock
         with contextlib.suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(pid)
         if self._pidfd is None:
@@ -63,6 +65,7 @@ class WatchedProcess:
 
     def _has_ended(self) -> None:
         self._release()
+        self.ended_at = time.monotonic()
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:

@@ -58,8 +58,10 @@ class Serving:
         flight = instance.flights.get(invocation)
         match kind:
             case "chunk" if flight is not None:
+                instance.meter.gave(invocation)
                 flight.chunk(frame)
             case "record" if flight is not None:
+                instance.meter.gave(invocation)
                 flight.record(frame)
             case "held" if invocation in instance.arriving:
                 instance.arriving[invocation].held()
@@ -69,6 +71,7 @@ class Serving:
                 if flight is not None:
                     self._end(instance, flight, frame, failed)
                 elif invocation in instance.arriving:
+                    instance.meter.left(invocation)
                     instance.arriving.pop(invocation).lost(failed or HandlerFailed("it ended by itself"))
 
     def hold(self, work: Work, arriving: Arriving) -> bool:
@@ -82,6 +85,7 @@ class Serving:
         if work.invocation in instance.flights or work.invocation in instance.deaf:
             return False
         instance.arriving[work.invocation] = arriving
+        instance.meter.came(work.invocation, work.key)
         instance.send(invoke_frame(work, is_open=True))
         return True
 
@@ -104,6 +108,7 @@ class Serving:
         """Stop an invocation that is held; an unknown one is ignored."""
         instance = self._instances.get(instance_id)
         if instance is not None and instance.arriving.pop(invocation, None) is not None:
+            instance.meter.left(invocation)
             _hush(instance, invocation)
 
     def cancel(self, invocation: str) -> None:
@@ -118,7 +123,8 @@ class Serving:
     def turn_away(self, instance: Instance, error: QuickthawError) -> None:
         """Tell whoever would take an invocation over to the instance that it cannot."""
         arriving, instance.arriving = instance.arriving, {}
-        for each in arriving.values():
+        for invocation, each in arriving.items():
+            instance.meter.left(invocation)
             each.lost(error)
 
     def lose(self, instance: Instance, error: QuickthawError) -> None:
@@ -126,6 +132,7 @@ class Serving:
         self.turn_away(instance, error)
         for flight in instance.flights.values():
             flight.end(End(InvocationState.FAILED, error=error, lost=True))
+            _count(instance, flight)
 
     def abandon(self, instance: Instance, reason: str) -> None:
         """Give up every invocation that still runs there, as the node is going down."""
@@ -136,6 +143,7 @@ class Serving:
     def _fly(self, instance: Instance, work: Work) -> None:
         if work.again:
             metrics.resumes_total.labels(work.function).inc()
+        instance.meter.came(work.invocation, work.key)
         instance.flights[work.invocation] = Flight(
             self._loop,
             self._writer,
@@ -167,7 +175,13 @@ class Serving:
 
     def _release(self, instance: Instance, flight: Flight) -> None:
         instance.flights.pop(flight.work.invocation, None)
+        _count(instance, flight)
         self._on_free(instance)
+
+
+def _count(instance: Instance, flight: Flight) -> None:
+    work = flight.work
+    instance.meter.served(work.invocation, work.epoch, work.key, flight.tokens)
 
 
 def _hush(instance: Instance, invocation: str) -> None:

@@ -93,6 +93,7 @@ class Starts:
         asked = time.monotonic()
         held = self._tiers.acquire(version.checkpoint, instance, spec.limits.start)
         return StartOrder(
+            node=self._settings.node,
             template=TemplateOrder(spec.engine, held.checkpoint, spec.options),
             tier=held.tier,
             tier_seconds=time.monotonic() - asked,
@@ -113,6 +114,7 @@ class Starts:
             completed_at=held.completed_at,
             predicted_seconds=float(estimate) if estimate else None,
             after=tuple(filter(None, (after or "").split(","))),
+            fetched_bytes=held.fetched_bytes,
         )
 
     def _fail_start(self, instance: str, version_id: str, error: QuickthawError) -> None:

@@ -15,7 +15,7 @@ from quickthaw_platform.invocations.records import Offer
 from quickthaw_platform.invocations.store import NOTHING, InvocationStore
 from quickthaw_platform.worker.flight import Work
 
-_FIELDS = ("function", "request", "limits", "created_at", "attempts", "resumable", "last_output_at")
+_FIELDS = ("function", "request", "limits", "created_at", "attempts", "resumable", "last_output_at", "key")
 
 
 class Intake:
@@ -44,7 +44,7 @@ class Intake:
             pipe.hmget(inv_key(invocation), _FIELDS)
             pipe.time()
             values, (seconds, micros) = pipe.execute()
-        function, request, limits, created_at, attempts, resumable, heard_at = cast("list[str | None]", values)
+        function, request, limits, created_at, attempts, resumable, heard_at, key = cast("list[str | None]", values)
         if function is None or request is None or limits is None or created_at is None:
             return None
         now = seconds + micros / 1e6
@@ -60,4 +60,5 @@ class Intake:
             created_at=float(created_at),
             again=int(attempts or 1) > 1 and resumable != "0",
             silent_seconds=None if heard_at is None else max(0.0, now - float(heard_at)),
+            key=key or "",
         )

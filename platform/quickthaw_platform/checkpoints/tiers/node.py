@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -47,6 +47,7 @@ class Held:
     checkpoint: Checkpoint
     tier: Tier
     completed_at: Callable[[], float | None]  # when all of them were there, by the monotonic clock; None: not yet
+    fetched_bytes: int = 0  # what is read from that tier on this user's behalf; 0 where another's load serves it too
 
 
 class NodeTiers:
@@ -115,7 +116,7 @@ class NodeTiers:
                 resident = self._bring(checkpoint_id, user, patience_seconds)
             except RemoteError as error:
                 raise StartFailed(error.message) from error
-            return _held(resident, resident.tier)
+            return replace(_held(resident, resident.tier), fetched_bytes=resident.manifest.weights_bytes)
 
     def release(self, name: str) -> None:
         """End what a user or template holds; idempotent."""
