@@ -55,10 +55,7 @@ class Exchange:
                 excerpt = await _excerpt(response)
                 self.reader.error = f"refused with {response.status_code}: {_message(excerpt)}"
             elif not kind.startswith(EVENT_STREAM):
-                self.reader.error = (
-                    f"answered with {kind or 'no content type'} instead of {EVENT_STREAM}: this is no "
-                    f"OpenAI-compatible endpoint, or it does not stream. It begins {_text(await _excerpt(response))[:80]!r}"
-                )
+                self.reader.error = _no_stream(kind, await _excerpt(response))
             else:
                 await self._read(response)
 
@@ -86,6 +83,13 @@ async def _excerpt(response: httpx.Response) -> bytes:
         if len(found) >= _EXCERPT_BYTES:
             break
     return found
+
+
+def _no_stream(kind: str, excerpt: bytes) -> str:
+    return (
+        f"answered with {kind or 'no content type'} instead of {EVENT_STREAM}: this is no OpenAI-compatible endpoint, "
+        f"or it does not stream. It begins {_text(excerpt)[:80]!r}"
+    )
 
 
 def _message(excerpt: bytes) -> str:

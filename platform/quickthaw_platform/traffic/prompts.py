@@ -51,7 +51,7 @@ class Prompts:
     of the same seed, for a server that has seen those.
     """
 
-    text_source: str = field(default_factory=random_text, repr=False)
+    corpus: str = field(default_factory=random_text, repr=False)
     seed: int = 0
     shared_prefix: int = 0  # tokens
     calibration: Calibration = Calibration()
@@ -65,7 +65,7 @@ class Prompts:
         head = digest.hex()[:HEAD_DIGITS] + " "
         prefix = f"{self._slice(0, shared)} " if shared else ""
         left = wanted - len(prefix) - len(head)
-        body = self._slice(int.from_bytes(digest[8:16]) % len(self.text_source), left) if left > 0 else ""
+        body = self._slice(int.from_bytes(digest[8:16]) % len(self.corpus), left) if left > 0 else ""
         return (prefix + head + body).rstrip()
 
     def probe(self, characters: int) -> str:
@@ -74,10 +74,10 @@ class Prompts:
 
     def _slice(self, begin: int, length: int) -> str:
         """Return a part of the text that begins with a word, if it can; behind the end it goes on at the beginning."""
-        begin = max(0, self.text_source.find(" ", begin) + 1)
-        found = self.text_source[begin : begin + length]
+        begin = max(0, self.corpus.find(" ", begin) + 1)
+        found = self.corpus[begin : begin + length]
         while len(found) < length:
-            found += (" " + self.text_source)[: length - len(found)]
+            found += (" " + self.corpus)[: length - len(found)]
         return found
 
 
