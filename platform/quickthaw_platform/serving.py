@@ -105,6 +105,9 @@ class ServingBackend(Protocol):
     def load(self) -> Load:
         """Return how busy it is now."""
 
+    def failure(self) -> str | None:
+        """Return why it will not serve any more, though it is up; None: nothing is known against it."""
+
     def usage(self) -> list[UsageRow]:
         """Return what has been used by it so far, by phase; the figures only grow while it is up."""
 

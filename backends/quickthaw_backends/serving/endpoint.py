@@ -70,7 +70,13 @@ class EndpointBackend:
     def load(self) -> Load:
         """Take a sample of its memory; more cannot be seen from outside."""
         self._sample()
-        return Load(ready=int(self._up_at is not None))
+        return Load(ready=int(self._up_at is not None and self.failure() is None))
+
+    def failure(self) -> str | None:
+        """Return how the server that we started has ended, if it has."""
+        if self._server is None or not self._server.ended:
+            return None
+        return f"the server of {self._endpoint.url} has ended by itself; it wrote: {self._server.tail()}"
 
     def usage(self) -> list[UsageRow]:
         """Return how long it has started and stood, and the memory of a server that we started."""

@@ -64,6 +64,10 @@ class OnPlatform(ABC):
             queued=self._platform.function(self._spec.name).waiting,
         )
 
+    def failure(self) -> str | None:
+        """Return nothing: what dies is replaced."""
+        return None
+
     def usage(self) -> list[UsageRow]:
         """Return what the version has used, by phase."""
         if self._version is None:

@@ -37,7 +37,7 @@ def difference(slot: Slot, before: Sequence[UsageRow], after: Sequence[UsageRow]
 
 
 def seen_from_outside(
-    slot: Slot, results: Iterable[RequestResult], seconds: float, starting: float, memory_byte_seconds: float
+    slot: Slot, results: Iterable[RequestResult], seconds: float, memory_byte_seconds: float
 ) -> list[UsageLine]:
     """Return the phases of a server of which only its clients are known, over a block of `seconds`.
 
@@ -49,12 +49,7 @@ def seen_from_outside(
     running = _covered([(result.sent, result.end) for result in answered])
     tokens_in = sum(result.prompt_tokens or 0 for result in answered)
     tokens_out = sum(result.completion_tokens or 0 for result in answered)
-    phases = {
-        "starting/command": starting,
-        PREFILL: waiting,
-        DECODE: running - waiting,
-        IDLE: max(0.0, seconds - running),
-    }
+    phases = {PREFILL: waiting, DECODE: running - waiting, IDLE: max(0.0, seconds - running)}
     lines = [_line(slot, phase, [found]) for phase, found in phases.items() if found > 0]
     return [*lines, _line(slot, "", [0.0, memory_byte_seconds, tokens_in, tokens_out, 0, len(answered)])]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from quickthaw.errors import InvalidRequest
 from quickthaw.types import FunctionSpec
@@ -21,6 +22,7 @@ class EndpointSide:
     url: str
     model: str
     command: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)  # further fields of each request
     api_key: str | None = field(default=None, repr=False)
 
 
@@ -87,12 +89,12 @@ def sides(
 def served_by(spec: FunctionSpec, backend: str, replicas: int, max_instances: int | None) -> FunctionSpec:
     """Return the same function for another backend: only what says how many instances it has is changed."""
     most = spec.max_instances if max_instances is None else max_instances
-    bounds = {
+    bounds: dict[str, dict[str, int | None]] = {
         "serverless": {"replicas": None, "min_instances": 0, "max_instances": most},
         "serverful": {"replicas": replicas, "min_instances": 0, "max_instances": replicas},
         "hybrid": {"replicas": replicas, "min_instances": 0, "max_instances": max(most, replicas + 1)},
     }
-    return spec.model_copy(update={"backend": backend} | bounds.get(backend, {}))
+    return spec.model_copy(update={"backend": backend, **bounds.get(backend, {})})
 
 
 def turns(names: Sequence[str], repeats: int, *, interleaved: bool) -> list[tuple[str, int]]:

@@ -1,0 +1,213 @@
+"""Runs a comparison: each side is brought up, sent the same requests, metered, and taken down again.
+
+Everything that is measured is written after each block, so that an interrupted or killed run leaves what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quickthaw.errors import QuickthawError
+from quickthaw.resources import UsageRow
+from quickthaw_platform.comparison.calibrating import calibrate
+from quickthaw_platform.comparison.deploying import Stage
+from quickthaw_platform.comparison.metered import Slot, difference, seen_from_outside
+from quickthaw_platform.comparison.recording import Block, Recording
+from quickthaw_platform.comparison.rows import UsageLine
+from quickthaw_platform.comparison.sides import Side, turns
+from quickthaw_platform.comparison.watching import Watcher
+from quickthaw_platform.comparison.writing import Measured, write_run
+from quickthaw_platform.serving import Endpoint, ServingBackend
+from quickthaw_platform.traffic import generator, probing
+from quickthaw_platform.traffic.generator import LoadOutcome, Progress
+from quickthaw_platform.traffic.planning import LoadPlan
+from quickthaw_platform.traffic.target import IGNORE_EOS, Target
+
+METER_SECONDS = 2.0
+"""How long the meter may take to tell of the last answer: some heartbeats of the nodes."""
+
+POLL_SECONDS = 0.1
+STARTING_COMMAND = "starting/command"
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done. `recording` says all of it that a report needs; its blocks are still to come.
+
+    `probe`: find out first how the model counts tokens, so that prompts are as long as was asked for.
+    """
+
+    sides: Sequence[Side]
+    load: LoadPlan
+    recording: Recording
+    folder: Path
+    probe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Whom the runner tells how it goes: in words, and request by request while a side is measured."""
+
+    say: Callable[[str], None] = lambda _text: None
+    progress: Callable[[str], AbstractContextManager[OnProgress | None]] = lambda _what: nullcontext()
+
+
+class Runner:
+    """One comparison. Call `run` once, from the main thread: servers that it starts die with that thread."""
+
+    def __init__(self, plan: Plan, stage: Stage, watching: Watching | None = None) -> None:
+        self._plan = plan
+        self._stage = stage
+        self._watching = watching or Watching()
+        self._sides = {side.name: side for side in plan.sides}
+        self._load = plan.load
+        self._measured = Measured()
+        self._blocks: list[Block] = []
+        self._interrupted = False
+
+    def run(self) -> Recording:
+        """Measure all blocks; an interruption ends it early, and what was measured counts.
+
+        Raises QuickthawError where nothing can be measured at all, or nothing be written any more.
+        """
+        asked = self._plan.recording
+        order = turns(list(self._sides), asked.repeats, interleaved=asked.order == "interleaved")
+        self._stage.clean_up(self._watching.say)
+        try:
+            if self._plan.probe:
+                self._probe()
+            for number, (name, repeat) in enumerate(order, 1):
+                self._watching.say(f"block {number} of {len(order)}: {name}")
+                self._block(name, repeat)
+                self._write()
+                if self._interrupted:
+                    break
+        except KeyboardInterrupt:
+            self._interrupted = True
+        finally:
+            self._stage.close(self._watching.say)
+        return self._write()
+
+    def _probe(self) -> None:
+        """Find out how the model counts tokens: the first side that comes up is asked, and taken down again."""
+        name = next(iter(self._sides))
+        self._watching.say(f"asking {name} how many tokens a prompt has")
+        target = self._target(name, self._stage.up(name))
+        try:
+            found = asyncio.run(probing.calibrate(target, self._load.prompts))
+        finally:
+            self._stage.down(name)
+        self._load = replace(self._load, prompts=replace(self._load.prompts, calibration=found))
+
+    def _block(self, name: str, repeat: int) -> None:
+        backend, began_at = self._stage.backends[name], time.time()
+        before = backend.usage()
+        try:
+            endpoint = self._stage.up(name)
+        except QuickthawError as error:
+            self._watching.say(f"{name} cannot be measured: {error.message}")
+            self._blocks.append(
+                Block(backend=name, repeat=repeat, began_at=began_at, seconds=0.0, sent=0, error=error.message)
+            )
+            return
+        ready = backend.usage()
+        try:
+            outcome, usage = self._measure(name, repeat, endpoint, ready)
+            started = _seconds(ready, STARTING_COMMAND) - _seconds(before, STARTING_COMMAND)
+            if started > 0:
+                usage.append(UsageLine(backend=name, repeat=repeat, phase=STARTING_COMMAND, seconds=started))
+            self._measured.usage += usage
+            block = self._described(name, repeat, outcome, usage)
+            self._blocks.append(block.model_copy(update={"began_at": began_at, "cold_start_seconds": started or None}))
+        finally:
+            self._stage.down(name)
+
+    def _measure(
+        self, name: str, repeat: int, endpoint: Endpoint, before: Sequence[UsageRow]
+    ) -> tuple[LoadOutcome, list[UsageLine]]:
+        backend = self._stage.backends[name]
+        with Watcher(backend, name, repeat) as watcher, self._watching.progress(name) as on_progress:
+            outcome = self._send(self._target(name, endpoint), repeat, on_progress)
+        results = [replace(result, backend=name, repeat=repeat) for result in outcome.results]
+        self._measured.results += results
+        self._measured.timeline += watcher.lines
+        slot = Slot(name, repeat)
+        if self._sides[name].endpoint is None:
+            answered = sum(result.error is None for result in results)
+            return outcome, difference(slot, before, _metered(backend, before, answered))
+        memory = _memory(backend.usage()) - _memory(before)
+        return outcome, seen_from_outside(slot, results, outcome.seconds, memory)
+
+    def _send(self, target: Target, repeat: int, on_progress: OnProgress | None) -> LoadOutcome:
+        """Send the requests; the prompts are others in each repeat, lest a server know them from the one before."""
+        plan = replace(self._load, prompts=replace(self._load.prompts, salt=str(repeat)))
+
+        async def run() -> LoadOutcome:
+            stop, loop = asyncio.Event(), asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
+            return await generator.run(plan, target, on_progress=on_progress, stop=stop)
+
+        outcome = asyncio.run(run())
+        self._interrupted = self._interrupted or outcome.interrupted
+        return outcome
+
+    def _target(self, name: str, endpoint: Endpoint) -> Target:
+        outside = self._sides[name].endpoint
+        extra = IGNORE_EOS if outside is None else outside.body
+        return Target(endpoint.url, endpoint.model, headers=endpoint.headers, extra=extra)
+
+    def _described(self, name: str, repeat: int, outcome: LoadOutcome, usage: Sequence[UsageLine]) -> Block:
+        failure = self._stage.backends[name].failure()
+        if failure is not None:
+            self._watching.say(f"{name} died in mid-run: {failure}")
+        memory = sum(line.memory_byte_seconds for line in usage)
+        outside = self._sides[name].endpoint is not None and memory > 0
+        return Block(
+            backend=name,
+            repeat=repeat,
+            began_at=0.0,
+            seconds=outcome.seconds,
+            sent=len(outcome.results),
+            dispatch_lag_p99=outcome.dispatch_lag_p99,
+            invalid=outcome.invalid,
+            interrupted=outcome.interrupted,
+            error=failure,
+            resident_bytes=memory / outcome.seconds if outside else None,
+        )
+
+    def _write(self) -> Recording:
+        """Write all that is known by now, and return it."""
+        ours = [result for result in self._measured.results if self._sides[result.backend].endpoint is None]
+        recording = self._plan.recording.model_copy(
+            update={"blocks": list(self._blocks), "interrupted": self._interrupted, "calibration": calibrate(ours)}
+        )
+        write_run(self._plan.folder, recording, self._measured)
+        return recording
+
+
+def _metered(backend: ServingBackend, before: Sequence[UsageRow], answered: int) -> list[UsageRow]:
+    """Return what was used, as soon as the meter has told of all answers."""
+    deadline = time.monotonic() + METER_SECONDS
+    while True:
+        found = backend.usage()
+        told = sum(row.requests for row in found) - sum(row.requests for row in before)
+        if told >= answered or time.monotonic() > deadline:
+            return found
+        time.sleep(POLL_SECONDS)
+
+
+def _seconds(rows: Sequence[UsageRow], phase: str) -> float:
+    return sum(row.seconds for row in rows if row.phase == phase)
+
+
+def _memory(rows: Sequence[UsageRow]) -> float:
+    return sum(row.memory_byte_seconds for row in rows)

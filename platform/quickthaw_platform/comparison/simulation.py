@@ -1,0 +1,170 @@
+"""From a real run to a cluster and a month: the run's own requests, played again in simulation at other rates.
+
+The simulator is the platform's, under the policies that the platform runs; it is told what the run measured of this
+machine (`Calibration`). All that comes of it is simulated, and says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quickthaw_platform.comparison.recording import Backend, Calibration, Recording, SimulatedPoint
+from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.simulator.engine import simulate
+from quickthaw_platform.simulator.outcome import Outcome, Phase
+from quickthaw_platform.simulator.scenario import Scenario
+from quickthaw_platform.traffic.result import RequestResult
+
+ALLOCATION_POLICY, KEEP_ALIVE_POLICY = "startup-time", "fixed"
+SIMULATED_CALLS = 5_000
+"""Calls of each point: the trace is played over and over until so many have come."""
+
+HOUR_SECONDS = 3600.0
+RATE_FACTORS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""Of the measured rate: where points are made when no rates are asked for."""
+
+ROOMY_BYTES = 1 << 40
+FAST_BYTES_PER_SECOND = 1e15
+"""Loads take no time of their own: what a start took, loads included, is in its calibrated seconds."""
+
+PHASES = {Phase.STARTING: "starting", Phase.IDLE: "idle", Phase.SERVING: "serving"}
+_PLATFORM_KINDS = ("serverless", "serverful", "hybrid")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What is simulated: so many nodes alike, each with room for so many instances."""
+
+    nodes: int = 1
+    instances_per_node: int | None = None  # None: as many as the function may have
+
+
+def simulate_run(
+    recording: Recording,
+    results: Sequence[RequestResult],
+    *,
+    max_instances: int,
+    rates: Sequence[float] = (),
+    cluster: Cluster | None = None,
+    label: str = "",
+    progress: Progress = lambda _: None,
+) -> list[SimulatedPoint]:
+    """Simulate each backend of the run that the platform serves, at each rate (requests per second).
+
+    SettingsInvalid where the run could not calibrate the simulator, or has no request to play.
+    """
+    calibration = recording.calibration
+    if calibration is None:
+        raise SettingsInvalid(
+            "this run measured too few warm requests of the platform's own backends to calibrate the simulator; "
+            "measure for longer, or at a higher rate"
+        )
+    trace = played(results)
+    if len(trace) < 2:
+        raise SettingsInvalid("the simulation needs two requests at least, and the run has fewer")
+    chosen = rates or [recording.arrivals.rate * factor for factor in RATE_FACTORS]
+    points = []
+    with tempfile.TemporaryDirectory(prefix="quickthaw-simulation-") as folder:
+        path = Path(folder) / "trace.csv"
+        _write(path, trace, calibration)
+        for backend in (one for one in recording.backends if one.kind in _PLATFORM_KINDS and one.twin_of is None):
+            for rate in chosen:
+                progress(f"{backend.name} at {rate:.3g} requests/s")
+                scenario = _scenario(recording, calibration, backend, path, rate, max_instances, cluster or Cluster())
+                outcome = simulate(scenario, ALLOCATION_POLICY, KEEP_ALIVE_POLICY)
+                points.append(_point(recording, backend, rate, outcome, label))
+    return points
+
+
+def played(results: Sequence[RequestResult]) -> list[RequestResult]:
+    """Return the requests of one block, in order: all blocks have the same."""
+    blocks = sorted({(result.backend, result.repeat) for result in results})
+    longest = max(blocks, key=lambda block: sum((r.backend, r.repeat) == block for r in results), default=None)
+    return sorted((r for r in results if (r.backend, r.repeat) == longest), key=lambda result: result.number)
+
+
+def _write(path: Path, trace: Sequence[RequestResult], calibration: Calibration) -> None:
+    """Write the trace; what a first token takes beyond the prompt counts as further tokens of the prompt."""
+    extra = calibration.first_token_seconds * calibration.prefill_tokens_per_second
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("time", "tokens_in", "tokens_out"))
+        for result in trace:
+            tokens_in = result.tokens_in if result.prompt_tokens is None else result.prompt_tokens
+            tokens_out = result.tokens_out if result.completion_tokens is None else result.completion_tokens
+            rows.writerow((f"{result.intended:.6f}", max(1, round(tokens_in + extra)), max(1, tokens_out - 1)))
+
+
+def _scenario(
+    recording: Recording, calibration: Calibration, backend: Backend, trace: Path, rate: float, max_instances: int,
+    cluster: Cluster,
+) -> Scenario:  # fmt: skip
+    most = max(max_instances, backend.always_on) if backend.kind != "serverful" else backend.always_on
+    room = cluster.instances_per_node or most
+    return Scenario.model_validate(
+        {
+            "invocations": SIMULATED_CALLS,
+            "policies": [ALLOCATION_POLICY],
+            "keep_alives": [KEEP_ALIVE_POLICY],
+            "slo_ttft": recording.slo.ttft,
+            "stop": calibration.stop,
+            "placed_on_disks": "all",
+            "devices": {"here": _device(calibration)},
+            "nodes": [
+                {
+                    "count": cluster.nodes, "device": "here", "memory": room, "dram": ROOMY_BYTES, "disk": ROOMY_BYTES,
+                    "bandwidths": dict.fromkeys(("dram", "disk", "remote"), FAST_BYTES_PER_SECOND),
+                }
+            ],
+            "functions": [
+                {
+                    "name": "f", "checkpoint": 1, "memory": 1, "concurrency": recording.instance.concurrency,
+                    "min_instances": backend.always_on, "max_instances": most,
+                    "keep_alive": recording.instance.keep_alive, "queue_size": 1_000_000,
+                    "tokens_in": "trace", "tokens_out": "trace",
+                }
+            ],
+            "arrivals": {"kind": "csv", "path": trace, "rate": rate},
+        }
+    )  # fmt: skip
+
+
+def _device(calibration: Calibration) -> dict[str, Any]:
+    known = calibration.start_seconds
+    usual = max(known.values(), default=1.0)
+    nearest = {"template": ("template", "dram", "disk"), "dram": ("dram", "template", "disk")}
+    starts = {way: next((known[w] for w in ways if w in known), usual) for way, ways in nearest.items()}
+    return {
+        "prefill_tokens_per_second": calibration.prefill_tokens_per_second,
+        "decode_tokens_per_second": calibration.decode_tokens_per_second,
+        "slowdown_per_stream": calibration.slowdown_per_stream,
+        "init_seconds": starts | {way: known.get(way, usual) for way in ("disk", "remote")},
+    }
+
+
+def _point(recording: Recording, backend: Backend, rate: float, outcome: Outcome, label: str) -> SimulatedPoint:
+    found = outcome.summary(recording.slo.ttft)
+    ttft = found["ttft_seconds"] or {"mean": 0.0, "p50": 0.0, "p99": 0.0}
+    hours = max(outcome.seconds, 1e-9) / HOUR_SECONDS
+    return SimulatedPoint(
+        backend=backend.name,
+        kind=backend.kind,
+        always_on=backend.always_on,
+        rate=rate,
+        cv=recording.arrivals.cv or 0.0,
+        seconds_by_phase={PHASES[phase]: seconds / hours for phase, seconds in outcome.phases.items()},
+        ttft_mean=ttft["mean"],
+        ttft_p50=ttft["p50"],
+        ttft_p99=ttft["p99"],
+        slo_attainment=found["slo_attainment"],
+        requests=found["calls"],
+        seconds=max(outcome.seconds, 1e-9),
+        label=label,
+    )
