@@ -10,9 +10,10 @@ QUEUE = "controller"
 SWEEP = "quickthaw.controller.sweep"
 SERVE = "quickthaw.controller.serve"
 RETIRE = "quickthaw.controller.retire"
+ROLL_UP = "quickthaw.controller.roll_up"
 DELIVER_WEBHOOKS = "quickthaw.webhooks.deliver"
 
-ROUNDS = (SWEEP, SERVE, RETIRE, DELIVER_WEBHOOKS)
+ROUNDS = (SWEEP, SERVE, RETIRE, ROLL_UP, DELIVER_WEBHOOKS)
 
 BEAT_LOCK_SECONDS = 5
 """A beat that died is replaced by a waiting one after so long."""

@@ -13,8 +13,9 @@ from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.guard import alone
 from quickthaw_platform.controller.keep_alive import retire_idle
 from quickthaw_platform.controller.queues import serve
-from quickthaw_platform.controller.schedule import RETIRE, SERVE, SWEEP
+from quickthaw_platform.controller.schedule import RETIRE, ROLL_UP, SERVE, SWEEP
 from quickthaw_platform.controller.sweep import sweep
+from quickthaw_platform.controller.usage import roll_up_usage
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_client import connect
@@ -40,6 +41,12 @@ def serve_task() -> None:
 def retire_task() -> None:
     """Stop instances that have been idle for long enough."""
     _round("retire", retire_idle)
+
+
+@shared_task(name=ROLL_UP)
+def roll_up_task() -> None:
+    """Keep old usage in fewer records."""
+    _round("roll_up", roll_up_usage)
 
 
 def _round(name: str, work: Callable[[Context], None]) -> None:
