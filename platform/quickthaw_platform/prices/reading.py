@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -157,7 +157,7 @@ def _offer(
         problems = []
         for details in error.errors():
             path = details["loc"]
-            home = _home(own, path, index)
+            home = _home(shared, own, path, index)
             whose = "shared" if home == ("shared",) else f"offer {name}"
             message = said(path, str(details["msg"]), details["type"], kind)
             problems.append(Problem(file, line_of(text, (*home, *path)), f"{whose}: {message}"))
@@ -173,15 +173,18 @@ def _merged(shared: Tables, own: Tables) -> Tables:
     return merged
 
 
-def _home(own: Mapping[str, Any], path: tuple[str | int, ...], index: int) -> tuple[str | int, ...]:
-    """Return where a field of an offer is written: under the offer itself, or under [shared]."""
+def _home(shared: Tables, own: Tables, path: tuple[str | int, ...], index: int) -> tuple[str | int, ...]:
+    """Return where a field of an offer is written: under [shared] if only that has it, else under the offer."""
+    mine: tuple[str | int, ...] = ("offers", index)
     if not path:
-        return ("offers", index)
-    first, rest = path[0], path[1:]
-    inside = own.get(str(first))
-    if first not in own or (first in _MERGED and rest and isinstance(inside, dict) and rest[0] not in inside):
-        return ("shared",)
-    return ("offers", index)
+        return mine
+    first, second = str(path[0]), path[1] if len(path) > 1 else None
+    if first not in own:
+        return ("shared",) if first in shared else mine
+    tables = (own[first], shared.get(first))
+    if first not in _MERGED or not all(isinstance(table, dict) for table in tables):
+        return mine
+    return ("shared",) if second not in own[first] and second in shared[first] else mine
 
 
 def said(path: Sequence[str | int], message: str, kind: str, model: type[BaseModel]) -> str:

@@ -64,9 +64,8 @@ def buy_tokens(
     `tokens_in` includes `tokens_cached`. Prices are those in force `today`. ModelNotFound lists the near names.
     """
     if not 0 <= tokens_cached <= tokens_in or tokens_out < 0:
-        raise InvalidRequest(
-            f"{tokens_in} tokens in ({tokens_cached} of them cached) and {tokens_out} out make no sense"
-        )
+        counts = f"{tokens_in} tokens in, {tokens_cached} of them cached, and {tokens_out} out"
+        raise InvalidRequest(f"{counts}: none may be negative, and no more can be cached than came in")
     day = today or dt.date.today()
     known = token_file(user_dir)
     rows = [_packaged(reference, known, day) for reference in _references(model, known)]
