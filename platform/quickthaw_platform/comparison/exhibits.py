@@ -137,6 +137,7 @@ class ParetoPoint(Model):
     ttft_p99: Estimate = Field(description="where there are too few for p99, p90 stands here and `quantile` says so")
     quantile: Literal["p99", "p95", "p90", "p50"] = "p99"
     per_thousand_requests: Estimate
+    currency: str = "USD"
     front: bool = Field(description="no other measured point is both cheaper and faster: a corner of the steps")
     simulated: bool = False
     saturated: bool = False

@@ -17,6 +17,10 @@ def plain(value: float, figures: int = 3) -> str:
         return "0" if value == 0 else ("∞" if value > 0 else "-∞" if value < 0 else NONE)
     places = figures - 1 - math.floor(math.log10(abs(value)))
     text = f"{round(value, places):,.{max(places, 0)}f}"
+    return _stripped(text)
+
+
+def _stripped(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -32,7 +36,19 @@ def duration(seconds: float) -> str:
 
 def percent(part: float) -> str:
     """Return a part of one as a percentage: 97.3 %."""
-    return f"{plain(part * 100)} %"
+    return f"{hundredths(part * 100)} %"
+
+
+def hundredths(value: float) -> str:
+    """Return a number of hundredths with one decimal, and with two above 99, where the second one counts.
+
+    What is less than 100 stays so, 99.999 is written 99.99, and what is more than nothing too: <0.1.
+    """
+    if 0 < value < 0.05:
+        return "<0.1"
+    if 99 < value < 100:
+        return _stripped(f"{min(value, 99.99):.2f}")
+    return _stripped(f"{value:.1f}")
 
 
 def size(count: float) -> str:
@@ -46,7 +62,9 @@ def size(count: float) -> str:
 def money(amount: float, currency: str = "USD") -> str:
     """Return an amount of money: $1.23, €0.00045; the code behind it where it has no sign."""
     sign = _CURRENCIES.get(currency)
-    return f"{sign}{plain(amount)}" if sign else f"{plain(amount)} {currency}"
+    whole, _, cents = plain(amount).partition(".")
+    text = f"{whole}.{cents:0<2}" if cents or abs(amount) < 100 else whole
+    return f"{sign}{text}" if sign else f"{text} {currency}"
 
 
 def interval(estimate: Estimate) -> str:

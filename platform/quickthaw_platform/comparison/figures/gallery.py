@@ -19,12 +19,28 @@ from quickthaw_platform.comparison.figures import (
 from quickthaw_platform.comparison.figures.plate import Absent, Plate
 from quickthaw_platform.comparison.report import Report
 
-_MODULES = (break_even, surface, pareto, latency, waterfall, timeline, attainment, hybrid, ablations)
+_CHAPTERS = {
+    "cost": (break_even, surface, pareto, hybrid),
+    "latency": (latency, waterfall, attainment),
+    "time": (timeline,),
+    "parts": (ablations,),
+}
 
 
-def plates(report: Report) -> list[Plate | Absent]:
-    """Return every figure that the report can be drawn as, and why the others cannot; imports no plotting library."""
-    return [plate for module in _MODULES for plate in module.plates(report)]
+def chapters(report: Report) -> dict[str, list[Plate | Absent]]:
+    """Return every figure that the report can be drawn as, and why others cannot, by chapter of the page.
+
+    No plotting library is imported by this.
+    """
+    return {
+        chapter: [plate for module in modules for plate in module.plates(report)]
+        for chapter, modules in _CHAPTERS.items()
+    }
+
+
+def plates(report: Report) -> list[Plate]:
+    """Return every figure that can be drawn, in the order of the page."""
+    return [plate for chapter in chapters(report).values() for plate in chapter if isinstance(plate, Plate)]
 
 
 def draw_all(report: Report, folder: Path) -> dict[str, Path]:
@@ -33,6 +49,5 @@ def draw_all(report: Report, folder: Path) -> dict[str, Path]:
     drawn = {}
     with style.styled():
         for plate in plates(report):
-            if isinstance(plate, Plate):
-                drawn[plate.name] = style.save(plate.draw(), folder / plate.name)
+            drawn[plate.name] = style.save(plate.draw(), folder / plate.name)
     return drawn

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS = 1e-4
 MARKERS_ON_A_LINE = 6
+MOST_POINTS = 400
 _MEASURES = {
     "ttft": ("Time to the first token", "seconds to the first token"),
     "e2e": ("Time to the whole answer", "seconds to the end"),
@@ -85,17 +86,27 @@ def _draw(panels: dict[str, list[LatencyCurve]], axis: str) -> Figure:
     for axes, (which, curves) in zip(grid[0], panels.items(), strict=True):
         for curve in curves:
             mark = worn[curve.backend]
-            every = max(len(curve.x) // MARKERS_ON_A_LINE, 1)
-            seconds = [max(x, LEAST_SECONDS) for x in curve.x]
+            xs, ys = _thinned(curve)
             axes.step(
-                seconds, curve.y, where="post", color=mark.colour, marker=mark.marker, markevery=every,
-                label=curve.backend,
+                xs, ys, where="post", color=mark.colour, marker=mark.marker, label=curve.backend,
+                markevery=max(len(xs) // MARKERS_ON_A_LINE, 1),
             )  # fmt: skip
         _finish(axes, _PANELS[which])
     grid[0][0].set_ylabel("part of the requests")
     grid[0][len(panels) // 2].set_xlabel(axis)
     style.legend(figure, columns=4)
     return figure
+
+
+def _thinned(curve: LatencyCurve) -> tuple[list[float], list[float]]:
+    """Return at most `MOST_POINTS` points of a curve, its first and its last among them."""
+    count = len(curve.x)
+    kept = (
+        range(count)
+        if count <= MOST_POINTS
+        else [round(i * (count - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)]
+    )
+    return [max(curve.x[place], LEAST_SECONDS) for place in kept], [curve.y[place] for place in kept]
 
 
 def _finish(axes: Axes, title: str) -> None:

@@ -47,7 +47,7 @@ COLOURS = (INK, MUTED, RULE, PAPER, *SERIES, *SCALE)
 
 _KNOWN = {"serverless": 0, "serverful": 1, "hybrid": 2, "endpoint": 3}
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_HATCHES = ("////", "\\\\\\\\", "....", "xxxx", "----", "++++")
+_HATCHES = ("////", "\\\\\\\\", "||||", "xxxx", "----", "++++")  # lines: dots would make an SVG ten times as large
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,25 @@ TITLE = "Cost against time to the first token"
 
 def plates(report: Report) -> list[Plate | Absent]:
     """Return the figure, if a backend has both a cost and a latency."""
-    points = [point for point in report.pareto if _spot(point).at is not None]
-    if not points:
+    known = [point for point in report.pareto if _spot(point).at is not None]
+    if not known:
         return [Absent(NAME, TITLE, "no backend has both a cost and enough requests for a latency")]
+    points, others = _of_one_currency(known)
     caption = (
         "Each mark is one backend on one offer; lower left is better. The steps join the measured points that no other"
         " measured point beats in both. Bars are intervals, small marks were simulated, hollow, crossed ones are"
-        " saturated."
+        f" saturated.{others}"
     )
     return [Plate(NAME, TITLE, caption, " ".join(map(_sentence, points)), lambda: _draw(points))]
+
+
+def _of_one_currency(known: list[ParetoPoint]) -> tuple[list[ParetoPoint], str]:
+    """Return the points in the currency that most have, and a sentence about the others, which have another scale."""
+    currencies = [point.currency for point in known]
+    usual = max(dict.fromkeys(currencies), key=currencies.count)
+    others = sorted(set(currencies) - {usual})
+    said = f" Offers in {' and '.join(others)} are left out, and stand in the table." if others else ""
+    return [point for point in known if point.currency == usual], said
 
 
 def _spot(point: ParetoPoint) -> Spot:
@@ -41,7 +51,7 @@ def _sentence(point: ParetoPoint) -> str:
     cost, latency = point.per_thousand_requests.value or 0.0, point.ttft_p99.value or 0.0
     what = f"{point.label} on {point.offer}, {'simulated' if point.simulated else 'measured'}"
     beaten = ", beaten by no other" if point.front else ""
-    return f"{what}: {money(cost)} per 1,000 requests, {point.quantile} {duration(latency)}{beaten}."
+    return f"{what}: {money(cost, point.currency)} per 1,000 requests, {point.quantile} {duration(latency)}{beaten}."
 
 
 def _draw(points: list[ParetoPoint]) -> Figure:
@@ -55,7 +65,10 @@ def _draw(points: list[ParetoPoint]) -> Figure:
     _name_corners(axes, points)
     quantiles = " or ".join(dict.fromkeys(point.quantile for point in points))
     axes.set(
-        xscale="log", yscale="log", xlabel="USD per 1,000 requests", ylabel=f"seconds to the first token, {quantiles}"
+        xscale="log",
+        yscale="log",
+        xlabel=f"{points[0].currency} per 1,000 requests",
+        ylabel=f"seconds to the first token, {quantiles}",
     )
     style.plain_ticks(axes.xaxis)
     style.plain_ticks(axes.yaxis)

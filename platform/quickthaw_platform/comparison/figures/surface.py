@@ -60,7 +60,7 @@ def _draw(surface: Surface) -> Figure:
     edges = [1e-9, *EDGES, 1e9]
     axes.pcolormesh(
         _borders(surface.rates), range(len(surface.cvs) + 1), surface.ratio, cmap=colours,
-        norm=BoundaryNorm(edges, len(SCALE)), rasterized=False,
+        norm=BoundaryNorm(edges, len(SCALE)), edgecolors="face", linewidth=0.4,
     )  # fmt: skip
     _write_ratios(axes, surface)
     _mark(axes, surface)

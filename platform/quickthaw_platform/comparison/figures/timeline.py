@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from quickthaw_platform.comparison.exhibits import Timeline
@@ -32,7 +34,7 @@ def plates(report: Report) -> list[Plate | Absent]:
     lines = [first[name] for name in order]
     caption = (
         "One block of each backend. Left: instances that are ready and, hatched on top, those that are starting. Right:"
-        " requests that hold a slot and, dark on top, those that wait for one."
+        " requests that hold a slot and, in full strength on top, those that wait for one."
     )
     return [Plate(NAME, TITLE, caption, " ".join(map(_sentence, lines)), lambda: _draw(lines))]
 
@@ -61,8 +63,18 @@ def _draw(lines: list[Timeline]) -> Figure:
     return figure
 
 
-def _stack(axes: Axes, at: list[float], lower: list[int], upper: list[int], mark: Mark, *, hatched: bool) -> None:
+def _changes(*columns: Sequence[float]) -> list[list[float]]:
+    """Return the first column and the others at the moments at which one of the others changes, and at the last."""
+    rows = list(zip(*columns, strict=True))
+    kept = [row for last, row in pairwise(rows) if row[1:] != last[1:]]
+    return [list(column) for column in zip(rows[0], *kept, rows[-1], strict=True)]
+
+
+def _stack(
+    axes: Axes, times: Sequence[float], at_work: Sequence[int], others: Sequence[int], mark: Mark, *, hatched: bool
+) -> None:
     """Draw two areas on each other: what is at work in the colour of the backend, what is not yet above it."""
+    at, lower, upper = _changes(times, at_work, others)
     total = [below + above for below, above in zip(lower, upper, strict=True)]
     axes.fill_between(
         at, lower, total, where=[count > 0 for count in upper], step="post", linewidth=0, edgecolor=INK.light,

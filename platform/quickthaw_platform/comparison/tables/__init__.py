@@ -1,0 +1,1 @@
+"""The tables of a comparison, one a file: from the report to text in cells."""
