@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from quickthaw_platform.comparison.machine import cpu_info
 
 ROOT = Path(__file__).parent.parent
 _PACKAGES = (
@@ -23,7 +24,7 @@ _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 def describe() -> dict[str, Any]:
     """Return this machine as plain JSON. `load_average` tells whether something else ran on it."""
-    info = _cpu_info()
+    info = cpu_info()
     flags = info.get("flags", "").split()
     return {
         "cpu": info.get("model name", platform.processor()),
@@ -37,21 +38,6 @@ def describe() -> dict[str, Any]:
         "load_average": list(os.getloadavg()),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-def commit() -> str:
-    """Return the commit of the working tree, `-dirty` appended where tracked files differ; "unknown" outside git."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return described.stdout.strip() or "unknown"
-
-
-def _cpu_info() -> dict[str, str]:
-    lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    pairs = (line.partition(":") for line in lines)
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _version(package: str) -> str | None:

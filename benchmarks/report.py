@@ -11,7 +11,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import commit, describe
+from benchmarks.machine import describe
+from quickthaw_platform.comparison.machine import source_commit
 
 FILE_COLUMNS = 160
 RESULTS = Path(__file__).parent / "results"
@@ -48,7 +49,7 @@ class Report:
         return {
             "name": self.name,
             "machine": describe(),
-            "commit": commit(),
+            "commit": source_commit(),
             "settings": dict(self.settings),
             "rows": [dict(row) for row in self.rows],
             "goals": [asdict(goal) for goal in self.goals],

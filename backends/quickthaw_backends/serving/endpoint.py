@@ -18,6 +18,10 @@ POLL_SECONDS = 0.02
 START_SECONDS = 300.0
 ANSWER_SECONDS = 60.0
 OPTIONS = ("command",)
+LOADING = (502, 503, 504)
+"""What servers answer, and proxies for them, while they load."""
+
+EXCERPT_BYTES = 300
 STARTING = "starting/command"
 RUNNING = "always-on"
 """The phases of its time: from outside nobody knows when it computes."""
@@ -133,25 +137,43 @@ class _NotYet(Exception):
 
 def _first_token(client: httpx.Client, endpoint: Endpoint) -> None:
     """Ask for one token. _NotYet where the server is loading; StartFailed where it is none that speaks OpenAI's API."""
-    body = {"model": endpoint.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    body = {
+        "model": endpoint.model,
+        "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 1,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
     try:
-        answer = client.post(f"{endpoint.url}/v1/chat/completions", json=body)
+        with client.stream("POST", f"{endpoint.url}/v1/chat/completions", json=body) as answer:
+            if answer.status_code in LOADING:
+                raise _NotYet(f"it answers {answer.status_code}")
+            if answer.is_error:
+                said = answer.read()[:EXCERPT_BYTES].decode(errors="replace")
+                raise StartFailed(f"{endpoint.url} refuses a chat completion with {answer.status_code}: {said}")
+            _check(endpoint, answer)
     except httpx.TransportError as error:
         raise _NotYet(f"{type(error).__name__}: {error}") from error
-    if answer.status_code in (502, 503, 504):
-        raise _NotYet(f"it answers {answer.status_code}")
-    if answer.is_error:
-        raise StartFailed(f"{endpoint.url} refuses a chat completion with {answer.status_code}: {answer.text[:300]}")
-    _check(endpoint, answer)
 
 
 def _check(endpoint: Endpoint, answer: httpx.Response) -> None:
+    """Read up to the first chunk with a choice."""
+    line = ""
+    for line in filter(None, answer.iter_lines()):
+        if line.startswith("data:") and _has_choice(line.removeprefix("data:")):
+            return
+        if not line.startswith((":", "data:", "event:", "id:")):
+            break
     kind = answer.headers.get("content-type", "nothing")
+    raise StartFailed(
+        f"{endpoint.url} is not an OpenAI-compatible server: it answers a streamed chat completion with {kind} and no "
+        f"chunk that has a choice in it ({line[:EXCERPT_BYTES]!r}); give the URL up to and without /v1"
+    )
+
+
+def _has_choice(data: str) -> bool:
     try:
-        found: Any = answer.json()
-        found["choices"][0]["message"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, IndexError, TypeError) as error:
-        raise StartFailed(
-            f"{endpoint.url} is not an OpenAI-compatible server: it answers a chat completion with {kind}, and no "
-            f"choice with a message in it ({answer.text[:120]!r}); give the URL up to and without /v1"
-        ) from error
+        found: Any = json.loads(data)
+        return bool(found["choices"][0])
+    except (json.JSONDecodeError, KeyError, IndexError, TypeError):
+        return False

@@ -29,7 +29,7 @@ RATE_FACTORS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Of the measured rate: where points are made when no rates are asked for."""
 
 ROOMY_BYTES = 1 << 40
-FAST_BYTES_PER_SECOND = 1e15
+FAST_BYTES_PER_SECOND = 10**15
 """Loads take no time of their own: what a start took, loads included, is in its calibrated seconds."""
 
 PHASES = {Phase.STARTING: "starting", Phase.IDLE: "idle", Phase.SERVING: "serving"}
