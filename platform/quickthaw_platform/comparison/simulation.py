@@ -7,6 +7,7 @@ machine (`Calibration`). All that comes of it is simulated, and says so.
 from __future__ import annotations
 
 import csv
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ def simulate_run(
     *,
     max_instances: int,
     rates: Sequence[float] = (),
+    calls: int = SIMULATED_CALLS,
     cluster: Cluster | None = None,
     label: str = "",
     progress: Progress = lambda _: None,
@@ -70,16 +72,16 @@ def simulate_run(
     if len(trace) < 2:
         raise SettingsInvalid("the simulation needs two requests at least, and the run has fewer")
     chosen = rates or [recording.arrivals.rate * factor for factor in RATE_FACTORS]
+    backends = [one for one in recording.backends if one.kind in _PLATFORM_KINDS and one.twin_of is None]
     points = []
     with tempfile.TemporaryDirectory(prefix="quickthaw-simulation-") as folder:
         path = Path(folder) / "trace.csv"
         _write(path, trace, calibration)
-        for backend in (one for one in recording.backends if one.kind in _PLATFORM_KINDS and one.twin_of is None):
-            for rate in chosen:
-                progress(f"{backend.name} at {rate:.3g} requests/s")
-                scenario = _scenario(recording, calibration, backend, path, rate, max_instances, cluster or Cluster())
-                outcome = simulate(scenario, ALLOCATION_POLICY, KEEP_ALIVE_POLICY)
-                points.append(_point(recording, backend, rate, outcome, label))
+        world = _World(recording, calibration, path, max_instances, cluster or Cluster(), calls)
+        for backend, rate in itertools.product(backends, chosen):
+            progress(f"{backend.name} at {rate:.3g} requests/s")
+            outcome = simulate(world.scenario(backend, rate), ALLOCATION_POLICY, KEEP_ALIVE_POLICY)
+            points.append(_point(recording, backend, rate, outcome, label))
     return points
 
 
@@ -102,51 +104,68 @@ def _write(path: Path, trace: Sequence[RequestResult], calibration: Calibration)
             rows.writerow((f"{result.intended:.6f}", max(1, round(tokens_in + extra)), max(1, tokens_out - 1)))
 
 
-def _scenario(
-    recording: Recording, calibration: Calibration, backend: Backend, trace: Path, rate: float, max_instances: int,
-    cluster: Cluster,
-) -> Scenario:  # fmt: skip
-    most = max(max_instances, backend.always_on) if backend.kind != "serverful" else backend.always_on
-    room = cluster.instances_per_node or most
-    return Scenario.model_validate(
-        {
-            "invocations": SIMULATED_CALLS,
-            "policies": [ALLOCATION_POLICY],
-            "keep_alives": [KEEP_ALIVE_POLICY],
-            "slo_ttft": recording.slo.ttft,
-            "stop": calibration.stop,
-            "placed_on_disks": "all",
-            "devices": {"here": _device(calibration)},
-            "nodes": [
-                {
-                    "count": cluster.nodes, "device": "here", "memory": room, "dram": ROOMY_BYTES, "disk": ROOMY_BYTES,
-                    "bandwidths": dict.fromkeys(("dram", "disk", "remote"), FAST_BYTES_PER_SECOND),
-                }
-            ],
-            "functions": [
-                {
-                    "name": "f", "checkpoint": 1, "memory": 1, "concurrency": recording.instance.concurrency,
-                    "min_instances": backend.always_on, "max_instances": most,
-                    "keep_alive": recording.instance.keep_alive, "queue_size": 1_000_000,
-                    "tokens_in": "trace", "tokens_out": "trace",
-                }
-            ],
-            "arrivals": {"kind": "csv", "path": trace, "rate": rate},
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What all points have in common."""
+
+    recording: Recording
+    calibration: Calibration
+    trace: Path
+    max_instances: int
+    cluster: Cluster
+    calls: int
+
+    def scenario(self, backend: Backend, rate: float) -> Scenario:
+        """Return what the simulator plays for one backend at one rate."""
+        most = backend.always_on if backend.kind == "serverful" else max(self.max_instances, backend.always_on)
+        return Scenario.model_validate(
+            {
+                "invocations": self.calls,
+                "policies": [ALLOCATION_POLICY],
+                "keep_alives": [KEEP_ALIVE_POLICY],
+                "slo_ttft": self.recording.slo.ttft,
+                "stop": self.calibration.stop,
+                "placed_on_disks": "all",
+                "devices": {"here": self._device()},
+                "nodes": [self._nodes(most)],
+                "functions": [self._function(backend, most)],
+                "arrivals": {"kind": "csv", "path": self.trace, "rate": rate},
+            }
+        )
+
+    def _nodes(self, most: int) -> dict[str, Any]:
+        room = self.cluster.instances_per_node or most
+        speeds = dict.fromkeys(("dram", "disk", "remote"), FAST_BYTES_PER_SECOND)
+        roomy = {"dram": ROOMY_BYTES, "disk": ROOMY_BYTES}
+        return {"count": self.cluster.nodes, "device": "here", "memory": room, "bandwidths": speeds, **roomy}
+
+    def _function(self, backend: Backend, most: int) -> dict[str, Any]:
+        instance = self.recording.instance
+        return {
+            "name": "f",
+            "checkpoint": 1,
+            "memory": 1,
+            "concurrency": instance.concurrency,
+            "min_instances": backend.always_on,
+            "max_instances": most,
+            "keep_alive": instance.keep_alive,
+            "queue_size": 1_000_000,
+            "tokens_in": "trace",
+            "tokens_out": "trace",
         }
-    )  # fmt: skip
 
-
-def _device(calibration: Calibration) -> dict[str, Any]:
-    known = calibration.start_seconds
-    usual = max(known.values(), default=1.0)
-    nearest = {"template": ("template", "dram", "disk"), "dram": ("dram", "template", "disk")}
-    starts = {way: next((known[w] for w in ways if w in known), usual) for way, ways in nearest.items()}
-    return {
-        "prefill_tokens_per_second": calibration.prefill_tokens_per_second,
-        "decode_tokens_per_second": calibration.decode_tokens_per_second,
-        "slowdown_per_stream": calibration.slowdown_per_stream,
-        "init_seconds": starts | {way: known.get(way, usual) for way in ("disk", "remote")},
-    }
+    def _device(self) -> dict[str, Any]:
+        """Return the device; a way that no start took is given the figure of the nearest that one did."""
+        known = self.calibration.start_seconds
+        usual = max(known.values(), default=1.0)
+        nearest = {"template": ("template", "dram", "disk"), "dram": ("dram", "template", "disk")}
+        starts = {way: next((known[w] for w in ways if w in known), usual) for way, ways in nearest.items()}
+        return {
+            "prefill_tokens_per_second": self.calibration.prefill_tokens_per_second,
+            "decode_tokens_per_second": self.calibration.decode_tokens_per_second,
+            "slowdown_per_stream": self.calibration.slowdown_per_stream,
+            "init_seconds": starts | {way: known.get(way, usual) for way in ("disk", "remote")},
+        }
 
 
 def _point(recording: Recording, backend: Backend, rate: float, outcome: Outcome, label: str) -> SimulatedPoint:
