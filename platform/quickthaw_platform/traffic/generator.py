@@ -18,6 +18,7 @@ from quickthaw_platform.traffic.lookup import looked_up
 from quickthaw_platform.traffic.planning import LoadPlan
 from quickthaw_platform.traffic.result import RequestResult
 from quickthaw_platform.traffic.target import Target
+from quickthaw_platform.traffic.warming import warm_up, without_old_garbage
 
 SPIN_SECONDS = 0.002
 """So long before a request is due nothing sleeps any more: the event loop wakes up a millisecond late."""
@@ -76,7 +77,9 @@ async def run(
     """
     async with open_client(target) as http:
         loop = _OpenLoop(plan, target, http, stop or asyncio.Event(), patience)
-        await loop.run(on_progress)
+        await warm_up(http)
+        with without_old_garbage():
+            await loop.run(on_progress)
         results, notes = await looked_up(loop.results(), target, http)
     lag = lag_p99(results)
     limit = plan.slo.lag_limit

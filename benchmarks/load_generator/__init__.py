@@ -1,0 +1,1 @@
+"""The load generator beside a public one, against an endpoint whose times are known."""
