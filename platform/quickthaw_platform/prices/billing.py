@@ -33,7 +33,7 @@ def bill(offer: Offer, use: Consumption) -> Bill:
     _known(offer)
     if isinstance(offer, ServerlessOffer):
         lines, notes = serverless_lines(offer, use)
-        free, credit = _free(offer)
+        free, credit = _free(offer, notes)
     else:
         lines, notes = server_lines(offer, use)
         free, credit = (), 0.0
@@ -118,7 +118,7 @@ def _rate(offer: Offer) -> float | None:
     return offer.rate.amount if offer.rate is not None and offer.rate.known else None
 
 
-def _free(offer: ServerlessOffer) -> tuple[tuple[tuple[Meter, float], ...], float]:
+def _free(offer: ServerlessOffer, notes: list[str]) -> tuple[tuple[tuple[Meter, float], ...], float]:
     free = offer.free
     each = (
         (Meter.REQUEST, free.requests),
@@ -126,5 +126,7 @@ def _free(offer: ServerlessOffer) -> tuple[tuple[tuple[Meter, float], ...], floa
         (Meter.MEMORY, free.memory),
         (Meter.GPU, free.gpu),
     )
+    if any(figure is not None and not figure.known for figure in (*(figure for _, figure in each), free.credit)):
+        notes.append("something is free each month and how much is not known; it is not taken off")
     known = tuple((meter, figure.amount) for meter, figure in each if figure is not None and figure.known)
     return known, free.credit.amount if free.credit is not None and free.credit.known else 0.0

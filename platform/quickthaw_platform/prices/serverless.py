@@ -97,12 +97,19 @@ def _always_on(offer: ServerlessOffer, use: Consumption, size: Size) -> list[Lin
     return timed(prices, size, seconds, offer.factor, "of instances always on")
 
 
+_TERMS = ("minimum_request", "minimum_vcpus", "minimum_memory", "memory_step", "memory_per_vcpu")
+
+
 def _notes(offer: ServerlessOffer, use: Consumption) -> list[str]:
     notes = []
     if offer.setup_billed.value is None:
         notes.append("whether a start is billed is not known; it is taken to be")
     if offer.rounding is not None and not offer.rounding.known:
         notes.append("how times are rounded is not known; they are not")
+    for name in _TERMS:
+        figure = getattr(offer, name)
+        if figure is not None and not figure.known:
+            notes.append(f"{name.replace('_', ' ')} exists and is not known; it is not applied")
     if offer.idle_timeout is not None and offer.billed == "instance" and use.instances:
         own = offer.idle_timeout
         told = f"it is {own.amount:g} s" if own.known else "that is not known"

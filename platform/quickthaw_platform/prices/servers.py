@@ -32,6 +32,10 @@ def server_lines(offer: ServerOffer | OwnMachine, use: Consumption) -> tuple[lis
     if offer.setup is not None:
         lines += _setup(offer, use.period_seconds * count, notes)
     lines += requests(offer.price_request, use, notes)
+    if offer.term == "spot":
+        notes.append("a spot price: the machine may be taken away at any time")
+    if offer.commitment is not None and offer.commitment.known:
+        notes.append(f"needs a commitment of {offer.commitment.amount:g} months")
     return lines, notes + [f"multiplier {m.name}: {m.factor.amount:g} x" for m in offer.multipliers if m.applied]
 
 

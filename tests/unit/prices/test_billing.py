@@ -262,3 +262,23 @@ def test_euros_become_dollars_only_at_a_rate() -> None:
     rated = euros.model_copy(update={"rate": server(price=figure(1.1, "USD/h")).price})
     assert bill(rated, use).total == pytest.approx(3.6)
     assert bill(rated, use).usd == pytest.approx(3.96)
+
+
+def test_terms_that_nobody_knows_are_noted_and_not_applied() -> None:
+    offer = serverless(
+        minimum_request=figure(None, "s"), rounding=figure(None, "s"), free={"requests": figure(None, "requests/month")}
+    )
+    found = bill(offer, Consumption(1000, instances=[SPAN]))
+    assert found.total == pytest.approx(100)
+    assert {
+        "minimum request exists and is not known; it is not applied",
+        "how times are rounded is not known; they are not",
+        "something is free each month and how much is not known; it is not taken off",
+    } <= set(found.notes)
+
+
+def test_what_a_price_of_a_server_depends_on_is_noted() -> None:
+    use = Consumption(3600, always_on=1)
+    assert "a spot price: the machine may be taken away at any time" in bill(server(term="spot"), use).notes
+    reserved = server(term="reserved", commitment=figure(12, "months"))
+    assert "needs a commitment of 12 months" in bill(reserved, use).notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quickthaw_platform.prices.billing import Marginal, bill, marginal, monthly
@@ -46,6 +46,7 @@ def cost(offer: Offer, use: Consumption) -> float:
     return found
 
 
+@settings(deadline=None)
 @given(offers, uses())
 def test_no_bill_is_negative_and_none_of_a_month(offer: Offer, use: Consumption) -> None:
     found = bill(offer, use)
@@ -53,18 +54,21 @@ def test_no_bill_is_negative_and_none_of_a_month(offer: Offer, use: Consumption)
     assert monthly(found, use.period_seconds).total >= -1e-9
 
 
+@settings(deadline=None)
 @given(offers, uses(), spans(), seconds)
 def test_more_use_never_costs_less(offer: Offer, use: Consumption, span: InstanceSpan, request: float) -> None:
     more = replace(use, instances=(*use.instances, span), request_seconds=(*use.request_seconds, request))
     assert cost(offer, more) >= cost(offer, use) * (1 - 1e-9)
 
 
+@settings(deadline=None)
 @given(scaled_to_zero, uses())
 def test_rounding_only_ever_adds(offer: ServerlessOffer, use: Consumption) -> None:
     exact = offer.model_copy(update={"rounding": None})
     assert cost(offer, use) >= cost(exact, use) * (1 - 1e-9)
 
 
+@settings(deadline=None)
 @given(scaled_to_zero, uses(), uses())
 def test_two_periods_cost_as_much_as_both_at_once(offer: ServerlessOffer, one: Consumption, two: Consumption) -> None:
     two = replace(two, vcpus=one.vcpus, memory_gib=one.memory_gib)
@@ -77,6 +81,7 @@ def test_two_periods_cost_as_much_as_both_at_once(offer: ServerlessOffer, one: C
     assert cost(offer, one) + cost(offer, two) == pytest.approx(cost(offer, both), rel=1e-6, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(standing, st.floats(0, 20), st.floats(1, 1e6), st.floats(0.01, 0.99))
 def test_a_split_period_of_replicas_is_never_cheaper(offer: Offer, replicas: float, period: float, at: float) -> None:
     whole = Consumption(period, always_on=replicas, memory_gib=1)
@@ -104,6 +109,7 @@ def linear(each: Marginal, use: Consumption) -> float:
     return timed + each.request_second * sum(use.request_seconds) + each.request * use.requests
 
 
+@settings(deadline=None)
 @given(scaled_to_zero, uses())
 def test_marginal_prices_add_up_to_the_bill_but_for_rounding(offer: ServerlessOffer, use: Consumption) -> None:
     exact = offer.model_copy(update={"rounding": None, "minimum_request": None})
