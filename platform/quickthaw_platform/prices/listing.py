@@ -8,7 +8,7 @@ from typing import Any
 from quickthaw_platform.prices.bill import Bill
 from quickthaw_platform.prices.catalogue import Catalogue
 from quickthaw_platform.prices.figure import Figure, Sourced, sourced
-from quickthaw_platform.prices.offer import Offer
+from quickthaw_platform.prices.offer import STALE_DAYS, Offer
 from quickthaw_platform.prices.tokens import TokenOffer
 
 Row = dict[str, Any]
@@ -42,7 +42,7 @@ def token_row(offer: TokenOffer, today: dt.date) -> Row:
         "prices": {name: f"{usd:g} USD/million tokens" for name, usd in prices.items()},
         "date": None if offer.date is None else offer.date.isoformat(),
         "age_days": None if offer.date is None else (today - offer.date).days,
-        "stale": offer.date is None or (today - offer.date).days > 180,
+        "stale": offer.date is None or (today - offer.date).days > STALE_DAYS,
         "mark": offer.mark,
         "billable": True,
     }

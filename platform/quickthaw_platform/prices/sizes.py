@@ -30,7 +30,7 @@ def billed_size(offer: ServerlessOffer, vcpus: float, memory_gib: float, gpu: st
     step = _value(offer.memory_step)
     if step:
         memory = max(memory, math.ceil(memory / step - _HAIR) * step)
-    beside = f" beside an {offer.gpu}" if offer.gpu else ""
+    beside = f" beside {_article(offer.gpu)} {offer.gpu}" if offer.gpu else ""
     if cpu > vcpus:
         notes.append(f"minimum {cpu:g} vCPU{beside}; {vcpus:g} were used")
     if memory > memory_gib:
@@ -56,6 +56,10 @@ def _fits(offer: ServerlessOffer, what: str, wanted: float, most: Figure | None)
         raise InvalidRequest(
             f"an instance of {offer.name} has at most {most.amount:g} {what}, and {wanted:g} are needed"
         )
+
+
+def _article(name: str) -> str:
+    return "an" if name[0] in "AEFHILMNORSX" else "a"
 
 
 def _value(figure: Figure | None) -> float:
