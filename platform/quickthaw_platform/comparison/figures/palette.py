@@ -26,12 +26,12 @@ MUTED = Colour("muted", "#565c66", "#a9b0ba")
 RULE = Colour("rule", "#d3d6db", "#3b4048")
 PAPER = Colour("paper", "#fefefd", "#15171a")
 SERIES = (
-    Colour("series-1", "#0b5fa5", "#6cb4f5"),  # blue
-    Colour("series-2", "#c2500a", "#ff9d5c"),  # vermilion
-    Colour("series-3", "#00775b", "#45cfa5"),  # green
-    Colour("series-4", "#8a4a9e", "#d59be8"),  # purple
-    Colour("series-5", "#8f6400", "#e2b74e"),  # ochre
-    Colour("series-6", "#4d5562", "#b4bcc8"),  # slate
+    Colour("series-1", "#125bb5", "#5fa2fa"),  # blue
+    Colour("series-2", "#bf5a1c", "#f58a58"),  # vermilion
+    Colour("series-3", "#1a9c72", "#86e9b4"),  # green
+    Colour("series-4", "#591e66", "#eda2de"),  # purple
+    Colour("series-5", "#b38b11", "#ecd04a"),  # ochre
+    Colour("series-6", "#515b60", "#8c929a"),  # slate
 )
 # From "the first is far cheaper" over "no difference" to the opposite: blue, grey, vermilion, as the two series are.
 SCALE = (
@@ -47,7 +47,7 @@ COLOURS = (INK, MUTED, RULE, PAPER, *SERIES, *SCALE)
 
 _KNOWN = {"serverless": 0, "serverful": 1, "hybrid": 2, "endpoint": 3}
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_HATCHES = ("////", "\\\\\\\\", "||||", "xxxx", "----", "++++")  # lines: dots would make an SVG ten times as large
+_HATCHES = ("////", "\\\\\\\\", "||||", "xxxx", "----", "++++")  # no dots: they make an SVG ten times as large
 
 
 @dataclass(frozen=True)

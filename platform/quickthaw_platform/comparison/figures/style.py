@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ LAST_IN_LEGENDS = "saturated"
 _STYLE: dict[RcKeyType, str | float | bool] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a layout is the same everywhere
     "font.size": 9.0,
+    "text.parse_math": False,  # prices are full of dollars
     "text.color": INK.light,
     "axes.edgecolor": MUTED.light,
     "axes.labelcolor": INK.light,
@@ -62,7 +64,8 @@ def styled() -> Iterator[None]:
     import matplotlib
     from matplotlib import rc_context
 
-    with rc_context():
+    with rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # whoever shows the SVG will have one
         matplotlib.rcdefaults()
         for name, value in _STYLE.items():
             matplotlib.rcParams[name] = value
