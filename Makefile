@@ -17,8 +17,13 @@ TEST_PROCESSES ?= 2
 
 OPENAI_3 := openai==3.54.0
 
+# It needs packages that are older than ours: it has a folder of its own, and only the tests of `quickthaw usage --focus` look there.
+FOCUS_INSTALLED := $(VENV)/focus/.installed
+FOCUS_VALIDATOR := focus-validator==1.0.0 multimethod==1.12 numpy==1.26.4 pandas==2.3.3 pandasql==0.7.3 pandera==0.17.2 \
+	pytz==2026.6 sqlalchemy==2.1.9 sqlglot==18.17.0 typeguard==4.6.1 typing-inspect==0.9.0
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness clean
+.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +48,11 @@ $(BENCH_INSTALLED): $(INSTALLED)
 	@$(PIP) --constraint constraints.txt --editable '.[platform,dev,bench]'
 	@touch $@
 
+$(FOCUS_INSTALLED): $(INSTALLED)
+	@echo "installing the validator of FOCUS files in $(VENV)/focus, for their test"
+	@$(PIP) --no-deps --upgrade --target $(VENV)/focus $(FOCUS_VALIDATOR)
+	@touch $@
+
 demo: $(INSTALLED) ## Thaw a real model function over HTTP: cold, warm, cold again
 	@$(BIN)/python -m benchmarks.demo
 
@@ -55,7 +65,7 @@ check: $(INSTALLED) ## Lint, formatting, types, and the tests of packaging and d
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/packaging
 
-test: $(INSTALLED) ## The whole test suite
+test: $(INSTALLED) $(FOCUS_INSTALLED) ## The whole test suite
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
@@ -93,6 +103,9 @@ bench-migration: $(BENCH_INSTALLED) ## What a client sees when its stream moves 
 
 bench-exactness: $(BENCH_INSTALLED) ## How often a resumed answer differs from the undisturbed one, for each way to compute
 	@$(BIN)/python -m benchmarks.exactness
+
+bench-load-generator: $(BENCH_INSTALLED) ## `quickthaw load` beside a public load generator, on one endpoint
+	@$(BIN)/python -m benchmarks.load_generator
 
 clean: ## Delete .venv, caches and benchmark results
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results

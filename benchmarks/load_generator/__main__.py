@@ -46,10 +46,10 @@ def serving(first_ms: float, gap_ms: float) -> Iterator[str]:
 @click.option("--tokens", default=50, show_default=True, help="Of each answer.")
 @click.option("--first-ms", default=100.0, show_default=True, help="What the endpoint takes for the first token.")
 @click.option("--gap-ms", default=20.0, show_default=True, help="What it takes for each further one.")
-@click.option("--guidellm", type=click.Path(exists=True, path_type=Path), help="Its program; else it is installed.")
+@click.option("--python", type=click.Path(exists=True, path_type=Path), help="One that has guidellm; else it is made.")
 @click.option("--quick", is_flag=True, help="Ten requests, one round: a smoke test.")
 def main(
-    rounds: int, requests: int, rate: float, tokens: int, first_ms: float, gap_ms: float, guidellm: Path | None,
+    rounds: int, requests: int, rate: float, tokens: int, first_ms: float, gap_ms: float, python: Path | None,
     quick: bool,
 ) -> None:  # fmt: skip
     """Measure both; print a table and write benchmarks/results/bench-load-generator.json."""
@@ -57,7 +57,7 @@ def main(
     screen = console()
     case = Case(10 if quick else requests, rate, 10 if quick else tokens)
     with tempfile.TemporaryDirectory(prefix="quickthaw-bench-") as folder, serving(first_ms, gap_ms) as url:
-        ours, theirs = Ours(url, case, Path(folder)), GuideLlm(url, case, Path(folder), guidellm)
+        ours, theirs = Ours(url, case, Path(folder)), GuideLlm(url, case, Path(folder), python)
         found = interleave({ours.name: ours.run, theirs.name: theirs.run}, 1 if quick else rounds, screen)
     settings = {"requests": case.requests, "rate": rate, "tokens": case.tokens, "first_ms": first_ms, "gap_ms": gap_ms}
     publish(report(found, settings | {"rounds": 1 if quick else rounds, "quick": quick}), screen)

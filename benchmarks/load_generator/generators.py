@@ -69,13 +69,13 @@ class Ours:
 
 
 class GuideLlm:
-    """`guidellm run`, from an environment of its own. `program`: one that is installed already."""
+    """`guidellm run`, in an environment of its own. `python`: that of one which has it already."""
 
     name = REQUIREMENT.replace("==", " ")
 
-    def __init__(self, url: str, case: Case, folder: Path, program: Path | None = None) -> None:
+    def __init__(self, url: str, case: Case, folder: Path, python: Path | None = None) -> None:
         self._url, self._case, self._folder = url, case, folder
-        self._program = str(program or installed())
+        self._python = str(python or installed())
         rows = ({"prompt": _prompt(n), "output_tokens_count": case.tokens} for n in range(case.requests))
         (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -89,7 +89,7 @@ class GuideLlm:
             "--constraint", f"kind=max_requests,count={self._case.requests}",
             "--output", f"kind=json,path={out}", "--disable-console",
         ]  # fmt: skip
-        _call([self._program, *words])
+        _call([self._python, "-m", "guidellm", *words])
         (benchmark,) = json.loads(out.read_text())["benchmarks"]
         requests = benchmark["requests"]
         if len(requests["successful"]) != self._case.requests:
@@ -104,22 +104,14 @@ class GuideLlm:
 
 
 def installed() -> Path:
-    """Return guidellm's program, installed once beside the results; its torch is the one that is installed here."""
+    """Return a Python that has guidellm, made once beside the results; its torch is the one that is installed here."""
     folder = ASSETS / "guidellm"
-    program = folder / "bin" / "guidellm"
-    if not program.exists():
+    if not folder.exists():
         with staged(folder) as made:
             subprocess.run([sys.executable, "-m", "venv", str(made)], check=True)
             pip = [str(made / "bin" / "python"), "-m", "pip", "install", "--quiet"]
             subprocess.run([*pip, f"torch=={version('torch')}", REQUIREMENT], check=True)
-        _repair(folder)
-    return program
-
-
-def _repair(folder: Path) -> None:
-    """Write the environment's scripts anew: they name the folder in which it was made."""
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall"]
-    subprocess.run([*pip, REQUIREMENT], check=True)
+    return folder / "bin" / "python"
 
 
 def _first(time: dict[str, Any]) -> float:

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.load_generator.generators import GuideLlm, Measured, Ours
+from benchmarks.load_generator.report import report
+
+
+def measured(first: float, late: float, gap: float) -> Measured:
+    return Measured((first + late,) * 3, (first,) * 3, (gap,) * 3)
+
+
+def test_medians_of_both_are_compared_by_each_clock() -> None:
+    ours, theirs = [measured(0.1, 0.0, 0.02)] * 2, [measured(0.1, 0.01, 0.0202)]
+    made = report({Ours.name: ours, GuideLlm.name: theirs}, {"rounds": 2})
+    assert [row["requests"] for row in made.rows] == [6, 3]
+    assert [row["sent late, median (ms)"] for row in made.rows] == pytest.approx([0.0, 10.0])
+    late, level, apart = made.goals  # guidellm sent late, which its own clock does not see
+    assert (late.value, late.held) == (pytest.approx(100 / 11), False)
+    assert (level.value, level.held) == (pytest.approx(0.0), True)
+    assert (apart.value, apart.held) == (pytest.approx(100 * 0.0002 / 0.0202), True)
