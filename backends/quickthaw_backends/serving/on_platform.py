@@ -17,6 +17,9 @@ POLL_SECONDS = 0.05
 LEAVE_SECONDS = 60.0
 """How long what ran may take to end, before `down` gives up."""
 
+PERIOD_SECONDS = 3600.0
+"""Usage is told by periods, each counted by its beginning: that of the first one lies before the deploy."""
+
 SERVING = ("loaded", "ready")
 
 
@@ -33,6 +36,7 @@ class OnPlatform(ABC):
         self._alias = deployment.alias
         self._spec = self.settle(deployment.spec.model_copy(update={"backend": self.name}))
         self._version: Version | None = None
+        self._is_up = False
 
     @classmethod
     @abstractmethod
@@ -41,8 +45,9 @@ class OnPlatform(ABC):
 
     def up(self) -> Endpoint:
         """Deploy under the alias and wait for the instances that are always on."""
-        if self._version is None:
+        if not self._is_up:
             self._version = self._platform.deploy(self._spec, self._alias)
+            self._is_up = True
             wanted = self._spec.min_instances
             limit = self._spec.limits.start
             found = self._wait(lambda: len(self._instances(*SERVING)) >= wanted, limit)
@@ -72,25 +77,28 @@ class OnPlatform(ABC):
         """Return what the version has used, by phase."""
         if self._version is None:
             return []
-        rows = self._platform.usage(
-            since=self._version.created_at, by=("version", "backend", "phase"), function=self._spec.name
-        )
+        since = self._version.created_at - PERIOD_SECONDS
+        rows = self._platform.usage(since=since, by=("version", "backend", "phase"), function=self._spec.name)
         return [row for row in rows if row.version == self._version.id]
 
     def down(self) -> None:
         """Take the alias away and wait until no instance of the version is left."""
-        if self._version is None:
+        if not self._is_up:
             return
+        self._is_up = False
         with contextlib.suppress(NotFound):  # somebody was faster
             self._platform.delete_alias(self._spec.name, self._alias)
-        for instance in self._instances():
-            self._stop(instance)
-        if not self._wait(lambda: not self._instances(), LEAVE_SECONDS):
+        if not self._wait(self._is_gone, LEAVE_SECONDS):
             raise StartFailed(f"instances of {self._spec.name!r} have not ended after {LEAVE_SECONDS:g} s")
 
-    def _stop(self, instance: InstanceInfo) -> None:
-        with contextlib.suppress(NotFound):  # it has ended by itself
-            self._platform.stop_instance(instance.id)
+    def _is_gone(self) -> bool:
+        """Stop what is still there: the controller may have started another just before the alias was gone."""
+        left = self._instances()
+        for instance in left:
+            if instance.state != "draining":
+                with contextlib.suppress(NotFound):  # it has ended by itself
+                    self._platform.stop_instance(instance.id)
+        return not left
 
     def _instances(self, *states: str) -> list[InstanceInfo]:
         if self._version is None:

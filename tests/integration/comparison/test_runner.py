@@ -93,7 +93,7 @@ def test_every_side_gets_the_same_requests_and_everything_is_written(folder: Pat
     results = list(tables.read(folder / REQUESTS_FILE))
     assert len(results) == 4 * 20
     assert {result.error for result in results} == {None}
-    intended = {}
+    intended: dict[tuple[str, int], list[tuple[int, float]]] = {}
     for result in results:
         intended.setdefault((result.backend, result.repeat), []).append((result.number, result.intended))
     assert len({tuple(rows) for rows in intended.values()}) == 1
