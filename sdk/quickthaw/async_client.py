@@ -19,6 +19,7 @@ from quickthaw.resources import (
     AliasInfo,
     CheckpointInfo,
     Explanation,
+    FocusRow,
     InstanceInfo,
     InvocationLife,
     KeyCreated,
@@ -29,6 +30,7 @@ from quickthaw.resources import (
     RouterAccuracy,
     Scope,
     SecretInfo,
+    UsageRow,
 )
 from quickthaw.retry import Backoff, Deadline
 from quickthaw.types import Event, EventType, FunctionInfo, FunctionSpec, InvocationInfo, Version
@@ -238,6 +240,37 @@ class AsyncClient:
     async def revoke_key(self, id: str) -> None:
         """Revoke an API key at once."""
         await self._run(calls.revoke_key(id))
+
+    async def usage(
+        self,
+        *,
+        since: float | str | None = None,
+        until: float | str | None = None,
+        by: Sequence[str] = ("function", "phase"),
+        function: str | None = None,
+    ) -> list[UsageRow]:
+        """Ask what was used, a row for each of what `by` tells apart.
+
+        `by` has any of function, version, backend, node, device, key, phase. `since` and `until` are Unix seconds, ISO
+        8601, or how long ago, such as "24h"; None: from the beginning, and up to now.
+        """
+        return await self._run(calls.usage(since, until, by, function))
+
+    async def focus(
+        self,
+        *,
+        since: float | str | None = None,
+        until: float | str | None = None,
+        function: str | None = None,
+        price: str | None = None,
+        hourly_usd: float | None = None,
+        vcpus: float | None = None,
+    ) -> list[FocusRow]:
+        """Ask what was used and what it costs, as rows of a FOCUS 1.3 cost and usage file.
+
+        The price is that of an offer (`price`, for instances of so many `vcpus`), or of an hour of an instance.
+        """
+        return await self._run(calls.focus(since, until, function, price, hourly_usd, vcpus))
 
     def _attempts(self) -> Attempts:
         return Attempts(self.endpoint, self._backoff, self._reach)

@@ -38,6 +38,8 @@
 | GET    /v1/keys                            |                 | list of KeyInfo                     |
 | POST   /v1/keys                            | KeyRequest      | KeyCreated                          |
 | DELETE /v1/keys/{id}                       |                 | Deleted                             |
+| GET    /v1/usage                           |                 | list of UsageRow                    |
+| GET    /v1/usage/focus                     |                 | list of FocusRow                    |
 
 A list is `{"object": "list", "data": […]}`; an error is `{"error": QuickthawError.to_json()}` under its status.
 """
@@ -363,8 +365,16 @@ class KeyCreated(KeyInfo):
     key: str
 
 
+FocusRow = dict[str, str | float | None]
+"""A row of a FOCUS cost and usage file: column to value."""
+
+
 class UsageRow(Wire):
-    """What was used in a span of time, added up. The first fields are None where the rows are not told apart by them."""
+    """What was used in a span of time, added up. The first fields are None where the rows are not told apart by them.
+
+    Rows always add up to the whole. Where they are told apart by phase, what has none (tokens, requests, bytes fetched)
+    stands in rows of the phase "".
+    """
 
     function: str | None = None
     version: str | None = None
@@ -372,7 +382,7 @@ class UsageRow(Wire):
     node: str | None = None
     device: str | None = None
     key: str | None = Field(None, description="id of the API key that calls came with; empty: what no call caused")
-    phase: str | None = Field(None, description="starting/STAGE, prefill, decode, idle or draining")
+    phase: str | None = Field(None, description="starting/STAGE, prefill, decode, idle or draining; empty: none")
     seconds: float = Field(0.0, description="device-seconds")
     memory_byte_seconds: float = 0.0
     tokens_in: int = 0

@@ -36,6 +36,7 @@ from quickthaw_platform.gateway import (
     router,
     secrets,
     spans,
+    usage,
 )
 from quickthaw_platform.gateway.binding import check_binding
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
@@ -58,7 +59,7 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    nodes, checkpoints, migrating, router, keys, health, metrics,
+    nodes, checkpoints, migrating, router, keys, usage, health, metrics,
 )  # fmt: skip
 
 

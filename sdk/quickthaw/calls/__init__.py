@@ -44,6 +44,7 @@ from quickthaw.calls.invocation_calls import (
     submit,
 )
 from quickthaw.calls.key_calls import create_key, keys, revoke_key
+from quickthaw.calls.usage_calls import focus, usage
 
 __all__ = [
     "CallOptions",
@@ -61,6 +62,7 @@ __all__ = [
     "events",
     "evict_checkpoint",
     "explain",
+    "focus",
     "follow_logs",
     "function",
     "functions",
@@ -83,5 +85,6 @@ __all__ = [
     "stop_instance",
     "stream",
     "submit",
+    "usage",
     "versions",
 ]

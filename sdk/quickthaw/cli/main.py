@@ -17,6 +17,7 @@ from quickthaw.cli import (
     nodes,
     router,
     secrets,
+    usage,
 )
 from quickthaw.cli.root import Root, State
 from quickthaw.version import VERSION
@@ -53,5 +54,6 @@ for command in (
     router.router,
     keys.keys,
     secrets.secrets,
+    usage.usage,
 ):
     main.add_command(command)
