@@ -17,11 +17,11 @@ from quickthaw_platform.comparison.figures.theme import inline
 from quickthaw_platform.comparison.report import Report, Threat
 from quickthaw_platform.comparison.tables import run
 from quickthaw_platform.comparison.tables.ablations import ablations
+from quickthaw_platform.comparison.tables.cells import Table
 from quickthaw_platform.comparison.tables.costs import costs, price_lists
 from quickthaw_platform.comparison.tables.differences import differences
 from quickthaw_platform.comparison.tables.headline import headline
 from quickthaw_platform.comparison.tables.phases import phases
-from quickthaw_platform.comparison.tables.table import Table
 
 _PACKAGE = "quickthaw_platform.comparison"
 _WEIGHTS = {"fatal": 0, "serious": 1, "limit": 2}

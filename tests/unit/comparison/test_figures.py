@@ -183,6 +183,26 @@ def test_the_timeline_follows_the_order_of_the_run_and_shows_one_block_each(repo
     assert "repeat 1" in plate.numbers
 
 
+def test_a_short_start_is_seen_in_the_timeline(report: Report) -> None:
+    line = Timeline(
+        backend="serverless", repeat=0, at=[0.0, 1.0, 2.0, 3.0], instances_starting=[0, 2, 0, 0],
+        instances_ready=[0, 1, 1, 1], in_use=[0, 0, 0, 0], queued=[0, 0, 0, 0],
+    )  # fmt: skip
+    starting = axes_of(report.model_copy(update={"timelines": [line]}), "timeline").collections[0]
+    (area,) = starting.get_paths()
+    box = area.get_extents()
+    assert box.ymax == 3
+    assert area.contains_point((1.5, 2.0))
+    assert not area.contains_point((2.5, 2.0))
+
+
+def test_intervals_of_simulated_points_are_dashed(report: Report) -> None:
+    points = [point for point in report.pareto if point.simulated]
+    bars = axes_of(report.model_copy(update={"pareto": points}), "pareto").collections
+    assert len(bars) == 2
+    assert [bar.get_linestyle() for bar in bars if bar.get_linestyle() == [(0, None)]] == []  # none is solid
+
+
 def test_names_with_dollars_markup_and_other_scripts_are_drawn_as_they_are(report: Report, tmp_path: Path) -> None:
     name = "a $x^2$ <b>&</b> 模型"
     points = [point.model_copy(update={"backend": name}) for point in report.attainment]

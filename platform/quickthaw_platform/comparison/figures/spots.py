@@ -53,9 +53,11 @@ def draw_spots(
         label=f"{label}, {'simulated' if simulated else 'measured'}",
     )  # fmt: skip
     for spot, (x, y) in known:
-        axes.errorbar(
+        bars = axes.errorbar(
             x, y, xerr=_reach(spot.x), yerr=_reach(spot.y), color=mark.colour, elinewidth=1.1, capsize=2.5, fmt="none"
         )
+        for bar in bars.lines[2] if simulated else ():
+            bar.set_linestyle(_DASHES)
         if spot.saturated:
             _hollow(axes, x, y, mark)
 

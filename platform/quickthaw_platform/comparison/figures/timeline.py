@@ -77,7 +77,7 @@ def _stack(
     at, lower, upper = _changes(times, at_work, others)
     total = [below + above for below, above in zip(lower, upper, strict=True)]
     axes.fill_between(
-        at, lower, total, where=[count > 0 for count in upper], step="post", linewidth=0, edgecolor=INK.light,
+        at, lower, total, step="post", linewidth=0, edgecolor=INK.light,
         facecolor="none" if hatched else INK.light, hatch=STARTING_HATCH if hatched else None,
     )  # fmt: skip
     axes.fill_between(at, lower, step="post", facecolor=mark.colour, alpha=0.35, linewidth=0)

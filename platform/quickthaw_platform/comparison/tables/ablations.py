@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quickthaw_platform.comparison.exhibits import Ablation
 from quickthaw_platform.comparison.report import Report
-from quickthaw_platform.comparison.tables.table import Cell, Column, Group, Line, Table, cell
+from quickthaw_platform.comparison.tables.cells import Cell, Column, Group, Line, Table, cell
 
 _COLUMNS = (
     Column("TTFT mean, s"),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from quickthaw_platform.comparison.numbers import NONE
 from quickthaw_platform.comparison.report import Cost, PriceList, Report
+from quickthaw_platform.comparison.tables.cells import Cell, Column, Group, Line, Table
 from quickthaw_platform.comparison.tables.headline import amount
-from quickthaw_platform.comparison.tables.table import Cell, Column, Group, Line, Table
 
 _COLUMNS = (
     Column("per 1,000 requests"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quickthaw_platform.comparison.numbers import NONE, plain
 from quickthaw_platform.comparison.report import Difference, Report
-from quickthaw_platform.comparison.tables.table import Cell, Column, Group, Line, Table, cell
+from quickthaw_platform.comparison.tables.cells import Cell, Column, Group, Line, Table, cell
 
 _MEASURES = {
     "ttft_mean": "Mean time to the first token",

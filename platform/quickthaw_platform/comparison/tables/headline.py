@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from quickthaw_platform.comparison.estimates import Estimate, Measure, Which
 from quickthaw_platform.comparison.numbers import NONE, duration, money, size
 from quickthaw_platform.comparison.report import Cost, Percentiles, Report, Row
-from quickthaw_platform.comparison.tables.table import (
+from quickthaw_platform.comparison.tables.cells import (
     Cell,
     Column,
     Group,

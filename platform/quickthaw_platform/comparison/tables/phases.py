@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quickthaw_platform.comparison.numbers import NONE, percent, plain, size
 from quickthaw_platform.comparison.report import Report, Row
+from quickthaw_platform.comparison.tables.cells import Cell, Group, Line, Table
 from quickthaw_platform.comparison.tables.headline import columns
-from quickthaw_platform.comparison.tables.table import Cell, Group, Line, Table
 
 _WORDS = {
     "prefill": "Busy: prefill",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from quickthaw_platform.comparison.numbers import NONE, duration, plain, size
 from quickthaw_platform.comparison.recording import Arrivals, Block
 from quickthaw_platform.comparison.report import Header, Report
-from quickthaw_platform.comparison.tables.table import Cell, Column, Group, Line, Table
+from quickthaw_platform.comparison.tables.cells import Cell, Column, Group, Line, Table
 
 
 def facts(header: Header) -> list[tuple[str, str]]:
