@@ -11,6 +11,7 @@ from quickthaw_platform.comparison.rows import UsageLine
 from quickthaw_platform.traffic.result import RequestResult
 
 PREFILL, DECODE, IDLE = "prefill", "decode", "idle"
+STARTING_COMMAND = "starting/command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ def difference(slot: Slot, before: Sequence[UsageRow], after: Sequence[UsageRow]
 
 
 def seen_from_outside(
-    slot: Slot, results: Iterable[RequestResult], seconds: float, memory_byte_seconds: float
+    slot: Slot, results: Iterable[RequestResult], seconds: float, starting: float, memory_byte_seconds: float
 ) -> list[UsageLine]:
-    """Return the phases of a server of which only its clients are known, over a block of `seconds`.
+    """Return the phases of a server of which only its clients are known: `starting` seconds, then a block of `seconds`.
 
     It is taken to prefill while any request has had no output yet, to decode while else one runs, and to idle
     otherwise: what the platform's own meter counts too (metering).
@@ -49,7 +50,8 @@ def seen_from_outside(
     running = _covered([(result.sent, result.end) for result in answered])
     tokens_in = sum(result.prompt_tokens or 0 for result in answered)
     tokens_out = sum(result.completion_tokens or 0 for result in answered)
-    phases = {PREFILL: waiting, DECODE: running - waiting, IDLE: max(0.0, seconds - running)}
+    idle = max(0.0, seconds - running)
+    phases = {STARTING_COMMAND: starting, PREFILL: waiting, DECODE: running - waiting, IDLE: idle}
     lines = [_line(slot, phase, [found]) for phase, found in phases.items() if found > 0]
     return [*lines, _line(slot, "", [0.0, memory_byte_seconds, tokens_in, tokens_out, 0, len(answered)])]
 

@@ -70,6 +70,7 @@ class Instance(Model):
     gpus: int = Field(0, ge=0)
     keep_alive: NotNegative = Field(0.0, description="seconds that an idle serverless instance is kept")
     concurrency: int = Field(1, ge=1, description="requests that an instance serves at a time")
+    max_instances: int = Field(1, ge=1, description="most instances of a serverless side")
 
 
 class Block(Model):

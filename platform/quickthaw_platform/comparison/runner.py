@@ -17,9 +17,8 @@ from quickthaw.errors import QuickthawError
 from quickthaw.resources import UsageRow
 from quickthaw_platform.comparison.calibrating import calibrate
 from quickthaw_platform.comparison.deploying import Stage
-from quickthaw_platform.comparison.metered import Slot, difference, seen_from_outside
+from quickthaw_platform.comparison.metered import STARTING_COMMAND, Slot, difference, seen_from_outside
 from quickthaw_platform.comparison.recording import Block, Recording
-from quickthaw_platform.comparison.rows import UsageLine
 from quickthaw_platform.comparison.sides import Side, turns
 from quickthaw_platform.comparison.watching import Watcher
 from quickthaw_platform.comparison.writing import Measured, write_run
@@ -30,10 +29,9 @@ from quickthaw_platform.traffic.planning import LoadPlan
 from quickthaw_platform.traffic.target import IGNORE_EOS, Target
 
 METER_SECONDS = 2.0
-"""How long the meter may take to tell of the last answer: some heartbeats of the nodes."""
+"""A meter that has said nothing new for so long, some heartbeats of the nodes, has told all."""
 
 POLL_SECONDS = 0.1
-STARTING_COMMAND = "starting/command"
 
 OnProgress = Callable[[Progress], None]
 
@@ -108,8 +106,13 @@ class Runner:
         self._load = replace(self._load, prompts=replace(self._load.prompts, calibration=found))
 
     def _block(self, name: str, repeat: int) -> None:
+        """Bring a side up, send it the requests and take it down.
+
+        What it used is read before it is up and after it is down, when nothing of it runs: so nothing that the meter
+        tells late is lost, or counted in the next block.
+        """
         backend, began_at = self._stage.backends[name], time.time()
-        before = backend.usage()
+        before = _settled(backend)
         try:
             endpoint = self._stage.up(name)
         except QuickthawError as error:
@@ -119,32 +122,26 @@ class Runner:
             )
             return
         ready = backend.usage()
-        try:
-            outcome, usage = self._measure(name, repeat, endpoint, ready)
-            started = _seconds(ready, STARTING_COMMAND) - _seconds(before, STARTING_COMMAND)
-            if started > 0:
-                usage.append(UsageLine(backend=name, repeat=repeat, phase=STARTING_COMMAND, seconds=started))
-            self._measured.usage += usage
-            block = self._described(name, repeat, outcome, usage)
-            self._blocks.append(block.model_copy(update={"began_at": began_at, "cold_start_seconds": started or None}))
-        finally:
-            self._stage.down(name)
-
-    def _measure(
-        self, name: str, repeat: int, endpoint: Endpoint, before: Sequence[UsageRow]
-    ) -> tuple[LoadOutcome, list[UsageLine]]:
-        backend = self._stage.backends[name]
         with Watcher(backend, name, repeat) as watcher, self._watching.progress(name) as on_progress:
             outcome = self._send(self._target(name, endpoint), repeat, on_progress)
+        failure, done = backend.failure(), backend.usage()
+        self._stage.down(name)
         results = [replace(result, backend=name, repeat=repeat) for result in outcome.results]
         self._measured.results += results
         self._measured.timeline += watcher.lines
+        block = _block_of(name, repeat, outcome, failure).model_copy(update={"began_at": began_at})
         slot = Slot(name, repeat)
         if self._sides[name].endpoint is None:
-            answered = sum(result.error is None for result in results)
-            return outcome, difference(slot, before, _metered(backend, before, answered))
-        memory = _memory(backend.usage()) - _memory(before)
-        return outcome, seen_from_outside(slot, results, outcome.seconds, memory)
+            self._measured.usage += difference(slot, before, _settled(backend))
+        else:
+            started = _seconds(ready, STARTING_COMMAND) - _seconds(before, STARTING_COMMAND)
+            memory = _memory(done) - _memory(ready)
+            self._measured.usage += seen_from_outside(slot, results, outcome.seconds, started, memory)
+            resident = memory / outcome.seconds if memory else None
+            block = block.model_copy(update={"cold_start_seconds": started or None, "resident_bytes": resident})
+        if failure is not None:
+            self._watching.say(f"{name} died in mid-run: {failure}")
+        self._blocks.append(block)
 
     def _send(self, target: Target, repeat: int, on_progress: OnProgress | None) -> LoadOutcome:
         """Send the requests; the prompts are others in each repeat, lest a server know them from the one before."""
@@ -165,25 +162,6 @@ class Runner:
         extra = IGNORE_EOS if outside is None else outside.body
         return Target(endpoint.url, endpoint.model, headers=endpoint.headers, extra=extra)
 
-    def _described(self, name: str, repeat: int, outcome: LoadOutcome, usage: Sequence[UsageLine]) -> Block:
-        failure = self._stage.backends[name].failure()
-        if failure is not None:
-            self._watching.say(f"{name} died in mid-run: {failure}")
-        memory = sum(line.memory_byte_seconds for line in usage)
-        outside = self._sides[name].endpoint is not None and memory > 0
-        return Block(
-            backend=name,
-            repeat=repeat,
-            began_at=0.0,
-            seconds=outcome.seconds,
-            sent=len(outcome.results),
-            dispatch_lag_p99=outcome.dispatch_lag_p99,
-            invalid=outcome.invalid,
-            interrupted=outcome.interrupted,
-            error=failure,
-            resident_bytes=memory / outcome.seconds if outside else None,
-        )
-
     def _write(self) -> Recording:
         """Write all that is known by now, and return it."""
         ours = [result for result in self._measured.results if self._sides[result.backend].endpoint is None]
@@ -194,15 +172,29 @@ class Runner:
         return recording
 
 
-def _metered(backend: ServingBackend, before: Sequence[UsageRow], answered: int) -> list[UsageRow]:
-    """Return what was used, as soon as the meter has told of all answers."""
-    deadline = time.monotonic() + METER_SECONDS
-    while True:
-        found = backend.usage()
-        told = sum(row.requests for row in found) - sum(row.requests for row in before)
-        if told >= answered or time.monotonic() > deadline:
-            return found
+def _block_of(name: str, repeat: int, outcome: LoadOutcome, failure: str | None) -> Block:
+    return Block(
+        backend=name,
+        repeat=repeat,
+        began_at=0.0,
+        seconds=outcome.seconds,
+        sent=len(outcome.results),
+        dispatch_lag_p99=outcome.dispatch_lag_p99,
+        invalid=outcome.invalid,
+        interrupted=outcome.interrupted,
+        error=failure,
+    )
+
+
+def _settled(backend: ServingBackend) -> list[UsageRow]:
+    """Return what a side that is down has used, once the meter says nothing new any more."""
+    found, since = backend.usage(), time.monotonic()
+    while time.monotonic() - since < METER_SECONDS:
         time.sleep(POLL_SECONDS)
+        again = backend.usage()
+        if again != found:
+            found, since = again, time.monotonic()
+    return found
 
 
 def _seconds(rows: Sequence[UsageRow], phase: str) -> float:

@@ -51,7 +51,6 @@ def simulate_run(
     recording: Recording,
     results: Sequence[RequestResult],
     *,
-    max_instances: int,
     rates: Sequence[float] = (),
     calls: int = SIMULATED_CALLS,
     cluster: Cluster | None = None,
@@ -77,7 +76,7 @@ def simulate_run(
     with tempfile.TemporaryDirectory(prefix="quickthaw-simulation-") as folder:
         path = Path(folder) / "trace.csv"
         _write(path, trace, calibration)
-        world = _World(recording, calibration, path, max_instances, cluster or Cluster(), calls)
+        world = _World(recording, calibration, path, cluster or Cluster(), calls)
         for backend, rate in itertools.product(backends, chosen):
             progress(f"{backend.name} at {rate:.3g} requests/s")
             outcome = simulate(world.scenario(backend, rate), ALLOCATION_POLICY, KEEP_ALIVE_POLICY)
@@ -111,13 +110,16 @@ class _World:
     recording: Recording
     calibration: Calibration
     trace: Path
-    max_instances: int
     cluster: Cluster
     calls: int
 
     def scenario(self, backend: Backend, rate: float) -> Scenario:
         """Return what the simulator plays for one backend at one rate."""
-        most = backend.always_on if backend.kind == "serverful" else max(self.max_instances, backend.always_on)
+        most = (
+            backend.always_on
+            if backend.kind == "serverful"
+            else max(self.recording.instance.max_instances, backend.always_on)
+        )
         return Scenario.model_validate(
             {
                 "invocations": self.calls,

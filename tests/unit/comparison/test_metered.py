@@ -53,19 +53,19 @@ def test_from_outside_a_server_prefills_while_any_request_waits_and_decodes_whil
         result(0.0, 1.0, 3.0, prompt_tokens=8, completion_tokens=4),
         result(2.0, 2.5, 4.0, prompt_tokens=8, completion_tokens=4),
     ]
-    lines = seen_from_outside(SLOT, results, 10.0, memory_byte_seconds=70.0)
+    lines = seen_from_outside(SLOT, results, 10.0, 0.0, memory_byte_seconds=70.0)
     assert phases(lines) == pytest.approx({"prefill": 1.5, "decode": 2.5, "idle": 6.0})
     [total] = [line for line in lines if not line.phase]
     assert (total.requests, total.tokens_in, total.tokens_out, total.memory_byte_seconds) == (2, 16, 8, 70.0)
 
 
 def test_requests_that_failed_are_no_work() -> None:
-    lines = seen_from_outside(SLOT, [result(0.0, None, 5.0, error="refused")], 10.0, 0.0)
-    assert phases(lines) == {"idle": 10.0}
+    lines = seen_from_outside(SLOT, [result(0.0, None, 5.0, error="refused")], 10.0, 1.5, 0.0)
+    assert phases(lines) == {"starting/command": 1.5, "idle": 10.0}
 
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 10), st.floats(0, 10)), max_size=20))
 def test_the_phases_fill_the_block(spans: list[tuple[float, float, float]]) -> None:
     results = [result(sent, sent + wait, sent + wait + run) for sent, wait, run in spans]
-    lines = seen_from_outside(SLOT, results, 100.0, 0.0)
+    lines = seen_from_outside(SLOT, results, 100.0, 0.0, 0.0)
     assert sum(phases(lines).values()) == pytest.approx(100.0)

@@ -40,7 +40,7 @@ def even(gap: float = 10.0, count: int = 200) -> list[RequestResult]:
 
 
 def test_what_an_idle_gap_costs_and_how_long_a_cold_call_waits_is_as_the_constants_say() -> None:
-    serverless, serverful = simulate_run(recording(), even(), max_instances=1, rates=[0.1], calls=500)
+    serverless, serverful = simulate_run(recording(), even(), rates=[0.1], calls=500)
     per_hour = 360.0  # calls; each starts, serves 1.2 s, and idles its 5 s, noticed in the next round
     assert serverless.seconds_by_phase["starting"] == pytest.approx(0.3 * per_hour, rel=0.02)
     assert serverless.seconds_by_phase["serving"] == pytest.approx(1.2 * per_hour, rel=0.02)
@@ -52,7 +52,7 @@ def test_what_an_idle_gap_costs_and_how_long_a_cold_call_waits_is_as_the_constan
 
 
 def test_at_a_higher_rate_the_same_trace_keeps_the_instance_warm() -> None:
-    [slow, fast, *_] = simulate_run(recording(), even(), max_instances=1, rates=[0.1, 0.5], calls=500)
+    [slow, fast, *_] = simulate_run(recording(), even(), rates=[0.1, 0.5], calls=500)
     assert fast.rate == 0.5
     assert fast.ttft_mean < slow.ttft_mean
     assert fast.seconds_by_phase["starting"] < slow.seconds_by_phase["starting"] / 10
@@ -60,7 +60,7 @@ def test_at_a_higher_rate_the_same_trace_keeps_the_instance_warm() -> None:
 
 def test_the_points_are_those_of_the_platform_s_own_backends_at_rates_around_the_measured_one() -> None:
     run = recording().model_copy(update={"backends": [*BACKENDS, Backend(name="llama", kind="endpoint")]})
-    points = simulate_run(run, even(count=50), max_instances=1, calls=200, label="a month", cluster=Cluster(nodes=2))
+    points = simulate_run(run, even(count=50), calls=200, label="a month", cluster=Cluster(nodes=2))
     assert {point.backend for point in points} == {"serverless", "serverful"}
     rates = [point.rate for point in points if point.backend == "serverless"]
     assert min(rates) < 0.1 < max(rates)
@@ -69,12 +69,12 @@ def test_the_points_are_those_of_the_platform_s_own_backends_at_rates_around_the
 
 def test_without_a_calibration_nothing_is_simulated() -> None:
     with pytest.raises(SettingsInvalid, match="calibrate"):
-        simulate_run(recording(None), even(), max_instances=1)
+        simulate_run(recording(None), even())
 
 
 def test_one_request_is_no_trace() -> None:
     with pytest.raises(SettingsInvalid, match="two requests"):
-        simulate_run(recording(), even(count=1), max_instances=1)
+        simulate_run(recording(), even(count=1))
 
 
 def test_of_several_blocks_the_fullest_is_played() -> None:
