@@ -1,0 +1,79 @@
+"""Where calls and servers cost the same: the closed form of `renewal` at a price list's marginal prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quickthaw_platform.comparison.economics.renewal import per_request
+
+Floats = NDArray[np.float64]
+
+POINTS = 60
+SPAN = 2000.0
+"""The lowest rate that is looked at is the highest by this."""
+FULL = 0.8
+"""So full one instance may be before another is wanted."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What an offer asks: by the second of an instance in each phase, of a request with a slot, and by request."""
+
+    starting: float
+    busy: float
+    idle: float
+    request_second: float = 0.0
+    request: float = 0.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a request needs, in seconds: S warm, L for a start (and for the stop after it), T kept."""
+
+    service: ArrayLike
+    start: ArrayLike
+    keep_alive: float
+    cv: float
+
+
+def most_rate(service: float, concurrency: int, slowdown: float = 0.0) -> float:
+    """Return the requests per second that one instance serves with its slots 80% full.
+
+    `slowdown` is the part by which each further stream lengthens a token's time.
+    """
+    return FULL * concurrency / (service * (1 + slowdown * (concurrency - 1)))
+
+
+def rates_up_to(most: float) -> Floats:
+    """Return the rates of a curve, evenly spaced by their logarithms."""
+    return np.geomspace(most / SPAN, most, POINTS)
+
+
+def cost_of_request(rate: ArrayLike, load: Load, price: Price) -> Floats:
+    """Return what a request costs on calls; arrays broadcast."""
+    used = per_request(rate, load.cv, load.service, load.start, load.keep_alive)
+    return np.asarray(
+        used.starting * price.starting + used.busy * price.busy + used.idle * price.idle
+        + np.asarray(load.service) * price.request_second + price.request
+    )  # fmt: skip
+
+
+def crossing(rates: Floats, calls: Floats, servers: float) -> float:
+    """Return the lowest rate from which calls cost as much as servers that cost `servers` a second; infinite for none.
+
+    `calls` is the cost of a request at each of the ascending `rates`. Between two of them both axes are taken as
+    logarithms. 0 where calls cost more at the lowest rate already.
+    """
+    per_second = calls * rates
+    above = np.flatnonzero(per_second >= servers)
+    if not len(above):
+        return np.inf
+    first = int(above[0])
+    if first == 0:
+        return 0.0
+    low, high = np.log(per_second[first - 1]), np.log(per_second[first])
+    part = (np.log(servers) - low) / (high - low) if high > low else 1.0
+    return float(rates[first - 1] * (rates[first] / rates[first - 1]) ** part)

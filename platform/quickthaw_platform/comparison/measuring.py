@@ -1,0 +1,68 @@
+"""What all parts of a report are computed from: matrices of each backend, and one resampling for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickthaw_platform.comparison.matrices import Matrices, matrices, numbers_of
+from quickthaw_platform.comparison.recorded import Recorded
+from quickthaw_platform.comparison.recording import Backend, Recording
+from quickthaw_platform.comparison.rows import TimelineLine, UsageLine
+from quickthaw_platform.comparison.statistics.bootstrap import REPLICATES, Resampling, Windows, window_seconds
+from quickthaw_platform.traffic.result import RequestResult
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """A run, ready to be computed with."""
+
+    recorded: Recorded
+    seconds: float  # of a block
+    backends: dict[str, Matrices]
+    windows: Windows
+    resampling: Resampling
+
+    @property
+    def recording(self) -> Recording:
+        """What the run says of itself."""
+        return self.recorded.recording
+
+    def results(self, name: str) -> list[RequestResult]:
+        """Return the requests of a backend."""
+        return [result for result in self.recorded.results if result.backend == name]
+
+    def usage(self, name: str) -> list[UsageLine]:
+        """Return what a backend used."""
+        return [line for line in self.recorded.usage if line.backend == name]
+
+    def timeline(self, name: str) -> list[TimelineLine]:
+        """Return a backend's instances over time, in order."""
+        lines = [line for line in self.recorded.timeline if line.backend == name]
+        return sorted(lines, key=lambda line: (line.repeat, line.at))
+
+    def measured(self) -> list[Backend]:
+        """Return the backends of which any request was sent."""
+        return [one for one in self.recording.backends if self.backends[one.name].requests]
+
+
+def measure(recorded: Recorded, seed: int, replicates: int = REPLICATES) -> Measuring:
+    """Sort the results of a run, and draw the windows of time that all its intervals rest on."""
+    run = recorded.recording
+    numbers, times = numbers_of(recorded.results)
+    seconds = max(run.arrivals.seconds, float(times[-1]) * (1 + 1e-9) if len(times) else 0.0, 1e-3)
+    of_backend = {
+        one.name: matrices(
+            one.name,
+            [result for result in recorded.results if result.backend == one.name],
+            [block.repeat for block in run.blocks_of(one.name) if block.sent],
+            numbers, times, run.slo,
+        )
+        for one in run.backends
+    }  # fmt: skip
+    windows = Windows.draw(seconds, window_seconds(seconds, run.instance.keep_alive), seed, replicates)
+    return Measuring(recorded, seconds, of_backend, windows, windows.over(times))
