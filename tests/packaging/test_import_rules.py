@@ -24,7 +24,10 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.resources",
     "quickthaw.errors",
 )
-PURE_NAMES = (".policy", ".plan", ".eviction", ".averages", ".table", ".estimator", "_platform.contracts")
+PURE_NAMES = (
+    ".policy", ".plan", ".eviction", ".averages", ".table", ".estimator", ".device_meter", ".period_clock",
+    "_platform.contracts",
+)  # fmt: skip
 PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES) or ".policies." in name]
 PURE_MAY_IMPORT = (
     "__future__", "collections", "dataclasses", "enum", "functools", "math", "numpy", "pathlib", "random", "typing",

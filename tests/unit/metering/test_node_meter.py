@@ -100,11 +100,9 @@ def test_an_open_record_grows_and_is_final_when_its_period_is_over(
         assert [(r.final, sum(r.seconds.values())) for r in store.kept.values()] == [(False, clock.now)]
     clock.now = 70.0
     node.flush()
-    first = REDIS_BEGAN / PERIOD
-    assert store.kept["i", int(first)].final
-    assert sum(store.kept["i", int(first)].seconds.values()) == PERIOD
-    assert sum(store.kept["i", int(first) + 1].seconds.values()) == 10.0
-    assert store.kept["i", int(first)].start == REDIS_BEGAN
+    first, second = store.kept.values()
+    assert (first.final, first.start, sum(first.seconds.values())) == (True, REDIS_BEGAN, PERIOD)
+    assert (second.final, second.start, sum(second.seconds.values())) == (False, REDIS_BEGAN + PERIOD, 10.0)
 
 
 def test_what_is_final_is_written_for_a_while_and_then_forgotten(
@@ -120,6 +118,15 @@ def test_what_is_final_is_written_for_a_while_and_then_forgotten(
     clock.now += 1
     node.flush()
     assert (store.written, store.seconds) == (before, 5.0)
+
+
+def test_an_instance_that_is_started_twice_writes_over_nothing(
+    node: NodeMeter, store: FakeStore, clock: FakeClock
+) -> None:
+    for clock.now in (1.0, 2.0):
+        begin(node, began=clock.now - 1).end()
+        node.flush()
+    assert store.seconds == 2.0
 
 
 def test_an_outage_is_made_good_when_it_is_over(node: NodeMeter, store: FakeStore, clock: FakeClock) -> None:

@@ -116,7 +116,8 @@ class NodeTiers:
                 resident = self._bring(checkpoint_id, user, patience_seconds)
             except RemoteError as error:
                 raise StartFailed(error.message) from error
-            return replace(_held(resident, resident.tier), fetched_bytes=resident.manifest.weights_bytes)
+            read = 0 if resident.tier == "dram" else resident.manifest.weights_bytes
+            return replace(_held(resident, resident.tier), fetched_bytes=read)
 
     def release(self, name: str) -> None:
         """End what a user or template holds; idempotent."""

@@ -174,7 +174,8 @@ class DeviceMeter:
 
     def fetched(self, tier: str, size: int) -> None:
         """Count bytes of weights that were read for its start."""
-        self._share.fetched[tier] += size
+        if size:
+            self._share.fetched[tier] += size
 
     @property
     def _share(self) -> Share:

@@ -6,6 +6,7 @@ Redis has not confirmed is kept in memory and written again, so an outage loses 
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import Counter, deque
@@ -128,12 +129,17 @@ class NodeMeter:
         self._written: dict[tuple[str, int], tuple[UsageRecord, float]] = {}  # and when it was first so in Redis
 
     def begin(self, name: str, subject: Subject, birth: Birth) -> InstanceMeter:
-        """Meter an instance from its birth on."""
+        """Meter an instance from its birth on.
+
+        Its records have a name that no other's have: a start that is commanded again, of this worker or the next, must
+        not write over what the first one used.
+        """
+        unique = f"{name}@{secrets.token_hex(4)}"
         with self.guard:
             if not self._periods.is_set:
                 self._periods.heard(birth.moment, birth.redis)
             meter = DeviceMeter(birth.began, self._periods.period(birth.began))
-            made = self._meters[name] = InstanceMeter(self, name, subject, meter)
+            made = self._meters[unique] = InstanceMeter(self, unique, subject, meter)
             return made
 
     def advance(self, meter: DeviceMeter, now: float) -> None:

@@ -2,7 +2,7 @@
 
 | key                      | what                                                                       |
 |--------------------------|----------------------------------------------------------------------------|
-| `qt:usage:<hour>`        | `<instance>:<period>` to its record; `sum:<n>` to a record of what was rolled up |
+| `qt:usage:<hour>`        | `<instance>@<start>:<period>` to its record; `sum:<subject>` to what was rolled up |
 | `qt:usage:<hour>:rolled` | instance to the periods of it that are in the sums; `:times`: how often it was done |
 | `qt:usage:hours`         | the hours there are, sorted                                                |
 | `qt:usage:unrolled`      | those with something to roll up                                            |

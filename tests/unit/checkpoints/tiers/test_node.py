@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, weights_paths
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, Manifest, weights_paths
 from quickthaw_platform.checkpoints.reading.load import Load, LoadReport
 from quickthaw_platform.checkpoints.tiers import node as node_module
 from quickthaw_platform.checkpoints.tiers import status
@@ -42,7 +42,7 @@ def test_from_a_cold_disk_it_is_read_once_for_all(node: Node, partitions: int) -
 
 def test_what_is_in_the_page_cache_is_mapped_where_it_is(node: Node) -> None:
     held = node.tiers.acquire(node.add("m"), "i1", 1)
-    assert held.tier == "dram"
+    assert (held.tier, held.fetched_bytes) == ("dram", 0)
     assert held.checkpoint.weights == ()
     assert mapped(held) == expected("m")
     assert node.tiers.pool.held_bytes == 0
@@ -63,6 +63,8 @@ def test_many_at_once_cause_one_load(node: Node, monkeypatch: pytest.MonkeyPatch
         contents = list(threads.map(mapped, held))
     assert contents == [expected("m")] * 8
     assert loads == [1]
+    whole = Manifest.of(held[0].checkpoint).weights_bytes
+    assert sorted(each.fetched_bytes for each in held) == [0] * 7 + [whole]
 
 
 def test_from_beyond_it_comes_into_memory_and_then_onto_the_disk(node: Node) -> None:
