@@ -10,6 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from quickthaw_platform.comparison.estimates import Estimate
 from quickthaw_platform.comparison.exhibits import LatencyCurve, Surface, Timeline
 from quickthaw_platform.comparison.figures import latency, pareto, style, timeline
 from quickthaw_platform.comparison.figures.gallery import chapters, draw_all, plates
@@ -151,6 +152,21 @@ def test_one_request_and_one_sample_can_be_drawn(report: Report, tmp_path: Path)
     }
     drawn = draw_all(without_data(report).model_copy(update=update), tmp_path)
     assert list(drawn) == ["surface", "latency-ttft", "attainment", "timeline"]
+
+
+def test_what_costs_nothing_stays_in_sight(report: Report) -> None:
+    free = report.pareto[0].model_copy(update={"per_thousand_requests": Estimate(value=0.0, count=360)})
+    for points in ([free], [free, *report.pareto[1:]]):
+        left, right = axes_of(report.model_copy(update={"pareto": points}), "pareto").get_xlim()
+        assert left < 0 < right
+        assert left > -1
+
+
+def test_a_figure_of_an_earlier_report_that_has_no_data_any_more_goes(report: Report, tmp_path: Path) -> None:
+    for name in ("pareto.svg", "pareto.png", "notes.txt"):
+        (tmp_path / name).write_text("")
+    draw_all(without_data(report), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_every_pair_of_offers_has_its_figure(report: Report) -> None:

@@ -48,7 +48,7 @@ def _draw(runs: list[Ablation]) -> Figure:
     _bars(left, runs, lambda run: run.ttft_mean)
     _bars(right, runs, lambda run: run.device_seconds)
     left.set_yticks(range(len(runs)), [f"{run.part}:\n{run.label}" for run in runs])
-    left.invert_yaxis()
+    left.set_ylim(len(runs) - 0.5, -0.5)
     left.set_xlabel("mean seconds to the first token")
     right.set_xlabel("device-seconds of a request")
     return figure

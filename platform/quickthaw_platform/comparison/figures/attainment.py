@@ -58,8 +58,8 @@ def _draw(points: list[AttainmentPoint]) -> Figure:
             draw_spots(axes, spots, mark, backend, simulated=simulated)
     lows = [v for p in points for v in (p.attainment.value, p.attainment.low) if v is not None]
     bottom = max(min(*lows, 1 - LEAST_SPAN) - 0.02, 0)
-    axes.set(xscale="log", ylim=(bottom, 1.005), xlabel="requests per second", ylabel="part of the requests")
+    axes.set(ylim=(bottom, 1.005), xlabel="requests per second", ylabel="part of the requests")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    style.plain_ticks(axes.xaxis)
+    style.logarithmic(axes, "x", [point.rate for point in points])
     style.legend(figure)
     return figure

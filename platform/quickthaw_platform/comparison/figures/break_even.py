@@ -75,9 +75,10 @@ def _draw(pair: BreakEven) -> Figure:
     _mark_crossing(axes, pair)
     for backend in dict.fromkeys(point.backend for point in pair.points):
         _points(axes, [point for point in pair.points if point.backend == backend], worn[backend])
-    axes.set(xscale="log", yscale="log", xlabel="requests per second", ylabel=f"{pair.currency} per 1,000 requests")
-    style.plain_ticks(axes.xaxis)
-    style.plain_ticks(axes.yaxis)
+    axes.set(xlabel="requests per second", ylabel=f"{pair.currency} per 1,000 requests")
+    costs = [point.per_thousand_requests.value for point in pair.points]
+    style.logarithmic(axes, "x", pair.rates)
+    style.logarithmic(axes, "y", [*pair.low, *pair.serverful, *(cost for cost in costs if cost is not None)])
     style.legend(figure)
     return figure
 

@@ -44,8 +44,14 @@ def plates(report: Report) -> list[Plate]:
 
 
 def draw_all(report: Report, folder: Path) -> dict[str, Path]:
-    """Write FOLDER/NAME.svg and .png for each figure with data; returns the SVGs by name, in the order of the page."""
+    """Write FOLDER/NAME.svg and .png for each figure with data; returns the SVGs by name, in the order of the page.
+
+    What an earlier report of the same run left there and this one has no data for is deleted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for absent in (plate for chapter in chapters(report).values() for plate in chapter if isinstance(plate, Absent)):
+        for ending in (".svg", ".png"):
+            (folder / absent.name).with_suffix(ending).unlink(missing_ok=True)
     drawn = {}
     with style.styled():
         for plate in plates(report):

@@ -58,5 +58,5 @@ def _draw(hybrid: Hybrid) -> Figure:
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     most = max(choice.per_thousand_requests for choice in hybrid.choices)
-    axes.set(xlabel=f"{hybrid.currency} per 1,000 requests", xlim=(0, most * 1.32))
+    axes.set(xlabel=f"{hybrid.currency} per 1,000 requests", xlim=(0, most * 1.32 or 1))
     return figure

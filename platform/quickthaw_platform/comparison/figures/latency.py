@@ -112,6 +112,6 @@ def _thinned(curve: LatencyCurve) -> tuple[list[float], list[float]]:
 def _finish(axes: Axes, title: str) -> None:
     from matplotlib.ticker import PercentFormatter
 
-    axes.set(title=title, xscale="log", ylim=(0, 1.02))
+    axes.set(title=title, ylim=(0, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    style.plain_ticks(axes.xaxis)
+    style.logarithmic(axes, "x", [LEAST_SECONDS])

@@ -65,13 +65,12 @@ def _draw(points: list[ParetoPoint]) -> Figure:
     _name_corners(axes, points)
     quantiles = " or ".join(dict.fromkeys(point.quantile for point in points))
     axes.set(
-        xscale="log",
-        yscale="log",
         xlabel=f"{points[0].currency} per 1,000 requests",
         ylabel=f"seconds to the first token, {quantiles}",
     )
-    style.plain_ticks(axes.xaxis)
-    style.plain_ticks(axes.yaxis)
+    places = [at for point in points if (at := _spot(point).at) is not None]
+    style.logarithmic(axes, "x", [x for x, _ in places])
+    style.logarithmic(axes, "y", [y for _, y in places])
     style.legend(figure)
     return figure
 

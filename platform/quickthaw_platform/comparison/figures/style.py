@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from quickthaw_platform.comparison.figures.palette import INK, MUTED, PAPER, RULE
 from quickthaw_platform.comparison.numbers import plain
@@ -14,7 +14,6 @@ from quickthaw_platform.comparison.numbers import plain
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
 
@@ -107,16 +106,31 @@ def legend(figure: Figure, handles: Sequence[Artist] | None = None, columns: int
         figure.legend(list(named.values()), list(named), loc="outside lower left", ncols=columns)
 
 
-def plain_ticks(axis: Axis) -> None:
-    """Write plain numbers on a logarithmic axis: 0.1 and 1,000 where matplotlib would write powers of ten."""
+def logarithmic(axes: Axes, which: Literal["x", "y"], values: Iterable[float]) -> None:
+    """Make an axis logarithmic, with plain numbers: 0.1 and 1,000 where matplotlib would write powers of ten.
+
+    `values` are what is drawn along it. Nothing is lost from sight: with a zero among them (a free tier may cost that)
+    the axis is linear below the least of the others, and all of it is where there is nothing but zeros.
+    """
+    from matplotlib.scale import SymmetricalLogScale
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-    low, high = axis.get_view_interval()
-    if low > 0 and high / low < LEAST_RANGE_FOR_LOGARITHMIC_TICKS:
-        axis.set_major_locator(MaxNLocator(nbins=5))
-        axis.set_minor_locator(NullLocator())
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    known = list(values)
+    positive = [value for value in known if value > 0]
+    if not positive:
+        return
+    if len(positive) < len(known):
+        axes.set(**{f"{which}scale": SymmetricalLogScale(axis, linthresh=min(positive))})
+        axes.set(**{f"{which}lim": (-0.3 * min(positive), axis.get_view_interval()[1])})
     else:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 60 else (1,), numticks=12))
+        axes.set(**{f"{which}scale": "log"})
+        low, high = axis.get_view_interval()
+        if high / low < LEAST_RANGE_FOR_LOGARITHMIC_TICKS:
+            axis.set_major_locator(MaxNLocator(nbins=5))
+            axis.set_minor_locator(NullLocator())
+        else:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 60 else (1,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axis.set_minor_formatter(NullFormatter())
 

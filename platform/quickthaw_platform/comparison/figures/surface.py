@@ -64,10 +64,10 @@ def _draw(surface: Surface) -> Figure:
     )  # fmt: skip
     _write_ratios(axes, surface)
     _mark(axes, surface)
-    axes.set(xscale="log", xlabel="requests per second", ylabel="burstiness (CV of the gaps)")
+    axes.set(xlabel="requests per second", ylabel="burstiness (CV of the gaps)")
     axes.set_yticks([row + 0.5 for row in range(len(surface.cvs))], [plain(cv) for cv in surface.cvs])
     axes.grid(visible=False)
-    style.plain_ticks(axes.xaxis)
+    style.logarithmic(axes, "x", surface.rates)
     _legend(figure)
     return figure
 
