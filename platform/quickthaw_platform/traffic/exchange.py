@@ -12,6 +12,7 @@ import httpx
 
 from quickthaw_platform.traffic.answers import AnswerReader, said
 from quickthaw_platform.traffic.target import Target
+from quickthaw_platform.traffic.transport import UnboundedTransport, proxy_of
 
 INVOCATION_HEADER = "x-invocation-id"
 EVENT_STREAM = "text/event-stream"
@@ -22,8 +23,8 @@ LINGER_SECONDS = 1.0
 
 def open_client(target: Target) -> httpx.AsyncClient:
     """Return a client whose connections are not limited in number, nor its answers in time: the caller does that."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    return httpx.AsyncClient(headers=target.all_headers(), limits=limits, timeout=None)
+    transport = UnboundedTransport(proxy_of(target.address))
+    return httpx.AsyncClient(headers=target.all_headers(), transport=transport, timeout=None)
 
 
 @dataclass(slots=True)
@@ -62,8 +63,9 @@ class Exchange:
     async def _read(self, response: httpx.Response) -> None:
         """Read up to the end of the stream, so that the connection can serve again, but not for long after [DONE]."""
         loop = asyncio.get_running_loop()
+        pieces = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
         async with asyncio.timeout(None) as limit:
-            async for piece in response.aiter_bytes():
+            async for piece in pieces:
                 self.reader.feed(piece, self.clock())
                 if self.reader.error is not None:
                     return

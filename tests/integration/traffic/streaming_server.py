@@ -17,6 +17,7 @@ class StreamingServer:
     def __init__(self, token_delay: float = 0.0) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[str] = []
+        self.connections = 0
         self.url = ""
         self._token_delay = token_delay
         self._started = threading.Event()
@@ -46,6 +47,7 @@ class StreamingServer:
     async def _connected(self, incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self.connections += 1
         self._tasks.add(task)
         try:
             while await self._exchange(incoming, outgoing):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from quickthaw_platform.errors import InvalidRequest, SettingsInvalid
+from quickthaw_platform.traffic.exchange import Exchange, open_client
 from quickthaw_platform.traffic.generator import LoadOutcome, Progress, run
 from quickthaw_platform.traffic.named import traffic
 from quickthaw_platform.traffic.planning import LoadPlan, make_plan
@@ -36,6 +37,10 @@ def plan_of(count: int, seconds: float = 0.2, tokens_out: int = 3, **changes: ob
 
 def run_against(server: StreamingServer, plan: LoadPlan, model: str) -> LoadOutcome:
     return asyncio.run(run(plan, Target(server.url, model, extra=IGNORE_EOS)))
+
+
+def errors(outcome: LoadOutcome) -> set[str | None]:
+    return {result.error for result in outcome.results}
 
 
 def test_each_request_is_sent_on_time_and_its_outputs_are_timed(server: StreamingServer) -> None:
@@ -66,6 +71,30 @@ def test_a_slow_answer_holds_up_no_other_request() -> None:
     assert len(outcome.results) == 40
     assert min(result.end for result in outcome.results) > 0.25  # so all 40 were in flight at once
     assert max(result.sent for result in outcome.results) < 0.25 + outcome.dispatch_lag_p99
+
+
+def test_connections_are_as_many_as_needed_and_are_used_again() -> None:
+    with StreamingServer(token_delay=0.1) as slow:
+        assert errors(run_against(slow, plan_of(100, seconds=0.1, tokens_out=20), "good")) == {None}
+        assert slow.connections == 100  # all at once: nothing waits for a connection
+    with StreamingServer() as quick:
+        assert errors(run_against(quick, plan_of(10, seconds=1.0), "good")) == {None}
+        assert quick.connections < 10
+
+
+def test_a_connection_that_broke_is_opened_anew(server: StreamingServer) -> None:
+    async def one_after_the_other(*models: str) -> list[str | None]:
+        verdicts = []
+        async with open_client(Target(server.url, "good")) as http:
+            for target in (Target(server.url, model) for model in models):
+                exchange = Exchange(time.monotonic)
+                await exchange.run(http, target.address, target.body("hello", 2))
+                verdicts.append(exchange.reader.verdict())
+        return verdicts
+
+    first, broken, mended = asyncio.run(one_after_the_other("good", "breaks", "good"))
+    assert (first, mended) == (None, None)
+    assert broken is not None
 
 
 @pytest.mark.parametrize(
@@ -171,13 +200,17 @@ def test_a_stopped_run_keeps_what_was_measured(server: StreamingServer) -> None:
 def test_what_still_runs_when_stopped_is_given_up_after_a_while(server: StreamingServer) -> None:
     async def stopped() -> LoadOutcome:
         stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.3, stop.set)
-        return await run(plan_of(1), Target(server.url, "stalls"), stop=stop, patience=0.1)
+
+        def on_progress(progress: Progress) -> None:
+            if progress.running == 1:
+                stop.set()
+
+        target = Target(server.url, "stalls")
+        return await run(plan_of(1), target, on_progress=on_progress, stop=stop, patience=0.1)
 
     outcome = asyncio.run(stopped())
     assert outcome.interrupted
-    assert "interrupted" in (outcome.results[0].error or "")
-    assert outcome.results[0].first_token is not None
+    assert [("interrupted" in (result.error or "")) for result in outcome.results] == [True]
 
 
 def test_progress_is_told(server: StreamingServer) -> None:
