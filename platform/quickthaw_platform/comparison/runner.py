@@ -6,6 +6,7 @@ Everything that is measured is written after each block, so that an interrupted 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -144,14 +145,22 @@ class Runner:
         self._blocks.append(block)
 
     def _send(self, target: Target, repeat: int, on_progress: OnProgress | None) -> LoadOutcome:
-        """Send the requests; the prompts are others in each repeat, lest a server know them from the one before."""
+        """Send the requests, and let the block last to its end, for idle time costs too.
+
+        The prompts are others in each repeat, lest a server know them from the one before.
+        """
         plan = replace(self._load, prompts=replace(self._load.prompts, salt=str(repeat)))
 
         async def run() -> LoadOutcome:
             stop, loop = asyncio.Event(), asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
-            return await generator.run(plan, target, on_progress=on_progress, stop=stop)
+            began = loop.time()
+            outcome = await generator.run(plan, target, on_progress=on_progress, stop=stop)
+            left = 0.0 if outcome.interrupted else outcome.seconds - (loop.time() - began)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(0.0, left))
+            return outcome
 
         outcome = asyncio.run(run())
         self._interrupted = self._interrupted or outcome.interrupted
