@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
 import numpy as np
 
+from quickthaw_platform.traffic.bodies import Bodies
 from quickthaw_platform.traffic.exchange import Exchange, open_client
 from quickthaw_platform.traffic.lookup import looked_up
 from quickthaw_platform.traffic.planning import LoadPlan
@@ -25,9 +25,6 @@ SPIN_SECONDS = 0.002
 
 LEAD_SECONDS = 0.05
 """Between the making of the first requests and the start of the run."""
-
-AHEAD = 1_000
-"""Bodies of requests that are made before they are due."""
 
 PATIENCE_SECONDS = 5.0
 PROGRESS_SECONDS = 0.1
@@ -105,10 +102,10 @@ class _OpenLoop:
         self, plan: LoadPlan, target: Target, http: httpx.AsyncClient, stop: asyncio.Event, patience: float
     ) -> None:
         self._plan, self._target, self._http, self._stop, self._patience = plan, target, http, stop, patience
-        self._bodies: deque[bytes] = deque()
-        self._made = 0
+        self._bodies = Bodies(plan, target)
         self._begin = 0.0
         self._running: set[asyncio.Task[None]] = set()
+        self._none_runs = asyncio.Event()
         self._found: list[RequestResult] = []
         self._sent = self._failed = 0
         self._lag = 0.0
@@ -120,7 +117,7 @@ class _OpenLoop:
         return tuple(sorted(self._found, key=lambda result: result.number))
 
     async def run(self, on_progress: Callable[[Progress], None] | None) -> None:
-        while self._make_one_more():
+        while self._bodies.make_one_more():
             pass
         self._begin = time.monotonic() + LEAD_SECONDS
         stopped = asyncio.create_task(self._until_stopped())
@@ -144,24 +141,32 @@ class _OpenLoop:
             if not await self._due(intended, stopped):
                 self.interrupted = True
                 return
-            body = self._next_body()
+            body = self._bodies.take()
             task = asyncio.create_task(self._one(number, intended, body))
             self._running.add(task)
+            self._none_runs.clear()
             task.add_done_callback(self._finished)
             self._sent += 1
             await asyncio.sleep(0)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        if not self._running:
+            self._none_runs.set()
         if not task.cancelled() and task.exception() is not None:
             self._broken = task.exception()
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()
 
+    async def _until_none_runs(self) -> None:
+        await self._none_runs.wait()
+
     async def _await_answers(self, stopped: asyncio.Task[None]) -> None:
-        while self._running and not stopped.done():
-            await asyncio.wait({stopped, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+        if self._running:
+            last = asyncio.create_task(self._until_none_runs())
+            await asyncio.wait({stopped, last}, return_when=asyncio.FIRST_COMPLETED)
+            last.cancel()
         if not self._running:
             return
         self.interrupted = True
@@ -176,7 +181,7 @@ class _OpenLoop:
         while (left := intended - self._now()) > 0 and not stopped.done():
             if left <= SPIN_SECONDS:
                 await asyncio.sleep(0)
-            elif not self._make_one_more():
+            elif not self._bodies.make_one_more():
                 await asyncio.wait({stopped}, timeout=left - SPIN_SECONDS)
             else:
                 await asyncio.sleep(0)
@@ -218,20 +223,6 @@ class _OpenLoop:
         self._found.append(result)
         self._failed += result.error is not None
         self._lag = max(self._lag, result.lag)
-
-    def _make_one_more(self) -> bool:
-        """Make the body of one more request, unless enough lie ready."""
-        if len(self._bodies) >= AHEAD or self._made >= len(self._plan):
-            return False
-        tokens_out = int(self._plan.tokens_out[self._made])
-        self._bodies.append(self._target.body(self._plan.text(self._made), tokens_out))
-        self._made += 1
-        return True
-
-    def _next_body(self) -> bytes:
-        if not self._bodies:
-            self._make_one_more()
-        return self._bodies.popleft()
 
     def _now(self) -> float:
         return time.monotonic() - self._begin
