@@ -106,7 +106,16 @@ class OpenAIUsage(BaseModel):
     total_tokens: int
 
 
-class ChatCompletion(BaseModel):
+_STREAMED = {"content": {"text/event-stream": {"schema": {"description": "OpenAI's chunks, then `[DONE]`"}}}}
+
+
+class Streamable(BaseModel):
+    """Base of answers that come as server-sent events where the request says `stream: true`."""
+
+    model_config = ConfigDict(openapi_extra=_STREAMED)  # type: ignore[typeddict-unknown-key]  # for flask_openapi3
+
+
+class ChatCompletion(Streamable):
     """Answer of `POST /v1/chat/completions`."""
 
     id: str
@@ -117,7 +126,7 @@ class ChatCompletion(BaseModel):
     usage: OpenAIUsage
 
 
-class Completion(BaseModel):
+class Completion(Streamable):
     """Answer of `POST /v1/completions`."""
 
     id: str
