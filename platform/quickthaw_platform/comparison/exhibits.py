@@ -9,6 +9,8 @@ from pydantic import Field
 from quickthaw_platform.comparison.estimates import Estimate, Measure, Which
 from quickthaw_platform.comparison.recording import Kind, Model
 
+Quantile = Literal["p99", "p95", "p90", "p50"]
+
 
 class Curve(Model):
     """Points of a line: `x` and `y` are equally long."""
@@ -135,7 +137,7 @@ class ParetoPoint(Model):
     backend: str
     offer: str
     ttft_p99: Estimate = Field(description="where there are too few for p99, p90 stands here and `quantile` says so")
-    quantile: Literal["p99", "p95", "p90", "p50"] = "p99"
+    quantile: Quantile = "p99"
     per_thousand_requests: Estimate
     currency: str = "USD"
     front: bool = Field(description="no other measured point is both cheaper and faster: a corner of the steps")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,11 @@ class Measuring:
         """What the run says of itself."""
         return self.recorded.recording
 
+    @property
+    def rate(self) -> float:
+        """Requests per second that each backend was sent."""
+        return int(self.resampling.weights.shape[1]) / self.seconds
+
     def results(self, name: str) -> list[RequestResult]:
         """Return the requests of a backend."""
         return [result for result in self.recorded.results if result.backend == name]
@@ -52,7 +57,8 @@ class Measuring:
 
 def measure(recorded: Recorded, seed: int, replicates: int = REPLICATES) -> Measuring:
     """Sort the results of a run, and draw the windows of time that all its intervals rest on."""
-    run = recorded.recording
+    ordered = sorted(recorded.results, key=lambda result: (result.backend, result.repeat, result.number))
+    run, recorded = recorded.recording, replace(recorded, results=ordered)  # sums depend on their order
     numbers, times = numbers_of(recorded.results)
     seconds = max(run.arrivals.seconds, float(times[-1]) * (1 + 1e-9) if len(times) else 0.0, 1e-3)
     of_backend = {

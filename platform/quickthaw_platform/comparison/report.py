@@ -27,6 +27,8 @@ from quickthaw_platform.comparison.recording import Arrivals, Backend, Block, In
 
 REPORT_FILE = "report.json"
 
+DifferenceMeasure = Literal["ttft_mean", "ttft_p50", "e2e_mean", "tpot_mean", "attainment", "goodput", "device_seconds"]
+
 
 class PriceList(Model):
     """A file of prices that the report used."""
@@ -154,11 +156,15 @@ class Row(Model):
     steadiness: Steadiness
     costs: list[Cost] = Field(default_factory=list)
 
+    def latency(self, measure: Measure, which: Which) -> Percentiles | None:
+        """Return one of its latencies; None where there is none of that kind."""
+        return next((one for one in self.latencies if (one.measure, one.which) == (measure, which)), None)
+
 
 class Difference(Model):
     """Two backends on the same requests, request by request: first minus second."""
 
-    measure: Literal["ttft_mean", "ttft_p50", "e2e_mean", "tpot_mean", "attainment", "goodput", "device_seconds"]
+    measure: DifferenceMeasure
     first: str
     second: str
     unit: str

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from quickthaw_platform.comparison.estimates import Estimate, Measure, Which
@@ -23,6 +25,7 @@ from quickthaw_platform.comparison.exhibits import (
     Timeline,
     Waterfall,
 )
+from quickthaw_platform.comparison.recorded import Recorded
 from quickthaw_platform.comparison.recording import (
     Arrivals,
     Backend,
@@ -50,6 +53,7 @@ from quickthaw_platform.comparison.report import (
     Usage,
 )
 from quickthaw_platform.comparison.rows import TimelineLine, UsageLine
+from quickthaw_platform.comparison.writing import Measured, write_run, write_simulated
 from quickthaw_platform.traffic.result import RequestResult
 
 REPEATS = 3
@@ -471,3 +475,20 @@ def _ablations() -> list[Ablation]:
             ("keep-alive policy", "histogram", False, 0.44), ("allocation policy", "random", False, 0.5),
         )
     ]  # fmt: skip
+
+
+def example_recorded() -> Recorded:
+    """Return the whole run that never was."""
+    requests = example_requests()
+    return Recorded(
+        example_recording(), requests, example_usage(requests), example_timeline(), example_simulated(), missing=[]
+    )
+
+
+def write_example(folder: Path) -> Recorded:
+    """Write the folder of the run that never was, and return what is in it."""
+    found = example_recorded()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_run(folder, found.recording, Measured(found.results, found.usage, found.timeline))
+    write_simulated(folder, found.simulated)
+    return found

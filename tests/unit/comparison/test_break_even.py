@@ -4,19 +4,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
-from quickthaw_platform.comparison.economics import hybrid
+from quickthaw_platform.comparison.economics import break_even, hybrid
 from quickthaw_platform.comparison.economics.break_even import (
+    Floats,
     Load,
     Price,
-    cost_of_request,
     crossing,
     most_rate,
     rates_up_to,
+    seconds_of_request,
 )
 from quickthaw_platform.comparison.economics.renewal import per_request
 
 ALL_ALIKE = Price(1.0, 1.0, 1.0)
+
+
+def cost_of_request(rate: ArrayLike, load: Load, price: Price) -> Floats:
+    return break_even.cost_of_request(seconds_of_request(rate, load), load.service, price)
 
 
 def test_at_the_crossing_calls_cost_what_servers_do() -> None:

@@ -158,7 +158,8 @@ def test_dependent_values_need_a_design_effect_to_be_covered() -> None:
     plain = adjusted = 0
     for _ in range(200):
         times, values = bursts(rng)
-        effect = order.design_effect(resampled(times), values[None], 0.9, "a")
+        below = (values[None] <= np.quantile(values, 0.9)).astype(float)
+        effect = order.design_effect(resampled(times), below, np.ones_like(below), "a")
         for_plain, for_adjusted = order.quantile(values, 0.9), order.quantile(values, 0.9, effect=effect)
         plain += _holds(for_plain, truth)
         adjusted += for_adjusted.needed is not None or _holds(for_adjusted, truth)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quickthaw_platform.comparison.economics.renewal import per_request
+from quickthaw_platform.comparison.economics.renewal import PerRequest, per_request
 
 Floats = NDArray[np.float64]
 
@@ -52,12 +52,16 @@ def rates_up_to(most: float) -> Floats:
     return np.geomspace(most / SPAN, most, POINTS)
 
 
-def cost_of_request(rate: ArrayLike, load: Load, price: Price) -> Floats:
-    """Return what a request costs on calls; arrays broadcast."""
-    used = per_request(rate, load.cv, load.service, load.start, load.keep_alive)
+def seconds_of_request(rate: ArrayLike, load: Load) -> PerRequest:
+    """Return how one instance spends its time on calls; arrays broadcast."""
+    return per_request(rate, load.cv, load.service, load.start, load.keep_alive)
+
+
+def cost_of_request(used: PerRequest, service: ArrayLike, price: Price) -> Floats:
+    """Return what a request costs that holds its slot for `service` seconds and uses an instance like this."""
     return np.asarray(
         used.starting * price.starting + used.busy * price.busy + used.idle * price.idle
-        + np.asarray(load.service) * price.request_second + price.request
+        + np.asarray(service) * price.request_second + price.request
     )  # fmt: skip
 
 

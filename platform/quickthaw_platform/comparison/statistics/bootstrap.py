@@ -55,6 +55,11 @@ class Windows:
         rng = np.random.default_rng([seed, 0])
         return cls(rng.uniform(0, seconds, (replicates, max(1, round(seconds / width)))), width, seconds, seed)
 
+    @property
+    def covered(self) -> float:
+        """Seconds that all windows of a replicate cover together; a second that two cover counts twice."""
+        return self.width * int(self.starts.shape[1])
+
     def over(self, times: Floats) -> Resampling:
         """Count how often each of these times is covered. `times` ascend; those outside the block count as its ends."""
         inside = np.clip(times, 0, np.nextafter(self.seconds, 0))

@@ -60,19 +60,15 @@ def quantile(values: Floats, q: float, *, effect: float = 1.0, confidence: float
     return Estimate(value=value, low=lower, high=upper, count=count)
 
 
-def design_effect(resampling: Resampling, values: Floats, q: float, key: str) -> float:
-    """Return by how much the variance of the part below the q-quantile exceeds that of independent values; at least 1.
+def design_effect(resampling: Resampling, below: Floats, counts: Floats, key: str) -> float:
+    """Return by how much the variance of the part below a limit exceeds that of independent values; at least 1.
 
-    `values` is a matrix of one row a repeat and one column an arrival. The variance is that of the block bootstrap.
+    `counts` has for each request (one row a repeat, one column an arrival) how many values it gave, `below` how many of
+    them are below the limit. The variance is that of the block bootstrap.
     """
-    known = ~np.isnan(values)
-    count = int(known.sum())
-    if count < 2:
+    count = float(counts.sum())
+    part = float(below.sum()) / count if count else 0.0
+    independent = part * (1 - part) / max(count, 1.0)
+    if count < 2 or independent <= 0:
         return 1.0
-    below = np.where(known, values <= np.quantile(values[known], q), False).astype(np.float64)
-    part = float(below.sum()) / count
-    independent = part * (1 - part) / count
-    if independent <= 0:
-        return 1.0
-    replicates = resampling.ratio(below, known.astype(np.float64), key)
-    return max(1.0, float(np.nanvar(replicates)) / independent)
+    return max(1.0, float(np.nanvar(resampling.ratio(below, counts, key))) / independent)
