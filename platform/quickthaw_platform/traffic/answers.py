@@ -13,10 +13,14 @@ DONE = "[DONE]"
 
 @dataclass(slots=True)
 class AnswerReader:
-    """Takes an answer piece by piece. Chunks without text (the role, the usage, keep-alives) are no outputs."""
+    """Takes an answer piece by piece. Chunks without text (the role, the usage, keep-alives) are no outputs.
+
+    It is whole when [DONE] has come, or a reason for its end: `transformers serve` sends no [DONE].
+    """
 
     outputs: list[float] = field(default_factory=list)  # when each came
     ended: float | None = None  # when [DONE] came
+    finish_reason: str | None = None
     error: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -36,8 +40,8 @@ class AnswerReader:
         """Return why the answer is a miss; None where it is whole."""
         if self.error is not None:
             return self.error
-        if self.ended is None:
-            return "the stream broke off: it ended without [DONE]"
+        if self.ended is None and self.finish_reason is None:
+            return "the stream broke off: it ended without [DONE] and without a finish_reason"
         return None if self.outputs else "the answer is empty: it ended without an output"
 
     def _take(self, data: str, at: float) -> None:
@@ -52,8 +56,10 @@ class AnswerReader:
             self.error = f"the stream ended with an error: {said(chunk)}"
         else:
             self._count(chunk.get("usage"))
-            if any(map(_speaks, chunk.get("choices") or ())):
+            choices = [choice for choice in chunk.get("choices") or () if isinstance(choice, dict)]
+            if any(map(_speaks, choices)):
                 self.outputs.append(at)
+            self.finish_reason = next(filter(None, (c.get("finish_reason") for c in choices)), self.finish_reason)
 
     def _count(self, usage: object) -> None:
         if isinstance(usage, dict):
@@ -68,8 +74,6 @@ def said(body: object) -> str:
     return str(message)[:300]
 
 
-def _speaks(choice: Any) -> bool:
-    if not isinstance(choice, dict):
-        return False
+def _speaks(choice: dict[str, Any]) -> bool:
     delta = choice.get("delta") or {}
     return bool(choice.get("text") or delta.get("content") or delta.get("reasoning_content") or delta.get("tool_calls"))

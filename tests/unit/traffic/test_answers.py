@@ -70,6 +70,12 @@ def test_a_miss_says_why(pieces: list[bytes], why: str) -> None:
     assert why in (read(*pieces).verdict() or "")
 
 
+def test_a_reason_for_its_end_makes_an_answer_whole_without_done() -> None:
+    last = line({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    assert read(delta(content="a"), last).verdict() is None
+    assert read(delta(content="a"), line({"choices": [{"delta": {}, "finish_reason": None}]})).verdict() is not None
+
+
 def test_what_comes_after_the_end_is_left() -> None:
     reader = read(delta(content="a"), DONE, delta(content="b"), line("{no"))
     assert reader.outputs == [0.0]
