@@ -74,7 +74,7 @@ def _sentence(
     if pair is None or ratio.value is None:
         return f"{at}, {calls.backend} {slo} of {servers.backend}; no price list in use tells what both cost."
     costs = _costs(calls, servers, ratio, differences)
-    return f"{at}, {calls.backend} {costs} on {pair.title} and {slo}; {_crossing(break_even)}."
+    return f"{at}, {calls.backend} {costs} ({pair.title}) and {slo}; {_crossing(break_even)}."
 
 
 def _costs(calls: Row, servers: Row, ratio: Estimate, differences: Sequence[Difference]) -> str:
@@ -145,7 +145,7 @@ def _holds_for(measuring: Measuring, header: Header) -> str:
         tokens += f" and {plain(arrivals.tokens_out)} out"
     drawn = "drawn" if arrivals.synthetic else "replayed"
     return (
-        f"This holds for {header.model} ({header.dtype or 'dtype unknown'}, {header.engine or 'engine unknown'}) on "
+        f"{header.model} ({header.dtype or 'dtype unknown'}, {header.engine or 'engine unknown'}) on "
         f"{machine}, requests{tokens}, {arrivals.label} ({drawn}) at {plain(measuring.rate)}/s, keep-alive "
         f"{plain(header.instance.keep_alive)} s, and a TTFT within {plain(header.slo.ttft)} s with "
         f"{plain(header.slo.tpot)} s per further token."
@@ -154,4 +154,4 @@ def _holds_for(measuring: Measuring, header: Header) -> str:
 
 def _says_nothing_of(header: Header) -> str:
     gpu = "other GPUs" if header.instance.gpu else "GPUs"
-    return f"It says nothing of other models, of {gpu}, of traffic of another shape, or of networks and their latency."
+    return f"other models, {gpu}, traffic of another shape, networks and their latency."

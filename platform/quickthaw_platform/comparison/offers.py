@@ -47,8 +47,8 @@ class Pair:
     def title(self) -> str:
         """Its name for people."""
         if self.servers is self.calls:
-            return f"{self.calls.offer.name}, by use or always on"
-        return f"{self.calls.offer.name} or {self.servers.offer.name}"
+            return f"{self.calls.offer.name}, by use against always on"
+        return f"{self.calls.offer.name} against {self.servers.offer.name}"
 
 
 def usable(catalogue: Catalogue, instance: Instance, chosen: Sequence[str] | None) -> list[Priced]:

@@ -147,7 +147,7 @@ def test_a_hybrid_pays_its_base_and_what_is_beyond(report: Report, recorded: Rec
 def test_the_answer_is_one_sentence_with_its_figures_and_its_reach(report: Report) -> None:
     sentence = report.answer.sentence
     assert sentence.startswith("At 0.4 requests/s with CV 4, serverless costs ")
-    assert "AWS Lambda, x86 or EC2 m7i.xlarge" in sentence
+    assert "AWS Lambda, x86 against EC2 m7i.xlarge" in sentence
     assert "meets the SLO for 99.7 % [" in sentence
     assert "they break even at " in sentence
     assert report.answer.ratio.value is not None
