@@ -17,7 +17,7 @@ from quickthaw_platform.comparison.measuring import Measuring, measure
 from quickthaw_platform.comparison.offers import Pair, Priced
 from quickthaw_platform.comparison.recorded import Recorded
 from quickthaw_platform.comparison.report import Cost, Header, PriceList, Report, Row
-from quickthaw_platform.comparison.statistics.bootstrap import CONFIDENCE, REPLICATES
+from quickthaw_platform.comparison.statistics.bootstrap import CONFIDENCE
 from quickthaw_platform.comparison.threats import threats
 from quickthaw_platform.prices.catalogue import Catalogue
 from quickthaw_platform.prices.tokens import TokenOffer
@@ -97,7 +97,7 @@ def _header(measuring: Measuring, lists: list[PriceList], seed: int) -> Header:
         commit=run.commit, command=run.command, created_at=run.created_at, machine=run.machine, function=run.function,
         model=run.model, checkpoint=run.checkpoint, dtype=run.dtype, engine=run.engine, arrivals=run.arrivals,
         backends=run.backends, order=run.order, repeats=run.repeats, repeats_done=min(whole), slo=run.slo,
-        instance=run.instance, prices=lists, seed=seed, resamples=REPLICATES, confidence=CONFIDENCE,
+        instance=run.instance, prices=lists, seed=seed, resamples=len(measuring.windows.starts), confidence=CONFIDENCE,
         dispatch_lag_p99=max(lags, default=None), valid=not invalid and any(block.sent for block in run.blocks),
         invalid=invalid, interrupted=run.interrupted or any(block.interrupted for block in run.blocks),
         blocks=run.blocks,

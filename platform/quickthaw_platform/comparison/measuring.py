@@ -16,6 +16,10 @@ from quickthaw_platform.traffic.result import RequestResult
 
 Floats = NDArray[np.float64]
 
+LEAST_REPLICATES = 200
+MOST_WEIGHTS = 40_000_000
+"""Numbers that are held for all arrivals and replicates: 320 MB."""
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -55,7 +59,12 @@ class Measuring:
         return [one for one in self.recording.backends if self.backends[one.name].requests]
 
 
-def measure(recorded: Recorded, seed: int, replicates: int = REPLICATES) -> Measuring:
+def replicates_of(arrivals: int) -> int:
+    """Return how often so many arrivals are resampled: as often as their weights find room in memory."""
+    return min(REPLICATES, max(LEAST_REPLICATES, MOST_WEIGHTS // max(1, arrivals)))
+
+
+def measure(recorded: Recorded, seed: int) -> Measuring:
     """Sort the results of a run, and draw the windows of time that all its intervals rest on."""
     ordered = sorted(recorded.results, key=lambda result: (result.backend, result.repeat, result.number))
     run, recorded = recorded.recording, replace(recorded, results=ordered)  # sums depend on their order
@@ -70,5 +79,6 @@ def measure(recorded: Recorded, seed: int, replicates: int = REPLICATES) -> Meas
         )
         for one in run.backends
     }  # fmt: skip
-    windows = Windows.draw(seconds, window_seconds(seconds, run.instance.keep_alive), seed, replicates)
+    width = window_seconds(seconds, run.instance.keep_alive)
+    windows = Windows.draw(seconds, width, seed, replicates_of(len(times)))
     return Measuring(recorded, seconds, of_backend, windows, windows.over(times))
