@@ -33,7 +33,7 @@ class Served:
         self.data_dir = Path(self._folder.name)
         self._import_options = import_options
         self._env = {"QUICKTHAW_DATA_DIR": str(self.data_dir), "QUICKTHAW_PORT": str(claim_port("127.0.0.1", 0))}
-        self._up = Child([_program("quickthaw"), "up", *up_options], self.data_dir / "up.log", self._env)
+        self._up = Child([program("quickthaw"), "up", *up_options], self.data_dir / "up.log", self._env)
         self.url = ""
         self._headers: dict[str, str] = {}
 
@@ -116,7 +116,7 @@ class Served:
         return {**self._headers, "Content-Type": "application/json"}
 
     def _import_command(self) -> list[str]:
-        return [_program("quickthaw"), "models", "import", SOURCE, "--name", MODEL, *self._import_options]
+        return [program("quickthaw"), "models", "import", SOURCE, "--name", MODEL, *self._import_options]
 
     def _templates_known(self) -> bool:
         return any(node["templates"] for node in self._list("nodes"))
@@ -154,7 +154,7 @@ class Served:
             time.sleep(POLL_SECONDS)
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 

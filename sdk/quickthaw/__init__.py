@@ -159,11 +159,12 @@ _HOMES = {
         Client Invocation
     """,
     "errors": """
-        AliasNotFound AuthenticationFailed BackendNotFound CheckpointNotFound Conflict ContextLengthExceeded EngineNotFound
-        FunctionFailed FunctionNotFound HandlerDiverged HandlerFailed InstanceLost InstanceNotFound InvalidRequest
-        InvalidSource InvocationCancelled InvocationNotFound KeyNotFound MemoryLimitExceeded NoCapacity
-        NodeLost NodeNotFound NotFound NotServable PermissionDenied PoisonInvocation QueueFull QuickthawError
-        RateLimited RequestTooLarge StartFailed StartTooLate TimedOut Unavailable Unreachable VersionNotFound
+        AliasNotFound AuthenticationFailed BackendNotFound CheckpointNotFound Conflict ContextLengthExceeded
+        EngineNotFound FunctionFailed FunctionNotFound HandlerDiverged HandlerFailed InstanceLost
+        InstanceNotFound InvalidRequest InvalidSource InvocationCancelled InvocationNotFound KeyNotFound
+        MemoryLimitExceeded NoCapacity NodeLost NodeNotFound NotFound NotServable PermissionDenied
+        PoisonInvocation QueueFull QuickthawError RateLimited RequestTooLarge StartFailed StartTooLate TimedOut
+        Unavailable Unreachable VersionNotFound
     """,
     "resources": """
         AliasInfo CheckpointInfo InstanceInfo KeyCreated KeyInfo LogLine NodeInfo Quotas Scope Webhook

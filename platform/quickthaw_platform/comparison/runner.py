@@ -26,7 +26,7 @@ from quickthaw_platform.comparison.writing import Measured, write_run
 from quickthaw_platform.serving import Endpoint, ServingBackend
 from quickthaw_platform.traffic import generator, probing
 from quickthaw_platform.traffic.generator import LoadOutcome, Progress
-from quickthaw_platform.traffic.planning import LoadPlan
+from quickthaw_platform.traffic.planning import LoadPlan, typical
 from quickthaw_platform.traffic.target import IGNORE_EOS, Target
 
 METER_SECONDS = 2.0
@@ -102,9 +102,20 @@ class Runner:
         target = self._target(name, self._stage.up(name))
         try:
             found = asyncio.run(probing.calibrate(target, self._load.prompts))
+            self._load = replace(self._load, prompts=replace(self._load.prompts, calibration=found))
+            if len(self._load):
+                self._warn_of_saturation(asyncio.run(generator.run(typical(self._load), target)))
         finally:
             self._stage.down(name)
-        self._load = replace(self._load, prompts=replace(self._load.prompts, calibration=found))
+
+    def _warn_of_saturation(self, alone: LoadOutcome) -> None:
+        """Say it where requests like these come faster than one instance can serve them one by one."""
+        seconds = alone.results[0].e2e
+        if alone.results[0].error is None and seconds * self._load.rate > 1:
+            self._watching.say(
+                f"a typical request takes {seconds:.2f} s by itself, and {self._load.rate:.2f} come each second: one "
+                f"instance can hardly keep up. Give --rate (below {1 / seconds:.2g}) or --tokens-scale for less traffic"
+            )
 
     def _block(self, name: str, repeat: int) -> None:
         """Bring a side up, send it the requests and take it down.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +23,7 @@ from quickthaw_platform.traffic.traces.servegen import servegen
 from quickthaw_platform.traffic.traces.trace import Trace
 
 TIMEOUT_SECONDS = 300.0
+MOMENT_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,15 @@ def make_plan(
     return LoadPlan(
         traffic.label, traffic.synthetic, seed, seconds, times, tokens_in, tokens_out, prompts or Prompts(seed=seed),
         slo or Slo(), timeout, digest, (*traffic.notes, *notes), _digest(times, tokens_in, tokens_out),
+    )  # fmt: skip
+
+
+def typical(plan: LoadPlan) -> LoadPlan:
+    """Return a plan of one request, at once, of the plan's median sizes: to see what such a request takes alone."""
+    tokens_in, tokens_out = (np.array([int(np.median(c))]) for c in (plan.tokens_in, plan.tokens_out))
+    return replace(
+        plan, seconds=MOMENT_SECONDS, times=np.zeros(1), tokens_in=tokens_in, tokens_out=tokens_out,
+        prompts=replace(plan.prompts, salt="typical"),
     )  # fmt: skip
 
 

@@ -162,3 +162,9 @@ def test_a_probe_of_something_that_is_no_endpoint_ends_the_run_before_anything_i
     with pytest.raises(StartFailed, match="does not serve"):
         runner(folder, [side("nobody", url=nobody)], probe=True).run()
     assert not [line for line in children().values() if "server.py" in line]
+
+
+def test_traffic_that_one_instance_can_hardly_serve_is_foretold(folder: Path) -> None:
+    said: list[str] = []
+    runner(folder, [side("one")], plan=load(rate=3000.0, seconds=0.01), said=said, probe=True).run()
+    assert [text for text in said if "can hardly keep up" in text and "--rate" in text]
