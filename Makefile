@@ -23,7 +23,7 @@ FOCUS_VALIDATOR := focus-validator==1.0.0 multimethod==1.12 numpy==1.26.4 pandas
 	pytz==2026.6 sqlalchemy==2.1.9 sqlglot==18.17.0 typeguard==4.6.1 typing-inspect==0.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator clean
+.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator report clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -106,6 +106,9 @@ bench-exactness: $(BENCH_INSTALLED) ## How often a resumed answer differs from t
 
 bench-load-generator: $(BENCH_INSTALLED) ## `quickthaw load` beside a public load generator, on one endpoint
 	@$(BIN)/python -m benchmarks.load_generator
+
+report: $(BENCH_INSTALLED) ## Serverless or serverful: the real runs that docs/comparison.md shows, and their prediction checked
+	@$(BIN)/python -m benchmarks.comparison $(if $(FULL),--full)
 
 clean: ## Delete .venv, caches and benchmark results
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results

@@ -60,12 +60,12 @@ class Traffic:
         return [
             *("--arrivals", self.name, "--trace-dir", str(TRACES), "--rate", f"{self.rate:.4f}"),
             *("--tokens-scale", str(self.scale), "--most-in", "900", "--most-out", "64"),
-            *("--slo-ttft", "2s", "--slo-tpot", "200ms"),
+            *("--slo-ttft", "3s", "--slo-tpot", "250ms"),
         ]
 
 
-CODE = Traffic("azure-code", rate=0.25, scale=0.1)
-CONVERSATION = Traffic("azure-conv", rate=0.15, scale=0.1)
+CODE = Traffic("azure-code", rate=0.25, scale=0.08)
+CONVERSATION = Traffic("azure-conv", rate=0.2, scale=0.08)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def goals(checks: Sequence[Check]) -> list[Goal]:
 
 
 @click.command()
-@click.option("--minutes", default=2.5, show_default=True, help="Of each trace on each side.")
+@click.option("--minutes", default=2.0, show_default=True, help="Of each trace on each side.")
 @click.option("--full", is_flag=True, help="Five minutes of each trace on each side.")
 @click.option("--quick", is_flag=True, help="Half a minute of each: a smoke test.")
 def main(minutes: float, full: bool, quick: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Unpack
 
 import click
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -28,6 +30,7 @@ from quickthaw_platform.commands.traffic_options import chosen_sizes, chosen_tra
 from quickthaw_platform.comparison.machine import describe_machine, source_commit
 from quickthaw_platform.comparison.recording import Arrivals, Instance, Recording, Slo
 from quickthaw_platform.comparison.sides import Side, sides
+from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.serving import Endpoint
 from quickthaw_platform.traffic import generator
 from quickthaw_platform.traffic.planning import LoadPlan, Sizes, make_plan
@@ -57,6 +60,7 @@ def compare(state: State, target: str | None, **options: Unpack[CompareChoices])
     TARGET is a deployed function, or file.py, file.py:function as in a deploy. The folder --out holds report.html and
     all that it was made of. Ctrl-C ends the run and keeps what was measured. See docs/comparison.md.
     """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if options["from_folder"] is not None:
         if target is not None:
             raise click.UsageError("give either a TARGET to measure, or --from FOLDER to render")
@@ -89,7 +93,7 @@ def _measure(client: Client, target: str, options: CompareChoices) -> Path:
     screen = Console(stderr=True)
     with only_one(config.client_file().parent) as journal:
         make_folder(folder)
-        plan = Plan(chosen, load, recording, folder, probe=options["probe"])
+        plan = Plan(chosen, load, recording, folder, probe=options["probe"], calibrate=options["simulate"])
         watching = Watching(lambda text: screen.print(text, markup=False, highlight=False), _progress(screen, options))
         Runner(plan, Stage(chosen, gateway, journal), watching).run()
     return folder
@@ -198,8 +202,12 @@ def _render(folder: Path, options: CompareChoices) -> None:
     def say(text: str) -> None:
         screen.print(text, markup=False, highlight=False)
 
+    not_simulated = None
     if options["simulate"]:
-        simulate_folder(folder, options["simulated_rates"], options["nodes"], say)
+        try:
+            simulate_folder(folder, options["simulated_rates"], options["nodes"], say)
+        except SettingsInvalid as error:  # what was measured is worth a report all the same
+            not_simulated = error.message
     choices = Choices(prices=options["prices"], tokens_like=options["like"], changed=changed_runs(options))
     report = render(folder, choices, settings.load().own_prices_dir)
     if options["as_json"]:
@@ -207,5 +215,7 @@ def _render(folder: Path, options: CompareChoices) -> None:
     else:
         click.echo(report.answer.sentence)
         click.echo(f"report: {folder / 'report.html'}")
+    if not_simulated is not None:
+        raise click.ClickException(f"nothing was simulated: {not_simulated}")
     if report.header.interrupted:
         raise click.ClickException("interrupted: the report is of what was measured until then")

@@ -22,7 +22,7 @@ from quickthaw_platform.comparison.threats import threats
 from quickthaw_platform.prices.catalogue import Catalogue
 from quickthaw_platform.prices.tokens import TokenOffer
 
-MOST_PAIRS = 6
+MOST_PAIRS = 3
 """Pairs of offers for which curves are drawn; the table of costs has all offers."""
 SEED = 1
 LIKE_THE_BEST = 0.01

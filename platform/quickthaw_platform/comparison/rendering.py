@@ -8,14 +8,19 @@ from pathlib import Path
 
 from quickthaw_platform.comparison.ablations import Changed
 from quickthaw_platform.comparison.compute import compute
+from quickthaw_platform.comparison.costs import consumption
 from quickthaw_platform.comparison.figures.gallery import draw_all
 from quickthaw_platform.comparison.html import render_html
 from quickthaw_platform.comparison.markdown import render_markdown
-from quickthaw_platform.comparison.recorded import read
+from quickthaw_platform.comparison.measuring import measure
+from quickthaw_platform.comparison.recorded import Recorded, read
 from quickthaw_platform.comparison.report import REPORT_FILE, Report
+from quickthaw_platform.comparison.sides import ENDPOINT
 from quickthaw_platform.comparison.simulation import Cluster, simulate_run
+from quickthaw_platform.comparison.using import used
 from quickthaw_platform.comparison.writing import write_simulated, write_text
 from quickthaw_platform.prices import catalogue
+from quickthaw_platform.prices.consumption import write_consumption
 
 FIGURES = "figures"
 PAGE_FILE, TEXT_FILE = "report.html", "report.md"
@@ -48,7 +53,21 @@ def render(folder: Path, choices: Choices, own_prices: Path | None = None) -> Re
     drawn = draw_all(report, folder / FIGURES)
     write_text(folder / PAGE_FILE, render_html(report, {name: file.read_text() for name, file in drawn.items()}))
     write_text(folder / TEXT_FILE, render_markdown(report))
+    _write_consumptions(folder, recorded)
     return report
+
+
+def _write_consumptions(folder: Path, recorded: Recorded) -> None:
+    """Write what each side used as `quickthaw prices show OFFER --consumption FILE` takes it."""
+    run = recorded.recording
+    measuring = measure(recorded, run.arrivals.seed or 0)
+    for backend in run.backends:
+        found = used(measuring, backend.name)
+        if found is not None and backend.kind != ENDPOINT:
+            about = f"{run.model} on {backend.name}, {run.arrivals.label} at {run.arrivals.rate:.3g} requests/s"
+            write_consumption(
+                consumption(measuring, backend, found), folder / f"consumption-{backend.kind}.json", about
+            )
 
 
 def simulate_folder(folder: Path, rates: Sequence[float], nodes: int, say: Callable[[str], None]) -> None:
@@ -56,7 +75,6 @@ def simulate_folder(folder: Path, rates: Sequence[float], nodes: int, say: Calla
     recorded = read(folder)
     points = simulate_run(
         recorded.recording, recorded.results, rates=rates, cluster=Cluster(nodes),
-        label=f"{nodes} node{'s' if nodes > 1 else ''}, over a month",
         progress=lambda what: say(f"simulating {what}"),
     )  # fmt: skip
     write_simulated(folder, points)

@@ -26,13 +26,17 @@ from quickthaw_platform.comparison.writing import Measured, write_run
 from quickthaw_platform.serving import Endpoint, ServingBackend
 from quickthaw_platform.traffic import generator, probing
 from quickthaw_platform.traffic.generator import LoadOutcome, Progress
-from quickthaw_platform.traffic.planning import LoadPlan, typical
+from quickthaw_platform.traffic.planning import LoadPlan, alone
+from quickthaw_platform.traffic.result import RequestResult
 from quickthaw_platform.traffic.target import IGNORE_EOS, Target
 
 METER_SECONDS = 2.0
 """A meter that has said nothing new for so long, some heartbeats of the nodes, has told all."""
 
 POLL_SECONDS = 0.1
+CALIBRATION_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.95) * 2
+"""Sizes of the requests that are sent one by one, each twice."""
+
 
 OnProgress = Callable[[Progress], None]
 
@@ -41,7 +45,8 @@ OnProgress = Callable[[Progress], None]
 class Plan:
     """What is to be done. `recording` says all of it that a report needs; its blocks are still to come.
 
-    `probe`: find out first how the model counts tokens, so that prompts are as long as was asked for.
+    `probe`: find out first how the model counts tokens, so that prompts are as long as was asked for. `calibrate`: send
+    some requests one by one then, for the simulator is to be told how fast the machine is.
     """
 
     sides: Sequence[Side]
@@ -49,6 +54,7 @@ class Plan:
     recording: Recording
     folder: Path
     probe: bool = True
+    calibrate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Runner:
         self._sides = {side.name: side for side in plan.sides}
         self._load = plan.load
         self._measured = Measured()
+        self._alone: list[RequestResult] = []  # sent one by one, for the calibration
         self._blocks: list[Block] = []
         self._interrupted = False
 
@@ -104,14 +111,27 @@ class Runner:
             found = asyncio.run(probing.calibrate(target, self._load.prompts))
             self._load = replace(self._load, prompts=replace(self._load.prompts, calibration=found))
             if len(self._load):
-                self._warn_of_saturation(asyncio.run(generator.run(typical(self._load), target)))
+                self._warn_of_saturation(self._send_alone(target, 0.5))
+                self._send_one_by_one(name, target)
         finally:
             self._stage.down(name)
 
-    def _warn_of_saturation(self, alone: LoadOutcome) -> None:
+    def _send_alone(self, target: Target, quantile: float) -> RequestResult:
+        return asyncio.run(generator.run(alone(self._load, quantile), target)).results[0]
+
+    def _send_one_by_one(self, name: str, target: Target) -> None:
+        """Send requests of many sizes, each when the one before has ended, to a side that the platform serves."""
+        if not self._plan.calibrate or self._sides[name].endpoint is not None:
+            return
+        self._watching.say(f"calibrating on {name}")
+        for number, quantile in enumerate(CALIBRATION_QUANTILES):
+            found = self._send_alone(target, quantile)
+            self._alone.append(replace(found, backend=name, repeat=-1 - number))
+
+    def _warn_of_saturation(self, found: RequestResult) -> None:
         """Say it where requests like these come faster than one instance can serve them one by one."""
-        seconds = alone.results[0].e2e
-        if alone.results[0].error is None and seconds * self._load.rate > 1:
+        seconds = found.e2e
+        if found.error is None and seconds * self._load.rate > 1:
             self._watching.say(
                 f"a typical request takes {seconds:.2f} s by itself, and {self._load.rate:.2f} come each second: one "
                 f"instance can hardly keep up. Give --rate (below {1 / seconds:.2g}) or --tokens-scale for less traffic"
@@ -186,7 +206,11 @@ class Runner:
         """Write all that is known by now, and return it."""
         ours = [result for result in self._measured.results if self._sides[result.backend].endpoint is None]
         recording = self._plan.recording.model_copy(
-            update={"blocks": list(self._blocks), "interrupted": self._interrupted, "calibration": calibrate(ours)}
+            update={
+                "blocks": list(self._blocks),
+                "interrupted": self._interrupted,
+                "calibration": calibrate([*ours, *self._alone]),
+            }
         )
         write_run(self._plan.folder, recording, self._measured)
         return recording

@@ -54,7 +54,6 @@ def simulate_run(
     rates: Sequence[float] = (),
     calls: int = SIMULATED_CALLS,
     cluster: Cluster | None = None,
-    label: str = "",
     progress: Progress = lambda _: None,
 ) -> list[SimulatedPoint]:
     """Simulate each backend of the run that the platform serves, at each rate (requests per second).
@@ -80,7 +79,7 @@ def simulate_run(
         for backend, rate in itertools.product(backends, chosen):
             progress(f"{backend.name} at {rate:.3g} requests/s")
             outcome = simulate(world.scenario(backend, rate), ALLOCATION_POLICY, KEEP_ALIVE_POLICY)
-            points.append(_point(recording, backend, rate, outcome, label))
+            points.append(_point(recording, backend, rate, outcome, world.label(backend)))
     return points
 
 
@@ -135,6 +134,11 @@ class _World:
             }
         )
 
+    def label(self, backend: Backend) -> str:
+        """Return what a point is called in figures."""
+        nodes = "" if self.cluster.nodes == 1 else f" on {self.cluster.nodes} nodes"
+        return f"{backend.name}{nodes}, simulated"
+
     def _nodes(self, most: int) -> dict[str, Any]:
         room = self.cluster.instances_per_node or most
         speeds = dict.fromkeys(("dram", "disk", "remote"), FAST_BYTES_PER_SECOND)
@@ -166,6 +170,7 @@ class _World:
             "prefill_tokens_per_second": self.calibration.prefill_tokens_per_second,
             "decode_tokens_per_second": self.calibration.decode_tokens_per_second,
             "slowdown_per_stream": self.calibration.slowdown_per_stream,
+            "prompts_in_turn": True,
             "init_seconds": starts | {way: known.get(way, usual) for way in ("disk", "remote")},
         }
 

@@ -137,7 +137,8 @@ class Simulation:
         self._cluster.calls[identity].tokens = call.tokens_in
         slowdown = 1 + device.slowdown_per_stream * (instance.leases - 1)
         call.began = now
-        call.first = now + call.tokens_in / device.prefill_tokens_per_second
+        begins = max(now, instance.prompts_until) if device.prompts_in_turn else now
+        call.first = instance.prompts_until = begins + call.tokens_in / device.prefill_tokens_per_second
         call.ends = call.first + call.tokens_out / device.decode_tokens_per_second * slowdown
         self._events.at(call.ends, self._finish, identity, call.epoch)
 

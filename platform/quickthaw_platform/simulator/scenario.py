@@ -27,6 +27,7 @@ class Device(_Model):
     prefill_tokens_per_second: Positive
     decode_tokens_per_second: Positive = Field(description="of a stream that has the instance for itself")
     slowdown_per_stream: float = Field(0.0, ge=0, description="each further stream adds this part to a token's time")
+    prompts_in_turn: bool = Field(False, description="an instance computes one prompt after another, not all at once")
     init_seconds: dict[Way, Positive] = Field(description="of a start, by way, beyond waiting for and moving bytes")
 
     @model_validator(mode="after")

@@ -38,6 +38,7 @@ class Instance:
     checking: bool = False  # whether its keep-alive time is being watched
     taking: tuple[str, ...] = ()  # invocations that move to it when it serves
     room_at: float = 0.0  # when those that make room for it have gone; its weights come meanwhile
+    prompts_until: float = 0.0  # when it will have computed the prompts that it has
 
 
 @dataclass(slots=True, eq=False)

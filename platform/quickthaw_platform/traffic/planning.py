@@ -105,12 +105,14 @@ def make_plan(
     )  # fmt: skip
 
 
-def typical(plan: LoadPlan) -> LoadPlan:
-    """Return a plan of one request, at once, of the plan's median sizes: to see what such a request takes alone."""
-    tokens_in, tokens_out = (np.array([int(np.median(c))]) for c in (plan.tokens_in, plan.tokens_out))
+def alone(plan: LoadPlan, quantile: float = 0.5) -> LoadPlan:
+    """Return a plan of one request, at once, of a quantile of the plan's sizes: to see what such a one takes alone."""
+    tokens_in, tokens_out = (
+        np.array([int(np.quantile(column, quantile))]) for column in (plan.tokens_in, plan.tokens_out)
+    )
     return replace(
         plan, seconds=MOMENT_SECONDS, times=np.zeros(1), tokens_in=tokens_in, tokens_out=tokens_out,
-        prompts=replace(plan.prompts, salt="typical"),
+        prompts=replace(plan.prompts, salt=f"alone-{quantile}"),
     )  # fmt: skip
 
 

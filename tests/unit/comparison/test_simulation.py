@@ -60,11 +60,11 @@ def test_at_a_higher_rate_the_same_trace_keeps_the_instance_warm() -> None:
 
 def test_the_points_are_those_of_the_platform_s_own_backends_at_rates_around_the_measured_one() -> None:
     run = recording().model_copy(update={"backends": [*BACKENDS, Backend(name="llama", kind="endpoint")]})
-    points = simulate_run(run, even(count=50), calls=200, label="a month", cluster=Cluster(nodes=2))
+    points = simulate_run(run, even(count=50), calls=200, cluster=Cluster(nodes=2))
     assert {point.backend for point in points} == {"serverless", "serverful"}
     rates = [point.rate for point in points if point.backend == "serverless"]
     assert min(rates) < 0.1 < max(rates)
-    assert all(point.label == "a month" and math.isfinite(point.ttft_p99) for point in points)
+    assert all("2 nodes, simulated" in point.label and math.isfinite(point.ttft_p99) for point in points)
 
 
 def test_without_a_calibration_nothing_is_simulated() -> None:

@@ -96,6 +96,15 @@ def test_a_cold_call_waits_for_load_and_init_and_a_warm_one_does_not() -> None:
     assert outcome.ways == {Way.DISK: 1}
 
 
+@pytest.mark.parametrize(("in_turn", "second"), [(False, 2.5), (True, 3.5)])
+def test_prompts_that_come_together_are_computed_together_or_in_turn(in_turn: bool, second: float) -> None:
+    burst = {"kind": "poisson", "rate": 1e9}
+    made = scenario(invocations=2, arrivals=burst, placed_on_disks="all", function={"concurrency": 2})
+    device = made.devices["gpu"].model_copy(update={"prompts_in_turn": in_turn})
+    outcome = simulate(made.model_copy(update={"devices": {"gpu": device}}), "startup-time", "fixed")
+    assert sorted(outcome.ttft) == pytest.approx([2.5, second])  # a start of 1.5 s, then 1 s a prompt
+
+
 def test_starts_on_one_node_read_one_after_another_and_one_checkpoint_once() -> None:
     node = {"count": 1, "memory": "4GB", "dram": "4GB"}
     burst = {"kind": "poisson", "rate": 1e6}
