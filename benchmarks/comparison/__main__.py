@@ -26,16 +26,18 @@ from benchmarks.processes import end_on_sigterm
 from benchmarks.report import RESULTS, Goal, Report, console, publish
 from benchmarks.served import Served, program
 from quickthaw_platform.comparison.exhibits import CostPoint
-from quickthaw_platform.comparison.recording import RUN_FILE, Calibration, Recording
+from quickthaw_platform.comparison.recorded import read
+from quickthaw_platform.comparison.recording import Calibration
 from quickthaw_platform.comparison.report import REPORT_FILE
 from quickthaw_platform.comparison.report import Report as Comparison
+from quickthaw_platform.comparison.simulation import tuned
 
 FUNCTION = "chat"
 TRACES = ROOT.parent / "shared" / "data"
 FOLDER = RESULTS / "comparison"
 KEEP_ALIVE_SECONDS = 2.0
 CONCURRENCY = 4
-SIDES_OF_BREAK_EVEN = (0.6, 1.6)
+SIDES_OF_BREAK_EVEN = (0.6, 1.3)
 """Rates of the two checking runs, as parts of the predicted break-even rate."""
 
 MOST_ERROR = 0.10
@@ -109,8 +111,9 @@ def simulated_crossing(points: Sequence[CostPoint]) -> float | None:
 
 
 def calibration_of(folder: Path) -> Calibration:
-    """Return what a run measured of this machine."""
-    found = Recording.model_validate_json((folder / RUN_FILE).read_text()).calibration
+    """Return what a run measured of this machine, under its traffic."""
+    recorded = read(folder)
+    found = tuned(recorded.recording, recorded.results).calibration
     if found is None:
         raise click.ClickException(f"{folder}: too few warm requests to calibrate the simulator")
     return found

@@ -9,9 +9,8 @@ from pathlib import Path
 from quickthaw_platform.comparison.compute import compute
 from quickthaw_platform.comparison.recorded import Recorded, read
 from quickthaw_platform.comparison.recording import Calibration
-from quickthaw_platform.comparison.simulation import played, simulate_run
+from quickthaw_platform.comparison.simulation import native_rate, played, simulate_run
 from quickthaw_platform.prices import catalogue
-from quickthaw_platform.traffic.result import RequestResult
 
 SERVERLESS, SERVERFUL = "serverless", "serverful"
 
@@ -69,11 +68,8 @@ def simulated_again(recorded: Recorded, calibration: Calibration) -> Recorded:
     """Return the run with one simulated point of each backend: its own requests, as fast as they came."""
     trace = played(recorded.results)
     recording = recorded.recording.model_copy(update={"calibration": calibration})
-    points = simulate_run(recording, recorded.results, rates=[_rate(trace)], calls=len(trace))
-    return replace(recorded, simulated=points)
-
-
-def _rate(trace: list[RequestResult]) -> float:
-    """Return the rate at which the simulator plays a trace just as fast as it was: see traffic.playing."""
-    span = trace[-1].intended - trace[0].intended
-    return (len(trace) - 1) / span
+    points = simulate_run(recording, recorded.results, rates=[native_rate(trace)], calls=len(trace))
+    sent = recording.arrivals.count / recording.arrivals.seconds  # what is always on is paid for the whole block
+    return replace(
+        recorded, simulated=[p.model_copy(update={"rate": sent}) if p.kind == SERVERFUL else p for p in points]
+    )

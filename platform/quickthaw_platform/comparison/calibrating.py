@@ -2,8 +2,8 @@
 
 A warm request's first token takes `first_token_seconds + tokens_in / prefill_tokens_per_second`, and each further one
 `(1 + slowdown_per_stream × others) / decode_tokens_per_second`, where `others` is how many other requests ran beside it
-on average. Both lines are fitted by least squares. A start takes what a request that waited for it took longer than
-that.
+on average. Both lines are fitted by least squares. A start takes what the first request that waited for it took longer
+than a warm one would have, and its recorded stages at least: the others of a burst waited for each other too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from quickthaw_platform.traffic.result import RequestResult
 
 LEAST_REQUESTS = 8
 LEAST_SECONDS = 1e-3
+QUEUE, PREFILL = "queue", "prefill"
+"""Stages of a request; all others are of the start that it waited for."""
+
 OWN_STAGES = frozenset({"tokenizer", "skeleton", "weights"})
 """Stages that only a start without a template has."""
 
@@ -70,9 +73,14 @@ def way_of(result: RequestResult) -> str:
 
 def _starts(answered: Sequence[RequestResult], first: _Line) -> dict[str, float]:
     taken: defaultdict[str, list[float]] = defaultdict(list)
-    for result in answered:
-        if result.cold and result.ttft is not None:
-            taken[way_of(result)].append(max(LEAST_SECONDS, result.ttft - first.at(_size(result))))
+    seen: set[object] = set()
+    for result in sorted(answered, key=lambda one: (one.backend, one.repeat, one.intended)):
+        own = {stage: took for stage, took in result.stages.items() if stage not in (QUEUE, PREFILL)}
+        start = (result.backend, result.repeat, *own.items())
+        if result.cold and result.ttft is not None and start not in seen:
+            seen.add(start)
+            longer = result.ttft - first.at(_size(result))
+            taken[way_of(result)].append(max(LEAST_SECONDS, sum(own.values()), longer))
     return {way: median(seconds) for way, seconds in taken.items()}
 
 

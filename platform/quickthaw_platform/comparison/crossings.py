@@ -202,7 +202,8 @@ def _simulated(pair: Pair, point: SimulatedPoint, rows: Sequence[Row]) -> CostPo
 def simulated_cost(pair: Pair, point: SimulatedPoint, rows: Sequence[Row]) -> float:
     """Return what a request costs at a simulated point, in USD.
 
-    Where requests are billed singly, each is taken to hold its slot as long as the measured ones did.
+    Where requests are billed singly, each is billed for as long as it has its slot; where the simulation does not tell
+    that, for as long as the measured ones took.
     """
     price, hour, requests = pair.calls.marginal, point.seconds_by_phase, 3600 * point.rate
     if point.kind in ("serverful", "endpoint"):
@@ -212,7 +213,8 @@ def simulated_cost(pair: Pair, point: SimulatedPoint, rows: Sequence[Row]) -> fl
     prices = {"starting": price.starting, "serving": price.busy, "idle": price.idle}
     by_use = beyond * sum(seconds * prices.get(phase, price.draining) for phase, seconds in hour.items())
     warm = next((found for row in rows if row.backend == point.backend for found in [row.latency("e2e", "warm")]), None)
-    held = 0.0 if warm is None else warm.mean.value or 0.0
+    measured = 0.0 if warm is None else warm.mean.value or 0.0
+    held = measured if point.held_mean is None else point.held_mean
     return (by_use + kept * pair.always_on) / requests + held * price.request_second + price.request
 
 

@@ -99,6 +99,7 @@ class Calibration(Model):
     prefill_tokens_per_second: Positive
     decode_tokens_per_second: Positive = Field(description="of a stream that has the instance for itself")
     slowdown_per_stream: NotNegative = Field(0.0, description="each further stream adds this part to a token's time")
+    under_load: Positive = Field(1.0, description="first tokens take so many times as long under the run's traffic")
     stop: NotNegative = Field(0.0, description="from the order to stop until the instance has gone")
 
 
@@ -159,6 +160,7 @@ class SimulatedPoint(Model):
     rate: Positive = Field(description="requests per second")
     cv: NotNegative
     seconds_by_phase: dict[str, NotNegative] = Field(description="instance-seconds of each phase in an hour")
+    held_mean: NotNegative | None = Field(None, description="mean seconds that a request has its slot")
     ttft_mean: NotNegative
     ttft_p50: NotNegative
     ttft_p99: NotNegative

@@ -16,7 +16,7 @@ from quickthaw_platform.comparison.measuring import measure
 from quickthaw_platform.comparison.recorded import Recorded, read
 from quickthaw_platform.comparison.report import REPORT_FILE, Report
 from quickthaw_platform.comparison.sides import ENDPOINT
-from quickthaw_platform.comparison.simulation import Cluster, simulate_run
+from quickthaw_platform.comparison.simulation import Cluster, simulate_run, tuned
 from quickthaw_platform.comparison.using import used
 from quickthaw_platform.comparison.writing import write_simulated, write_text
 from quickthaw_platform.prices import catalogue
@@ -74,7 +74,7 @@ def simulate_folder(folder: Path, rates: Sequence[float], nodes: int, say: Calla
     """Simulate a run at other rates, and leave the points in its folder."""
     recorded = read(folder)
     points = simulate_run(
-        recorded.recording, recorded.results, rates=rates, cluster=Cluster(nodes),
+        tuned(recorded.recording, recorded.results), recorded.results, rates=rates, cluster=Cluster(nodes),
         progress=lambda what: say(f"simulating {what}"),
     )  # fmt: skip
     write_simulated(folder, points)

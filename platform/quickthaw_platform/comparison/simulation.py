@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, geometric_mean
 from typing import Any
 
 from quickthaw_platform.comparison.recording import Backend, Calibration, Recording, SimulatedPoint
@@ -32,6 +33,15 @@ RATE_FACTORS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 ROOMY_BYTES = 1 << 40
 FAST_BYTES_PER_SECOND = 10**15
 """Loads take no time of their own: what a start took, loads included, is in its calibrated seconds."""
+
+AT_ONCE_SECONDS, UNKNOWN_SECONDS = 1e-6, 1.0
+"""A start that takes no time, and one of which nothing is known."""
+
+TUNING_ROUNDS = 4
+LEAST_TRACE = 8
+"""Requests of a run, below which its mean says too little to tune by."""
+
+MOST_LOAD = 4.0
 
 PHASES = {Phase.STARTING: "starting", Phase.IDLE: "idle", Phase.SERVING: "serving"}
 _PLATFORM_KINDS = ("serverless", "serverful", "hybrid")
@@ -83,6 +93,35 @@ def simulate_run(
     return points
 
 
+def tuned(recording: Recording, results: Sequence[RequestResult]) -> Recording:
+    """Return the run with `calibration.under_load` such that its own requests, simulated, have their measured TTFT.
+
+    What was sent one by one met an idle machine. Under traffic the gateway, the generator and other streams take part
+    of it, and first tokens come later by a factor, which is found by simulating the run's own requests. A run without
+    a calibration, or with too few requests, stays as it is.
+    """
+    calibration, trace = recording.calibration, played(results)
+    if calibration is None or len(trace) < LEAST_TRACE:
+        return recording
+    for _ in range(TUNING_ROUNDS):
+        points = simulate_run(recording, results, rates=[native_rate(trace)], calls=len(trace))
+        ratios = [_mean_ttft(results, point.backend) / point.ttft_mean for point in points if point.ttft_mean > 0]
+        factor = calibration.under_load * geometric_mean(filter(None, ratios)) if any(ratios) else 1.0
+        calibration = calibration.model_copy(update={"under_load": min(max(factor, 1 / MOST_LOAD), MOST_LOAD)})
+        recording = recording.model_copy(update={"calibration": calibration})
+    return recording
+
+
+def native_rate(trace: Sequence[RequestResult]) -> float:
+    """Return the rate at which a trace is played as fast as it was: see traffic.playing."""
+    return (len(trace) - 1) / (trace[-1].intended - trace[0].intended)
+
+
+def _mean_ttft(results: Sequence[RequestResult], backend: str) -> float:
+    known = [r.ttft for r in results if r.backend == backend and r.error is None and r.ttft is not None]
+    return fmean(known) if known else 0.0
+
+
 def played(results: Sequence[RequestResult]) -> list[RequestResult]:
     """Return the requests of one block, in order: all blocks have the same."""
     blocks = sorted({(result.backend, result.repeat) for result in results})
@@ -127,7 +166,7 @@ class _World:
                 "slo_ttft": self.recording.slo.ttft,
                 "stop": self.calibration.stop,
                 "placed_on_disks": "all",
-                "devices": {"here": self._device()},
+                "devices": {"here": self._device(backend.kind)},
                 "nodes": [self._nodes(most)],
                 "functions": [self._function(backend, most)],
                 "arrivals": {"kind": "csv", "path": self.trace, "rate": rate},
@@ -160,14 +199,17 @@ class _World:
             "tokens_out": "trace",
         }
 
-    def _device(self) -> dict[str, Any]:
-        """Return the device; a way that no start took is given the figure of the nearest that one did."""
-        known = self.calibration.start_seconds
-        usual = max(known.values(), default=1.0)
+    def _device(self, kind: str) -> dict[str, Any]:
+        """Return the device; a way that no start took is given the figure of the nearest that one did.
+
+        The replicas of a serverful side are there before the first request: their starts take no time.
+        """
+        known = {} if kind == "serverful" else self.calibration.start_seconds
+        usual = max(known.values(), default=AT_ONCE_SECONDS if kind == "serverful" else UNKNOWN_SECONDS)
         nearest = {"template": ("template", "dram", "disk"), "dram": ("dram", "template", "disk")}
         starts = {way: next((known[w] for w in ways if w in known), usual) for way, ways in nearest.items()}
         return {
-            "prefill_tokens_per_second": self.calibration.prefill_tokens_per_second,
+            "prefill_tokens_per_second": self.calibration.prefill_tokens_per_second / self.calibration.under_load,
             "decode_tokens_per_second": self.calibration.decode_tokens_per_second,
             "slowdown_per_stream": self.calibration.slowdown_per_stream,
             "prompts_in_turn": True,
@@ -186,6 +228,7 @@ def _point(recording: Recording, backend: Backend, rate: float, outcome: Outcome
         rate=rate,
         cv=recording.arrivals.cv or 0.0,
         seconds_by_phase={PHASES[phase]: seconds / hours for phase, seconds in outcome.phases.items()},
+        held_mean=fmean(outcome.held) if outcome.held else None,
         ttft_mean=ttft["mean"],
         ttft_p50=ttft["p50"],
         ttft_p99=ttft["p99"],

@@ -10,6 +10,7 @@ from typing import Self
 from quickthaw.errors import QuickthawError
 from quickthaw_platform.comparison.rows import TimelineLine
 from quickthaw_platform.serving import ServingBackend
+from quickthaw_platform.traffic.priority import served_first
 
 INTERVAL_SECONDS = 0.5
 
@@ -36,6 +37,10 @@ class Watcher:
         self._thread.join()
 
     def _run(self) -> None:
+        with served_first():  # it shares the interpreter with the generator, which must not wait for it
+            self._look_again_and_again()
+
+    def _look_again_and_again(self) -> None:
         while True:
             at = time.monotonic() - self._began
             try:

@@ -169,6 +169,7 @@ class Simulation:
         instance = call.instance
         call.function.learn_service(self._events.now - call.began)
         self._outcome.ttft.append(call.first - call.arrived)
+        self._outcome.held.append(self._events.now - call.began)
         if call.queued:
             self._outcome.startup.append(call.began - call.arrived)
         self._close(identity, InvocationState.SUCCEEDED)

@@ -32,6 +32,7 @@ class Outcome:
     policy: str
     keep_alive: str
     ttft: array[float] = field(default_factory=lambda: array("d"))  # of each call served
+    held: array[float] = field(default_factory=lambda: array("d"))  # of each call served: how long it had its slot
     startup: array[float] = field(default_factory=lambda: array("d"))  # of each that found no free slot: until served
     starts: array[float] = field(default_factory=lambda: array("d"))  # of each instance: until it could serve
     predicted: array[float] = field(default_factory=lambda: array("d"))  # the same, by the decision

@@ -16,6 +16,7 @@ from quickthaw_platform.traffic.bodies import Bodies
 from quickthaw_platform.traffic.exchange import Exchange, open_client
 from quickthaw_platform.traffic.lookup import looked_up
 from quickthaw_platform.traffic.planning import LoadPlan
+from quickthaw_platform.traffic.priority import served_first
 from quickthaw_platform.traffic.result import RequestResult
 from quickthaw_platform.traffic.target import Target
 from quickthaw_platform.traffic.warming import warm_up, without_old_garbage
@@ -75,7 +76,7 @@ async def run(
     async with open_client(target) as http:
         loop = _OpenLoop(plan, target, http, stop or asyncio.Event(), patience)
         await warm_up(http)
-        with without_old_garbage():
+        with without_old_garbage(), served_first():
             await loop.run(on_progress)
         results, notes = await looked_up(loop.results(), target, http)
     lag = lag_p99(results)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def request(number: int, at: float, tokens_in: int, tokens_out: int = 5, start: 
     """Make a request as a machine with the constants above would serve it, alone."""
     first = at + start + FIRST + tokens_in / PREFILL
     gaps = (1 / DECODE,) * (tokens_out - 1)
-    stages = {"queue": 0.01, "fork": start} if start else {}
+    stages = {"queue": 0.01, "fork": start - 0.01} if start else {}
     return RequestResult(
         number, at, at, first, gaps, first + sum(gaps), tokens_in, tokens_out, tokens_in, tokens_out,
         cold=start > 0, tier="dram" if start else None, queue=start, stages=stages,
@@ -32,6 +34,15 @@ def test_the_constants_of_the_machine_are_found_again() -> None:
     assert found.prefill_tokens_per_second == pytest.approx(PREFILL, rel=0.01)
     assert found.decode_tokens_per_second == pytest.approx(DECODE, rel=0.01)
     assert found.slowdown_per_stream == pytest.approx(0.0, abs=0.01)
+    assert found.start_seconds == {"template": pytest.approx(0.3, rel=0.01)}
+
+
+def test_of_a_burst_that_waited_for_one_start_only_the_first_tells_how_long_that_took() -> None:
+    warm = [request(n, 10.0 * n, 100) for n in range(10)]
+    burst = [request(20 + n, 1000.0 + n / 100, 100, start=0.3) for n in range(5)]
+    late = [replace(one, first_token=one.first_token + n) for n, one in enumerate(burst) if one.first_token]
+    found = calibrate([*warm, *late])
+    assert found is not None
     assert found.start_seconds == {"template": pytest.approx(0.3, rel=0.01)}
 
 

@@ -45,6 +45,7 @@ def test_what_an_idle_gap_costs_and_how_long_a_cold_call_waits_is_as_the_constan
     assert serverless.seconds_by_phase["starting"] == pytest.approx(0.3 * per_hour, rel=0.02)
     assert serverless.seconds_by_phase["serving"] == pytest.approx(1.2 * per_hour, rel=0.02)
     assert serverless.seconds_by_phase["idle"] == pytest.approx(5.1 * per_hour, rel=0.05)
+    assert serverless.held_mean == pytest.approx(1.2, rel=0.02)
     assert serverless.ttft_mean == pytest.approx(0.3 + 0.2, rel=0.02)
     assert serverful.ttft_mean == pytest.approx(0.2, rel=0.02)
     assert sum(serverful.seconds_by_phase.values()) == pytest.approx(3600, rel=0.01)

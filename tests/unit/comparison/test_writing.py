@@ -1,0 +1,50 @@
+"""A run's files are written as a whole or not at all."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quickthaw_platform.comparison.recorded import read
+from quickthaw_platform.comparison.rows import UsageLine
+from quickthaw_platform.comparison.writing import Measured, make_folder, write_run, write_text
+from quickthaw_platform.errors import SettingsInvalid
+from tests.unit.comparison.example import example_recording
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond some bytes: what a write meets on a full disk, but for the number of the error."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
+    measured = Measured(usage=[UsageLine(backend="serverless", repeat=0, phase="idle", seconds=1.5)])
+    write_run(tmp_path, example_recording(), measured)
+    found = read(tmp_path)
+    assert (found.recording, found.usage, found.results) == (example_recording(), measured.usage, [])
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_leaves_what_was_there_and_no_half_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "run.json", "before")
+    lines = [UsageLine(backend="serverless", repeat=n, phase="idle", seconds=1.5) for n in range(100)]
+    with pytest.raises(SettingsInvalid, match=r"usage\.csv was not written.*Make room"):
+        write_run(tmp_path, example_recording(), Measured(usage=lines))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert (tmp_path / "run.json").read_text() == "before"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsInvalid, match="file"):
+        make_folder(tmp_path / "file" / "run")
