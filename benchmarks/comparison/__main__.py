@@ -19,6 +19,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from benchmarks.comparison import documents
+from benchmarks.comparison.documents import Found
 from benchmarks.comparison.prediction import SERVERFUL, SERVERLESS, Check, check
 from benchmarks.comparison.servers import endpoint_options
 from benchmarks.machine import ROOT
@@ -155,7 +157,7 @@ def goals(checks: Sequence[Check]) -> list[Goal]:
 @click.option("--full", is_flag=True, help="Five minutes of each trace on each side.")
 @click.option("--quick", is_flag=True, help="Half a minute of each: a smoke test.")
 def main(minutes: float, full: bool, quick: bool) -> None:
-    """Run the comparisons, print what came of the prediction; the reports are in benchmarks/results/comparison."""
+    """Run the comparisons and check the prediction; writes benchmarks/results/comparison and the documents' tables."""
     end_on_sigterm()
     screen = console()
     if not TRACES.is_dir():
@@ -163,15 +165,21 @@ def main(minutes: float, full: bool, quick: bool) -> None:
     length = FULL_MINUTES if full else QUICK_MINUTES if quick else minutes
     with Served() as served:
         served.deploy(FUNCTION, keep_alive=KEEP_ALIVE_SECONDS, concurrency=CONCURRENCY, memory=MEMORY_BYTES)
-        found = _checked(Runs(served, length), screen)
+        found = _measured(Runs(served, length), screen)
     settings = {"minutes": length, "offers": " and ".join(OFFERS), "keep-alive s": KEEP_ALIVE_SECONDS}
-    publish(Report("comparison", tuple(rows(found)), tuple(goals(found)), settings), screen)
+    publish(Report("comparison", tuple(rows(found.checks)), tuple(goals(found.checks)), settings), screen)
+    if not quick:
+        documents.publish(found)
 
 
-def _checked(runs: Runs, screen: Console) -> list[Check]:
+def _measured(runs: Runs, screen: Console) -> Found:
     endpoints = endpoint_options()
-    code = runs.run("code", CODE, [*endpoints, "--simulate"])
-    runs.run("conversation", CONVERSATION, [*endpoints, "--simulate"])
+    prices = [word for offer in OFFERS for word in ("--price", offer)]
+    folders = {
+        name: runs.run(name, traffic, [*endpoints, "--simulate", *prices])
+        for name, traffic in (("code", CODE), ("conversation", CONVERSATION))
+    }
+    code = folders["code"]
     rate = crossing(code)
     screen.print(f"break-even by {' and '.join(OFFERS)}: {rate:.3f} requests/s", highlight=False)
     calibration = calibration_of(code)
@@ -179,7 +187,7 @@ def _checked(runs: Runs, screen: Console) -> list[Check]:
     for part in SIDES_OF_BREAK_EVEN:
         folder = runs.run(f"check-{part}", Traffic(CODE.name, rate * part, CODE.scale), [])
         checks.append(check(folder, calibration, OFFERS))
-    return checks
+    return Found(folders, rate, checks, OFFERS, runs.minutes)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,17 @@ def test_it_comes_up_again(backend: ServingBackend) -> None:
     assert "[DONE]" in ask(backend.up())
 
 
+def test_what_others_used_of_the_same_version_is_not_its_own(make: Callable[..., ServingBackend]) -> None:
+    first = make("serverful")
+    ask(first.up())
+    wait_for(lambda: [row for row in first.usage() if row.requests], "the usage of a call")
+    first.down()
+    second = make("serverful")  # the same spec: the same version
+    second.up()
+    assert not [row for row in second.usage() if row.requests]
+    second.down()
+
+
 def test_a_serverless_function_has_nothing_until_it_is_called(make: Callable[..., ServingBackend]) -> None:
     backend = make("serverless")
     endpoint = backend.up()

@@ -37,6 +37,7 @@ class OnPlatform(ABC):
         self._spec = self.settle(deployment.spec.model_copy(update={"backend": self.name}))
         self._version: Version | None = None
         self._is_up = False
+        self._used_before: dict[str | None, UsageRow] = {}  # of the same version, by phase, before it was first up
 
     @classmethod
     @abstractmethod
@@ -46,8 +47,10 @@ class OnPlatform(ABC):
     def up(self) -> Endpoint:
         """Deploy under the alias and wait for the instances that are always on."""
         if not self._is_up:
-            self._version = self._platform.deploy(self._spec, self._alias)
+            first, self._version = self._version is None, self._platform.deploy(self._spec, self._alias)
             self._is_up = True
+            if first:  # others may have deployed the same spec before, which is the same version
+                self._used_before = {row.phase: row for row in self._used()}
             wanted = self._spec.min_instances
             limit = self._spec.limits.start
             found = self._wait(lambda: len(self._instances(*SERVING)) >= wanted, limit)
@@ -74,7 +77,10 @@ class OnPlatform(ABC):
         return None
 
     def usage(self) -> list[UsageRow]:
-        """Return what the version has used, by phase."""
+        """Return what the version has used since it was first up, by phase."""
+        return [_less(row, self._used_before.get(row.phase)) for row in self._used()]
+
+    def _used(self) -> list[UsageRow]:
         if self._version is None:
             return []
         since = self._version.created_at - PERIOD_SECONDS
@@ -117,3 +123,12 @@ class OnPlatform(ABC):
                 return False
             time.sleep(POLL_SECONDS)
         return True
+
+
+def _less(row: UsageRow, before: UsageRow | None) -> UsageRow:
+    if before is None:
+        return row
+    amounts = ("seconds", "memory_byte_seconds", "tokens_in", "tokens_out", "tokens_cached", "requests")
+    fetched = {tier: size - before.fetched_bytes.get(tier, 0) for tier, size in row.fetched_bytes.items()}
+    rest = {name: getattr(row, name) - getattr(before, name) for name in amounts}
+    return row.model_copy(update={**rest, "fetched_bytes": fetched})
