@@ -153,7 +153,7 @@ def goals(checks: Sequence[Check]) -> list[Goal]:
 
 
 @click.command()
-@click.option("--minutes", default=2.0, show_default=True, help="Of each trace on each side.")
+@click.option("--minutes", default=1.5, show_default=True, help="Of each trace on each side.")
 @click.option("--full", is_flag=True, help="Five minutes of each trace on each side.")
 @click.option("--quick", is_flag=True, help="Half a minute of each: a smoke test.")
 def main(minutes: float, full: bool, quick: bool) -> None:
