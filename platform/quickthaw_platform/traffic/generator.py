@@ -25,7 +25,7 @@ SPIN_SECONDS = 0.002
 """So long before a request is due nothing sleeps any more: the event loop wakes up a millisecond late."""
 
 NAP_SECONDS = 0.25
-"""No sleep is longer: on a virtual machine that had been idle for a minute a timer was seen to fire 60 to 80 ms late."""
+"""No sleep is longer: on a virtual machine that had been idle for a minute a timer was seen to fire 80 ms late."""
 
 LEAD_SECONDS = 0.05
 """Between the making of the first requests and the start of the run."""
