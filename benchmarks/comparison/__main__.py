@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.comparison import documents
 from benchmarks.comparison.documents import Found
-from benchmarks.comparison.prediction import SERVERFUL, SERVERLESS, Check, check
+from benchmarks.comparison.prediction import MOST_ERROR, SERVERFUL, SERVERLESS, Check, check
 from benchmarks.comparison.servers import endpoint_options
 from benchmarks.machine import ROOT
 from benchmarks.processes import end_on_sigterm
@@ -42,7 +42,6 @@ CONCURRENCY = 4
 SIDES_OF_BREAK_EVEN = (0.6, 1.3)
 """Rates of the two checking runs, as parts of the predicted break-even rate."""
 
-MOST_ERROR = 0.10
 OFFERS = ("aws-lambda-x86", "ec2-m7i-xlarge")
 """Paid by calls and paid by the hour: the pair of offers whose break-even rate is checked."""
 

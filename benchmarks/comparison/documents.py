@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from benchmarks.comparison.prediction import Check
+from benchmarks.comparison.prediction import MOST_ERROR, Check
 from benchmarks.machine import ROOT
 from quickthaw_platform.comparison.estimates import Estimate
 from quickthaw_platform.comparison.numbers import plain
@@ -21,7 +21,7 @@ from quickthaw_platform.comparison.report import REPORT_FILE, Percentiles, Repor
 TEMPLATE = Path(__file__).with_name("measured.md.j2")
 DOCUMENT = ROOT / "docs" / "comparison.md"
 IMAGES = ROOT / "docs" / "images"
-FIGURES = ("break-even", "latency-ttft", "cold-start", "timeline")
+FIGURES = ("break-even", "cold-start", "timeline")
 BEGIN, END = "<!-- begin measured -->\n", "<!-- end measured -->"
 NOTHING = "–"
 
@@ -75,6 +75,10 @@ def measured(found: Found) -> str:
         offers=found.offers,
         crossing=found.crossing,
         checks=found.checks,
+        within=all(
+            abs(error) <= MOST_ERROR for one in found.checks for name in one.measured for error in one.errors(name)
+        ),
+        most_error=f"{100 * MOST_ERROR:.0f} %",
         agrees=all(one.sign_agrees for one in found.checks),
     )
 

@@ -13,6 +13,8 @@ from quickthaw_platform.comparison.simulation import native_rate, played, simula
 from quickthaw_platform.prices import catalogue
 
 SERVERLESS, SERVERFUL = "serverless", "serverful"
+MOST_ERROR = 0.10
+"""By which part a prediction may be off: the goal."""
 
 
 @dataclass(frozen=True, slots=True)
