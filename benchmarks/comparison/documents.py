@@ -70,7 +70,6 @@ def measured(found: Found) -> str:
         reports=reports,
         minutes=f"{found.minutes:g}",
         day=datetime.fromtimestamp(header.created_at, UTC).date(),
-        commit=header.commit[:7],
         machine=header.machine,
         offers=found.offers,
         crossing=found.crossing,
