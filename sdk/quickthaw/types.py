@@ -119,7 +119,9 @@ class Delta:
     """A piece of generated text with the tokens it came from; `str(delta)` is the text.
 
     `text` may be empty while a character or a possible stop string is incomplete; `tokens` never repeat, so the
-    tokens of all deltas of a `choice`, in order, are what was generated. `prompt_tokens` is set on the first delta.
+    tokens of all deltas of a `choice`, in order, are what was generated. The first delta of a `choice` has
+    `prompt_tokens` and, where the engine knows, `cached_tokens`: how many of these were not computed, because their
+    keys and values were there.
     """
 
     text: str = ""
@@ -128,6 +130,7 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
     prompt_tokens: int | None = None
+    cached_tokens: int | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -143,6 +146,8 @@ class Delta:
             body["finish_reason"] = self.finish_reason
         if self.prompt_tokens is not None:
             body["prompt_tokens"] = self.prompt_tokens
+        if self.cached_tokens is not None:
+            body["cached_tokens"] = self.cached_tokens
         return body
 
     @classmethod
@@ -155,6 +160,7 @@ class Delta:
             logprobs=tuple(TokenLogprob.from_json(entry) for entry in body.get("logprobs", ())),
             finish_reason=body.get("finish_reason"),
             prompt_tokens=body.get("prompt_tokens"),
+            cached_tokens=body.get("cached_tokens"),
         )
 
 
@@ -301,6 +307,7 @@ class Usage(Wire):
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = Field(0, description="of prompt_tokens, those that an engine did not have to compute")
 
 
 class InvocationInfo(Wire):

@@ -128,11 +128,16 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else compact(value)
 
 
-def usage_json(usages: Iterable[Usage]) -> dict[str, int]:
+def usage_json(usages: Iterable[Usage]) -> dict[str, Any]:
     """Add up usages in OpenAI's form."""
     found = tuple(usages)
     prompt, completion = sum(u.prompt_tokens for u in found), sum(u.completion_tokens for u in found)
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": sum(u.cached_tokens for u in found)},
+    }
 
 
 def embedding_response(request: EmbeddingRequest, result: Any, usage: Usage) -> dict[str, Any]:

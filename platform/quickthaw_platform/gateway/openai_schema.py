@@ -98,12 +98,19 @@ class ModelList(BaseModel):
     data: list[ModelCard]
 
 
+class PromptTokensDetails(BaseModel):
+    """Of the prompt's tokens, those that were not computed, because their keys and values were there."""
+
+    cached_tokens: int = 0
+
+
 class OpenAIUsage(BaseModel):
     """Tokens in and out."""
 
     prompt_tokens: int
     completion_tokens: int = 0
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails | None = None
 
 
 _STREAMED = {"content": {"text/event-stream": {"schema": {"description": "OpenAI's chunks, then `[DONE]`"}}}}

@@ -42,6 +42,7 @@ def stream(
             total = Usage(
                 prompt_tokens=sum(usage.prompt_tokens for usage in usages),
                 completion_tokens=sum(usage.completion_tokens for usage in usages),
+                cached_tokens=sum(usage.cached_tokens for usage in usages),
             )
             yield sse.message(chunks[0].usage(total))
     except QuickthawError as error:

@@ -57,7 +57,7 @@ def invoke_frame(work: Work, *, is_open: bool = False) -> Frame:
 
 def _tokens_of(delta: Mapping[str, Any]) -> Tokens:
     """Return the tokens of model output; a prompt counts with the first delta of its answer."""
-    return Tokens(delta.get("prompt_tokens") or 0, len(delta["tokens"]))
+    return Tokens(delta.get("prompt_tokens") or 0, len(delta["tokens"]), delta.get("cached_tokens") or 0)
 
 
 class Flight:
@@ -127,7 +127,7 @@ class Flight:
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
         usage = Usage.model_validate(frame["usage"])
-        self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens)
+        self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
         if self._progress.last_output is None and self.work.silent_seconds is None:
             elapsed = time.monotonic() - self._created
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(elapsed)

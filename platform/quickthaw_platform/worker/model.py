@@ -76,12 +76,17 @@ class BoundModel:
         self.recorder = Recorder(record)
         self._on_caught_up = on_caught_up
         self._prompt_tokens = 0
+        self._cached_tokens = 0
         self._completion_tokens = 0
 
     @property
     def usage(self) -> Usage:
         """Tokens in and out so far."""
-        return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._completion_tokens)
+        return Usage(
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._completion_tokens,
+            cached_tokens=self._cached_tokens,
+        )
 
     def chat(self, messages: Sequence[dict[str, Any]], **sampling: Any) -> Iterator[Delta]:
         """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template."""
@@ -172,13 +177,14 @@ class BoundModel:
                     delta = item.delta
                     replayed.add(delta.choice)
                 elif isinstance(item, Delta):
-                    delta = replace(item, prompt_tokens=None) if item.choice in replayed else item
+                    delta = replace(item, prompt_tokens=None, cached_tokens=None) if item.choice in replayed else item
                     self.recorder.handed_out(Mark(number, index, "" if index else prompt), delta)
                 else:
                     raise item
                 if index == 0:
                     self._prefilled(started)
                     self._prompt_tokens += len(generation.requests[0].tokens)
+                    self._cached_tokens += delta.cached_tokens or 0
                 index += 1
                 self._completion_tokens += len(delta.tokens)
                 open_choices -= delta.finish_reason is not None

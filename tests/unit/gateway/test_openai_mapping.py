@@ -170,7 +170,7 @@ def log(*outputs: Delta | str, usage: Usage | None = None, value: Any = None) ->
 
 
 LOGPROBS = (TokenLogprob(5, "Hé", -0.25, (("Hé", -0.25), ("Yo", -1.5))),)
-USAGE = Usage(prompt_tokens=3, completion_tokens=2)
+USAGE = Usage(prompt_tokens=3, completion_tokens=2, cached_tokens=1)
 
 
 def test_a_chat_answer_has_openais_shape() -> None:
@@ -182,6 +182,8 @@ def test_a_chat_answer_has_openais_shape() -> None:
     assert body.choices[0].finish_reason == "length"
     assert body.usage is not None
     assert (body.usage.prompt_tokens, body.usage.completion_tokens, body.usage.total_tokens) == (3, 2, 5)
+    assert body.usage.prompt_tokens_details is not None
+    assert body.usage.prompt_tokens_details.cached_tokens == 1
     assert body.choices[0].logprobs is not None
     assert body.choices[0].logprobs.content is not None
     token = body.choices[0].logprobs.content[0]

@@ -234,11 +234,12 @@ def replay_of(*deltas: Delta, prompt: str = "", is_open: bool = False) -> Replay
 class TestModel:
     def test_the_prompt_is_counted_once_over_both_lives(self) -> None:
         """An engine counts it on the first delta of each request, so on that of a resumed one too."""
-        b = Bound(replay_of(said(1, prompt_tokens=2)))
+        b = Bound(replay_of(said(1, prompt_tokens=2, cached_tokens=1)))
         answer = b.model.complete("ab")
-        b.engine.say("i/0.0", said(2, prompt_tokens=2))
+        b.engine.say("i/0.0", said(2, prompt_tokens=2, cached_tokens=2))
         b.engine.say("i/0.0", said(3, finish_reason="stop"))
-        assert [delta.prompt_tokens for delta in answer] == [2, None, None]
+        assert [(delta.prompt_tokens, delta.cached_tokens) for delta in answer] == [(2, 1), (None, None), (None, None)]
+        assert b.model.usage.cached_tokens == 1
         assert (b.model.usage.prompt_tokens, b.model.usage.completion_tokens) == (2, 3)
 
     def test_a_choice_that_had_said_nothing_counts_it(self) -> None:
