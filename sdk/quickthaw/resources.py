@@ -139,6 +139,7 @@ class NodeInfo(Wire):
     memory_free_bytes: int
     checkpoints: tuple[str, ...] = Field((), description="ids of those on its disk")
     templates: tuple[str, ...] = Field((), description="ids of those with a live template")
+    primed: tuple[str, ...] = Field((), description="ids of versions whose prompts' beginning it has read already")
     labels: dict[str, str] = Field(default_factory=dict)
     instances: int = 0
     dram_bytes: int = Field(0, description="what the weights of checkpoints may take of its memory")
@@ -170,7 +171,7 @@ class OptionInfo(Wire):
     """A node that the router considered, and how long a start there would take."""
 
     node: str
-    way: str = Field(description="where the weights are nearest: template, dram, disk or remote")
+    way: str = Field(description="where the weights are nearest: primed, template, dram, disk or remote")
     queue_seconds: float = Field(description="for the loads before it")
     load_seconds: float = Field(description="to move the bytes")
     init_seconds: float = Field(description="of the start beyond that")
@@ -287,8 +288,9 @@ class CheckpointInfo(Wire):
 
     id: str
     name: str
-    task: str = Field(description="generate or embed")
+    task: str = Field(description="generate, embed or adapter")
     bytes: int
+    weights_format: str = Field("safetensors", description="safetensors or gguf")
     tensors: int = 0
     context_tokens: int
     architecture: str | None = None

@@ -17,6 +17,8 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw_platform.parent_death",
     "quickthaw_platform.serving",
     "quickthaw_platform.checkpoints.arrival",
+    "quickthaw_platform.checkpoints.gguf_header",
+    "quickthaw_platform.checkpoints.gguf_joining",
     "quickthaw_platform.checkpoints.header",
     "quickthaw_platform.checkpoints.manifest",
     "quickthaw_backends",

