@@ -132,6 +132,10 @@ class Engine(Protocol):
         """How long computing has waited so far, since `start`, for weights that were still arriving."""
 
     @classmethod
+    def missing(cls) -> str | None:
+        """Say which packages this engine lacks here and how to install them; None: it lacks none. Imports none."""
+
+    @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
         """Raise InvalidRequest, naming the known ones, for an unknown option or value. Imports nothing heavy."""
 

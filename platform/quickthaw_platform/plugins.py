@@ -37,6 +37,15 @@ def engine_class(name: str) -> type[Engine]:
     return found
 
 
+def usable_engine(name: str) -> type[Engine]:
+    """Import the engine `name` like `engine_class`; EngineNotFound also where what it needs is not installed here."""
+    found = engine_class(name)
+    missing = found.missing()
+    if missing is not None:
+        raise EngineNotFound(f"engine {name!r} cannot run here: {missing}", param="engine")
+    return found
+
+
 @cache
 def serving_backend(name: str) -> type[ServingBackend]:
     """Import the serving backend `name`, once; BackendNotFound lists the known ones, PluginBroken has the cause."""

@@ -169,7 +169,7 @@ class BackendNotFound(NotFound):
 
 
 class EngineNotFound(NotFound):
-    """No installed plugin provides this engine."""
+    """No installed plugin provides this engine, or packages that it needs are not installed."""
 
     default_code = "engine_not_found"
     noun = "engine"

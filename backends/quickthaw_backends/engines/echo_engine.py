@@ -95,6 +95,11 @@ class EchoEngine:
         self._generated_tokens_total = 0
 
     @classmethod
+    def missing(cls) -> str | None:
+        """Return None: this engine needs nothing."""
+        return None
+
+    @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
         """Raise InvalidRequest, naming the known ones, for an unknown option or value."""
         EchoOptions.parse(options)

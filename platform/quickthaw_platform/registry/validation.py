@@ -47,11 +47,11 @@ def check_spec(spec: FunctionSpec) -> None:
 
 
 def check_engine(spec: FunctionSpec) -> None:
-    """Refuse an unknown engine, and options that the engine does not know."""
+    """Refuse an unknown engine, one whose packages are not installed, and options that the engine does not know."""
     known = plugins.names(plugins.ENGINES)
     if spec.engine not in known:
         raise EngineNotFound.named(spec.engine, known)
-    plugins.engine_class(spec.engine).check_options(spec.options)
+    plugins.usable_engine(spec.engine).check_options(spec.options)
 
 
 def check_source(spec: FunctionSpec) -> None:

@@ -23,7 +23,7 @@ def open_model(name: str, engine: str = "transformers", options: Mapping[str, An
     """
     settings = settings_module.load()
     checkpoint = DiskStore(settings.checkpoints_dir).find(name)
-    loaded = plugins.engine_class(engine)()
+    loaded = plugins.usable_engine(engine)()
     loaded.prepare(checkpoint, options or {}, lambda _stage, _seconds: None)
     loaded.start(settings.device, settings.threads, int(settings.instance_memory * KV_SHARE))
     try:

@@ -34,7 +34,7 @@ def main(control: socket.socket, order: Frame) -> None:
 
 
 def _prepare(control: socket.socket, order: Frame) -> Engine:
-    engine = plugins.engine_class(order["engine"])()
+    engine = plugins.usable_engine(order["engine"])()
     forking.single_threaded_torch()
     described = order["checkpoint"]
     checkpoint = Checkpoint(

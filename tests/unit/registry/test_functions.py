@@ -35,6 +35,10 @@ class OptionlessEngine:
     """Stands for an engine plugin: knows the option `delay` only."""
 
     @classmethod
+    def missing(cls) -> str | None:
+        return None
+
+    @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
         if set(options) - {"delay"}:
             raise InvalidRequest("unknown option", param="options")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
 from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.extras import missing_extra
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
@@ -45,6 +46,11 @@ class TransformersEngine:
         self._loop: BatchLoop | None = None
         self._embedder: Embedder | None = None
         self._eos: frozenset[int] = frozenset()
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Say what Python lacks here to run this engine, and how to install it; None: nothing."""
+        return missing_extra("platform", "torch", "transformers")
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
