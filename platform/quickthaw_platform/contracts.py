@@ -240,10 +240,16 @@ class InstanceState(enum.StrEnum):
 class Way(enum.StrEnum):
     """Where a start finds the weights, nearest first."""
 
+    PRIMED = "primed"  # a live template has also read what the version's prompts begin with
     TEMPLATE = "template"  # a live template has them mapped: a fork is enough
     DRAM = "dram"  # whole in the node's memory, or on their way there
     DISK = "disk"
     REMOTE = "remote"
+
+    @property
+    def forks(self) -> bool:
+        """Whether a fork of a live template is enough, so that no weights are loaded."""
+        return self in (Way.PRIMED, Way.TEMPLATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +312,7 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
     kept_for: str = ""  # the version that an instance has given up room for; no other may take it
     kept_bytes: int = 0  # of memory_free_bytes
+    primed: frozenset[str] = frozenset()  # ids of versions with a live primed template
 
     def has(self, checkpoint: str) -> bool:
         """Whether the node can get at a checkpoint, wherever it is."""

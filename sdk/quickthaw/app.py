@@ -43,6 +43,9 @@ class FunctionOptions(TypedDict, total=False):
     weight: float  # its share when functions compete for room
     target_utilisation: float  # part of the slots in use beyond which another instance starts
     resumable: bool  # calls go on elsewhere when their process dies; the handler is run again
+    system: str  # the system message that its chats begin with; used to have it read before a call comes
+    tools: Sequence[Mapping[str, Any]]  # … the tools, as OpenAI describes them
+    prefix: str  # the text that its completions begin with
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
@@ -234,6 +234,18 @@ class FunctionSpec(Wire):
     resumable: bool = Field(
         True, description="calls go on elsewhere when their process dies or their node drains; the handler runs again"
     )
+    system: str | None = Field(
+        None,
+        min_length=1,
+        description="the system message that its chats begin with: a start may find it read already. Without a handler "
+        "it is put before conversations that have none",
+    )
+    tools: tuple[dict[str, Any], ...] | None = Field(
+        None, min_length=1, max_length=128, description="the tools that its chats begin with, as OpenAI describes them"
+    )
+    prefix: str | None = Field(
+        None, min_length=1, description="the text that its completions begin with; never put before a prompt"
+    )
     env: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the engine, for example dtype")
 
@@ -252,6 +264,14 @@ class FunctionSpec(Wire):
         if size > MAX_SOURCE_BYTES:
             raise ValueError(f"the source is {size:,} bytes; at most {MAX_SOURCE_BYTES:,} are allowed")
         return source
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> FunctionSpec:
+        if self.prefix is not None and (self.system is not None or self.tools is not None):
+            raise ValueError(
+                "prompts begin with `prefix` (completions), or with `system` and `tools` (chats)"
+            )
+        return self
 
 
 class Version(Wire):
@@ -335,7 +355,7 @@ class InvocationInfo(Wire):
     stages: dict[str, float] = Field(
         default_factory=dict, description="seconds of each stage of the cold start it paid"
     )
-    tier: str | None = Field(None, description="where the weights of that start came from: dram, disk or remote")
+    tier: str | None = Field(None, description="where that start found the weights: dram, disk, remote, or primed")
 
 
 class EventType(enum.StrEnum):

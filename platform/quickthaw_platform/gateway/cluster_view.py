@@ -26,6 +26,7 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             memory_free_bytes=node.memory_free_bytes,
             checkpoints=tuple(sorted(node.checkpoints)),
             templates=tuple(sorted(node.templates)),
+            primed=tuple(sorted(node.primed)),
             labels=dict(node.labels),
             instances=instances[node.id],
             dram_bytes=node.tiers.dram_bytes,

@@ -30,7 +30,7 @@ if ARGV[2] ~= '1' then return {instances} end
 local known = {}
 for _, id in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
   local f = redis.call('HMGET', node_key(id), 'state', 'device', 'memory_bytes', 'checkpoints', 'templates', 'tiers',
-    'labels', 'remote')
+    'labels', 'remote', 'primed')
   if f[1] then
     local remote = f[8] or ''
     if remote ~= '' and not known[remote] then
@@ -39,7 +39,8 @@ for _, id in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
       beyond[#beyond + 1] = redis.call('SMEMBERS', 'qt:remote:' .. remote)
     end
     local kept, kept_for = kept_bytes(id, '', time)
-    f[9], f[10] = kept_for, kept
+    f[10], f[11] = kept_for, kept
+    f[9] = f[9] or ''
     nodes[#nodes + 1] = {id, unpack(f)}
   end
 end

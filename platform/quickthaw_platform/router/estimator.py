@@ -6,7 +6,8 @@ and an initialisation learnt for each function and way. All figures are measured
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,18 @@ from quickthaw_platform.contracts import AllocationRequest, FunctionStats, Optio
 from quickthaw_platform.router.table import Floats, Table
 
 WAYS = tuple(Way)
-ASSUMED_INIT_SECONDS: Mapping[Way, float] = {Way.TEMPLATE: 0.1, Way.DRAM: 0.5, Way.DISK: 0.5, Way.REMOTE: 0.6}
+ASSUMED_INIT_SECONDS: Mapping[Way, float] = {
+    Way.PRIMED: 0.09, Way.TEMPLATE: 0.1, Way.DRAM: 0.5, Way.DISK: 0.5, Way.REMOTE: 0.6
+}  # fmt: skip
 """Of a function that has never started so."""
 
 FORK_SHARE = 0.5
 """What a start by a live template, never measured, takes of one that has to make the template."""
+
+PRIMED_SHARE = 0.9
+"""What a start by a primed template takes at most of one by a template that is not: the first prompt is not in the
+figures, and a primed start has most of that done.
+"""
 
 UNKNOWN_START_SECONDS = 1.0
 """What a start is taken to last until one was measured."""
@@ -60,15 +68,19 @@ def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Tab
     for row, found in table.holders.get(checkpoint, _NOWHERE).items():
         queue[row], load[row] = _near(table, row, found, size)
         way[row], init[row] = _CODE[found], seconds[_CODE[found]]
+    for row in table.primed.get(request.version, _NONE):
+        queue[row] = load[row] = 0.0
+        way[row], init[row] = _CODE[Way.PRIMED], seconds[_CODE[Way.PRIMED]]
     for row, end in table.arriving.get(checkpoint, _NEVER).items():
         queue[row], load[row] = 0.0, max(0.0, end - table.now)
-        if way[row] != _CODE[Way.TEMPLATE]:  # a template may be there before its weights are
+        if not WAYS[way[row]].forks:  # a template may be there before its weights are
             way[row], init[row] = _CODE[Way.DRAM], seconds[_CODE[Way.DRAM]]
     return Estimates(way, queue, load, init, queue + load + init)
 
 
 _NOWHERE: Mapping[int, Way] = {}
 _NEVER: Mapping[int, float] = {}
+_NONE: Collection[int] = ()
 
 
 def _near(table: Table, row: int, way: Way, size: int) -> tuple[float, float]:
@@ -87,6 +99,9 @@ def _init_seconds(stats: FunctionStats) -> list[float]:
     """Return the initialisation by way; where one was never measured, that of another with a load."""
     known = stats.init_seconds
     loaded = next((known[way] for way in (Way.DRAM, Way.DISK, Way.REMOTE) if way in known), None)
-    if loaded is None:
-        return [known.get(way, ASSUMED_INIT_SECONDS[way]) for way in WAYS]
-    return [known.get(way, FORK_SHARE * loaded if way is Way.TEMPLATE else loaded) for way in WAYS]
+    assumed = ASSUMED_INIT_SECONDS
+    if loaded is not None:
+        assumed = dict.fromkeys(WAYS, loaded) | {Way.TEMPLATE: FORK_SHARE * loaded}
+    found = {way: known.get(way, assumed[way]) for way in WAYS}
+    found[Way.PRIMED] = min(known.get(Way.PRIMED, math.inf), PRIMED_SHARE * found[Way.TEMPLATE])
+    return list(found.values())

@@ -84,7 +84,7 @@ def _reserved_bytes(instances: Sequence[InstanceView]) -> dict[str, int]:
 
 
 def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, frozenset[str]]) -> NodeView:
-    identity, state, device, memory, checkpoints, templates, tiers, labels, beyond, kept_for, kept_bytes = row
+    identity, state, device, memory, checkpoints, templates, tiers, labels, beyond, primed, *kept = row
     memory_bytes = int(memory or 0)
     return NodeView(
         id=identity,
@@ -96,8 +96,9 @@ def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, 
         templates=frozenset(json.loads(templates or "[]")),
         tiers=_tiers(tiers, remote.get(beyond or "", frozenset())),
         labels={str(name): str(value) for name, value in _object(labels).items()},
-        kept_for=kept_for,
-        kept_bytes=int(kept_bytes),
+        kept_for=kept[0],
+        kept_bytes=int(kept[1]),
+        primed=frozenset(json.loads(primed or "[]")),
     )
 
 

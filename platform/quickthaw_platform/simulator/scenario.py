@@ -35,6 +35,8 @@ class Device(_Model):
         missing = {Way.DRAM, Way.DISK, Way.REMOTE} - set(self.init_seconds)
         if missing:
             raise ValueError(f"init_seconds lacks {', '.join(sorted(missing))}")
+        if Way.PRIMED in self.init_seconds:
+            raise ValueError("init_seconds: no template is primed in a simulation")
         return self
 
 

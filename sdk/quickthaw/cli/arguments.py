@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,30 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise click.UsageError('the argument must be a JSON object, for example \'{"prompt": "Hello"}\'')
     return value
+
+
+def text(word: str) -> str:
+    """Return a text as it is, or the content of the file that `@FILE` names."""
+    return read(Path(word[1:])) if word.startswith("@") else word
+
+
+def json_list(file: Path) -> list[Any]:
+    """Read a JSON list from a file."""
+    try:
+        value = json.loads(read(file))
+    except ValueError as error:
+        raise click.UsageError(f"{file} is not JSON: {error}") from error
+    if not isinstance(value, list):
+        raise click.UsageError(f"{file} must hold a JSON list")
+    return value
+
+
+def read(file: Path) -> str:
+    """Read a text file."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file} cannot be read: {error}") from error
 
 
 def pairs(words: Sequence[str]) -> dict[str, Any]:

@@ -34,6 +34,9 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--weight", type=float, metavar="X", help="Share when functions compete for room (with --model).")
 @click.option("--target-utilisation", type=float, metavar="PART", help="Part of slots to be in use (with --model).")
 @click.option("--resumable/--no-resumable", default=None, help="Calls go on elsewhere (with --model).")
+@click.option("--system", metavar="TEXT", help="System message of its chats, or @FILE (with --model).")
+@click.option("--tools", metavar="FILE", help="JSON list of the tools of its chats (with --model).")
+@click.option("--prefix", metavar="TEXT", help="Text that completions begin with, or @FILE (with --model).")
 @click.option("--env", multiple=True, metavar="KEY=VALUE", help="Environment variable, repeatable (with --model).")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Engine option (with --model).")
 @click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias to point to the new version.")
@@ -74,6 +77,11 @@ def _bare(given: dict[str, Any]) -> FunctionSpec:
     for name in ("env", "labels"):
         if name in fields:
             fields[name] = arguments.texts(fields[name])
+    for name in ("system", "prefix"):
+        if name in fields:
+            fields[name] = arguments.text(fields[name])
+    if "tools" in fields:
+        fields["tools"] = arguments.json_list(Path(fields["tools"]))
     if "options" in fields:
         fields["options"] = arguments.pairs(fields["options"])
     return calls.request(FunctionSpec, **fields)

@@ -12,7 +12,8 @@ NO_NODES = "No nodes. Start one: quickthaw up, or on another machine: quickthaw 
 NO_INSTANCES = "No instances: everything has scaled to zero."
 
 _NODE_COLUMNS = (
-    "NODE", "STATE", "DEVICE", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "INSTANCES", "ARRIVING", "GB/S", "LABELS",
+    "NODE", "STATE", "DEVICE", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "PRIMED", "INSTANCES",
+    "ARRIVING", "GB/S", "LABELS",
 )  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def ps(state: State, as_json: bool) -> None:
 
 def _node(node: NodeInfo) -> tuple[object, ...]:
     free, all_ = output.size(node.memory_free_bytes), output.size(node.memory_bytes)
-    counts = len(node.checkpoints), len(node.templates), node.instances
+    counts = len(node.checkpoints), len(node.templates), len(node.primed), node.instances
     arriving = output.size(sum(node.arriving.values())) if node.arriving else None
     speeds = ", ".join(f"{tier} {speed / 1e9:.2g}" for tier, speed in node.bandwidths.items())
     labels = ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items()))

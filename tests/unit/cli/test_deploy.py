@@ -179,6 +179,32 @@ def test_where_it_may_run_and_its_share_are_options_of_a_bare_model(run: Run) ->
     assert (body["device"], body["spread"], body["weight"], body["target_utilisation"]) == ("cpu", True, 2.0, 0.5)
 
 
+def test_what_prompts_begin_with_may_be_given_as_text_or_as_a_file(run: Run, tmp_path: Path) -> None:
+    text, tools = tmp_path / "system.txt", tmp_path / "tools.json"
+    text.write_text("You are kind.")
+    tools.write_text('[{"type": "function"}]')
+    gateway = Deploys()
+    bare = ("deploy", "--model", "m", "--name", "f")
+    assert run(gateway, *bare, "--system", f"@{text}", "--tools", str(tools)).exit_code == 0
+    assert (gateway.body()["system"], gateway.body()["tools"]) == ("You are kind.", [{"type": "function"}])
+    gateway = Deploys()
+    assert run(gateway, *bare, "--prefix", "Once upon").exit_code == 0
+    assert (gateway.body()["prefix"], gateway.body()["system"]) == ("Once upon", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"), [("{}", "must hold a JSON list"), ("[", "is not JSON"), (None, "cannot be read")]
+)
+def test_a_file_of_tools_that_is_none_is_a_usage_error(
+    run: Run, tmp_path: Path, content: str | None, text: str
+) -> None:
+    file = tmp_path / "tools.json"
+    if content is not None:
+        file.write_text(content)
+    result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "f", "--tools", str(file))
+    assert (result.exit_code, text in result.stderr) == (2, True)
+
+
 def test_options_that_are_not_given_are_left_to_the_platform(run: Run) -> None:
     gateway = Deploys()
     assert run(gateway, "deploy", "--model", "m", "--name", "f").exit_code == 0

@@ -77,6 +77,26 @@ def test_the_start_that_takes_least_is_chosen(nodes: list[NodeView], chosen: str
     assert {option.node for option in decision.considered[1:]} < {n.id for n in nodes}
 
 
+def test_a_template_that_has_read_the_versions_prompt_is_chosen_before_one_that_has_not() -> None:
+    plain, primed = node("a", templates="c1"), replace(node("b", templates="c1"), primed=frozenset({"v1"}))
+    decision = choose([plain, primed])
+    assert isinstance(decision, Start)
+    assert (decision.node, decision.way) == ("b", Way.PRIMED)
+    assert decision.estimate_seconds == pytest.approx(0.09)  # at most nine tenths of a plain template's
+
+
+def test_a_template_primed_for_another_version_is_a_template() -> None:
+    decision = choose([replace(node("b", templates="c1"), primed=frozenset({"v2"}))])
+    assert isinstance(decision, Start)
+    assert decision.way == Way.TEMPLATE
+
+
+def test_what_primed_starts_have_taken_is_what_the_next_is_estimated_to_take() -> None:
+    learnt = {"f": FunctionStats(INIT | {Way.PRIMED: 0.02})}
+    decision = choose([replace(node("b", templates="c1"), primed=frozenset({"v1"}))], functions=learnt)
+    assert decision.estimate_seconds == pytest.approx(0.02)
+
+
 def test_loads_before_it_count_and_send_it_elsewhere() -> None:
     loading = instance(
         "x", "a", state=InstanceState.STARTING, in_use=0, memory_bytes=1, way=Way.DISK, load_seconds=20.0

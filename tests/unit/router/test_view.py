@@ -49,6 +49,11 @@ class TestInstances:
 
 
 class TestNodes:
+    def test_the_versions_it_has_primed_are_read_and_none_is_none(self, redis: Redis) -> None:
+        announce_node(redis, "n1", primed=json.dumps(["v1"]))
+        announce_node(redis, "n2")
+        assert [node.primed for node in read_view(redis).nodes] == [frozenset({"v1"}), frozenset()]
+
     def test_labels_are_read_and_none_is_none(self, redis: Redis) -> None:
         announce_node(redis, "n1", labels=json.dumps({"zone": "a"}))
         announce_node(redis, "n2")

@@ -74,6 +74,8 @@ def test_settings_that_are_not_given_are_the_defaults(functions: dict[str, Funct
         ({"concurrency": 0}, "concurrency"),
         ({"name": "No Spaces"}, "name"),
         ({"colour": "blue"}, "colour"),
+        ({"prefix": "Once", "system": "You"}, "prompts begin with"),
+        ({"system": ""}, "system"),
     ],
 )
 def test_a_wrong_option_fails_where_it_is_written(options: dict[str, Any], field: str) -> None:
