@@ -18,6 +18,7 @@ from quickthaw.types import Delta, Sampling
 __all__ = [
     "AllocationPolicy",
     "AllocationRequest",
+    "Built",
     "Checkpoint",
     "ClusterView",
     "Decision",
@@ -106,10 +107,11 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Render a conversation with the model's chat template, up to where the assistant speaks, and encode it.
 
-        Raises InvalidRequest where the model has no template or the messages do not suit it.
+        `tools` are shown to the template as OpenAI describes them. Raises InvalidRequest where the model has no
+        template or the messages do not suit it.
         """
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -147,6 +149,15 @@ class Engine(Protocol):
         Stages are named tokenizer, skeleton and weights. Raises StartFailed with the cause, naming the file.
         """
 
+    def prime(self, tokens: Sequence[int], file: Path) -> bool:
+        """Have the keys and values of a prompt's beginning in memory, so that forks from now on share them.
+
+        Called once, after `prepare` and before `start`, in a process that was forked from the template and stays
+        single-threaded, instances being forked from it. Read from `file` where that holds just these (False), else
+        computed, and written to `file` atomically (True). Whatever else is in `file` counts as nothing. Raises
+        NotServable where the engine cannot, StartFailed where it fails.
+        """
+
     def start(self, device: str, threads: int, memory_bytes: int) -> None:
         """Take up work in this process: `memory_bytes` bounds the KV cache. Blocks until requests can be served."""
 
@@ -177,6 +188,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop the engine's threads; idempotent. Requests that still run get an error."""
+
+
+@runtime_checkable
+class Built(Protocol):
+    """An engine whose keys and values depend on the build of a library: a file of another build is not looked at."""
+
+    build: str
 
 
 @dataclass(frozen=True, slots=True)

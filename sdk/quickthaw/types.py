@@ -171,8 +171,13 @@ class Model(Protocol):
     default.
     """
 
-    def chat(self, messages: Sequence[dict[str, Any]], **sampling: Any) -> Iterator[Delta]:
-        """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template."""
+    def chat(
+        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **sampling: Any
+    ) -> Iterator[Delta]:
+        """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template.
+
+        That sees `tools` too, as OpenAI describes them; what it makes of them is the model's own affair.
+        """
 
     def complete(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[Delta]:
         """Continue a text, or a sequence of token ids."""
@@ -268,9 +273,7 @@ class FunctionSpec(Wire):
     @model_validator(mode="after")
     def _one_beginning(self) -> FunctionSpec:
         if self.prefix is not None and (self.system is not None or self.tools is not None):
-            raise ValueError(
-                "prompts begin with `prefix` (completions), or with `system` and `tools` (chats)"
-            )
+            raise ValueError("prompts begin with `prefix` (completions), or with `system` and `tools` (chats)")
         return self
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import logging
 import math
+import operator
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavailable
@@ -66,6 +70,7 @@ class _Stream:
     sink: Sink
     answer: Answer
     echo: tuple[int, ...]  # what is said back
+    cached: int | None = None  # tokens of the prompt that were primed
     opened: bool = False
     cancelled: bool = False
     position: int = field(default=0)  # of the next token, over prompt and answer
@@ -90,6 +95,7 @@ class EchoEngine:
         self._memory_bytes = 0
         self._arrival: Arrival | None = None
         self._sizes: tuple[int, ...] = ()
+        self._primed: tuple[int, ...] = ()
         self.arrival_seconds = 0.0
         self._prompt_tokens_total = 0
         self._generated_tokens_total = 0
@@ -114,6 +120,17 @@ class EchoEngine:
             stage(name, 0.0)
         self._arrival = None if checkpoint.arrival is None else Arrival(checkpoint.arrival)
         self._sizes = tuple(file["bytes"] for file in checkpoint.manifest.get("weights", ()))
+
+    def prime(self, tokens: Sequence[int], file: Path) -> bool:
+        """Remember the beginning; `file` holds it as JSON. What a prompt shares with it counts as cached."""
+        self._primed = tuple(tokens)
+        content = json.dumps({"engine": "echo", "tokens": self._primed}).encode()
+        if file.exists() and file.read_bytes() == content:
+            return False
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
+        partial.write_bytes(content)
+        partial.replace(file)
+        return True
 
     def start(self, device: str, threads: int, memory_bytes: int) -> None:  # noqa: ARG002 (needs no device)
         """Wait for the weights and `load_delay`, then start the one thread."""
@@ -161,6 +178,8 @@ class EchoEngine:
         prompt = request.tokens[: len(request.tokens) - request.generated]
         stream = _Stream(request, sink, answer, echoed_segment(prompt), position=len(request.tokens))
         stream.on_held = on_held
+        shared = sum(itertools.takewhile(bool, map(operator.eq, self._primed, prompt)))
+        stream.cached = min(shared, len(prompt) - 1) or None
         with self._changed:
             if self._closed or self._thread is None:
                 raise Unavailable("the engine is not running")
@@ -218,6 +237,8 @@ class EchoEngine:
             self._step(stream)
 
     def _send(self, stream: _Stream, outcome: Delta | QuickthawError) -> None:
+        if isinstance(outcome, Delta) and outcome.prompt_tokens is not None:
+            outcome = replace(outcome, cached_tokens=stream.cached)
         try:
             stream.sink(outcome)
         except Exception:  # noqa: BLE001 (foreign code; the other streams go on)

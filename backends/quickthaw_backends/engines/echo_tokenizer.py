@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,9 @@ class EchoTokenizer:
         """Return the bytes of the text; there is no special token at its start."""
         return list(text.encode("utf-8", errors="replace"))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Render a conversation: each message between a mark and END, then the mark of the answer."""
-        tokens: list[int] = []
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """Render a conversation: tools as JSON, then each message, between a mark and END; the mark of the answer."""
+        tokens = [part for tool in tools for part in (OTHER, *self.encode(json.dumps(tool, sort_keys=True)), END)]
         for message in plain_messages(messages):
             tokens += [USER if message["role"] == "user" else OTHER, *self.encode(message["content"]), END]
         return [*tokens, OTHER]

@@ -88,9 +88,11 @@ class BoundModel:
             cached_tokens=self._cached_tokens,
         )
 
-    def chat(self, messages: Sequence[dict[str, Any]], **sampling: Any) -> Iterator[Delta]:
+    def chat(
+        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **sampling: Any
+    ) -> Iterator[Delta]:
         """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template."""
-        return self._generate(self._engine.tokenizer.chat(messages), sampling)
+        return self._generate(self._engine.tokenizer.chat(messages, tools), sampling)
 
     def complete(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[Delta]:
         """Continue a text, or a sequence of token ids."""

@@ -77,6 +77,10 @@ class TransformersEngine:
             self._model.map_weights(checkpoint, manifest)
         self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
 
+    def prime(self, tokens: Sequence[int], file: Path) -> bool:  # noqa: ARG002
+        """Refuse: this engine keeps no beginning yet."""
+        raise NotServable("the engine transformers cannot be primed")
+
     def start(self, device: str, threads: int, memory_bytes: int) -> None:
         """Bring the model to the device in the way that computes fastest, and start the batch loop."""
         if self._model is None or self._texts is None:

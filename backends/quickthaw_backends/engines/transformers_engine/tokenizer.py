@@ -37,7 +37,7 @@ class HfTokenizer:
         tokens: list[int] = self._tokenizer.encode(text)
         return tokens
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Render a conversation with the model's chat template and encode it; InvalidRequest where that fails."""
         plain = plain_messages(messages)
         if not self._tokenizer.chat_template:
@@ -45,7 +45,9 @@ class HfTokenizer:
                 "this model has no chat template; send a prompt to be completed instead", param="messages"
             )
         try:
-            text = self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
+            text = self._tokenizer.apply_chat_template(
+                plain, tools=[dict(tool) for tool in tools] or None, add_generation_prompt=True, tokenize=False
+            )
         except (TemplateError, TypeError, KeyError) as error:
             raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
