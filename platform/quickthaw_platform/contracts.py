@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from quickthaw.errors import QuickthawError
 from quickthaw.types import Delta, Sampling
@@ -126,6 +126,7 @@ class Engine(Protocol):
     instance, then `submit` and `cancel` from any thread, `close` at the end.
     """
 
+    weights_formats: ClassVar[frozenset[str]]  # of checkpoints that it reads: safetensors, gguf
     tokenizer: Tokenizer
     context_tokens: int  # the longest prompt and answer together
 

@@ -211,7 +211,9 @@ class FunctionSpec(Wire):
 
     name: Name
     model: Name = Field(description="name or id of an imported checkpoint")
-    engine: Name = "transformers"
+    engine: Name | None = Field(
+        None, description="what generates the tokens; None: the fastest one that reads the checkpoint's format"
+    )
     handler: Handler | None = Field(None, description="None: the built-in handler (messages, prompt or input)")
     source: dict[str, str] = Field(default_factory=dict, description="the bundle: path to text")
     backend: Name = Field("serverless", description="how it is served: serverless, serverful, hybrid, or a plugin")
@@ -286,6 +288,13 @@ class Version(Wire):
     checkpoint: str = Field(description="id of the checkpoint that `spec.model` meant at deploy")
     created_at: float = Field(description="Unix seconds")
     spec: FunctionSpec
+
+    @property
+    def engine(self) -> str:
+        """The engine that runs it: a deploy has filled in what the function left open."""
+        if self.spec.engine is None:
+            raise ValueError(f"version {self.id} names no engine")
+        return self.spec.engine
 
 
 class FunctionInfo(Wire):

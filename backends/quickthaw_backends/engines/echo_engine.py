@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavailable
 from quickthaw.types import Delta, TokenLogprob, parse_seconds
@@ -80,6 +80,8 @@ class _Stream:
 
 class EchoEngine:
     """Implements `contracts.Engine` with one thread for all streams and a heap of due times."""
+
+    weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors", "gguf"})
 
     def __init__(self) -> None:
         self.tokenizer: Tokenizer = EchoTokenizer()

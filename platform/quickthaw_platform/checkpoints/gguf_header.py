@@ -50,9 +50,8 @@ class GgufHeader:
     """What stands before a file's data. Arrays of the metadata (vocabularies) are left out."""
 
     metadata: Mapping[str, Any]
+    pairs: Mapping[str, tuple[int, int]]  # where in the file each key with its value begins and ends, arrays included
     tensors: tuple[GgufTensor, ...]
-    pairs: int  # how many the metadata has, arrays included
-    tensors_at: int  # where the first tensor's description begins, behind the metadata
     data_offset: int
 
     @property
@@ -157,21 +156,21 @@ def _parse(data: mmap.mmap) -> GgufHeader:
         raise ValueError("it does not begin with GGUF")
     if version not in VERSIONS:
         raise ValueError(f"it is of version {version}; known are {' and '.join(map(str, VERSIONS))}")
-    metadata = {}
+    metadata, places = {}, {}
     for _ in range(pairs):
-        key = reader.string()
+        begin, key = reader.at, reader.string()
         (kind,) = reader.unpack(_KIND)
         value = reader.value(kind)
+        places[key] = (begin, reader.at)
         if kind != _ARRAY:
             metadata[key] = value
-    tensors_at = reader.at
     found = tuple(reader.tensor() for _ in range(tensors))
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError(f"its alignment is {alignment!r}")
     data_offset = -(-reader.at // alignment) * alignment
     _refuse_outside(found, alignment, data_offset, len(data))
-    return GgufHeader(metadata, found, pairs, tensors_at, data_offset)
+    return GgufHeader(metadata, places, found, data_offset)
 
 
 def _refuse_outside(tensors: tuple[GgufTensor, ...], alignment: int, data_offset: int, file_bytes: int) -> None:

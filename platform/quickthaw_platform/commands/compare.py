@@ -31,6 +31,7 @@ from quickthaw_platform.comparison.machine import describe_machine, source_commi
 from quickthaw_platform.comparison.recording import Arrivals, Instance, Recording, Slo
 from quickthaw_platform.comparison.sides import Side, sides
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.registry.engines import default_engine
 from quickthaw_platform.serving import Endpoint
 from quickthaw_platform.traffic import generator
 from quickthaw_platform.traffic.planning import LoadPlan, Sizes, make_plan
@@ -140,7 +141,7 @@ def _recording(
         model=spec.model,
         checkpoint=checkpoint.id,
         dtype=checkpoint.quantization or checkpoint.dtype or "",
-        engine=spec.engine,
+        engine=spec.engine or default_engine(checkpoint.weights_format),
         arrivals=_arrivals(load),
         backends=[side.recorded() for side in chosen],
         repeats=repeats,

@@ -35,7 +35,7 @@ def _info(
     return FunctionInfo(
         name=record.name,
         model=current.spec.model,
-        engine=current.spec.engine,
+        engine=current.engine,
         task=tasks.get(current.checkpoint, "generate"),
         versions=len(versions),
         aliases={alias: dict(weights) for alias, weights in record.aliases.items()},

@@ -20,6 +20,7 @@ from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform import plugins
 from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
 from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.engines import check_takes, default_engine
 from quickthaw_platform.registry.record import FunctionRecord, normalised
 from quickthaw_platform.registry.validation import check_name, check_spec, version_id
 
@@ -55,13 +56,16 @@ class FunctionRegistry:
     def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
         """Register `spec` and point `alias` to it; the same spec again is the same version.
 
-        Its serving backend fills in how many instances there are. Raises InvalidSource, InvalidRequest, EngineNotFound,
-        BackendNotFound or CheckpointNotFound before anything is written.
+        Its serving backend fills in how many instances there are, the checkpoint's format which engine. Raises
+        InvalidSource, InvalidRequest, EngineNotFound, BackendNotFound or CheckpointNotFound before anything is written.
         """
         check_name(alias, "alias")
         spec = plugins.serving_backend(spec.backend).settle(spec)
         checkpoint = self._catalogue.find(spec.model)
+        engine = spec.engine or default_engine(checkpoint.weights_format)
+        spec = spec.model_copy(update={"engine": engine})
         check_spec(spec)
+        check_takes(engine, checkpoint.name, checkpoint.weights_format, checkpoint.task)
         identity = version_id(spec, checkpoint.id)
 
         def write(pipe: Pipeline) -> Version:

@@ -49,8 +49,8 @@ def check_spec(spec: FunctionSpec) -> None:
 def check_engine(spec: FunctionSpec) -> None:
     """Refuse an unknown engine, one whose packages are not installed, and options that the engine does not know."""
     known = plugins.names(plugins.ENGINES)
-    if spec.engine not in known:
-        raise EngineNotFound.named(spec.engine, known)
+    if spec.engine is None or spec.engine not in known:
+        raise EngineNotFound.named(spec.engine or "", known)
     plugins.usable_engine(spec.engine).check_options(spec.options)
 
 

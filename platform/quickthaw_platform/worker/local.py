@@ -10,20 +10,26 @@ from typing import Any
 from quickthaw.types import Model
 from quickthaw_platform import plugins
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.registry.engines import check_takes, default_engine
 from quickthaw_platform.worker.instance import KV_SHARE
 from quickthaw_platform.worker.model import BoundModel
 
 
 @contextmanager
-def open_model(name: str, engine: str = "transformers", options: Mapping[str, Any] | None = None) -> Iterator[Model]:
+def open_model(name: str, engine: str | None = None, options: Mapping[str, Any] | None = None) -> Iterator[Model]:
     """Load the checkpoint `name` from this machine's disk; the model is closed at the end of the `with` block.
 
-    Raises CheckpointNotFound, EngineNotFound and StartFailed as a deploy or a start would.
+    `engine` None takes the one that a deploy would. Raises CheckpointNotFound, EngineNotFound, InvalidRequest and
+    StartFailed as a deploy or a start would.
     """
     settings = settings_module.load()
     checkpoint = DiskStore(settings.checkpoints_dir).find(name)
+    manifest = Manifest.of(checkpoint)
+    engine = engine or default_engine(manifest.weights_format)
     loaded = plugins.usable_engine(engine)()
+    check_takes(engine, name, manifest.weights_format, manifest.task)
     loaded.prepare(checkpoint, options or {}, lambda _stage, _seconds: None)
     loaded.start(settings.device, settings.threads, int(settings.instance_memory * KV_SHARE))
     try:

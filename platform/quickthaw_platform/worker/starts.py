@@ -94,7 +94,7 @@ class Starts:
         held = self._tiers.acquire(version.checkpoint, instance, spec.limits.start)
         return StartOrder(
             node=self._settings.node,
-            template=TemplateOrder(spec.engine, held.checkpoint, spec.options),
+            template=TemplateOrder(version.engine, held.checkpoint, spec.options),
             tier=held.tier,
             tier_seconds=time.monotonic() - asked,
             instance=InstanceOrder(

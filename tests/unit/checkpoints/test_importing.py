@@ -4,15 +4,12 @@ import json
 import zipfile
 from pathlib import Path
 
-import gguf
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from quickthaw_platform.checkpoints.importers import package
-from quickthaw_platform.checkpoints.importers.gguf import metadata
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.importers.source import Fetching, checkpoint_name, spdx
 from quickthaw_platform.checkpoints.manifest import Manifest
@@ -207,26 +204,6 @@ def test_names_are_made_of_file_names(text: str, name: str) -> None:
 
 def test_licences_are_spelled_as_spdx_does() -> None:
     assert [spdx(x) for x in ("apache-2.0", "mit", "llama3", None)] == ["Apache-2.0", "MIT", "llama3", None]
-
-
-def test_gguf_metadata_is_read_past_its_arrays(tmp_path: Path) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
-    writer.add_array("tokenizer.ggml.tokens", ["a", "bc"])
-    writer.add_array("tokenizer.ggml.token_type", [1, 2, 3])
-    writer.add_string("general.license", "mit")
-    writer.add_tensor("t", np.zeros(4, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    assert metadata(tmp_path / "m.gguf") == {"general.architecture": "llama", "general.license": "mit"}
-
-
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + b"\xff" * 20, b"PK\x03\x04" + b"\0" * 40])
-def test_a_file_that_is_no_gguf_is_refused(store: DiskStore, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "m.gguf").write_bytes(content)
-    with pytest.raises(InvalidRequest, match="is not a whole GGUF file"):
-        import_checkpoint(str(tmp_path / "m.gguf"), store)
 
 
 def wheel_of(directory: Path, folder: Path) -> Path:

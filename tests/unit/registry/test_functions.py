@@ -34,6 +34,8 @@ HANDLER = "def chat(model, messages):\n    yield from model.chat(messages)\n"
 class OptionlessEngine:
     """Stands for an engine plugin: knows the option `delay` only."""
 
+    weights_formats = frozenset({"safetensors"})
+
     @classmethod
     def missing(cls) -> str | None:
         return None

@@ -192,7 +192,7 @@ def test_local_runs_the_handler_on_a_model_of_this_process(
     install(monkeypatch, EntryPoint("local", "provider:open_model", runtime.GROUP))
     assert functions["chat"].local([], max_tokens=3) == "0 1 2 "
     assert functions["second"].local("four") == {"text": "four", "tokens": 4}
-    assert OPENED == [("m", "echo", {"dtype": "bf16"}), "closed", ("m", "transformers", {}), "closed"]
+    assert OPENED == [("m", "echo", {"dtype": "bf16"}), "closed", ("m", None, {}), "closed"]
     assert list(functions["chat"].local_stream([], max_tokens=1)) == [Delta("0 ", (0,))]
     assert list(functions["second"].local_stream("x")) == [{"text": "x", "tokens": 1}]
 

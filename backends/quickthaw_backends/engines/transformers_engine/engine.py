@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
 from quickthaw_backends.engines.answer import Answer, answer_limit
@@ -36,6 +36,7 @@ class TransformersEngine:
     libgomp has all of them spin for less, which costs a batch a third. So only the batch loop's thread may stay.
     """
 
+    weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors", "gguf"})
     tokenizer: Tokenizer
     context_tokens: int
 
@@ -63,9 +64,11 @@ class TransformersEngine:
         manifest = Manifest.of(checkpoint)
         import torch
 
+        from quickthaw_backends.engines.transformers_engine import loading
         from quickthaw_backends.engines.transformers_engine.model import PreparedModel
         from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 
+        loading.refuse_unknown(manifest)
         torch.set_num_threads(1)  # a process that ran a parallel region cannot be forked: the child would hang
         with _timed("tokenizer", stage, checkpoint.path):
             tokenizer = HfTokenizer(checkpoint.path)

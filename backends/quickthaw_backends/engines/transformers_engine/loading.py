@@ -14,6 +14,18 @@ from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import StartFailed
 
 
+def refuse_unknown(manifest: Manifest) -> None:
+    """Raise StartFailed for a GGUF checkpoint that transformers could make no configuration and tokenizer of."""
+    if manifest.weights_format == "gguf" and not manifest.files:
+        reason = f"it does not know the architecture {manifest.architecture} or its tokenizer"
+        if manifest.task != "generate":
+            reason = f"of GGUF it takes generating models only, and this one is for {manifest.task!r}"
+        raise StartFailed(
+            f"engine transformers cannot run the GGUF checkpoint {manifest.name!r}: {reason}; deploy it with "
+            "`engine` llamacpp"
+        )
+
+
 def build_skeleton(path: Path, manifest: Manifest, attention: str) -> PreTrainedModel:
     """Build the model of a checkpoint's folder on the meta device: no memory, no numbers."""
     config = AutoConfig.from_pretrained(path, local_files_only=True)

@@ -70,8 +70,14 @@ class PreparedModel:
         return size
 
     def map_weights(self, checkpoint: Checkpoint, manifest: Manifest) -> None:
-        """Map the weights read-only into the skeleton; they may still be arriving. Waits for their headers."""
+        """Map the weights read-only into the skeleton; they may still be arriving. Waits for their headers.
+
+        Those of a GGUF are waited for and dequantised, into memory that forks of this process share.
+        """
         arrival = None if checkpoint.arrival is None else Arrival(checkpoint.arrival)
+        if manifest.weights_format == "gguf":
+            self._dequantise(checkpoint, manifest, arrival)
+            return
         if arrival is not None:
             arrival.wait_for_all([file.data_offset for file in manifest.weights])
         sizes = [file.bytes for file in manifest.weights]
@@ -86,6 +92,14 @@ class PreparedModel:
             self._quantised = True
         if arrival is not None and not arrival.complete:
             self._arriving = ArrivingWeights(arrival, tensors, sizes)
+
+    def _dequantise(self, checkpoint: Checkpoint, manifest: Manifest, arrival: Arrival | None) -> None:
+        from quickthaw_backends.engines.transformers_engine import gguf_weights
+
+        if arrival is not None:
+            arrival.wait_for_all([file.bytes for file in manifest.weights])
+        tensors = gguf_weights.read_weights(weights_paths(checkpoint), checkpoint.path, manifest)
+        loading.assign_weights(self._model, tensors, {})
 
     @property
     def arrival_seconds(self) -> float:

