@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     dram_ahead: Bytes = Field(
         1 << 30, description="memory faulted in ahead for the next checkpoint; never more than the largest one takes"
     )
+    prefix_budget: Bytes = Field(
+        default_factory=lambda: psutil.virtual_memory().total // 20,
+        description="what templates that have read the beginning of prompts may have of the node's memory",
+    )
+    prefix_disk_budget: Bytes = Field(
+        4 << 30, description="what keys and values of such beginnings may take of data_dir"
+    )
     disk_budget: Bytes | None = Field(
         None, description="what checkpoints may take of the node's disk; none: all that is free"
     )

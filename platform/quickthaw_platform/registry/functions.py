@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -19,6 +19,7 @@ from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
 from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform import plugins
 from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
+from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.engines import check_takes, default_engine
 from quickthaw_platform.registry.record import FunctionRecord, normalised
@@ -30,6 +31,9 @@ DELETED_VERSION_SECONDS = 86_400
 
 VERSIONS_KEPT = 1000
 """How many version records a process keeps at hand; a source bundle is at most 1 MiB."""
+
+_FOR_GOOD = -1
+"""What Redis answers for a key without an end."""
 
 _T = TypeVar("_T")
 
@@ -127,6 +131,18 @@ class FunctionRegistry:
             self._versions.pop(next(iter(self._versions)))
         self._versions[identity] = version
         return version
+
+    def deleted(self, identities: Collection[str]) -> frozenset[str]:
+        """Return those of the versions whose function was deleted: their records are gone, or last a day more.
+
+        Unavailable when Redis is.
+        """
+        asked = sorted(identities)
+        with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
+            for identity in asked:
+                pipe.ttl(version_key(identity))
+            lasting = pipe.execute()
+        return frozenset(identity for identity, seconds in zip(asked, lasting, strict=True) if seconds != _FOR_GOOD)
 
     def version_ids(self, name: str) -> Sequence[str]:
         """Return the ids of a function's versions in order of first deploy."""

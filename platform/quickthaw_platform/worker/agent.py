@@ -28,6 +28,7 @@ from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import processes
 from quickthaw_platform.worker.arrivals import Arrivals
+from quickthaw_platform.worker.beginnings import Beginnings
 from quickthaw_platform.worker.checkpoints import NodeCheckpoints
 from quickthaw_platform.worker.commands import Commands
 from quickthaw_platform.worker.effects import RedisEffects
@@ -38,6 +39,8 @@ from quickthaw_platform.worker.journal import Journal, Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.log_lines import LogLines
 from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.primed import PrimedTemplates
+from quickthaw_platform.worker.primed_process import Hooks
 from quickthaw_platform.worker.probe import probe_tiers
 from quickthaw_platform.worker.starts import Starts
 from quickthaw_platform.worker.templates import Templates
@@ -94,10 +97,27 @@ class Agent:
             self._loop,
             self._zygote,
             on_forked=lambda instance, pid: self._fleet.forked(instance, pid),
-            on_exited=lambda pid, status: self._fleet.reported(pid, status),
+            on_exited=self._exited,
             on_made=self.checkpoints.tiers.memory.keep_for_template,
             on_gone=self.checkpoints.tiers.release,
+            on_primed=lambda key, pid: self._primed.forked(key, pid),
+            on_lost=lambda key: self._primed.forget_template(key),
         )
+        self._primed = PrimedTemplates(
+            self._loop,
+            self.checkpoints.tiers.prefixes,
+            settings.prefix_budget,
+            template=self._templates.find,
+            is_busy=lambda: self._fleet.starting(),
+            hooks=Hooks(
+                forked=lambda instance, pid: self._fleet.forked(instance, pid),
+                exited=lambda pid, status: self._fleet.reported(pid, status),
+                made=self.checkpoints.tiers.memory.keep_for_template,
+                gone=self.checkpoints.tiers.release,
+                changed=lambda: self._heartbeat.soon(),
+            ),
+        )
+        self._beginnings = Beginnings(self._primed)
         effects = RedisEffects(
             self._store,
             self._slots,
@@ -115,6 +135,7 @@ class Agent:
             self._loop,
             self._writer,
             self._templates,
+            self._beginnings,
             effects,
             learning=learning,
             meters=self._meters,
@@ -135,7 +156,7 @@ class Agent:
             Catalogue(redis),
             self._beat,
             on_new=self.checkpoints.look,
-            on_beat=(self._meters.flush, learning.flush),
+            on_beat=(self._meters.flush, learning.flush, self._forget_deleted),
         )
 
     def start(self) -> None:
@@ -183,7 +204,7 @@ class Agent:
     def pids(self) -> dict[str, int]:
         """Return the processes under this agent by what they are. For the loop's thread; see `Loop.ask`."""
         zygote = {} if self._zygote.pid is None else {"zygote": self._zygote.pid}
-        return zygote | self._templates.pids() | self._fleet.pids()
+        return zygote | self._templates.pids() | self._primed.pids() | self._fleet.pids()
 
     def start_instance(self, instance: str, version_id: str) -> None:
         """Start an instance that has been reserved here. Returns at once: to make room in memory may take a while."""
@@ -231,8 +252,21 @@ class Agent:
             device=self._settings.device,
             memory_bytes=self._settings.node_memory,
             templates=self._loop.ask(self._templates.checkpoints),
+            primed=self._loop.ask(self._primed.versions),
             tiers=status.describe(self.checkpoints.tiers),
         )
+
+    def _exited(self, pid: int, status: int) -> None:
+        """Something that a template forked has ended: an instance or a primed template."""
+        self._fleet.reported(pid, status)
+        self._primed.reported(pid, status)
+
+    def _forget_deleted(self) -> None:
+        """Drop what was primed and learnt for versions of functions that were deleted. Unavailable when Redis is."""
+        known = self._loop.ask(self._beginnings.versions)
+        deleted = self._registry.deleted(known) if known else frozenset()
+        if deleted:
+            self._loop.post(lambda: self._beginnings.forget(deleted))
 
     def _bury_predecessor(self) -> None:
         """A worker of this node that was killed has left instances in Redis whose processes are gone."""
@@ -276,11 +310,13 @@ class Agent:
 
     def _close_processes(self) -> None:
         self._drain_fleet()
+        self._primed.close()
         self._templates.close()
         self._zygote.close()
 
     def _kill_processes(self) -> None:
         self._fleet.kill()
+        self._primed.kill()
         self._templates.kill()
         self._zygote.kill()
 

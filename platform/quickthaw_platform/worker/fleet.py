@@ -13,12 +13,14 @@ from quickthaw.errors import InstanceLost, QuickthawError, StartFailed, from_jso
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.node_meter import NodeMeter
+from quickthaw_platform.worker.beginnings import Beginnings
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceProcess
 from quickthaw_platform.worker.journal import Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import describe_exit
 from quickthaw_platform.worker.serving import Serving
 from quickthaw_platform.worker.templates import Template, Templates, Waiter
@@ -65,6 +67,7 @@ class Fleet:
         loop: Loop,
         writer: Writer,
         templates: Templates,
+        beginnings: Beginnings,
         effects: Effects,
         *,
         learning: Learning,
@@ -75,6 +78,7 @@ class Fleet:
         """`log` takes a function's name and the fields of a log line."""
         self._loop = loop
         self._templates = templates
+        self._beginnings = beginnings
         self._effects = effects
         self._learning = learning
         self._meters = meters
@@ -123,8 +127,21 @@ class Fleet:
             if instance.process is not None and instance.process.pid == pid:
                 instance.process.reported(status)
 
+    def starting(self) -> bool:
+        """Whether an instance has not yet put anything out."""
+        return any(i.phase in (Phase.STARTING, Phase.LOADED) for i in self._instances.values())
+
     def _launch(self, instance: Instance) -> None:
         instance.tries += 1
+        order = instance.order
+        primed = self._beginnings.template_of(order.instance.version, order.template) if instance.tries == 1 else None
+        instance.primed = primed is not None
+        if primed is not None:
+            self._fork(instance, primed)
+        else:
+            self._launch_from_template(instance)
+
+    def _launch_from_template(self, instance: Instance) -> None:
         asked = time.monotonic()
 
         def ready(template: Template) -> None:
@@ -144,7 +161,7 @@ class Fleet:
         self._templates.obtain(instance.order.template, Waiter(ready, failed))
         instance.from_template = instance.process is not None
 
-    def _fork(self, instance: Instance, template: Template) -> None:
+    def _fork(self, instance: Instance, template: Template | Primed) -> None:
         # Each try has its own folder: that of the one before may still be being deleted.
         workdir = instance.order.instance.workdir / str(instance.tries)
         instance.process = InstanceProcess(
@@ -182,6 +199,8 @@ class Fleet:
             case "stage":
                 instance.stages[frame["name"]] = frame["seconds"]
                 instance.meter.stage(frame["name"], frame["seconds"])
+            case "prompt":
+                self._beginnings.prompt(instance.order.instance.version, instance.order.template, frame["sample"])
             case "loaded":
                 self._loaded(instance)
             case "ready":
@@ -205,11 +224,12 @@ class Fleet:
             return
         instance.phase = Phase.READY
         instance.meter.ready()
-        metrics.cold_starts_total.labels(instance.order.tier).inc()
+        metrics.cold_starts_total.labels(instance.tier).inc()
         instance.measure(self._tracer)
         self._learning.started(instance.finished_start())
         self._log(instance, None, "platform", f"instance ready after {time.monotonic() - instance.began:.3f} s")
         self._effects.ready(instance.id)
+        self._beginnings.ready(instance.order.instance.version, instance.order.template)
 
     def idle(self, instance_id: str) -> None:
         """Nothing waits for a loaded instance: let it prove itself by one token."""
@@ -304,6 +324,7 @@ class Fleet:
         if instance.timer is not None:
             instance.timer.cancel()
         self._instances.pop(instance.id, None)
+        self._beginnings.look()
         if instance.process is None or instance.process.over:
             self._release(instance)
         else:

@@ -15,11 +15,14 @@ from pathlib import Path
 from quickthaw_platform.worker import frames
 from quickthaw_platform.worker.frames import Frame
 
-TEMPLATE_PATIENCE_SECONDS = 0.5
-"""How long instances get to end themselves after the agent has gone, before their template kills them."""
+INSTANCE_PATIENCE_SECONDS = 0.5
+"""How long instances get to end themselves after the agent has gone, before what forked them kills them."""
+
+TEMPLATE_PATIENCE_SECONDS = 1.0
+"""The same for what a template forked: primed templates have to end their instances first."""
 
 ZYGOTE_PATIENCE_SECONDS = 3.0
-"""The same for templates: longer, for they have to end their instances first."""
+"""The same for templates."""
 
 
 def fork(run: Callable[[], None]) -> int:
@@ -50,12 +53,17 @@ class Parent:
         self._patience = patience_seconds
         self._receiver = frames.Receiver(control)
         self._children: dict[int, int] = {}  # pidfd → pid
+        self._leaving = False
 
     def serve(self, handle: Callable[[Frame, frames.Receiver], None]) -> None:
-        """Call `handle` for each frame until the agent's end closes, then end the children and return."""
+        """Call `handle` for each frame until the agent's end closes, then end the children and return.
+
+        At the frame `leave` return at once: the children go on, and the agent adopts them.
+        """
         while self._round(handle):
             pass
-        self._end_children()
+        if not self._leaving:
+            self._end_children()
 
     def adopt(self, pid: int) -> None:
         """Watch a child."""
@@ -69,6 +77,9 @@ class Parent:
             return True
         received = self._receiver.read()
         for frame in received or ():
+            if frame["t"] == "leave":
+                self._leaving = True
+                return False
             handle(frame, self._receiver)
         return received is not None
 

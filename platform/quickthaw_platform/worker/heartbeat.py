@@ -39,6 +39,7 @@ class Beat:
     device: str
     memory_bytes: int
     templates: frozenset[str]  # ids of checkpoints with a live template
+    primed: frozenset[str]  # ids of versions with a live primed template
     tiers: str  # see checkpoints.tiers.status
 
 
@@ -113,6 +114,7 @@ class Heartbeat:
             "memory_bytes": beat.memory_bytes,
             "checkpoints": json.dumps([checkpoint.id for checkpoint in checkpoints]),
             "templates": json.dumps(sorted(beat.templates)),
+            "primed": json.dumps(sorted(beat.primed)),
             "tiers": beat.tiers,
             "labels": json.dumps(self._settings.labels),
             "remote": self._settings.remote or "",

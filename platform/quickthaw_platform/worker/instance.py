@@ -10,14 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.types import Sampling
 from quickthaw_platform.contracts import Delta, Engine, GenerationRequest
 from quickthaw_platform.worker import forking, frames, handlers, sandbox
+from quickthaw_platform.worker.built_in import beginning_with
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
 from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.overhearing import Sampler, overheard
 
 KV_SHARE = 0.5
 """The part of an instance's memory that its engine may use for the KV cache; the rest is the handler's."""
@@ -83,10 +84,10 @@ class Instance:
         self._arrival_at_start = self._engine.arrival_seconds
         self.stage("engine", engine_started - started - self._arrival_at_start)
         bundle = Path(order["bundle"])
-        handler = self._load_handler(order["handler"], bundle)
+        handler = self._load_handler(order, bundle)
         self.stage("handler", time.monotonic() - engine_started)
         self._runner = handlers.Runner(
-            self._engine,
+            self._listened_to() if order["learn"] and self._task == "generate" else self._engine,
             handler,
             bundle=bundle,
             max_output=order["max_output"],
@@ -144,8 +145,15 @@ class Instance:
             raise StartFailed(f"the engine did not start: {type(error).__name__}: {error}") from error
 
     @staticmethod
-    def _load_handler(named: dict[str, Any] | None, bundle: Path) -> handlers.HandlerFunction:
-        return handlers.built_in if named is None else handlers.load(bundle, named["file"], named["object"])
+    def _load_handler(order: Frame, bundle: Path) -> handlers.HandlerFunction:
+        named = order["handler"]
+        if named is None:
+            return beginning_with(order["system"], order["tools"])
+        return handlers.load(bundle, named["file"], named["object"])
+
+    def _listened_to(self) -> Engine:
+        sampler = Sampler(lambda sample: self.send({"t": "prompt", "sample": sample}))
+        return overheard(self._engine, sampler.hear)
 
     def _prove_ready(self) -> None:
         if not self._ready:

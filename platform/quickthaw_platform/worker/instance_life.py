@@ -87,6 +87,7 @@ class Instance:
     began: float = field(default_factory=time.monotonic)
     loaded: float = 0.0  # when it was, by the monotonic clock
     from_template: bool = False  # one that was there already
+    primed: bool = False  # and it had read what the version's prompts begin with
     stages: dict[str, float] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
     arriving: dict[str, Arriving] = field(default_factory=dict)  # invocations that may be taken over
@@ -111,12 +112,24 @@ class Instance:
             return NO_START
         queue = max(0.0, self.order.received_at - work.created_at)
         stages = {name: s for name, s in self.stages.items() if name != "total"} | {"queue": queue}
-        return ColdStart(stages, self.order.tier)
+        return ColdStart(stages, self.tier)
+
+    @property
+    def tier(self) -> str:
+        """Where its start found the weights: dram, disk or remote, or primed."""
+        return Way.PRIMED.value if self.primed else self.order.tier
+
+    @property
+    def way(self) -> Way:
+        """The way that its start went."""
+        if self.primed:
+            return Way.PRIMED
+        return Way.TEMPLATE if self.from_template else Way(self.order.tier)
 
     def measure(self, tracer: Tracer) -> None:
         """Count and trace the stages of its start."""
         order = self.order
-        attributes = {"function": order.instance.version.function, "instance": self.id, "tier": order.tier}
+        attributes = {"function": order.instance.version.function, "instance": self.id, "tier": self.tier}
         end = order.received_at - order.queue_seconds
         for name, seconds in self.stages.items():
             metrics.startup_seconds.labels(name).observe(seconds)
@@ -133,7 +146,7 @@ class Instance:
         return FinishedStart(
             function=order.instance.version.function,
             instance=self.id,
-            way=Way.TEMPLATE if self.from_template else Way(order.tier),
+            way=self.way,
             seconds=order.queue_seconds + serves - order.received,
             load_seconds=max(0.0, completed - order.received),
             predicted_seconds=order.predicted_seconds,

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from quickthaw.types import Version
 from quickthaw_platform.worker import frames
+from quickthaw_platform.worker.beginning import Beginning
 from quickthaw_platform.worker.capture import LineBudget, LineCutter
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.link import Link
 from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import WatchedProcess
 from quickthaw_platform.worker.templates import Template
 
@@ -50,6 +52,9 @@ class InstanceOrder:
             "version": self.version.id,
             "handler": None if handler is None else {"file": handler.file, "object": handler.object},
             "bundle": str(self.bundle),
+            "system": self.version.spec.system,
+            "tools": [dict(tool) for tool in self.version.spec.tools or ()],
+            "learn": Beginning.of(self.version.spec) is None,
             "workdir": str(self.workdir),
             "env": self.env,
             "memory_bytes": self.memory_bytes,
@@ -68,7 +73,7 @@ class InstanceProcess:
     def __init__(
         self,
         loop: Loop,
-        template: Template,
+        template: Template | Primed,
         order: InstanceOrder,
         *,
         on_frame: Callable[[Frame], None],

@@ -11,7 +11,7 @@ from pathlib import Path
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw_platform import plugins
 from quickthaw_platform.contracts import Checkpoint, Engine
-from quickthaw_platform.worker import forking, frames, instance
+from quickthaw_platform.worker import forking, frames, instance, priming
 from quickthaw_platform.worker.frames import Frame
 
 
@@ -30,7 +30,7 @@ def main(control: socket.socket, order: Frame) -> None:
         return
     parent = forking.Parent(control, forking.TEMPLATE_PATIENCE_SECONDS)
     frames.send(control, {"t": "prepared"})
-    parent.serve(partial(_handle, parent, engine, order["checkpoint"]["manifest"].get("task", "generate")))
+    parent.serve(partial(_handle, parent, engine, order))
 
 
 def _prepare(control: socket.socket, order: Frame) -> Engine:
@@ -59,7 +59,28 @@ def _name(order: Frame) -> str:
     return f"checkpoint {manifest.get('name', order['checkpoint']['id'])!r} for engine {order['engine']!r}"
 
 
-def _handle(parent: forking.Parent, engine: Engine, task: str, frame: Frame, receiver: frames.Receiver) -> None:
+def _handle(parent: forking.Parent, engine: Engine, order: Frame, frame: Frame, receiver: frames.Receiver) -> None:
+    match frame["t"]:
+        case "instance":
+            _fork_instance(parent, engine, order, frame, receiver)
+        case "prime":
+            _fork_primed(parent, engine, order, frame, receiver)
+
+
+def _fork_primed(parent: forking.Parent, engine: Engine, order: Frame, frame: Frame, receiver: frames.Receiver) -> None:
+    def serve(primed: forking.Parent) -> None:
+        primed.serve(partial(_handle, primed, engine, order))
+
+    with socket.socket(fileno=receiver.take_fd()) as end:
+        pid = forking.fork(lambda: priming.main(engine, order, frame, end, serve))
+    parent.adopt(pid)
+    frames.send(parent.control, {"t": "forked-primed", "key": frame["key"], "pid": pid})
+
+
+def _fork_instance(
+    parent: forking.Parent, engine: Engine, order: Frame, frame: Frame, receiver: frames.Receiver
+) -> None:
+    task = order["checkpoint"]["manifest"].get("task", "generate")
     ends = (receiver.take_fd(), receiver.take_fd())
     pid = forking.fork(lambda: instance.main(engine, task, frame, *ends))
     for fd in ends:

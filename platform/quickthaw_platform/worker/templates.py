@@ -90,9 +90,12 @@ class Templates:
         on_exited: Callable[[int, int], None],
         on_made: Callable[[str, str], None],
         on_gone: Callable[[str], None],
+        on_primed: Callable[[str, int], None],
+        on_lost: Callable[[str], None],
     ) -> None:
-        """`on_forked` takes (instance id, pid), `on_exited` (pid of an instance, status), `on_made` (checkpoint id,
-        template's name) before it maps anything, `on_gone` the name when it maps nothing any more.
+        """`on_forked` takes (instance id, pid), `on_exited` (pid of what was forked, status), `on_made` (checkpoint id,
+        template's name) before it maps anything, `on_gone` the name when it maps nothing any more; `on_primed` (key,
+        pid) of a primed template, `on_lost` the key of a template that forks nothing any more.
         """
         self._loop = loop
         self._on_made = on_made
@@ -101,6 +104,8 @@ class Templates:
         self._zygote = zygote
         self._on_forked = on_forked
         self._on_exited = on_exited
+        self._on_primed = on_primed
+        self._on_lost = on_lost
         self._templates: dict[str, Template] = {}
         self._dropped: dict[int, WatchedProcess] = {}
         self._unborn: dict[str, deque[str]] = defaultdict(deque)  # key to names of templates dropped before their fork
@@ -112,6 +117,11 @@ class Templates:
     def pids(self) -> dict[str, int]:
         """Return the process id of each template by its key."""
         return {key: t.process.pid for key, t in self._templates.items() if t.process is not None}
+
+    def find(self, key: str) -> Template | None:
+        """Return the prepared template of a key; None where there is none."""
+        template = self._templates.get(key)
+        return template if template is not None and template.prepared else None
 
     def obtain(self, order: TemplateOrder, waiter: Waiter) -> None:
         """Hand a prepared template to `waiter`, now or when it is prepared."""
@@ -143,6 +153,7 @@ class Templates:
     def forget(self, checkpoint_id: str) -> None:
         """Let the templates of a checkpoint end; their instances keep on."""
         for template in [t for t in self._templates.values() if t.order.checkpoint.id == checkpoint_id]:
+            template.link.send({"t": "leave"})
             self._drop(template)
 
     def close(self) -> None:
@@ -179,6 +190,8 @@ class Templates:
                 template.error = from_json(frame["error"])
             case "forked":
                 self._on_forked(frame["id"], frame["pid"])
+            case "forked-primed":
+                self._on_primed(frame["key"], frame["pid"])
             case "exited":
                 self._on_exited(frame["pid"], frame["status"])
 
@@ -198,6 +211,7 @@ class Templates:
         template.link.close()
         del self._templates[template.order.key]
         self._on_gone(template.name)
+        self._on_lost(template.order.key)
         waiting, template.waiting = template.waiting, []
         if template.error is None:
             _log.warning("a template ended", template=template.order.key, how=describe_exit(status))
@@ -212,6 +226,7 @@ class Templates:
             self._dropped[template.process.pid] = template.process
         else:
             self._unborn[template.order.key].append(template.name)
+        self._on_lost(template.order.key)
 
     def _forget_dropped(self, pid: int, name: str) -> None:
         if self._dropped.pop(pid, None) is not None:

@@ -21,6 +21,7 @@ from quickthaw_platform.checkpoints.tiers.bandwidth import Bandwidths
 from quickthaw_platform.checkpoints.tiers.disk import DiskTier
 from quickthaw_platform.checkpoints.tiers.memory import MemoryTier
 from quickthaw_platform.checkpoints.tiers.origins import Beyond, OnDisk, Origin
+from quickthaw_platform.checkpoints.tiers.prefixes import PrefixFiles
 from quickthaw_platform.checkpoints.tiers.resident import Resident, Tier
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import (
@@ -81,6 +82,12 @@ class NodeTiers:
         self.memory = MemoryTier(settings.dram_budget, self.pool, drop_templates)
         self.disk = DiskTier(
             store, settings.disk_budget, self.elsewhere, lambda size: self.bandwidths.seconds("remote", size)
+        )
+        self.prefixes = PrefixFiles(
+            settings.data_dir / "prefixes",
+            settings.prefix_disk_budget,
+            None if remote is None else remote.store,
+            self.elsewhere,
         )
         self._arriving = settings.data_dir / "arriving" / settings.node
         self._closing = threading.Event()
@@ -159,6 +166,7 @@ class NodeTiers:
         if self._remote is not None:
             self._remote_ids -= {checkpoint_id}
             self._remote.remove(checkpoint_id)
+        self.prefixes.forget(checkpoint_id)
         self._on_change()
 
     def close(self) -> None:

@@ -1,0 +1,179 @@
+"""Files of keys and values: what engines computed of the beginnings of prompts, on the disk and beyond.
+
+Beside each file lies its checksum, written last: a file without one, or with another, counts as nothing. What a file
+means is the engine's affair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+import xxhash
+
+from quickthaw_platform.contracts import RemoteStore
+from quickthaw_platform.errors import CheckpointBroken, RemoteError, RemoteMissing
+
+FOLDER = "prefixes"
+CHECKSUM = ".xxh3"
+READ_BYTES = 8 << 20
+MAX_CHECKSUM_BYTES = 64
+
+_log = structlog.get_logger()
+
+
+class PrefixFiles:
+    """One folder a checkpoint. Any thread may call, and any number of agents may use one folder: files of one name are
+    alike, and each is put in place whole. What was not used for longest goes when they are more than the budget.
+    """
+
+    def __init__(
+        self, root: Path, budget_bytes: int, remote: RemoteStore | None, elsewhere: Callable[[str], bool]
+    ) -> None:
+        """`elsewhere` says whether the remote tier has a checkpoint: files are put there beside it."""
+        self._root = root
+        self._budget_bytes = budget_bytes
+        self._remote = remote
+        self._elsewhere = elsewhere
+
+    def obtain(self, checkpoint_id: str, name: str, *, shared: bool) -> Path:
+        """Return where a file is, whole, or is to be written. A shared one that is not here is fetched.
+
+        Blocks. What is wrong with the remote tier is logged: to compute it here is always possible.
+        """
+        path = self._root / checkpoint_id / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and self._is_whole(path):
+            os.utime(path)
+            return path
+        _remove(path)
+        if shared and self._remote is not None and self._elsewhere(checkpoint_id):
+            try:
+                self._fetch(self._remote, checkpoint_id, path)
+            except RemoteMissing:
+                return path
+            except (RemoteError, CheckpointBroken) as error:
+                _log.warning("a prefix file is not fetched", file=name, error=error.message)
+        return path
+
+    def keep(self, checkpoint_id: str, name: str, *, shared: bool) -> None:
+        """Take in a file that an engine has written: checksum, remote tier, budget. Blocks."""
+        path = self._root / checkpoint_id / name
+        try:
+            checksum = _checksum(path)
+        except FileNotFoundError:
+            return  # the checkpoint was forgotten meanwhile
+        _write(_beside(path), checksum.encode())
+        if shared and self._remote is not None and self._elsewhere(checkpoint_id):
+            try:
+                self._push(self._remote, checkpoint_id, path)
+            except RemoteError as error:
+                _log.warning("a prefix file is not pushed", file=name, error=error.message)
+        self._make_room()
+
+    def remove(self, checkpoint_id: str, name: str) -> None:
+        """Delete a file on this disk; one that is not there is ignored."""
+        _remove(self._root / checkpoint_id / name)
+
+    def forget(self, checkpoint_id: str) -> None:
+        """Delete all of a checkpoint's on this disk. Those beyond are deleted with the checkpoint."""
+        shutil.rmtree(self._root / checkpoint_id, ignore_errors=True)
+
+    def _is_whole(self, path: Path) -> bool:
+        try:
+            return _beside(path).read_text() == _checksum(path)
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _fetch(self, remote: RemoteStore, checkpoint_id: str, path: Path) -> None:
+        key = f"{checkpoint_id}/{FOLDER}/{path.name}"
+        told = remote.head(key + CHECKSUM)
+        if told.bytes > MAX_CHECKSUM_BYTES:
+            raise CheckpointBroken(f"{remote.url}/{told.key} is no checksum")
+        checksum = bytearray(told.bytes)
+        remote.get_range(told, 0, memoryview(checksum), _never)
+        found = remote.head(key)
+        if found.bytes > self._budget_bytes:
+            return
+        with _partial(path) as partial:
+            with partial.open("wb") as file:
+                for begin in range(0, found.bytes, READ_BYTES):
+                    block = bytearray(min(READ_BYTES, found.bytes - begin))
+                    remote.get_range(found, begin, memoryview(block), _never)
+                    file.write(block)
+            if _checksum(partial).encode() != bytes(checksum):
+                raise CheckpointBroken(f"{remote.url}/{key} does not have the checksum beside it")
+            partial.replace(path)
+        _write(_beside(path), bytes(checksum))
+        self._make_room()
+
+    def _push(self, remote: RemoteStore, checkpoint_id: str, path: Path) -> None:
+        key = f"{checkpoint_id}/{FOLDER}/{path.name}"
+        with contextlib.suppress(FileNotFoundError):  # the checkpoint is being forgotten
+            remote.put(key, path)
+            remote.put(key + CHECKSUM, _beside(path))
+        if not self._elsewhere(checkpoint_id):
+            for left in remote.list(f"{checkpoint_id}/{FOLDER}/"):
+                remote.delete(left.key)
+
+    def _make_room(self) -> None:
+        """Delete files until the rest is within the budget; those that go are the ones not used for longest."""
+        files = sorted(self._files(), key=lambda found: found[0])
+        over = sum(size for _, size, _ in files) - self._budget_bytes
+        for _, size, path in files:
+            if over <= 0:
+                return
+            _remove(path)
+            over -= size
+
+    def _files(self) -> Iterator[tuple[float, int, Path]]:
+        for path in self._root.glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if not path.name.endswith(CHECKSUM) and not path.name.startswith("."):
+                    stat = path.stat()
+                    yield stat.st_mtime, stat.st_size, path
+
+
+def _never() -> bool:
+    return False
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + CHECKSUM)
+
+
+def _checksum(path: Path) -> str:
+    """Return the file's XXH3 (64 bits, hex) and its size."""
+    digest, size = xxhash.xxh3_64(), 0
+    with path.open("rb") as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+            size += len(block)
+    return f"{digest.hexdigest()} {size}"
+
+
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """Give a name beside the file to write to; what is left under it is deleted."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with _partial(path) as partial:
+        partial.write_bytes(content)
+        partial.replace(path)
+
+
+def _remove(path: Path) -> None:
+    """The checksum goes first: without it the file is nothing."""
+    _beside(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
