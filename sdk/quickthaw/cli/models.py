@@ -53,13 +53,14 @@ def show(state: State, name: str, as_json: bool) -> None:
         output.print_json(found)
         return
     quantised = f", {found.quantization}" if found.quantization else ""
+    stored = f"{found.quantization}, GGUF" if found.weights_format == "gguf" else f"{found.dtype}{quantised}"
     output.fields(
         [
             ("checkpoint", found.name),
             ("id", found.id),
             ("architecture", found.architecture),
             ("task", found.task),
-            ("weights", f"{output.size(found.bytes)} of {found.dtype}{quantised}"),
+            ("weights", f"{output.size(found.bytes)} of {stored}"),
             ("tensors", f"{found.tensors:,} in {found.partitions} file(s)"),
             ("context", f"{found.context_tokens:,} tokens"),
             ("licence", found.license),

@@ -104,7 +104,7 @@ def write_bare(file: Path, architecture: str, **metadata: int | str) -> Path:
     """Write a file with one tensor and this metadata."""
     writer = GGUFWriter(file, architecture)
     for key, value in metadata.items():
-        name = key.replace("__", ".")
+        name = key.replace("__", ".")  # keyword arguments have no dots
         writer.add_string(name, value) if isinstance(value, str) else writer.add_uint32(name, value)
     writer.add_tensor("token_embd.weight", np.ones((4, 32), np.float32))
     close(writer)

@@ -58,7 +58,7 @@ def _one_file(parts: list[Path]) -> Iterator[Path]:
     if len(parts) == 1:
         yield parts[0]
         return
-    with TemporaryDirectory(prefix="quickthaw-joined-", dir=parts[0].parent) as folder:
+    with TemporaryDirectory(prefix="quickthaw-joined-") as folder:
         joined = Path(folder) / "joined.gguf"
         with joined.open("wb") as target:
             write_joined(parts, target)

@@ -1,16 +1,17 @@
-"""Models on the Hugging Face Hub: `hf:org/name`, or `hf:org/name@revision`."""
+"""Models on the Hugging Face Hub: `hf:org/name`, `hf:org/name@revision`; of GGUF files `hf:org/name:Q4_K_M`."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
-from quickthaw_platform.checkpoints.importers.source import USED, Fetching, Source, checkpoint_name, find_in
+from quickthaw_platform.checkpoints.gguf_header import part_of
+from quickthaw_platform.checkpoints.importers.source import USED, Fetching, Kind, Source, checkpoint_name, find_in
 from quickthaw_platform.errors import InvalidRequest
 
-_REPOSITORY = re.compile(r"^([\w.-]+/([\w.-]+))(?:@([\w./-]+))?$")
+_REPOSITORY = re.compile(r"^([\w.-]+/([\w.-]+))(?::(\w+))?(?:@([\w./-]+))?$")
 
 
 @contextlib.contextmanager
@@ -18,26 +19,62 @@ def locate_hub(text: str, fetching: Fetching) -> Iterator[Source]:
     """Fetch a repository's model with huggingface_hub, which continues what was interrupted, and give it."""
     match = _REPOSITORY.match(text)
     if match is None:
-        raise InvalidRequest(f"{text!r} is no repository; write hf:org/name or hf:org/name@revision")
-    repository, name, revision = match.groups()
+        raise InvalidRequest(
+            f"{text!r} is no repository; write hf:org/name or hf:org/name@revision, and hf:org/name:Q4_K_M for one of "
+            "several GGUF files"
+        )
+    repository, name, quantisation, revision = match.groups()
     fetching.progress("fetch", 0, None)
-    path, commit = _fetched(repository, revision, fetching.folder / "hub")
-    kind, path = find_in(path)
-    yield Source(kind, path, label=f"hf:{repository}@{commit}", default_name=checkpoint_name(name))
+    folder, commit, ggufs = _fetched(repository, quantisation, revision, fetching.folder / "hub")
+    kind: Kind
+    kind, path = ("gguf", folder / ggufs[0]) if ggufs else find_in(folder)
+    label = f"hf:{repository}{'' if quantisation is None else ':' + quantisation}@{commit}"
+    yield Source(kind, path, label=label, default_name=checkpoint_name(path.stem if ggufs else name))
 
 
-def _fetched(repository: str, revision: str | None, cache: Path) -> tuple[Path, str]:
+def chosen_ggufs(names: Sequence[str], repository: str, quantisation: str | None) -> list[str]:
+    """Return the GGUF files of a repository to fetch: one, or all parts of one, in order; none where it holds others.
+
+    Raises InvalidRequest, listing what there is, where it takes a quantisation to choose one.
+    """
+    if quantisation is None and any(name.endswith((".safetensors", ".bin")) for name in names):
+        return []
+    models: dict[str, list[str]] = {}
+    for name in sorted(name for name in names if name.endswith(".gguf")):
+        stem = name.removesuffix(".gguf")
+        part = part_of(stem)
+        models.setdefault(stem if part is None else part[0], []).append(name)
+    if quantisation is not None:
+        wanted = re.compile(rf"(^|[./-]|_(?=[a-z]+\d)){re.escape(quantisation)}$", re.IGNORECASE)
+        chosen = {stem: files for stem, files in models.items() if wanted.search(stem)}
+    else:
+        chosen = models
+    if len(chosen) > 1 or (not chosen and quantisation is not None):
+        have = ", ".join(PurePosixPath(stem).name for stem in chosen or models) or "none"
+        raise InvalidRequest(
+            f"of the GGUF files of {repository} one must be chosen, by its quantisation, as in hf:{repository}:Q4_K_M; "
+            f"there are: {have}"
+        )
+    return next(iter(chosen.values()), [])
+
+
+def _fetched(
+    repository: str, quantisation: str | None, revision: str | None, cache: Path
+) -> tuple[Path, str, list[str]]:
+    """Return the folder, the commit and the GGUF files in it, if it is these."""
     from huggingface_hub import HfApi, errors
 
     api = HfApi()
     try:
         info = api.model_info(repository, revision=revision, timeout=30)
-        safe = any(file.rfilename.endswith(".safetensors") for file in info.siblings or ())
+        names = [file.rfilename for file in info.siblings or ()]
+        ggufs = chosen_ggufs(names, repository, quantisation)
+        safe = any(name.endswith(".safetensors") for name in names)
         path = api.snapshot_download(
             repository,
             revision=info.sha,
             cache_dir=cache,
-            allow_patterns=[*USED, "1_Pooling/config.json"],
+            allow_patterns=[*ggufs, "README.md"] if ggufs else [*USED, "1_Pooling/config.json"],
             ignore_patterns=["*.bin"] if safe else None,
         )
     except errors.GatedRepoError as error:
@@ -48,13 +85,15 @@ def _fetched(repository: str, revision: str | None, cache: Path) -> tuple[Path, 
         raise InvalidRequest(
             f"there is no {repository} in revision {revision or 'main'}, or HF_TOKEN may not see it"
         ) from error
+    except InvalidRequest:
+        raise
     except Exception as error:  # the library's HTTP client differs by its version, and so do its errors
         raise InvalidRequest(
             f"{repository} cannot be fetched from {api.endpoint}: {_short(error)}. Without a network, run `hf download "
             f"{repository} --local-dir DIRECTORY` where there is one, copy the directory here and import that; "
             "HF_ENDPOINT names a mirror"
         ) from error
-    return Path(path), info.sha or "unknown"
+    return Path(path), info.sha or "unknown", ggufs
 
 
 def _short(error: Exception) -> str:
