@@ -114,6 +114,10 @@ class Settings(BaseSettings):
         2, ge=1, description="losses of what runs an invocation, with nothing new in between, that it takes to end it"
     )
     max_output: Bytes = Field(8 << 20, description="largest output of one invocation")
+    output_interval: Seconds = Field(
+        0.02,
+        description="an instance's tokens leave together, at most once in it; first and last ones at once; 0: each",
+    )
     max_log_lines: int = Field(10_000, ge=1, description="log lines kept for each function")
 
     allocation_policy: str = Field("startup-time", description="plugin that chooses where instances start")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import array
 import os
+import queue
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +20,9 @@ from typing import Any
 import msgpack
 
 MAX_FRAME_BYTES = 64 << 20
-READ_BYTES = 256 << 10
+READ_BYTES = 64 << 10
+"""Small enough that the C library takes the buffer from its heap; a larger one would be mapped anew for each read."""
+
 _MAX_FDS = 16
 _LENGTH = struct.Struct(">I")
 
@@ -107,24 +111,59 @@ class Receiver:
 
 
 class Outbox:
-    """Sends frames from many threads on one blocking socket: who finds it idle sends at once, also what others add.
+    """Sends frames from many threads on one blocking socket, in the order in which they are given.
 
-    So a lone token leaves without a change of thread, and under load many leave with one system call.
+    `put` sends at once: who finds the socket idle sends also what others add. `add` leaves it to a thread of the
+    outbox's own, which sends what has come together, with a pause of `interval_seconds` after each time: each that
+    leaves wakes the reader and all who wait behind it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._interval_seconds = 0.0
         self._waiting: deque[bytes] = deque()
         self._sending = threading.Lock()
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()  # for the outbox's thread to send
+        self._resting = False  # that waits for a call, however long
+
+    def start(self, interval_seconds: float) -> None:
+        """Start the thread that sends what is added; 0: without a pause."""
+        self._interval_seconds = interval_seconds
+        threading.Thread(target=self._send_added, name="outbox", daemon=True).start()
 
     def put(self, frame: Frame) -> None:
-        """Send the frame after those put before it; returns when it is sent or another thread is about to send it."""
+        """Send the frame after those before it; returns when it is sent or another thread is about to send it."""
         self._waiting.append(encode(frame))
         while self._waiting and self._sending.acquire(blocking=False):
             try:
                 self._send_waiting()
             finally:
                 self._sending.release()
+
+    def add(self, frame: Frame) -> None:
+        """Have the frame sent soon, after those before it; never blocks. Needs `start`."""
+        self._waiting.append(encode(frame))
+        if self._resting:
+            self._resting = False
+            self._calls.put(None)
+
+    def _send_added(self) -> None:
+        try:
+            while True:
+                self._resting = True
+                if not self._waiting:
+                    self._calls.get()
+                self._resting = False
+                while self._waiting:
+                    self._send_all()
+                    time.sleep(self._interval_seconds)
+        except OSError:
+            return  # the peer has gone: whoever reads the socket finds out
+
+    def _send_all(self) -> None:
+        while self._waiting:  # looked at again: who finds another thread at it leaves its frame to that one
+            with self._sending:
+                self._send_waiting()
 
     def _send_waiting(self) -> None:
         while self._waiting:

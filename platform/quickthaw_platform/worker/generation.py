@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,10 @@ Item = Recorded | Delta | QuickthawError | Stopped
 
 
 class Generation:
-    """Implements `replay.Listener` for the requests, one a choice, of one question. What comes is put into `items`."""
+    """Implements `replay.Listener` for the requests, one a choice, of one question.
+
+    What comes is put into `items`, or goes to who listens.
+    """
 
     def __init__(
         self, engine: Engine, requests: Sequence[GenerationRequest], *, on_caught_up: Callable[[], None]
@@ -34,6 +38,8 @@ class Generation:
         """
         self.requests = {request.choice: request for request in requests}
         self.items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._listening = threading.RLock()  # guards `_listener`, and keeps the order of what it hears
+        self._listener: Callable[[Item], None] | None = None
         self._engine = engine
         self._on_caught_up = on_caught_up
         self._said: defaultdict[int, list[int]] = defaultdict(list)  # recorded tokens by choice
@@ -48,9 +54,9 @@ class Generation:
         for choice in sorted(self._open):
             request = self._rest_of(choice, begun=any(delta.choice == choice for delta in recorded))
             if hold:
-                self._engine.hold(request, self.items.put, lambda known, choice=choice: self._held(choice, known))  # type: ignore[misc]
+                self._engine.hold(request, self._put, lambda known, choice=choice: self._held(choice, known))  # type: ignore[misc]
             else:
-                self._engine.submit(request, self.items.put)
+                self._engine.submit(request, self._put)
         return self
 
     def replayed(self, delta: Delta) -> None:
@@ -68,6 +74,16 @@ class Generation:
         for choice in sorted(self._open):
             self._engine.release(self.requests[choice].id)
 
+    def listen(self, listener: Callable[[Item], None] | None) -> None:
+        """Have `listener` called with what is in `items`, and then with what comes, by the thread that brings it.
+
+        None: what comes is put into `items` again.
+        """
+        with self._listening:
+            while listener is not None and not self.items.empty():
+                listener(self.items.get())
+            self._listener = listener
+
     def cancel(self) -> None:
         """Take what still runs out of the batch."""
         for request in self.requests.values():
@@ -76,19 +92,26 @@ class Generation:
     def stop(self) -> None:
         """End it from outside: who reads `items` finds Stopped."""
         self.cancel()
-        self.items.put(Stopped())
+        self._put(Stopped())
 
     @property
     def is_behind(self) -> bool:
         """Whether recorded tokens are still to be computed."""
         return bool(self._behind)
 
+    def _put(self, item: Item) -> None:
+        with self._listening:
+            if self._listener is None:
+                self.items.put(item)
+            else:
+                self._listener(item)
+
     def _take(self, delta: Delta) -> None:
         self._said[delta.choice] += delta.tokens
         if delta.finish_reason is not None:
             self._open.discard(delta.choice)
             self._behind.discard(delta.choice)
-        self.items.put(Recorded(delta))
+        self._put(Recorded(delta))
 
     def _rest_of(self, choice: int, *, begun: bool) -> GenerationRequest:
         """Return the request for what is not recorded; the prompt is not said a second time."""

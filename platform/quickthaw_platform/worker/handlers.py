@@ -25,6 +25,7 @@ from quickthaw.errors import (
 from quickthaw.types import Delta
 from quickthaw_platform.contracts import Engine
 from quickthaw_platform.worker.capture import Capture, current_invocation
+from quickthaw_platform.worker.delta_stream import passed_on
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.model import BoundModel
 from quickthaw_platform.worker.output import Collector
@@ -117,10 +118,13 @@ class Runner:
         captures: tuple[Capture, ...],
         resumable: bool,
         send: Callable[[Frame], None],
+        send_soon: Callable[[Frame], None],
         on_prefill: Callable[[float], None],
         on_output: Callable[[], None],
     ) -> None:
-        """`on_output` is called at each output, from the invocation's thread, before that output is sent.
+        """`send_soon` takes a frame that may wait for others, and never blocks. `on_output` is called at each output,
+        before that is sent. Both are called from the invocation's thread or, where its handler passes on what the model
+        says, from the engine's; a first output never is.
 
         `resumable`: model output is recorded, so that the invocation can go on elsewhere.
         """
@@ -130,6 +134,7 @@ class Runner:
         self._max_output = max_output
         self._captures = captures
         self._send = send
+        self._send_soon = send_soon
         self._on_prefill = on_prefill
         self._on_output = on_output
         self._resumable = resumable
@@ -178,7 +183,7 @@ class Runner:
             run.model.stop()
 
     def _record(self, invocation: str, mark: str, delta: Delta) -> None:
-        self._send({"t": "record", "invocation": invocation, "mark": mark, "delta": delta.to_json()})
+        self._send_soon({"t": "record", "invocation": invocation, "mark": mark, "delta": delta.to_json()})
 
     def _report_held(self, invocation: str) -> None:
         self._send({"t": "held", "invocation": invocation})
@@ -215,16 +220,31 @@ class Runner:
         if not isinstance(value, Iterator):
             run.replay.end(0)
             return collector.returned(value)
-        number = -1
-        for number, item in enumerate(value):
+        run.replay.end(self._put_out(run, collector, value))
+        return collector.result()
+
+    def _put_out(self, run: _Run, collector: Collector, values: Iterator[object]) -> int:
+        """Send all that a handler yields, or passes on from its model; returns how many outputs that was."""
+        outputs = 0
+        sent = False
+
+        def take(item: object) -> None:
+            nonlocal outputs, sent
             body = collector.chunk(item)
-            if run.replay.said(number, body):
-                continue
+            outputs += 1
+            if run.replay.said(outputs - 1, body):
+                return
             mark = run.model.recorder.mark_of(item)
             self._on_output()
-            self._send({"t": "chunk", "invocation": run.invocation, "mark": mark, **body})
-        run.replay.end(number + 1)
-        return collector.result()
+            send, sent = self._send_soon if sent else self._send, True
+            send({"t": "chunk", "invocation": run.invocation, "mark": mark, **body})
+
+        for item in values:
+            take(item)
+            stream = passed_on(values)
+            if stream is not None and not stream.over and run.replay.is_over(outputs):
+                stream.relay(take)
+        return outputs
 
     def _call(self, model: BoundModel, given: Mapping[str, Any]) -> Any:
         if self._handler is built_in:

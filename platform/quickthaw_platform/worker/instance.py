@@ -94,9 +94,11 @@ class Instance:
             captures=captures,
             resumable=order["resumable"],
             send=self.send,
+            send_soon=self._outbox.add,
             on_prefill=self._report_prefill,
             on_output=self._prove_ready,
         )
+        self._outbox.start(order["output_interval"])
         self.send({"t": "loaded"})
 
     def serve(self) -> None:

@@ -42,6 +42,7 @@ class InstanceOrder:
     device: str
     threads: int
     max_output: int
+    output_interval: float
 
     def frame(self) -> Frame:
         """Return the order as the template takes it; made anew for each try, since it holds the time."""
@@ -51,10 +52,10 @@ class InstanceOrder:
             "id": self.id,
             "version": self.version.id,
             "handler": None if handler is None else {"file": handler.file, "object": handler.object},
-            "bundle": str(self.bundle),
             "system": self.version.spec.system,
             "tools": [dict(tool) for tool in self.version.spec.tools or ()],
             "learn": Beginning.of(self.version.spec) is None,
+            "bundle": str(self.bundle),
             "workdir": str(self.workdir),
             "env": self.env,
             "memory_bytes": self.memory_bytes,
@@ -63,6 +64,7 @@ class InstanceOrder:
             "concurrency": self.version.spec.concurrency,
             "resumable": self.version.spec.resumable,
             "max_output": self.max_output,
+            "output_interval": self.output_interval,
             "sent_at": time.monotonic(),
         }
 

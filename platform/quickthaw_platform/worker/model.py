@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from quickthaw.errors import InvalidRequest
 from quickthaw.types import Delta, Sampling, Usage
 from quickthaw_platform.contracts import Engine, GenerationRequest
-from quickthaw_platform.worker.generation import Generation, Recorded
-from quickthaw_platform.worker.replay import Mark, Recorder, Replay, Stopped, prompt_digest
+from quickthaw_platform.worker.delta_stream import DeltaStream
+from quickthaw_platform.worker.generation import Generation
+from quickthaw_platform.worker.replay import Recorder, Replay, Stopped, prompt_digest
 
 _SEED_STEP = 0x9E3779B97F4A7C15
 """Sets apart the seeds of an invocation's several generations (2⁶⁴ divided by the golden ratio)."""
@@ -132,7 +133,7 @@ class BoundModel:
         if self._stopped:
             raise Stopped
 
-    def _generate(self, tokens: Sequence[int], explicit: Mapping[str, Any]) -> Iterator[Delta]:
+    def _generate(self, tokens: Sequence[int], explicit: Mapping[str, Any]) -> DeltaStream:
         """Submit at once, so that what is wrong with the request is raised where the handler asks, not at `next`."""
         sampling = merge_sampling(explicit, self._requested, self._defaults)
         with self._lock:
@@ -150,9 +151,17 @@ class BoundModel:
         try:
             self._replay.join(number, prompt, lambda recorded, is_open: generation.begin(recorded, hold=is_open))
         except BaseException:
-            self._leave(generation, cancel=True)
+            generation.cancel()
+            self._leave(generation)
             raise
-        return self._deltas(generation, number, prompt, started)
+        return DeltaStream(
+            generation,
+            number,
+            prompt,
+            self.recorder,
+            on_delta=partial(self._count, generation, started),
+            on_end=partial(self._leave, generation),
+        )
 
     def _requests(
         self, tokens: tuple[int, ...], sampling: Sampling, number: int, spread: int
@@ -168,36 +177,14 @@ class BoundModel:
             for choice in range(sampling.n)
         ]
 
-    def _deltas(self, generation: Generation, number: int, prompt: str, started: float) -> Iterator[Delta]:
-        open_choices = len(generation.requests)
-        index = 0
-        replayed: set[int] = set()  # choices whose first delta, with the count of the prompt, was recorded
-        try:
-            while open_choices:
-                item = generation.items.get()
-                if isinstance(item, Recorded):
-                    delta = item.delta
-                    replayed.add(delta.choice)
-                elif isinstance(item, Delta):
-                    delta = replace(item, prompt_tokens=None, cached_tokens=None) if item.choice in replayed else item
-                    self.recorder.handed_out(Mark(number, index, "" if index else prompt), delta)
-                else:
-                    raise item
-                if index == 0:
-                    self._prefilled(started)
-                    self._prompt_tokens += len(generation.requests[0].tokens)
-                    self._cached_tokens += delta.cached_tokens or 0
-                index += 1
-                self._completion_tokens += len(delta.tokens)
-                open_choices -= delta.finish_reason is not None
-                yield delta
-        finally:
-            self._leave(generation, cancel=open_choices > 0)
+    def _count(self, generation: Generation, started: float, index: int, delta: Delta) -> None:
+        if index == 0:
+            self._prefilled(started)
+            self._prompt_tokens += len(generation.requests[0].tokens)
+            self._cached_tokens += delta.cached_tokens or 0
+        self._completion_tokens += len(delta.tokens)
 
-    def _leave(self, generation: Generation, *, cancel: bool) -> None:
-        """Forget a generation; `cancel` what still runs of it (the handler stopped listening)."""
-        if cancel:
-            generation.cancel()
+    def _leave(self, generation: Generation) -> None:
         with self._lock:
             self._running.discard(generation)
 

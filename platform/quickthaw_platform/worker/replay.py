@@ -120,6 +120,11 @@ class Replay:
                 raise _diverged(f"the handler's output {number + 1} was not what it had been")
             return True
 
+    def is_over(self, number: int) -> bool:
+        """Whether the handler's output `number` and all that follow are new: nothing is there to compare them with."""
+        with self._changed:
+            return not self.is_open and number >= len(self._outputs)
+
     def end(self, outputs: int) -> None:
         """Let the handler end after so many outputs, once the record is closed; HandlerDiverged where that has more."""
         with self._changed:

@@ -107,6 +107,7 @@ class Starts:
                 device=self._settings.device,
                 threads=self._settings.threads,
                 max_output=self._settings.max_output,
+                output_interval=self._settings.output_interval,
             ),
             queue_seconds=max(0.0, now - float(created_at)),
             received_at=now,

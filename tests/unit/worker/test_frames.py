@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import struct
 import threading
 
@@ -95,3 +96,44 @@ def test_an_outbox_keeps_each_threads_order() -> None:
             thread.join()
     for name in "abcd":
         assert [frame["number"] for frame in received if frame["t"] == name] == list(range(300))
+
+
+def test_an_outbox_sends_what_is_added_in_order_with_what_is_put() -> None:
+    ours, theirs = frames.pair()
+    outbox = frames.Outbox(ours)
+    with ours, theirs:
+        outbox.add({"t": "added", "number": 0})  # it waits for the thread, or for what is put behind it
+        outbox.put({"t": "put", "number": 1})
+        outbox.start(0.0)
+        for number in range(2, 300):
+            outbox.add({"t": "added", "number": number})
+        receiver = frames.Receiver(theirs)
+        received: list[frames.Frame] = []
+        while len(received) < 300:
+            received += receiver.read() or []
+    assert [frame["number"] for frame in received] == list(range(300))
+
+
+def test_what_is_added_within_an_interval_leaves_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: queue.SimpleQueue[float] = queue.SimpleQueue()
+    go_on = threading.Semaphore(0)
+
+    def pause(seconds: float) -> None:
+        pauses.put(seconds)
+        go_on.acquire()
+
+    monkeypatch.setattr("quickthaw_platform.worker.frames.time.sleep", pause)
+    ours, theirs = frames.pair()
+    outbox = frames.Outbox(ours)
+    with ours, theirs:
+        receiver = frames.Receiver(theirs)
+        outbox.start(0.5)
+        outbox.add({"t": "a"})
+        assert receiver.read() == [{"t": "a"}]
+        assert pauses.get() == 0.5
+        outbox.add({"t": "b"})
+        outbox.add({"t": "c"})
+        go_on.release()
+        assert receiver.read() == [{"t": "b"}, {"t": "c"}]
+        pauses.get()
+        go_on.release(2)
