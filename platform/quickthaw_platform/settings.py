@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     )
     prefix_budget: Bytes = Field(
         default_factory=lambda: psutil.virtual_memory().total // 20,
-        description="what templates that have read the beginning of prompts may have of the node's memory",
+        description="what templates that have read how prompts begin may have of the node's memory; 0: none is made",
     )
     prefix_disk_budget: Bytes = Field(
         4 << 30, description="what keys and values of such beginnings may take of data_dir"

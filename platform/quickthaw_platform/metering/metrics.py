@@ -53,7 +53,9 @@ num_requests_waiting = _gauge("num_requests_waiting", "Invocations in a queue.",
 requests_held = _gauge("requests_held", "HTTP requests that wait for a first output.")
 instances = _gauge("instances", "Instances by state.", ("state",))
 
-cold_starts_total = _counter("cold_starts_total", "Instances started, by the tier the weights came from.", ("tier",))
+cold_starts_total = _counter(
+    "cold_starts_total", "Instances started, by the tier the weights came from, or primed.", ("tier",)
+)
 chunk_repairs_total = Counter(
     "chunk_repairs_total", "Chunks of checkpoints that were wrong on a disk and fetched again.", namespace=PREFIX
 )

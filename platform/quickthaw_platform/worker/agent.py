@@ -108,7 +108,7 @@ class Agent:
             self.checkpoints.tiers.prefixes,
             settings.prefix_budget,
             template=self._templates.find,
-            is_busy=lambda: self._fleet.starting(),
+            is_busy=lambda: self._draining or self._fleet.starting(),
             hooks=Hooks(
                 forked=lambda instance, pid: self._fleet.forked(instance, pid),
                 exited=lambda pid, status: self._fleet.reported(pid, status),

@@ -34,6 +34,8 @@ class Beginnings:
 
     def prompt(self, version: Version, template: TemplateOrder, sample: bytes) -> None:
         """Learn from a prompt of a version that names no beginning (see prefix_learner.sample_of)."""
+        if not self._primed.enabled:
+            return
         learner = self._learners.pop(version.id, None) or PrefixLearner()
         self._learners[version.id] = learner
         if len(self._learners) > MAX_LEARNERS:

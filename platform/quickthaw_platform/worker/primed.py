@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import structlog
 
@@ -41,8 +41,9 @@ class PrimedTemplates:
         template: Callable[[str], Template | None],
         is_busy: Callable[[], bool],
         hooks: Hooks,
+        threads: Executor | None = None,
     ) -> None:
-        """`template` finds the live one of a key; `is_busy` says whether a start waits."""
+        """`template` finds the live one of a key; `is_busy` says whether a start waits. `threads` run what blocks."""
         self._loop = loop
         self._files = files
         self._budget_bytes = budget_bytes
@@ -55,7 +56,12 @@ class PrimedTemplates:
         self._refused: set[str] = set()
         self._tries: dict[str, int] = {}
         self._turns = itertools.count()
-        self._threads = ThreadPoolExecutor(1, "prefix-files")
+        self._threads = threads or ThreadPoolExecutor(1, "prefix-files")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a budget at all."""
+        return self._budget_bytes > 0
 
     def versions(self) -> frozenset[str]:
         """Return the ids of versions whose instances can be forked from a primed template."""
@@ -74,7 +80,9 @@ class PrimedTemplates:
         return None
 
     def want(self, order: PrimeOrder) -> None:
-        """Have a primed template for a version as soon as nothing is in its way; idempotent."""
+        """Have a primed template for a version as soon as nothing is in its way; idempotent. Without a budget: none."""
+        if not self.enabled:
+            return
         found = self._by_key.get(order.key)
         if found is not None and order.version not in found.versions:
             found.versions.add(order.version)
@@ -165,7 +173,7 @@ class PrimedTemplates:
 
     def _give_file(self, primed: Primed, digest: str) -> None:
         order = primed.order
-        primed.file = f"{order.template.engine}-{digest}.kv"
+        primed.file = self._files.name(order.template.engine, digest, shared=order.shared)
 
         def obtain() -> None:
             try:

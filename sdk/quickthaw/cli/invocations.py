@@ -10,7 +10,7 @@ from quickthaw.cli import output, progress
 from quickthaw.cli.invoke import print_result
 from quickthaw.cli.root import State, pass_state
 from quickthaw.outputs import failure
-from quickthaw.types import EventType, InvocationInfo
+from quickthaw.types import EventType, InvocationInfo, Usage
 
 
 @click.group()
@@ -66,9 +66,16 @@ def _print(info: InvocationInfo, as_json: bool) -> None:
             ("created", output.when(info.created_at)),
             ("first output", output.when(info.first_output_at)),
             ("ended", output.when(info.ended_at)),
-            ("weights from", info.tier),
+            ("start from", info.tier),
             *((f"stage {name}", f"{seconds:.3f} s") for name, seconds in info.stages.items()),
+            ("prompt tokens", None if info.usage is None else _prompt_tokens(info.usage)),
             ("error", None if info.error is None else info.error.get("message")),
             ("result", info.result),
         ]
     )
+
+
+def _prompt_tokens(usage: Usage) -> str:
+    """Say how long the prompt was, and how much of it was there already: a small prefill is no miracle."""
+    cached = f", of which {usage.cached_tokens:,} were read before" if usage.cached_tokens else ""
+    return f"{usage.prompt_tokens:,}{cached}"

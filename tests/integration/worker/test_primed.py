@@ -76,6 +76,22 @@ def test_a_system_message_of_the_calls_own_takes_the_place_of_the_functions(node
     assert plain.prompt_tokens - changed.prompt_tokens == len(SYSTEM) - len("Yes.")
 
 
+def test_what_the_calls_of_a_function_begin_with_is_learnt_though_each_has_an_instance_of_its_own(
+    node: NodeProcess,
+) -> None:
+    version, shared = node.deploy("learns"), "Translate the following text into French: "
+    for number in range(8):
+        cold_call(node, version, {"prompt": f"{shared}{number}"})
+    wait_until_primed(node, version)
+    info = cold_call(node, version, {"prompt": f"{shared}x"})
+    assert (info.tier, cached(info), info.result) == ("primed", len(shared), f"{shared}x")
+    names = {path.name for path in (node.settings.data_dir / "prefixes" / version.checkpoint).iterdir()}
+    node.registry.delete("learns")
+    wait_for(lambda: version.id not in primed_versions(node), "its end")
+    left = node.settings.data_dir / "prefixes" / version.checkpoint
+    wait_for(lambda: len(names - {path.name for path in left.iterdir()}) == 2, "the end of its file")
+
+
 def test_a_version_without_a_beginning_is_not_primed_and_others_do_not_share_one(node: NodeProcess) -> None:
     plain, other = node.deploy("plain"), node.deploy("other", system="You are not.")
     cold_call(node, plain)

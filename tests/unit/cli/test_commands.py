@@ -41,6 +41,12 @@ LOCATED = {
     ],
 }
 
+PRIMED = {
+    **INVOCATION,
+    "tier": "primed",
+    "usage": {"prompt_tokens": 1234, "completion_tokens": 1, "cached_tokens": 1200},
+}
+
 SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     # command line, the gateway's answers, what is asked, what people read
     (("ls",), [listed(FUNCTION)], ["GET /v1/functions"], ["chat", "v1", "echo"]),
@@ -68,6 +74,11 @@ SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     (("secrets", "ls", "chat"), [listed({"name": "TOKEN"})], ["GET /v1/functions/chat/secrets"], ["TOKEN"]),
     (("logs", "chat"), [listed(LINE)], ["GET /v1/functions/chat/logs?limit=1000"], ["stdout", "hello"]),
     (("invocations", "show", "inv-1"), [INVOCATION], ["GET /v1/invocations/inv-1"], ["succeeded", "Paris"]),
+    (
+        ("invocations", "show", "inv-1"),
+        [PRIMED],
+        ["GET /v1/invocations/inv-1"], ["1,234, of which 1,200 were read before", "start from", "primed"],
+    ),
     (("invocations", "cancel", "inv-1"), [INVOCATION], ["DELETE /v1/invocations/inv-1"], ["inv-1"]),
 ]  # fmt: skip
 

@@ -88,6 +88,7 @@ class NodeTiers:
             settings.prefix_disk_budget,
             None if remote is None else remote.store,
             self.elsewhere,
+            settings.node,
         )
         self._arriving = settings.data_dir / "arriving" / settings.node
         self._closing = threading.Event()

@@ -33,13 +33,24 @@ class PrefixFiles:
     """
 
     def __init__(
-        self, root: Path, budget_bytes: int, remote: RemoteStore | None, elsewhere: Callable[[str], bool]
+        self, root: Path, budget_bytes: int, remote: RemoteStore | None, elsewhere: Callable[[str], bool], node: str
     ) -> None:
-        """`elsewhere` says whether the remote tier has a checkpoint: files are put there beside it."""
+        """`elsewhere` says whether the remote tier has a checkpoint: files are put there beside it.
+
+        What a predecessor of this node's agent has not shared is deleted: nobody knows whose it was.
+        """
         self._root = root
         self._budget_bytes = budget_bytes
         self._remote = remote
         self._elsewhere = elsewhere
+        self._own = f"{node}-"
+        for path in self._root.glob("*/*"):
+            if path.name.startswith(self._own):
+                path.unlink(missing_ok=True)
+
+    def name(self, engine: str, digest: str, *, shared: bool) -> str:
+        """Return how a file is called: one that is not shared has its node's name."""
+        return f"{'' if shared else self._own}{engine}-{digest}.kv"
 
     def obtain(self, checkpoint_id: str, name: str, *, shared: bool) -> Path:
         """Return where a file is, whole, or is to be written. A shared one that is not here is fetched.

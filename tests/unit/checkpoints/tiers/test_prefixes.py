@@ -22,7 +22,7 @@ def remote(tmp_path: Path) -> DirectoryStore:
 @pytest.fixture
 def make(tmp_path: Path, remote: DirectoryStore) -> Make:
     def made(node: str = "a", budget: int = 1000, *, beyond: frozenset[str] = frozenset({"c1"})) -> PrefixFiles:
-        return PrefixFiles(tmp_path / node, budget, remote, beyond.__contains__)
+        return PrefixFiles(tmp_path / node, budget, remote, beyond.__contains__, "n1")
 
     return made
 
@@ -86,7 +86,7 @@ class Broken(DirectoryStore):
 
 
 def test_without_the_remote_tier_it_is_computed(tmp_path: Path) -> None:
-    files = PrefixFiles(tmp_path / "a", 1000, Broken(tmp_path / "remote"), lambda _id: True)
+    files = PrefixFiles(tmp_path / "a", 1000, Broken(tmp_path / "remote"), lambda _id: True, "n1")
     assert compute(files).read_bytes() == b"kv"
 
 
@@ -113,3 +113,14 @@ def test_all_of_a_checkpoint_goes_with_it(make: Make) -> None:
     files.forget("c1")
     assert not path.parent.exists()
     files.keep("c1", "x.kv", shared=True)  # what was under way then does no harm
+
+
+def test_what_is_not_shared_does_not_outlive_the_agent_that_learnt_it(make: Make, tmp_path: Path) -> None:
+    files = make()
+    mine, shared = (files.name("echo", "12", shared=shared) for shared in (False, True))
+    others = mine.replace("n1", "n2")
+    for name in (mine, shared, others):
+        compute(files, name, shared=False)
+    make()
+    left = {path.name for path in (tmp_path / "a" / "c1").iterdir()}
+    assert left == {name + end for name in (shared, others) for end in ("", CHECKSUM)}

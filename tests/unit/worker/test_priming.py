@@ -1,0 +1,33 @@
+"""The lowest priority while a beginning is read, and back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from quickthaw_platform.worker import priming
+
+
+@pytest.mark.parametrize(("comes_back", "policy"), [(True, os.SCHED_IDLE), (False, os.SCHED_BATCH)])
+def test_reading_runs_at_the_lowest_priority_that_can_be_left_again(
+    monkeypatch: pytest.MonkeyPatch, comes_back: bool, policy: int
+) -> None:
+    if comes_back and not priming._may_come_back():
+        pytest.skip("this user may not leave SCHED_IDLE")
+    monkeypatch.setattr(priming, "_may_come_back", lambda: comes_back)
+    before = os.sched_getscheduler(0)
+    with priming.background():
+        assert os.sched_getscheduler(0) == policy
+    assert os.sched_getscheduler(0) == before
+
+
+def test_the_memory_that_a_process_has_alone_is_counted() -> None:
+    before = priming.own_bytes()
+    held = bytearray(os.urandom(1 << 16) * 512)  # 32 MiB, each page written
+    assert priming.own_bytes() - before > len(held) / 2
+
+
+def test_a_kind_of_processor_is_told_from_others() -> None:
+    assert priming.processor() == priming.processor()
+    assert len(priming.processor().split()) > 1
