@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.manifest import weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.errors import QuickthawError
+from tests.unit.checkpoints.gguf_files import write_llama
 from tests.unit.checkpoints.models import save_llama
 
 
@@ -51,6 +53,22 @@ def test_an_import_that_was_killed_publishes_nothing_and_is_continued(store: Dis
     assert (checkpoint.path / "weights-0.safetensors").stat().st_ino == left.st_ino
     assert {path.name for path in store.root.iterdir()} == {checkpoint.id}
     assert torch.equal(load_file(checkpoint.path / "weights-0.safetensors")["model.norm.weight"], torch.ones(8))
+
+
+def test_a_gguf_import_that_was_killed_is_continued_and_whole(store: DiskStore, tmp_path: Path) -> None:
+    first, second = write_llama(tmp_path / "kept.gguf", parts=2)
+    process = multiprocessing.get_context("spawn").Process(target=_die_while_writing, args=(first, store.root))
+    process.start()
+    process.join()
+    assert process.exitcode == -9
+    assert store.list() == []
+    (staged,) = store.root.iterdir()
+    left = (staged / "weights-00001-of-00002.gguf").stat()
+    assert left.st_size > 5000
+    checkpoint = import_checkpoint(str(first), store).checkpoint
+    assert (checkpoint.path / "weights-00001-of-00002.gguf").stat().st_ino == left.st_ino
+    assert {path.name for path in store.root.iterdir()} == {checkpoint.id}
+    assert [path.read_bytes() for path in weights_paths(checkpoint)] == [first.read_bytes(), second.read_bytes()]
 
 
 def _import(source: Path, root: Path, barrier: Any, results: Any) -> None:

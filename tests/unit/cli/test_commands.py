@@ -68,6 +68,10 @@ SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
         ("models", "show", "m"), [LOCATED], ["GET /v1/checkpoints/m"],
         ["1 B of bfloat16", "272 in 1 file", "n1: dram, disk; n2: remote"],
     ),
+    (
+        ("models", "show", "m"), [LOCATED | {"weights_format": "gguf", "quantization": "Q4_1"}],
+        ["GET /v1/checkpoints/m"], ["1 B of Q4_1, GGUF"],
+    ),
     (("models", "where", "m"), [LOCATED], ["GET /v1/checkpoints/m"], ["n1", "yes", "n2", "512 B to come"]),
     (("keys", "ls"), [listed(KEY)], ["GET /v1/keys"], ["k1", "ci", "invoke"]),
     (("keys", "create", "ci"), [{**KEY, "key": "qt-new"}], ["POST /v1/keys"], ["qt-new", "not shown again"]),

@@ -14,6 +14,7 @@ from quickthaw_platform.commands.models_import import models_import
 from quickthaw_platform.commands.models_verify import models_verify
 from quickthaw_platform.errors import CheckpointNotFound, InvalidRequest, SettingsInvalid
 from quickthaw_platform.settings import Settings
+from tests.unit.checkpoints.gguf_files import write_adapter, write_llama
 from tests.unit.checkpoints.models import save_llama
 
 
@@ -89,6 +90,19 @@ def test_quantising_shows_what_it_costs_on_a_text_of_ones_own(tmp_path: Path) ->
     shown = CliRunner().invoke(models_import, arguments, catch_exceptions=False).stdout
     assert "MB of int8 in 2 partitions" in shown
     assert re.search(r"perplexity: \d\.\d{3} before quantising, \d\.\d{3} after \([+-]\d\.\d\d%\)", shown)
+
+
+def test_a_gguf_file_is_shown_with_its_quantisation(tmp_path: Path) -> None:
+    parts = write_llama(tmp_path / "tiny.gguf", parts=2)
+    shown = CliRunner().invoke(models_import, [str(parts[0])], catch_exceptions=False).stdout
+    assert "LlamaForCausalLM, GGUF, 0 MB of Q8_0 in 2 partitions" in shown
+    assert CliRunner().invoke(models_verify, ["tiny"]).stdout.endswith(": whole\n")
+
+
+def test_an_adapter_is_not_offered_for_a_deploy(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(models_import, [str(write_adapter(tmp_path / "lora.gguf"))], catch_exceptions=False)
+    assert "it is a LoRA adapter: it goes with a function" in shown.stdout
+    assert "deploy" not in shown.stdout
 
 
 @pytest.fixture
