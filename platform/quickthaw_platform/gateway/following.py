@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,20 +35,23 @@ class Line:
     environ: Mapping[str, Any]
     calls: Sequence[Admitted]
 
-    def events(self, invocation: str, after: int = 0) -> Iterator[Event | None]:
-        """Yield the invocation's events, None at each silence of POLL_SECONDS; ClientGone when the client hangs up."""
+    def events(self, invocation: str, after: int = 0) -> Iterator[Sequence[Event]]:
+        """Yield the invocation's events as they come, none at each silence of POLL_SECONDS.
+
+        ClientGone when the client hangs up.
+        """
         looked = time.monotonic()
-        for event in self.services.store.follow(invocation, after, POLL_SECONDS):
+        for events in self.services.store.follow_each(invocation, after, POLL_SECONDS):
             if time.monotonic() - looked >= POLL_SECONDS:
                 looked = time.monotonic()
                 if hung_up(self.environ):
                     raise ClientGone
-            yield event
+            yield events
 
     def log(self, invocation: str) -> Iterator[Event]:
         """Yield the invocation's whole log; InvocationCancelled, having cancelled, when the client hangs up."""
         try:
-            yield from (event for event in self.events(invocation) if event is not None)
+            yield from itertools.chain.from_iterable(self.events(invocation))
         except ClientGone:
             self.hang_up()
             raise InvocationCancelled("the client hung up") from None
@@ -75,15 +79,17 @@ class Line:
                     _log.warning("could not cancel", invocation=call.id, error=error.message)
 
 
-def opening(events: Iterator[Event | None], seconds: float) -> list[Event]:
-    """Take events up to the first output or the end, or for so many seconds: what decides an answer's status."""
+def opening(events: Iterator[Sequence[Event]], seconds: float) -> list[Event]:
+    """Take events until there is an output or the end, or for so many seconds: what decides an answer's status."""
     taken: list[Event] = []
     until = time.monotonic() + seconds
-    for event in events:
-        if event is not None:
-            taken.append(event)
-            if event.type in _OUTPUT:
-                break
-        if time.monotonic() >= until:
+    for some in events:
+        taken += some
+        if first_output(some) is not None or time.monotonic() >= until:
             break
     return taken
+
+
+def first_output(events: Sequence[Event]) -> Event | None:
+    """Return the first event that a client waits for: an output, or the end."""
+    return next((event for event in events if event.type in _OUTPUT), None)

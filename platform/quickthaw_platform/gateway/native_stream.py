@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quickthaw.types import Event, EventType, InvocationInfo
@@ -19,8 +19,8 @@ def stream(line: Line, invocation: str, after: int) -> Iterator[bytes]:
     """Yield the log above `after` as server-sent events; each silence is filled with a status, which has no id."""
     statuses = _Statuses(line, invocation)
     try:
-        for event in line.events(invocation, after):
-            encoded = statuses.between() if event is None else statuses.pass_on(event)
+        for events in line.events(invocation, after):
+            encoded = statuses.pass_on(events) if events else statuses.between()
             if encoded is not None:
                 yield encoded
     except QuickthawError as error:
@@ -37,11 +37,11 @@ class _Statuses:
         self._asked = self._spoke = time.monotonic()
         self._waiting = True
 
-    def pass_on(self, event: Event) -> bytes:
-        """Encode an event of the log."""
+    def pass_on(self, events: Sequence[Event]) -> bytes:
+        """Encode events of the log."""
         self._spoke = time.monotonic()
-        self._waiting = self._waiting and event.type is not EventType.CHUNK
-        return sse.event(event)
+        self._waiting = self._waiting and not any(event.type is EventType.CHUNK for event in events)
+        return b"".join(map(sse.event, events))
 
     def between(self) -> bytes | None:
         """Return a status where something has changed or the silence grows long."""

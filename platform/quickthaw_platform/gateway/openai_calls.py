@@ -13,7 +13,7 @@ from quickthaw_platform.errors import CheckpointNotFound, InvocationCancelled, Q
 from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import count_request, ended, line, name_invocation, streaming
-from quickthaw_platform.gateway.following import ClientGone, Line, opening
+from quickthaw_platform.gateway.following import ClientGone, Line, first_output, opening
 from quickthaw_platform.gateway.openai_answer import Answer, Head, collect, failure
 from quickthaw_platform.gateway.openai_mapping import Call, check_serves, split_model
 from quickthaw_platform.gateway.openai_stream import Chunks, stream
@@ -84,10 +84,11 @@ def chunked(connection: Line, chunks: Sequence[Chunks], include_usage: bool) -> 
     except ClientGone:
         connection.hang_up()
         raise InvocationCancelled("the client hung up") from None
-    if started and started[-1].type is EventType.ERROR:
+    output = first_output(started)
+    if output is not None and output.type is EventType.ERROR:
         connection.hang_up()
         ended(first)
-    _raise_failure(started)
+        raise failure(output)
     return streaming(connection.guard(stream(connection, started, events, chunks, include_usage)), first)
 
 

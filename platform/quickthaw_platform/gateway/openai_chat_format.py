@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quickthaw.types import Delta, Event, TokenLogprob, Usage
+from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
 from quickthaw_platform.gateway.openai_answer import Answer, Head
 from quickthaw_platform.gateway.openai_mapping import piece, usage_json
 
@@ -32,6 +33,19 @@ class ChatChunks:
         self._open = dict.fromkeys(range(n), False)  # choice to whether its role has been sent; gone when finished
         self._include_usage = include_usage
         self._chunks = 0
+        self._templates: dict[int, ChunkTemplate] = {}  # by choice
+
+    def quick(self, event: Event) -> bytes | None:
+        """Return the encoded chunk of an event that adds plain text to what was begun; None: see `feed`."""
+        plain = plain_text(event)
+        if plain is None or not self._open.get(plain[0]):
+            return None
+        choice, text = plain
+        self._chunks += 1
+        template = self._templates.get(choice)
+        if template is None:
+            template = self._templates[choice] = ChunkTemplate(lambda text: self._chunk(choice, {"content": text}))
+        return template.fill(text)
 
     def feed(self, event: Event) -> Iterator[dict[str, Any]]:
         """Yield the chunks that an event makes."""

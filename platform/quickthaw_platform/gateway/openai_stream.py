@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ from quickthaw_platform.gateway.openai_answer import failure, outcome
 class Chunks(Protocol):
     """Builds the chunks of one invocation (see openai_chat_format and openai_text_format)."""
 
+    def quick(self, event: Event) -> bytes | None:
+        """Return the encoded chunk of an event that adds plain text to what was begun; None: see `feed`."""
+
     def feed(self, event: Event) -> Iterator[dict[str, Any]]:
         """Yield the chunks that an event makes."""
 
@@ -27,7 +31,7 @@ class Chunks(Protocol):
 
 
 def stream(
-    line: Line, started: list[Event], rest: Iterator[Event | None], chunks: Sequence[Chunks], include_usage: bool
+    line: Line, started: list[Event], rest: Iterator[Sequence[Event]], chunks: Sequence[Chunks], include_usage: bool
 ) -> Iterator[bytes]:
     """Yield the chunks of every call of `line`, one after the other.
 
@@ -36,7 +40,7 @@ def stream(
     usages: list[Usage] = []
     try:
         for index, (call, builder) in enumerate(zip(line.calls, chunks, strict=True)):
-            source = _chained(started, rest) if index == 0 else line.events(call.id)
+            source = itertools.chain([started], rest) if index == 0 else line.events(call.id)
             usages.append((yield from _one(line, source, builder)))
         if include_usage:
             total = Usage(
@@ -50,25 +54,27 @@ def stream(
     yield sse.DONE
 
 
-def _one(line: Line, events: Iterator[Event | None], chunks: Chunks) -> Generator[bytes, None, Usage]:
-    """Yield the chunks of one call and return its usage; raises the error that it ended with."""
-    usage = Usage()
-    spoke = time.monotonic() - line.services.settings.sse_keepalive
-    for event in events:
-        said = []
-        if event is not None:
-            if event.type is EventType.ERROR:
-                raise failure(event)
-            said = [sse.message(chunk) for chunk in chunks.feed(event)]
-            usage = outcome(event) if event.ends else usage
-        if not said and time.monotonic() - spoke >= line.services.settings.sse_keepalive:
-            said = [sse.message(chunks.keep_alive())]
+def _one(line: Line, source: Iterator[Sequence[Event]], chunks: Chunks) -> Generator[bytes, None, Usage]:
+    """Yield the chunks of one call, those of events that came together as one piece, and return its usage.
+
+    Raises the error that it ended with.
+    """
+    keepalive = line.services.settings.sse_keepalive
+    spoke = time.monotonic() - keepalive
+    for events in source:
+        error = events[-1] if events and events[-1].type is EventType.ERROR else None
+        said = b"".join(_encoded(event, chunks) for event in events if event is not error)
+        if not said and error is None and time.monotonic() - spoke >= keepalive:
+            said = sse.message(chunks.keep_alive())
         if said:
             spoke = time.monotonic()
-            yield b"".join(said)
-    return usage
+            yield said
+        if error is not None:
+            raise failure(error)
+        if events and events[-1].ends:
+            return outcome(events[-1])
+    return Usage()
 
 
-def _chained(started: list[Event], rest: Iterator[Event | None]) -> Iterator[Event | None]:
-    yield from started
-    yield from rest
+def _encoded(event: Event, chunks: Chunks) -> bytes:
+    return chunks.quick(event) or b"".join(map(sse.message, chunks.feed(event)))

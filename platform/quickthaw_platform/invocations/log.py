@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from redis import Redis
@@ -54,6 +54,14 @@ class EventLog:
 
         An outage looks like silence; when it outlasts `patience_seconds`, Unavailable is raised.
         """
+        for events in self.follow_each(identity, after, poll_seconds):
+            yield from events or (None,)
+
+    def follow_each(self, identity: str, after: int, poll_seconds: float) -> Iterator[Sequence[Event]]:
+        """Like `follow`, but yield together what came together, and nothing where `poll_seconds` passed without.
+
+        An outage looks like silence; when it outlasts `patience_seconds`, Unavailable is raised.
+        """
         outage = _Outage(self._patience_seconds)
         block_seconds = 0.0  # at first look what is there: of a log that has ended nothing may be left to wait for
         while True:
@@ -63,14 +71,15 @@ class EventLog:
             except OUTAGE as error:
                 outage.wait(error)
                 if outage.silent_for(poll_seconds):
-                    yield None
+                    yield ()
                 continue
             outage = _Outage(self._patience_seconds)
-            yield from events or rest or ()
+            if events or rest:
+                yield events or rest or ()
             if rest is not None or (events and events[-1].ends):
                 return
             if not events and block_seconds:
-                yield None
+                yield ()
             after = events[-1].seq if events else after
             block_seconds = poll_seconds
 

@@ -110,9 +110,12 @@ class Overdue:
     reason: str | None  # why it waited
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def compact(value: object) -> str:
     """Return `value` as JSON, as it is stored."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def event_json(kind: EventType, data: Mapping[str, Any]) -> str:

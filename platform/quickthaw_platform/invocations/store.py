@@ -299,6 +299,12 @@ class InvocationStore:
         """Yield the events above `after` to the last, None at each silence; see EventLog.follow."""
         return self._log.follow(identity, after, poll_seconds)
 
+    def follow_each(
+        self, identity: str, after: int = 0, poll_seconds: float = POLL_SECONDS
+    ) -> Iterator[Sequence[Event]]:
+        """Yield together the events that came together, none at each silence; see EventLog.follow_each."""
+        return self._log.follow_each(identity, after, poll_seconds)
+
     def _record(self, new: NewInvocation, limits: Limits) -> list[str | int]:
         """Return names and values of what the record holds from the start."""
         spec = new.version.spec

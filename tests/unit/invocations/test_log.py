@@ -71,6 +71,16 @@ class TestFollow:
         store.append("a", 1, seq, [chunk(7)])
         assert values([next(stream)]) == [7]
 
+    def test_what_came_together_is_yielded_together(self, redis: Redis, store: InvocationStore) -> None:
+        seq = begin(redis, store)
+        stream = store.follow_each("a", after=seq - 1, poll_seconds=0.01)
+        assert next(stream) == ()
+        store.append("a", 1, seq, [chunk(1), chunk(2)])
+        assert values(list(next(stream))) == [1, 2]
+        store.append("a", 1, seq + 2, [chunk(3)])
+        store.finish("a", 1, InvocationState.SUCCEEDED)
+        assert [[event.type for event in events] for events in stream] == [[EventType.CHUNK, EventType.RESULT]]
+
     def test_of_an_ended_log_it_yields_the_rest_without_waiting(self, redis: Redis, store: InvocationStore) -> None:
         seq = begin(redis, store)
         store.append("a", 1, seq, [chunk(1), chunk(2)])

@@ -14,6 +14,12 @@ from quickthaw_platform.worker.replay import Stopped
 from tests.unit.worker.test_generation import Bound, replay_of, said
 
 
+def ask(b: Bound) -> DeltaStream:
+    stream = b.model.complete("ab")
+    assert isinstance(stream, DeltaStream)
+    return stream
+
+
 class Relaying:
     """Relays a stream in a thread of its own, which has begun to listen when this is made."""
 
@@ -45,8 +51,7 @@ class Relaying:
 
 def test_a_relayed_stream_is_taken_by_the_thread_that_brings_it_and_counted_as_a_read_one() -> None:
     b = Bound()
-    stream = b.model.complete("ab")
-    assert isinstance(stream, DeltaStream)
+    stream = ask(b)
     b.engine.say("i/0.0", said(1, prompt_tokens=2, cached_tokens=1))
     taken: list[tuple[Delta, int]] = []
     relaying = Relaying(stream, lambda delta: taken.append((delta, threading.get_ident())))
@@ -62,7 +67,7 @@ def test_a_relayed_stream_is_taken_by_the_thread_that_brings_it_and_counted_as_a
 
 def test_relayed_output_has_the_marks_that_it_would_have_had() -> None:
     b = Bound()
-    stream = b.model.complete("ab")
+    stream = ask(b)
     marks: list[str] = []
     relaying = Relaying(stream, lambda delta: marks.append(b.model.recorder.mark_of(delta)))
     b.engine.say("i/0.0", said(1))
@@ -76,7 +81,7 @@ def test_relayed_output_has_the_marks_that_it_would_have_had() -> None:
 def test_what_a_resumed_stream_said_before_is_relayed_first() -> None:
     b = Bound(replay_of(said(1, prompt_tokens=2)))
     taken: list[Delta] = []
-    relaying = Relaying(b.model.complete("ab"), taken.append)
+    relaying = Relaying(ask(b), taken.append)
     b.engine.say("i/0.0", said(2, prompt_tokens=2, finish_reason="stop"))
     relaying.end()
     assert taken == [said(1, prompt_tokens=2), said(2, finish_reason="stop")]
@@ -85,7 +90,7 @@ def test_what_a_resumed_stream_said_before_is_relayed_first() -> None:
 @pytest.mark.parametrize("error", [InstanceLost("gone"), Stopped()])
 def test_an_error_of_the_generation_is_raised_where_the_handler_reads(error: InstanceLost | Stopped) -> None:
     b = Bound()
-    stream = b.model.complete("ab")
+    stream = ask(b)
 
     def handler() -> Iterator[Delta | str]:
         try:
@@ -109,7 +114,7 @@ def test_an_error_of_the_generation_is_raised_where_the_handler_reads(error: Ins
 
 def test_what_goes_wrong_in_taking_ends_the_relay_and_nothing_more_is_taken() -> None:
     b = Bound()
-    stream = b.model.complete("ab")
+    stream = ask(b)
     taken: list[Delta] = []
 
     def take(delta: Delta) -> None:
@@ -126,7 +131,7 @@ def test_what_goes_wrong_in_taking_ends_the_relay_and_nothing_more_is_taken() ->
 
 def test_a_handler_passes_on_what_it_returns_or_yields_from_and_nothing_else() -> None:
     b = Bound()
-    returned, delegated, changed = (b.model.complete("ab") for _ in range(3))
+    returned, delegated, changed = (ask(b) for _ in range(3))
 
     def outer() -> Iterator[Delta | str]:
         yield "before"
@@ -150,7 +155,7 @@ def test_a_handler_passes_on_what_it_returns_or_yields_from_and_nothing_else() -
 
 def test_a_stream_that_nobody_reads_any_more_leaves_the_batch() -> None:
     b = Bound()
-    stream = b.model.complete("ab")
+    stream = ask(b)
     b.engine.take()
     del stream
     assert b.engine.take() == [("cancel", "i/0.0")]

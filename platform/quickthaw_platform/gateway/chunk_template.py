@@ -1,0 +1,31 @@
+"""A chunk of a stream, encoded but for its text: nearly all of a token's chunk is what all the others repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from quickthaw.types import Event, EventType
+from quickthaw_platform.gateway import sse
+
+_HOLE = "\x00text\x00"  # in no name and no id
+
+
+class ChunkTemplate:
+    """Encodes chunks that differ in their text only."""
+
+    def __init__(self, make: Callable[[str], dict[str, Any]]) -> None:
+        """`make` returns the chunk with a text."""
+        self._before, _, self._after = sse.message(make(_HOLE)).partition(sse.compact(_HOLE).encode())
+
+    def fill(self, text: str) -> bytes:
+        """Return the encoded chunk with this text."""
+        return self._before + sse.compact(text).encode() + self._after
+
+
+def plain_text(event: Event) -> tuple[int, str] | None:
+    """Return choice and text of an event that is text of the model and nothing else; None of any other."""
+    delta = event.data.get("delta") if event.type is EventType.CHUNK else None
+    if delta is None or not delta["text"] or "logprobs" in delta or "finish_reason" in delta:
+        return None
+    return delta.get("choice", 0), delta["text"]
