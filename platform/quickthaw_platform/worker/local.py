@@ -26,9 +26,9 @@ def open_model(name: str, engine: str | None = None, options: Mapping[str, Any] 
     """
     settings = settings_module.load()
     checkpoint = DiskStore(settings.checkpoints_dir).find(name)
-    manifest = Manifest.of(checkpoint)
-    engine = engine or default_engine(manifest.weights_format)
+    engine = engine or default_engine(Manifest.of(checkpoint).weights_format)
     loaded = plugins.usable_engine(engine)()
+    manifest = Manifest.of(checkpoint)
     check_takes(engine, name, manifest.weights_format, manifest.task)
     loaded.prepare(checkpoint, options or {}, lambda _stage, _seconds: None)
     loaded.start(settings.device, settings.threads, int(settings.instance_memory * KV_SHARE))
