@@ -15,12 +15,18 @@ import pytest
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest, NotServable, Unavailable
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_platform import plugins
 from quickthaw_platform.contracts import Checkpoint, Engine
 from tests.unit.engines import tiny
 from tests.unit.engines.tiny import Collector, generate, request
 
-KINDS = ("echo", "transformers", "transformers-steady")
+KINDS = (
+    "echo",
+    "transformers",
+    "transformers-steady",
+    pytest.param("vllm", marks=pytest.mark.skipif(VllmEngine.missing() is not None, reason=str(VllmEngine.missing()))),
+)
 MEMORY_BYTES = 8 << 20
 
 
@@ -47,8 +53,12 @@ def kind(request: pytest.FixtureRequest, folder: Path) -> Kind:
             lambda task: Checkpoint("none", Path("/nowhere"), {"task": task, "context_tokens": tiny.CONTEXT_TOKENS}),
             slow={"token_delay": "50ms"},
         )
-    steady = request.param == "transformers-steady"
     models = {"generate": "llama", "embed": "bert"}
+    if request.param == "vllm":
+        return Kind(
+            VllmEngine, lambda task: tiny.checkpoint(folder, f"wide_{models[task]}"), options={"dtype": "float32"}
+        )
+    steady = request.param == "transformers-steady"
     return Kind(
         TransformersEngine,
         lambda task: tiny.checkpoint(folder, models[task], "bfloat16" if steady else "float32"),

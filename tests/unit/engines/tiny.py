@@ -65,6 +65,11 @@ def llama() -> PreTrainedModel:
     return LlamaForCausalLM(LlamaConfig(**_SIZE, tie_word_embeddings=True))
 
 
+def wide_llama() -> PreTrainedModel:
+    """With heads of 32, the smallest that vLLM computes on a CPU."""
+    return LlamaForCausalLM(LlamaConfig(**_SIZE, head_dim=32, tie_word_embeddings=True))
+
+
 def qwen2() -> PreTrainedModel:
     return Qwen2ForCausalLM(Qwen2Config(**_SIZE))
 
@@ -81,20 +86,33 @@ def gpt2() -> PreTrainedModel:
     return GPT2LMHeadModel(config)
 
 
-def bert() -> PreTrainedModel:
+def bert(heads: int = 4) -> PreTrainedModel:
     return BertModel(
         BertConfig(
             vocab_size=258,
             hidden_size=64,
             intermediate_size=96,
             num_hidden_layers=2,
-            num_attention_heads=4,
+            num_attention_heads=heads,
             max_position_embeddings=CONTEXT_TOKENS,
         )
     )
 
 
-ARCHITECTURES = {"llama": llama, "qwen2": qwen2, "mistral": mistral, "gpt2": gpt2, "bert": bert}
+def wide_bert() -> PreTrainedModel:
+    """With heads of 32, like `wide_llama`."""
+    return bert(heads=2)
+
+
+ARCHITECTURES = {
+    "llama": llama,
+    "wide_llama": wide_llama,
+    "qwen2": qwen2,
+    "mistral": mistral,
+    "gpt2": gpt2,
+    "bert": bert,
+    "wide_bert": wide_bert,
+}
 
 
 def checkpoint(folder: Path, architecture: str = "llama", dtype: str = "float32") -> Checkpoint:

