@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quickthaw_platform import collecting
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.metering import logs, tracing
@@ -11,3 +12,4 @@ from quickthaw_platform.worker.celery_app import make_app
 _settings = settings_module.load()
 logs.configure(_settings.log_level, "gateway")
 app = create_app(_settings, connect(_settings), make_app(_settings), tracing.configure("gateway"))
+collecting.started()

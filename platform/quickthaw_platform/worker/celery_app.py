@@ -7,9 +7,10 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging, worker_ready
 from kombu import Queue
 
+from quickthaw_platform import collecting
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.controller.schedule import beat_config
 from quickthaw_platform.errors import SettingsInvalid
@@ -64,6 +65,12 @@ def _configure_logging(**_: Any) -> None:
     logs.configure(settings_module.load().log_level, process)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)  # two lines for each command, at hundreds a second
+
+
+@beat_init.connect
+@worker_ready.connect
+def _started(**_: Any) -> None:
+    collecting.started()
 
 
 def __getattr__(name: str) -> Celery:
