@@ -152,7 +152,7 @@ class Append:
     records: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
     def arguments(self) -> list[str | int]:
-        """Return what `append.lua` takes."""
+        """Return what `append.lua` takes of it."""
         chunks = (part for chunk in self.chunks for part in (event_json(EventType.CHUNK, chunk.data), chunk.mark))
         records = (compact([mark, delta]) for mark, delta in self.records)
         return [self.invocation, self.epoch, self.seq, self.record, len(self.chunks), *chunks, *records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -48,6 +49,9 @@ from quickthaw_platform.settings import Settings
 QUEUE_FULL_RETRY_SECONDS = 2.0
 POLL_SECONDS = 5.0
 NOTHING = History()
+
+MAX_TOGETHER = 2000
+"""Arguments of a script that makes several appends: a longer one would have all others wait for milliseconds."""
 NOT_OFFERED = {
     "not resumable": "its function was deployed with resumable=False",
     "moving": "it is being moved already",
@@ -139,8 +143,12 @@ class InvocationStore:
         return done
 
     def append_each(self, appends: Sequence[Append]) -> list[bool | LogGap]:
-        """Make several appends with one round trip; the answers in their order, a LogGap where `append` raises one."""
-        answers = self._scripts.run_each("append", [append.arguments() for append in appends])
+        """Make several appends with one round trip; the answers in their order, a LogGap where `append` raises one.
+
+        They are one change in Redis where they are not many.
+        """
+        calls = _together([append.arguments() for append in appends])
+        answers = itertools.chain.from_iterable(self._scripts.run_each("append", calls))
         return [
             _gap(f"event {append.seq} and record {append.record} of {append.invocation}", *answer)
             if isinstance(answer, list)
@@ -346,6 +354,16 @@ def parse_stopped(answer: Sequence[Any]) -> Stopped:
         return Stopped(done=False)
     _, following, node, instance = answer
     return Stopped(True, node, instance, _next([following]))
+
+
+def _together(appends: Sequence[Sequence[str | int]]) -> list[list[str | int]]:
+    """Return the arguments of as many scripts as the appends take, each with its length before it."""
+    calls: list[list[str | int]] = []
+    for arguments in appends:
+        if not calls or len(calls[-1]) + len(arguments) >= MAX_TOGETHER:
+            calls.append([])
+        calls[-1] += [len(arguments), *arguments]
+    return calls
 
 
 def _gap(what: str, last_seq: int, last_record: int) -> LogGap:

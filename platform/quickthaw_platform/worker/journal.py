@@ -270,7 +270,7 @@ class Writer:
         return self._closing_at is not None and time.monotonic() > self._closing_at
 
     def _append(self, journals: Sequence[Journal]) -> None:
-        """Write what waits of all of them with one round trip."""
+        """Write what waits of all of them with one round trip and, where it is not much, as one change."""
         batches = [(journal, journal.append()) for journal in journals if journal.waits and not journal.stale]
         if not batches:
             return

@@ -88,6 +88,31 @@ class TestAppend:
             store.append("a", 1, seq + 1, CHUNKS)
         assert events(store)[-1].type is EventType.STATUS
 
+    @pytest.mark.parametrize("most", [10, 2000])  # arguments of a script: some scripts, or one for all
+    def test_of_several_appends_each_has_its_own_answer(
+        self, redis: Redis, store: InvocationStore, monkeypatch: pytest.MonkeyPatch, most: int
+    ) -> None:
+        monkeypatch.setattr("quickthaw_platform.invocations.store.MAX_TOGETHER", most)
+        ended = run(redis, store, "ended")
+        store.cancel("ended", "enough")
+        first, second = run(redis, store, "a"), run(redis, store, "b")
+        record = ("0.0.x", {"text": "", "tokens": [1]})
+        appends = [
+            Append("ended", 1, ended, CHUNKS),
+            Append("b", 1, second + 5, CHUNKS),
+            Append("a", 1, first, CHUNKS, 1, [record]),
+            Append("unknown", 1, 1, CHUNKS),
+            Append("b", 1, second, CHUNKS[:1]),
+        ]
+        late, gap, *others = store.append_each(appends)
+        assert (late, *others) == (False, True, False, True)
+        assert isinstance(gap, LogGap)
+        assert (gap.last_seq, gap.last_record) == (second - 1, 0)
+        assert [event.data["value"] for event in events(store, "a")[-3:]] == [[0], [1], [2]]
+        assert store.history("a").records == (record,)
+        assert events(store, "b")[-1].data["value"] == [0]
+        assert store.append_each([]) == []
+
     def test_the_first_chunk_sets_the_time_of_the_first_output(self, redis: Redis, store: InvocationStore) -> None:
         seq = run(redis, store)
         assert store.append_each([Append("a", 1, seq, records=[("0.0.x", {"text": "", "tokens": [1]})])]) == [True]
