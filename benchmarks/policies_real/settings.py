@@ -26,6 +26,7 @@ def environment(scenario: Scenario, policy: str, keep_alive: str) -> dict[str, s
         "heartbeat_ttl": scenario.heartbeat_ttl,
         "max_attempts": MAX_ATTEMPTS,
         "preload": "",  # the echo engine needs none of it
+        "prefix_budget": 0,  # the simulation knows no primed templates
         "log_level": "warning",
     }
     return {f"QUICKTHAW_{name.upper()}": str(value) for name, value in settings.items()}

@@ -20,6 +20,7 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.simulator.scenario import Scenario, read_scenario
 from tests.unit.simulator.scenarios import scenario as small
 
+WAYS = [way for way in Way if way is not Way.PRIMED]
 REAL = read_scenario(policies_real.SCENARIO)
 
 
@@ -103,15 +104,15 @@ def test_what_the_echo_engine_cannot_be_is_refused(changes: dict[str, Any], said
 
 
 def test_what_was_measured_replaces_the_devices_own_figures() -> None:
-    inits = dict.fromkeys(Way, 0.7)
+    inits = dict.fromkeys(WAYS, 0.7)
     found = calibrated(scenario(), 1.25, inits, 0.2)
     assert found.devices["gpu"].prefill_tokens_per_second == pytest.approx(1000 / 1.25)
     assert (found.devices["gpu"].init_seconds, found.stop) == (inits, 0.2)
 
 
 def test_a_calibration_makes_the_scenario_what_the_platform_is() -> None:
-    found = Calibration(1.25, dict.fromkeys(Way, 0.7), 0.2)
-    assert found.applied_to(scenario()) == calibrated(scenario(), 1.25, dict.fromkeys(Way, 0.7), 0.2)
+    found = Calibration(1.25, dict.fromkeys(WAYS, 0.7), 0.2)
+    assert found.applied_to(scenario()) == calibrated(scenario(), 1.25, dict.fromkeys(WAYS, 0.7), 0.2)
     assert found.settings()["init s"] == {"template": 0.7, "dram": 0.7, "disk": 0.7, "remote": 0.7}
 
 
