@@ -95,7 +95,10 @@ class TestAppend:
         monkeypatch.setattr("quickthaw_platform.invocations.store.MAX_TOGETHER", most)
         ended = run(redis, store, "ended")
         store.cancel("ended", "enough")
-        first, second = run(redis, store, "a"), run(redis, store, "b")
+        first = run(redis, store, "a")
+        start_instance(redis, VERSION, "x2")
+        store.admit(make_invocation(VERSION, "b"))
+        second = store.begin("b", 1, "n1", "x2")
         record = ("0.0.x", {"text": "", "tokens": [1]})
         appends = [
             Append("ended", 1, ended, CHUNKS),
