@@ -173,7 +173,7 @@ OPENED: list[Any] = []
 
 
 @contextmanager
-def open_model(model: str, engine: str, options: Mapping[str, Any]) -> Iterator[EchoModel]:
+def open_model(model: str, engine: str | None, options: Mapping[str, Any]) -> Iterator[EchoModel]:
     """What an entry point provides."""
     OPENED.append((model, engine, options))
     yield EchoModel()

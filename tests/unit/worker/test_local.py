@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from quickthaw.errors import CheckpointNotFound
+from quickthaw.errors import CheckpointNotFound, InvalidRequest
+from quickthaw_platform import plugins
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.worker.local import open_model
 from tests.integration.worker.node_process import MODEL, write_checkpoint
+from tests.unit.checkpoints.gguf_files import write_adapter, write_llama
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +31,19 @@ def test_a_local_model_answers_with_the_engine_and_options_asked_for() -> None:
     with open_model(MODEL, engine="echo", options={"context_tokens": 100}) as model:
         assert "".join(str(delta) for delta in model.complete("abc")) == "abc"
         assert model.count_tokens("abc") == 3
+
+
+def test_without_an_engine_the_checkpoints_format_chooses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_checkpoint(str(write_llama(tmp_path / "tiny.gguf")[0]), DiskStore(tmp_path / "checkpoints"))
+    monkeypatch.setattr(plugins, "names", lambda _group: ["echo", "transformers"])
+    with open_model("tiny") as model:
+        assert model.count_tokens("hello") == 2  # hell and o
+
+
+def test_an_adapter_cannot_be_opened_as_a_model(tmp_path: Path) -> None:
+    import_checkpoint(str(write_adapter(tmp_path / "lora.gguf")), DiskStore(tmp_path / "checkpoints"))
+    with pytest.raises(InvalidRequest, match="is a LoRA adapter"), open_model("lora", engine="echo"):
+        pass
 
 
 def test_an_unknown_model_lists_what_there_is() -> None:
