@@ -20,7 +20,7 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.simulator.scenario import Scenario, read_scenario
 from tests.unit.simulator.scenarios import scenario as small
 
-WAYS = [way for way in Way if way is not Way.PRIMED]
+WAYS: list[Way] = [way for way in Way if way != Way.PRIMED]
 REAL = read_scenario(policies_real.SCENARIO)
 
 
