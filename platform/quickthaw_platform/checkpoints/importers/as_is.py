@@ -67,24 +67,27 @@ def write_checkpoint(
 def _copy_all(
     files: list[Copied], facts: GgufFacts, directory: Path, progress: Callable[[int, int], None]
 ) -> tuple[WeightsFile, ...]:
-    total, done, written = sum(file.bytes for file in files), 0, []
-    for file, data_offset in zip(files, facts.data_offsets, strict=True):
-        begun = done
-        written.append(_copy(file, data_offset, directory, lambda size, begun=begun: progress(begun + size, total)))  # type: ignore[misc]
-        done += file.bytes
-    return tuple(written)
+    total, done = sum(file.bytes for file in files), 0
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(done, total)
+
+    return tuple(
+        _copy(file, data_offset, directory, advance)
+        for file, data_offset in zip(files, facts.data_offsets, strict=True)
+    )
 
 
-def _copy(file: Copied, data_offset: int, directory: Path, progress: Callable[[int], None]) -> WeightsFile:
+def _copy(file: Copied, data_offset: int, directory: Path, advance: Callable[[int], None]) -> WeightsFile:
     target = directory / file.name
     target.touch()
-    done = 0
     with file.part.open("rb", buffering=0) as source, target.open("r+b", buffering=0) as opened:
         writer = ChunkWriter(opened)
         while piece := source.read(CHUNK_BYTES):
             writer.write(piece)
-            done += len(piece)
-            progress(done)
+            advance(len(piece))
         opened.truncate()
         os.fsync(opened.fileno())
     return writer.record(file.name, data_offset=data_offset)
