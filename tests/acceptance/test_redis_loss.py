@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from quickthaw import Invocation, InvocationState
-from quickthaw_platform.invocations.log import inv_key, log_key
+from quickthaw_platform.invocations.log import inv_key
+from quickthaw_platform.invocations.tails import log_key
 from tests.acceptance.cluster import Cluster, wait_for
 
 TEXT = " ".join(f"word{number}" for number in range(12))

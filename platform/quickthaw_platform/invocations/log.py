@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -12,8 +13,8 @@ from quickthaw.types import Event, InvocationState
 from quickthaw_platform.errors import InvocationNotFound, Unavailable
 from quickthaw_platform.invocations.outage import OUTAGE, outage_is_unavailable
 from quickthaw_platform.invocations.records import parse_event
+from quickthaw_platform.invocations.tails import BATCH_EVENTS, Tail, Tails, log_key
 
-BATCH_EVENTS = 500
 MAX_BLOCK_SECONDS = 15.0
 """Longest single blocking read: less than the client's socket timeout."""
 
@@ -26,17 +27,13 @@ def inv_key(identity: str) -> str:
     return f"qt:inv:{identity}"
 
 
-def log_key(identity: str) -> str:
-    """Return the key of an invocation's log."""
-    return f"qt:inv:{identity}:log"
-
-
 class EventLog:
     """The logs of all invocations, read only. The scripts write them: `put` in prelude.lua."""
 
     def __init__(self, redis: Redis, patience_seconds: float) -> None:
         self._redis = redis
         self._patience_seconds = patience_seconds
+        self._tails = Tails(redis)
 
     def read(self, identity: str, after: int, block_seconds: float) -> list[Event]:
         """Return the events with a seq above `after`; when there are none, wait up to `block_seconds` for some.
@@ -62,11 +59,16 @@ class EventLog:
 
         An outage looks like silence; when it outlasts `patience_seconds`, Unavailable is raised.
         """
+        place = _Place(self._tails, identity)
+        with contextlib.closing(place):
+            yield from self._from(place, identity, after, poll_seconds)
+
+    def _from(self, place: _Place, identity: str, after: int, poll_seconds: float) -> Iterator[Sequence[Event]]:
         outage = _Outage(self._patience_seconds)
         block_seconds = 0.0  # at first look what is there: of a log that has ended nothing may be left to wait for
         while True:
             try:
-                events = self._read(identity, after, block_seconds)
+                events = self._next(place, identity, after, block_seconds)
                 rest = None if events else self._rest(identity, after)
             except OUTAGE as error:
                 outage.wait(error)
@@ -82,6 +84,10 @@ class EventLog:
                 yield ()
             after = events[-1].seq if events else after
             block_seconds = poll_seconds
+
+    def _next(self, place: _Place, identity: str, after: int, block_seconds: float) -> list[Event]:
+        tail = place.tail(after) if block_seconds else None
+        return self._read(identity, after, block_seconds) if tail is None else tail.take(block_seconds)
 
     def _read(self, identity: str, after: int, block_seconds: float) -> list[Event]:
         block = int(min(block_seconds, MAX_BLOCK_SECONDS) * 1000) or None
@@ -109,6 +115,26 @@ class EventLog:
         if state is None or seq is None:
             raise InvocationNotFound(f"no invocation has the id {identity!r}, or its record has expired")
         return InvocationState(state), int(seq)
+
+
+class _Place:
+    """Where a follower waits for what comes: in a tail, or nowhere while another follower has the log's."""
+
+    def __init__(self, tails: Tails, identity: str) -> None:
+        self._tails = tails
+        self._identity = identity
+        self._tail: Tail | None = None
+
+    def tail(self, after: int) -> Tail | None:
+        """Return the tail to wait at, which begins behind event `after` where it is a new one."""
+        if self._tail is None or self._tail.used_up:
+            self._tail = self._tails.open(self._identity, after)
+        return self._tail
+
+    def close(self) -> None:
+        """Wait no more."""
+        if self._tail is not None:
+            self._tail.close()
 
 
 class _Outage:

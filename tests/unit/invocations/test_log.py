@@ -77,9 +77,8 @@ class TestFollow:
         assert next(stream) == ()
         store.append("a", 1, seq, [chunk(1), chunk(2)])
         assert values(list(next(stream))) == [1, 2]
-        store.append("a", 1, seq + 2, [chunk(3)])
         store.finish("a", 1, InvocationState.SUCCEEDED)
-        assert [[event.type for event in events] for events in stream] == [[EventType.CHUNK, EventType.RESULT]]
+        assert [[event.type for event in events] for events in stream] == [[EventType.RESULT]]
 
     def test_of_an_ended_log_it_yields_the_rest_without_waiting(self, redis: Redis, store: InvocationStore) -> None:
         seq = begin(redis, store)
