@@ -127,7 +127,6 @@ class PrimedTemplates:
             primed.versions.difference_update(versions)
             if not primed.versions:
                 self._drop(primed)
-                self._unlearn(primed)
 
     def close(self) -> None:
         """Let all end, instances too."""
@@ -190,7 +189,9 @@ class PrimedTemplates:
         order = primed.order
         primed.ready, primed.own_bytes, primed.used = True, frame["bytes"], next(self._turns)
         self._tries.pop(order.key, None)
-        if frame["computed"]:
+        if not order.shared:
+            self._unlearn(primed)
+        elif frame["computed"]:
             self._threads.submit(self._keep, order, primed.file)
         _log.info(
             "a beginning was primed",
@@ -219,7 +220,6 @@ class PrimedTemplates:
                 other.versions -= primed.versions
                 if not other.versions:
                     self._drop(other)
-                    self._unlearn(other)
 
     def _make_room(self, newest: Primed) -> None:
         if newest.own_bytes > self._budget_bytes:
@@ -260,6 +260,7 @@ class PrimedTemplates:
         primed.link.drain()
         primed.link.close()
         del self._by_key[key]
+        self._unlearn(primed)
         self._hooks.gone(primed.name)
         if primed.error is not None:
             self._refuse(primed.order, primed.error.message)
@@ -272,6 +273,7 @@ class PrimedTemplates:
 
     def _drop(self, primed: Primed, *, leave: bool = True) -> None:
         del self._by_key[primed.order.key]
+        self._unlearn(primed)
         if leave:
             primed.link.send({"t": "leave"})
         primed.link.close()
@@ -284,6 +286,6 @@ class PrimedTemplates:
         self._hooks.changed()
 
     def _unlearn(self, primed: Primed) -> None:
-        """Nobody's calls begin so any more: delete what was learnt of them."""
-        if primed.order.beginning.learnt and primed.file:
+        """Delete the file of what was learnt from calls: it is in memory, or never will be."""
+        if not primed.order.shared and primed.file:
             self._threads.submit(self._files.remove, primed.order.template.checkpoint.id, primed.file)

@@ -85,11 +85,10 @@ def test_what_the_calls_of_a_function_begin_with_is_learnt_though_each_has_an_in
     wait_until_primed(node, version)
     info = cold_call(node, version, {"prompt": f"{shared}x"})
     assert (info.tier, cached(info), info.result) == ("primed", len(shared), f"{shared}x")
-    names = {path.name for path in (node.settings.data_dir / "prefixes" / version.checkpoint).iterdir()}
+    files = node.settings.data_dir / "prefixes" / version.checkpoint
+    wait_for(lambda: not list(files.glob(f"{NODE}-*")), "the end of its file")
     node.registry.delete("learns")
     wait_for(lambda: version.id not in primed_versions(node), "its end")
-    left = node.settings.data_dir / "prefixes" / version.checkpoint
-    wait_for(lambda: len(names - {path.name for path in left.iterdir()}) == 2, "the end of its file")
 
 
 def test_a_version_without_a_beginning_is_not_primed_and_others_do_not_share_one(node: NodeProcess) -> None:
