@@ -72,14 +72,21 @@ def _answer(control: socket.socket) -> Frame:
 
 @contextlib.contextmanager
 def background() -> Iterator[None]:
-    """Run at the lowest priority meanwhile: where the process may come back from that, only on idle processors."""
+    """Run at the lowest priority meanwhile: where the process may come back from that, only on idle processors.
+
+    Some containers forbid to change it; then it stays as it is.
+    """
     policy = os.SCHED_IDLE if _may_come_back() else os.SCHED_BATCH
     before = os.sched_getscheduler(0)
-    os.sched_setscheduler(0, policy, os.sched_param(0))
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+    except PermissionError:
+        before = policy = os.SCHED_OTHER
     try:
         yield
     finally:
-        os.sched_setscheduler(0, before, os.sched_param(0))
+        if policy != before:
+            os.sched_setscheduler(0, before, os.sched_param(0))
 
 
 def _may_come_back() -> bool:

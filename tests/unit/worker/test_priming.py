@@ -22,6 +22,16 @@ def test_reading_runs_at_the_lowest_priority_that_can_be_left_again(
     assert os.sched_getscheduler(0) == before
 
 
+def test_where_the_priority_may_not_be_changed_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int, _policy: int, _param: os.sched_param) -> None:
+        raise PermissionError
+
+    before = os.sched_getscheduler(0)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with priming.background():
+        assert os.sched_getscheduler(0) == before
+
+
 def test_the_memory_that_a_process_has_alone_is_counted() -> None:
     before = priming.own_bytes()
     held = bytearray(os.urandom(1 << 16) * 512)  # 32 MiB, each page written
