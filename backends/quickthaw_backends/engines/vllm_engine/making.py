@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch._dynamo
+import transformers.modeling_utils  # noqa: F401 (else vLLM does, and once found its modules half imported)
 from vllm import EngineArgs
 from vllm.config import PoolerConfig
 from vllm.platforms import current_platform
