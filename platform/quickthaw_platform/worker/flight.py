@@ -85,6 +85,8 @@ class Flight:
         self._created = now - work.age_seconds
         self._progress = rules.Progress(begun=now, total_deadline=self._created + work.limits.total)
         self._timer: Timer = loop.later(0, self._check)
+        self._put_out_at = 0.0  # by its instance's word: several outputs come together (the clock is the same)
+        self._gaps = metrics.inter_token_latency_seconds.labels(work.function)
         metrics.queue_time_seconds.labels(work.function).observe(work.age_seconds)
 
     @property
@@ -109,7 +111,8 @@ class Flight:
         elif last is None:
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(now - self._created)
         else:
-            metrics.inter_token_latency_seconds.labels(self.work.function).observe(now - last)
+            self._gaps.observe(frame["at"] - self._put_out_at)
+        self._put_out_at = frame["at"]
         self._progress = self._progress.with_output(now)
         if last is None:
             self._arm()  # the limit may run out sooner now; later outputs only move it away

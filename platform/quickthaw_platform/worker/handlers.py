@@ -7,6 +7,7 @@ import inspect
 import itertools
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -237,7 +238,7 @@ class Runner:
             mark = run.model.recorder.mark_of(item)
             self._on_output()
             send, sent = self._send_soon if sent else self._send, True
-            send({"t": "chunk", "invocation": run.invocation, "mark": mark, **body})
+            send({"t": "chunk", "invocation": run.invocation, "at": time.monotonic(), "mark": mark, **body})
 
         for item in values:
             take(item)
