@@ -34,7 +34,7 @@ def make_app(settings: Settings) -> Celery:
     if settings.redis_url is None:
         raise SettingsInvalid("redis_url is not set; start with `quickthaw up`, or set QUICKTHAW_REDIS_URL")
     broker.install()
-    app = Celery("quickthaw", broker=settings.redis_url, include=TASK_MODULES)
+    app = Celery("quickthaw", broker=broker.url(settings.redis_url), include=TASK_MODULES)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

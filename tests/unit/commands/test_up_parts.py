@@ -24,6 +24,7 @@ from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
+from quickthaw_platform.worker.celery_app import make_app
 
 
 def test_a_taken_port_is_refused_with_advice() -> None:
@@ -130,6 +131,24 @@ def test_the_embedded_valkey_asks_for_its_password_and_keeps_what_it_was_told(tm
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / "password").stat().st_mode) == 0o600
     assert stat.S_IMODE((directory / "valkey.conf").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("length", "scheme"), [(0, "unix"), (200, "redis")])
+def test_the_embedded_valkey_is_reached_at_a_socket_where_its_path_is_short_enough(
+    tmp_path: Path, length: int, scheme: str
+) -> None:
+    """By redis' client and by Celery's, which has words of its own for a socket."""
+    supervisor = Supervisor(tmp_path / "logs")
+    file, url = valkey.configure(tmp_path / ("val key" + "y" * length), claim_port("127.0.0.1", 0))
+    child = supervisor.start("valkey", (valkey.binary(), str(file)), os.environ)
+    valkey.wait_until_up(url, lambda: child.alive)
+    assert url.startswith(f"{scheme}://")
+    with make_app(Settings(redis_url=url)).connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        channel.client.set("written", "by Celery's client")
+    with Redis.from_url(url, decode_responses=True) as client:
+        assert client.get("written") == "by Celery's client"
+    supervisor.stop(["valkey"], 10.0)
 
 
 def test_a_valkey_that_ends_is_reported_and_not_waited_for() -> None:

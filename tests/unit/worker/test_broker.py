@@ -60,3 +60,16 @@ def test_what_needs_no_acknowledgement_is_acknowledged_without_redis(own_valkey:
     own_valkey.kill()
     message.ack()
     assert message.channel.qos.can_consume()
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "kombus"),
+    [
+        ("redis://:secret@host:6379/1", "redis://:secret@host:6379/1"),
+        ("rediss://host", "rediss://host"),
+        ("unix://:secret@/a/socket?db=3", "redis+socket://:secret@/a/socket?virtual_host=3"),
+        ("unix:///a%20b/socket", "redis+socket:///a%20b/socket"),
+    ],
+)
+def test_a_socket_is_named_as_kombu_does(redis_url: str, kombus: str) -> None:
+    assert broker.url(redis_url) == kombus
