@@ -99,6 +99,7 @@ class EngineStats:
     context_tokens: int
     prompt_tokens_total: int
     generated_tokens_total: int
+    prefix_bytes: int = 0  # of keys and values kept for requests that begin alike, beside `kv_bytes`
 
 
 class Tokenizer(Protocol):

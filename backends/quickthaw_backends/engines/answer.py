@@ -44,6 +44,7 @@ class Answer:
         self._eos = frozenset() if request.sampling.ignore_eos else eos
         self._limit = limit
         self._prompt_tokens: int | None = None
+        self.cached_tokens: int | None = None  # of the prompt, where its keys and values were there
         self._detokenizer = Detokenizer(decode, prompt)
         self._stops = StopMatcher(request.sampling.stop)
         self.count = 0
@@ -78,4 +79,5 @@ class Answer:
 
     def _delta(self, text: str, tokens: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> Delta:
         prompt_tokens, self._prompt_tokens = self._prompt_tokens, None
-        return Delta(text, tokens, self._choice, logprobs, self.finish_reason, prompt_tokens)
+        cached_tokens = None if prompt_tokens is None else self.cached_tokens
+        return Delta(text, tokens, self._choice, logprobs, self.finish_reason, prompt_tokens, cached_tokens)

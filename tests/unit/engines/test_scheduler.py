@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quickthaw_backends.engines.transformers_engine.scheduler import Budget, Plan, View, plan_step, room
+from quickthaw_backends.engines.batching.scheduler import Budget, Plan, View, plan_step, room
 
 BUDGET = Budget(kv_tokens=1000, max_batch=4, step_tokens=32, prefill_tokens=100)
 

@@ -18,8 +18,8 @@ from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
 if TYPE_CHECKING:
-    from quickthaw_backends.engines.transformers_engine.embedding import Embedder
     from quickthaw_backends.engines.batching.loop import BatchLoop
+    from quickthaw_backends.engines.transformers_engine.embedding import Embedder
     from quickthaw_backends.engines.transformers_engine.model import PreparedModel
     from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 

@@ -22,6 +22,14 @@ class SequenceCache:
             if keys.shape[1] < tokens:
                 self._layers[layer] = (_grown(keys, tokens), _grown(values, tokens))
 
+    def copied(self, tokens: int) -> SequenceCache:
+        """Return a cache of its own that holds the first `tokens`."""
+        copy = SequenceCache()
+        copy.room = tokens
+        for layer, (keys, values) in self._layers.items():
+            copy._layers[layer] = (keys[:, :tokens].clone(), values[:, :tokens].clone())
+        return copy
+
     def write(self, layer: int, past: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Store [heads, tokens, dimension] from position `past` on."""
         stored = self._layers.get(layer)

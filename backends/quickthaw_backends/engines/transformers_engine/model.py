@@ -8,17 +8,18 @@ from typing import Any
 
 import torch
 
+from quickthaw_backends.engines.batching.loop import BatchLoop
+from quickthaw_backends.engines.batching.runner import Runner
+from quickthaw_backends.engines.batching.scheduler import Budget
+from quickthaw_backends.engines.batching.sequence import Texts
 from quickthaw_backends.engines.transformers_engine import attention, int8, linear, loading
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
-from quickthaw_backends.engines.transformers_engine.loop import BatchLoop
 from quickthaw_backends.engines.transformers_engine.mapping import MappedTensor, map_weights
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_backends.engines.transformers_engine.probe import Shape, probe
-from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, Runner, SoloRunner
-from quickthaw_backends.engines.transformers_engine.scheduler import Budget
-from quickthaw_backends.engines.transformers_engine.sequence import Texts
+from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, SoloRunner
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint
@@ -41,6 +42,7 @@ class PreparedModel:
         self._files: tuple[Path, ...] = ()
         self._mapped: tuple[MappedTensor, ...] = ()
         self._quantised = False
+        self._steady = False
 
     @classmethod
     def build(cls, path: Path, manifest: Manifest) -> PreparedModel:
@@ -128,6 +130,7 @@ class PreparedModel:
         steady = options.compute == "steady" or (options.compute == "auto" and options.exact)
         wanted = steady or options.compute == "hybrid" or (options.compute == "auto" and not linear.native_bf16())
         hybrid = self._quantised or (wanted and linear.can_be_hybrid(self._model))
+        self._steady = steady and hybrid
         if self._quantised:
             int8.compute(self._model, steady=steady)
         elif hybrid:
@@ -166,7 +169,9 @@ class PreparedModel:
         """Start a batch loop whose KV cache takes at most `memory_bytes`."""
         if self._shape is None:
             raise StartFailed("an encoder generates nothing")
-        runner: Runner = RaggedRunner(self._model) if self._shape.ragged else SoloRunner(self._model)
+        runner: Runner = (
+            RaggedRunner(self._model, speculates=self._steady) if self._shape.ragged else SoloRunner(self._model)
+        )
         token_bytes = max(1, self._shape.kv_elements * self._kv_bytes())
         kv_tokens = memory_bytes // token_bytes
         if kv_tokens < 1:

@@ -4,48 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from quickthaw_backends.engines.batching.runner import Chunk, Scores
 from quickthaw_backends.engines.transformers_engine import attention
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment
 from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache, StepCache
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Tokens of one request to compute: the `past` before them are in its cache."""
-
-    cache: Any  # made by the same runner
-    tokens: Sequence[int]
-    past: int
-    all_rows: bool = False  # whether scores after each token are wanted, or only after the last
-
-
-class Runner(Protocol):
-    """Computes chunks."""
-
-    chunked: bool  # whether a prompt may be computed in pieces
-
-    def new_cache(self) -> Any:
-        """Return an empty cache for one request."""
-
-    def reserve(self, cache: Any, tokens: int) -> None:
-        """Make room in a cache."""
-
-    def run(self, chunks: Sequence[Chunk]) -> list[torch.Tensor | Exception]:
-        """Return for each chunk its scores, [rows, vocabulary] in float32, or what went wrong with it."""
 
 
 class RaggedRunner:
     """All chunks in one packed row: one pass through every layer, and attention request by request."""
 
     chunked = True
+    shares = True
+    copies = True
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, speculates: bool) -> None:
+        """`speculates`: what a token gives does not depend on how many are computed with it."""
+        self.speculates = speculates
         self._model = model
         self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
 
@@ -57,10 +36,21 @@ class RaggedRunner:
         """Make room in a cache."""
         cache.reserve(tokens)
 
-    def run(self, chunks: Sequence[Chunk]) -> list[torch.Tensor | Exception]:
+    def fork(self, cache: SequenceCache, tokens: int) -> SequenceCache:
+        """Return a copy of the first `tokens` of a cache."""
+        return cache.copied(tokens)
+
+    def cut(self, cache: SequenceCache, tokens: int) -> None:
+        """Do nothing: what stands behind the computed tokens is written over."""
+
+    def drop(self, cache: SequenceCache) -> None:
+        """Do nothing: the memory goes with the last reference."""
+
+    def run(self, chunks: Sequence[Chunk]) -> list[Scores | Exception]:
         """Return each chunk's scores; if the batch fails, each is tried alone, to fail only those that must."""
         try:
-            return list(self._forward(chunks))
+            with torch.inference_mode():
+                return [scores.numpy() for scores in self._forward(chunks)]
         except Exception as error:  # noqa: BLE001 (model code raises anything; the error goes to the requests)
             if len(chunks) == 1:
                 return [error]
@@ -83,8 +73,7 @@ class RaggedRunner:
         finally:
             attention.current.batch = None
         scores = output.logits[0] if self._selects else output.logits[0, selected]
-        rows = [len(chunk.tokens) if chunk.all_rows else 1 for chunk in chunks]
-        found: Sequence[torch.Tensor] = scores.float().split(rows)
+        found: Sequence[torch.Tensor] = scores.float().cpu().split([chunk.rows for chunk in chunks])
         return found
 
 
@@ -99,7 +88,7 @@ def _pack(chunks: Sequence[Chunk]) -> tuple[list[Segment], list[int], list[int],
         segments.append(Segment(chunk.cache, begin, count, chunk.past))
         tokens += chunk.tokens
         positions += range(chunk.past, chunk.past + count)
-        wanted += range(begin, begin + count) if chunk.all_rows else (begin + count - 1,)
+        wanted += range(begin + count - chunk.rows, begin + count)
     return segments, tokens, positions, wanted
 
 
@@ -107,6 +96,9 @@ class SoloRunner:
     """One request after the other, with transformers' own cache: for models that ragged attention cannot serve."""
 
     chunked = False
+    shares = False
+    copies = True
+    speculates = False
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
@@ -118,12 +110,24 @@ class SoloRunner:
     def reserve(self, cache: list[Any], tokens: int) -> None:
         """Do nothing: the model's cache grows by itself."""
 
-    def run(self, chunks: Sequence[Chunk]) -> list[torch.Tensor | Exception]:
+    def fork(self, cache: list[Any], tokens: int) -> list[Any]:
+        """Fail: these caches are not shared."""
+        raise NotImplementedError
+
+    def cut(self, cache: list[Any], tokens: int) -> None:
+        """Fail: nothing is guessed here."""
+        raise NotImplementedError
+
+    def drop(self, cache: list[Any]) -> None:
+        """Do nothing: the memory goes with the last reference."""
+
+    def run(self, chunks: Sequence[Chunk]) -> list[Scores | Exception]:
         """Return each chunk's scores, or what went wrong with it."""
-        results: list[torch.Tensor | Exception] = []
+        results: list[Scores | Exception] = []
         for chunk in chunks:
             try:
-                results.append(self._forward(chunk))
+                with torch.inference_mode():
+                    results.append(self._forward(chunk).cpu().numpy())
             except Exception as error:  # noqa: BLE001 (as above)
                 results.append(error)
         return results
@@ -137,4 +141,4 @@ class SoloRunner:
             use_cache=True,
         )
         scores: torch.Tensor = output.logits[0].float()
-        return scores if chunk.all_rows else scores[-1:]
+        return scores[len(scores) - chunk.rows :]

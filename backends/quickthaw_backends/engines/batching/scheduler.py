@@ -22,6 +22,7 @@ class View:
     computed: int  # of those, how many are in the KV cache
     reserved: int  # room in the KV cache
     limit: int  # most it can come to
+    shared: int = 0  # of the reserved room, what is another's and counted there
 
     @property
     def pending(self) -> int:
@@ -52,6 +53,7 @@ class Plan:
     chunks: dict[str, int] = field(default_factory=dict)  # id to tokens
     reserve: dict[str, int] = field(default_factory=dict)  # id to new room; a waiting one is admitted by this
     preempt: list[str] = field(default_factory=list)
+    lacks_room: bool = False  # whether with more of it somebody more could run
 
 
 def room(tokens: int, limit: int) -> int:
@@ -66,10 +68,10 @@ def plan_step(running: Sequence[View], waiting: Sequence[View], budget: Budget) 
     `running` and `waiting` are in order of arrival. A waiting request never overtakes another.
     """
     plan = Plan()
-    free = budget.kv_tokens - sum(view.reserved for view in running)
+    free = budget.kv_tokens - sum(view.reserved - view.shared for view in running)
     staying = list(running)
     for view in running:
-        if view in staying:
+        if view.id not in plan.preempt:
             free = _ensure_room(view, staying, free, plan)
     decoding = [view for view in staying if view.decodes]
     plan.chunks.update((view.id, 1) for view in decoding)
@@ -90,9 +92,10 @@ def _ensure_room(view: View, staying: list[View], free: int, plan: Plan) -> int:
         if granted >= view.known:
             plan.reserve[view.id] = granted
             return free - (granted - view.reserved)
+        plan.lacks_room = True
         last = staying.pop()
         plan.preempt.append(last.id)
-        free += plan.reserve.pop(last.id, last.reserved)
+        free += plan.reserve.pop(last.id, last.reserved) - last.shared
         if last is view:
             break
     return free
@@ -110,10 +113,13 @@ def _admit(waiting: Sequence[View], budget: Budget, plan: Plan, *, left: int, fr
     for view in waiting:
         if not view.pending:  # held, and nothing is known to be computed yet
             continue
-        granted = min(room(view.known, view.limit), free)
-        if places <= 0 or left <= 0 or granted < view.known:
+        granted = min(room(view.known, view.limit), free + view.shared)
+        if places <= 0 or left <= 0:
+            return
+        if granted < view.known:
+            plan.lacks_room = True
             return
         plan.reserve[view.id] = granted
         left -= _take(view, left, budget, plan)
-        free -= granted
+        free -= granted - view.shared
         places -= 1

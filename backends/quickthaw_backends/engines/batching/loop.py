@@ -6,15 +6,19 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence as Tokens
-
-import torch
+from dataclasses import replace
 
 from quickthaw.errors import FunctionFailed, InvalidRequest, QuickthawError, Unavailable
 from quickthaw.types import Delta
-from quickthaw_backends.engines.transformers_engine.runner import Chunk, Runner
-from quickthaw_backends.engines.transformers_engine.scheduler import Budget, Plan, plan_step
-from quickthaw_backends.engines.transformers_engine.sequence import Sequence, Texts
+from quickthaw_backends.engines.batching.prefixes import PrefixCache
+from quickthaw_backends.engines.batching.runner import Chunk, Runner, Scores
+from quickthaw_backends.engines.batching.scheduler import Budget, Plan, plan_step
+from quickthaw_backends.engines.batching.sequence import Sequence, Texts
+from quickthaw_backends.engines.batching.sharing import Sharing
 from quickthaw_platform.contracts import EngineStats
+
+SPECULATING_REQUESTS = 8
+"""With more in a step, a guess costs more than it saves."""
 
 _log = logging.getLogger(__name__)
 
@@ -23,15 +27,22 @@ class BatchLoop:
     """Owns all sequences of an engine. `submit`, `cancel`, `stats` and `close` may come from any thread."""
 
     def __init__(
-        self, runner: Runner, budget: Budget, texts: Texts, *, kv_token_bytes: int, context_tokens: int
+        self,
+        runner: Runner,
+        budget: Budget,
+        texts: Texts,
+        *,
+        kv_token_bytes: int,
+        context_tokens: int,
+        prefixes: PrefixCache | None = None,
     ) -> None:
-        """`texts` shows tokens; `kv_token_bytes` is what a token takes in the cache."""
+        """`texts` shows tokens; `kv_token_bytes` is what a token takes in the cache; `prefixes` are there already."""
         self._runner = runner
         self._budget = budget
         self._texts = texts
         self._kv_token_bytes = kv_token_bytes
         self.context_tokens = context_tokens
-        self.new_cache = runner.new_cache
+        self._sharing = Sharing(runner, prefixes or PrefixCache(runner.drop, budget.kv_tokens // 2))
         self._changed = threading.Condition()  # guards all that follows
         self._arrived: list[Sequence] = []
         self._cancelled: set[str] = set()
@@ -42,7 +53,7 @@ class BatchLoop:
         self._waiting: deque[Sequence] = deque()
         self._prompt_tokens_total = 0
         self._generated_tokens_total = 0
-        self._thread = threading.Thread(target=self._main, name="transformers-engine", daemon=True)
+        self._thread = threading.Thread(target=self._main, name="batch-loop", daemon=True)
         self._thread.start()
 
     def submit(self, sequence: Sequence) -> None:
@@ -87,6 +98,7 @@ class BatchLoop:
                 context_tokens=self.context_tokens,
                 prompt_tokens_total=self._prompt_tokens_total,
                 generated_tokens_total=self._generated_tokens_total,
+                prefix_bytes=self._sharing.tokens * self._kv_token_bytes,
             )
 
     def close(self) -> None:
@@ -99,10 +111,9 @@ class BatchLoop:
 
     def _main(self) -> None:
         try:
-            with torch.inference_mode():
-                while self._take_in():
-                    self._step()
-                    self._report()
+            while self._take_in():
+                self._step()
+                self._report()
         except Exception as error:  # noqa: BLE001 (a bug of ours; no request may hang for it)
             _log.exception("the batch loop failed")
             with self._changed:
@@ -152,18 +163,40 @@ class BatchLoop:
 
     def _step(self) -> None:
         with self._changed:
-            plan = plan_step([s.view() for s in self._running], [s.view() for s in self._waiting], self._budget)
+            plan = self._plan()
             self._move(plan)
             working = [sequence for sequence in self._running if sequence.request.id in plan.chunks]
         if not working:
             return
-        chunks = []
-        for sequence in working:
-            self._runner.reserve(sequence.cache, sequence.reserved)
-            tokens = sequence.tokens(sequence.computed, plan.chunks[sequence.request.id])
-            chunks.append(Chunk(sequence.cache, tokens, sequence.computed, sequence.scores_prompt))
+        chunks = [self._chunk(sequence, plan.chunks[sequence.request.id], len(working)) for sequence in working]
         for sequence, chunk, result in zip(working, chunks, self._runner.run(chunks), strict=True):
             self._absorb(sequence, chunk, result)
+
+    def _plan(self) -> Plan:
+        """Plan the next step; what is kept of earlier requests gives way to those that are there now."""
+        held = sum(sequence.reserved - sequence.shared for sequence in self._running)
+        room = self._budget.kv_tokens - self._sharing.tokens - held
+        while True:
+            waiting = self._sharing.offer(self._running, self._waiting, room // 2)
+            budget = replace(self._budget, kv_tokens=self._budget.kv_tokens - self._sharing.tokens)
+            plan = plan_step([s.view() for s in self._running], [s.view() for s in waiting], budget)
+            if not (plan.lacks_room and self._sharing.evict()):
+                return plan
+            room = 0  # what gave way is not made again at once
+
+    def _chunk(self, sequence: Sequence, count: int, working: int) -> Chunk:
+        """Return what a step computes of a request: known tokens, and where it only decodes, guessed ones."""
+        self._runner.reserve(sequence.cache, sequence.reserved)
+        if (
+            self._runner.speculates
+            and working <= SPECULATING_REQUESTS
+            and sequence.view().decodes
+            and not sequence.held
+        ):
+            sequence.speculate()
+        tokens = [*sequence.tokens(sequence.computed, count), *sequence.guess]
+        rows = len(tokens) if sequence.scores_prompt else 1 + len(sequence.guess)
+        return Chunk(sequence.cache, tokens, sequence.computed, rows)
 
     def _report(self) -> None:
         """Tell the owners of held sequences that they are caught up."""
@@ -177,23 +210,28 @@ class BatchLoop:
         by_id = {sequence.request.id: sequence for sequence in [*self._running, *self._waiting]}
         for request_id in plan.preempt:
             sequence = by_id[request_id]
-            sequence.cache, sequence.computed, sequence.reserved = self._runner.new_cache(), 0, 0
+            self._sharing.abandon(sequence)
             self._running.remove(sequence)
             self._waiting.appendleft(sequence)
         for request_id, tokens in plan.reserve.items():
             sequence = by_id[request_id]
             if sequence.reserved == 0:
+                self._sharing.begin(sequence)
                 self._waiting.remove(sequence)
                 self._running.append(sequence)
             sequence.reserved = tokens
 
-    def _absorb(self, sequence: Sequence, chunk: Chunk, result: torch.Tensor | Exception) -> None:
+    def _absorb(self, sequence: Sequence, chunk: Chunk, result: Scores | Exception) -> None:
         """Turn a step's result into deltas; what goes wrong fails this request only."""
         try:
             if isinstance(result, Exception):
                 raise result
-            deltas = sequence.absorb(len(chunk.tokens), result, self._texts)
+            guessed = len(sequence.guess)
+            deltas = sequence.absorb(len(chunk.tokens) - guessed, result, self._texts)
+            if guessed:
+                self._runner.cut(sequence.cache, sequence.computed)
         except Exception as error:  # noqa: BLE001 (model code raises anything; the error goes to the request)
+            sequence.computed = 0  # nothing of it is kept
             with self._changed:
                 self._forget(sequence)
             known = error if isinstance(error, QuickthawError) else None
@@ -212,7 +250,8 @@ class BatchLoop:
             self._send(sequence, delta)
 
     def _forget(self, sequence: Sequence) -> None:
-        """Drop a sequence and its cache. The caller holds the lock."""
+        """Drop a sequence; its cache is kept for others, or goes too. The caller holds the lock."""
+        self._sharing.end(sequence)
         self._ids.discard(sequence.request.id)
         self._running = [other for other in self._running if other is not sequence]
         self._waiting = deque(other for other in self._waiting if other is not sequence)

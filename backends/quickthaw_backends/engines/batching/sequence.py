@@ -7,12 +7,13 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
-
 from quickthaw.types import Delta, TokenLogprob
 from quickthaw_backends.engines.answer import Answer
-from quickthaw_backends.engines.transformers_engine.sampling import choose, token_logprob
-from quickthaw_backends.engines.transformers_engine.scheduler import View
+from quickthaw_backends.engines.batching.prefixes import Prefix
+from quickthaw_backends.engines.batching.runner import Scores
+from quickthaw_backends.engines.batching.sampling import choose, token_logprob
+from quickthaw_backends.engines.batching.scheduler import View
+from quickthaw_backends.engines.batching.speculation import Guesser
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
 
@@ -34,14 +35,19 @@ class Sequence:
     sink: Sink
     answer: Answer
     limit: int  # prompt and answer together
-    cache: Any
     prompt: list[int]
     generated: list[int]
+    cache: Any = None  # from when it is admitted
     computed: int = 0  # tokens in the cache
     reserved: int = 0  # room in the cache
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     on_held: Callable[[int], None] | None = None  # while it is held; see `contracts.Engine.hold`
     told: int = 0  # what `on_held` last heard
+    shared: int = 0  # tokens at the beginning of the cache whose memory is that of `prefix`, or of what is offered
+    prefix: Prefix | None = None
+    offer: tuple[Prefix, int] | None = None  # while it waits: what is kept of its beginning
+    guess: tuple[int, ...] = ()  # computed with the next step's token; see `speculation`
+    guesser: Guesser = field(default_factory=Guesser)
 
     @property
     def known(self) -> int:
@@ -80,7 +86,13 @@ class Sequence:
 
     def view(self) -> View:
         """Return what the scheduler needs to know. Of a held one the last token waits: its scores choose the next."""
-        return View(self.request.id, self.known - self.held, self.computed, self.reserved, self.limit)
+        computed = self.offer[1] if self.offer else self.computed
+        return View(self.request.id, self.known - self.held, computed, self.reserved, self.limit, self.shared)
+
+    def speculate(self) -> None:
+        """Guess what comes after its newest token, as far as room and limit go."""
+        room = min(self.reserved, self.limit - 1) - self.known
+        self.guess = self.guesser.guess([*self.prompt, *self.generated], room) if room > 0 else ()
 
     def extend(self, tokens: Tokens[int]) -> None:
         """Take tokens of the answer that another engine chose."""
@@ -100,15 +112,30 @@ class Sequence:
             return self.generated[begin - len(self.prompt) :][:count]
         return [*self.prompt[begin:], *self.generated][:count]
 
-    def absorb(self, count: int, scores: torch.Tensor, texts: Texts) -> list[Delta]:
-        """Take the scores after `count` more tokens ([1 or count, vocabulary]); return the deltas they give."""
+    def absorb(self, count: int, scores: Scores, texts: Texts) -> list[Delta]:
+        """Take the scores after `count` more known tokens and after those guessed; return the deltas they give."""
         past, self.computed = self.computed, self.computed + count
         if self.scores_prompt:
             self._score_prompt(past, scores, texts)
         if self.computed < self.known:
             return []
         deltas = [self.opening(texts)] if self.echoes else []
-        return deltas if self.finished else [*deltas, self._next(scores[-1], texts)]
+        if not self.finished:
+            deltas += self._choose(scores[len(scores) - 1 - len(self.guess) :], texts)
+        return deltas
+
+    def _choose(self, scores: Scores, texts: Texts) -> list[Delta]:
+        """Choose the next token, and one more for each guess that was the token chosen."""
+        guess, self.guess = self.guess, ()
+        deltas = [self._next(scores[0], texts)]
+        for token, row in zip(guess, scores[1:], strict=True):
+            if self.finished or self.generated[-1] != token:
+                break
+            self.computed += 1
+            deltas.append(self._next(row, texts))
+        if guess:
+            self.guesser.judge(len(guess), len(deltas) - 1)
+        return deltas
 
     def opening(self, texts: Texts) -> Delta:
         """Return the delta before the first token: the echoed prompt, or the end of an empty answer."""
@@ -116,14 +143,14 @@ class Sequence:
             return self.answer.opening()
         return self.answer.opening(texts.decode(self.prompt), self.prompt_logprobs)
 
-    def _next(self, scores: torch.Tensor, texts: Texts) -> Delta:
+    def _next(self, scores: Scores, texts: Texts) -> Delta:
         sampling = self.request.sampling
         token = choose(scores, sampling, self.known, self.prompt, self.generated)
         entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, texts.text_of)
         self.generated.append(token)
         return self.answer.push(token, entry)
 
-    def _score_prompt(self, past: int, scores: torch.Tensor, texts: Texts) -> None:
+    def _score_prompt(self, past: int, scores: Scores, texts: Texts) -> None:
         """Record how likely the prompt's tokens are: each row scores the token after it; nothing scores the first."""
         entries, wanted = self.prompt_logprobs, self.request.sampling.logprobs or 0
         if not entries:

@@ -1,0 +1,50 @@
+"""What the batch loop asks of a model: caches for keys and values, and the scores after tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+"""One row a token of the vocabulary: what the model says of the token that comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens of one request to compute: the `past` before them are in its cache. The last `rows` get scores."""
+
+    cache: Any  # made by the same runner
+    tokens: Sequence[int]
+    past: int
+    rows: int = 1
+
+
+class Runner(Protocol):
+    """Computes chunks. Used by one thread at a time."""
+
+    chunked: bool  # whether a prompt may be computed in pieces
+    shares: bool  # whether caches can be forked and cut
+    copies: bool  # whether a forked cache takes memory of its own for what it shares
+    speculates: bool  # whether the scores of a token do not depend on how many are computed with it
+
+    def new_cache(self) -> Any:
+        """Return an empty cache for one request."""
+
+    def reserve(self, cache: Any, tokens: int) -> None:
+        """Make room in a cache."""
+
+    def fork(self, cache: Any, tokens: int) -> Any:
+        """Return a cache that begins with the first `tokens` of another."""
+
+    def cut(self, cache: Any, tokens: int) -> None:
+        """Forget all but the first `tokens` of a cache."""
+
+    def drop(self, cache: Any) -> None:
+        """Give a cache's memory back; it is not used again."""
+
+    def run(self, chunks: Sequence[Chunk]) -> list[Scores | Exception]:
+        """Return for each chunk its scores, [rows, vocabulary], or what went wrong with it."""
