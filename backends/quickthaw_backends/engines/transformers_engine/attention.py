@@ -7,6 +7,8 @@ each layer and computes everything else once over the packed row. No padding, an
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +19,10 @@ from transformers.modeling_utils import AttentionInterface
 from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
 
 NAME = "quickthaw_ragged"
+
+
+SHARED_KEYS = 2048
+"""From so many keys on, the attention of a single token is worth more than one thread."""
 
 
 class UnsupportedAttention(Exception):
@@ -57,6 +63,7 @@ class RaggedBatch:
     def __init__(self, segments: list[Segment]) -> None:
         self.segments = segments
         self.layer = -1
+        self._counts = [segment.count for segment in segments]
 
     def attend(self, window: int | None) -> list[Segment]:  # noqa: ARG002 (a probe records it)
         """Return the segments that the layer, with its sliding window if any, is to attend in."""
@@ -65,9 +72,15 @@ class RaggedBatch:
     def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Keep a layer's keys and values ([1, heads, row, dimension]) with their requests."""
         self.layer = layer
-        for segment in self.segments:
-            rows = slice(segment.begin, segment.begin + segment.count)
-            segment.cache.write(layer, segment.past, keys[0, :, rows], values[0, :, rows])
+        pieces = zip(self.segments, self.split(keys), self.split(values), strict=True)
+        with one_thread():
+            for segment, own_keys, own_values in pieces:
+                segment.cache.write(layer, segment.past, own_keys, own_values)
+
+    def split(self, rows: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return each segment's part of [1, heads, row, dimension]."""
+        parts: Sequence[torch.Tensor] = rows.split(self._counts, 2)
+        return parts
 
 
 class _Current(threading.local):
@@ -96,20 +109,38 @@ def ragged_attention(
     batch = current.batch
     if batch is None:
         raise UnsupportedAttention("attention outside of a step")
-    out = query.new_empty((query.shape[2], query.shape[1], value.shape[3]))
+    segments = batch.attend(sliding_window)
+    if not segments:
+        return query.new_empty((1, query.shape[2], query.shape[1], value.shape[3])), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    for segment in batch.attend(sliding_window):
-        rows = slice(segment.begin, segment.begin + segment.count)
-        end = segment.past + segment.count
-        keys, values = segment.cache.read(batch.layer, segment.first_key(sliding_window), end)
-        queries = query[:, :, rows]
-        if softcap is None and s_aux is None:
-            result = _fused(queries, keys[None], values[None], segment, sliding_window, scale)
-        else:
-            mask = segment.mask(sliding_window, query.device)
-            result = _plain(queries, keys[None], values[None], mask, scale, softcap, s_aux)
-        out[rows] = result[0].transpose(0, 1)
-    return out[None], None
+    plain = softcap is not None or s_aux is not None
+    found: list[torch.Tensor] = []
+    with one_thread() as threads:
+        for segment, queries in zip(segments, batch.split(query), strict=True):
+            end = segment.past + segment.count
+            keys, values = segment.cache.read(batch.layer, segment.first_key(sliding_window), end)
+            torch.set_num_threads(1 if segment.count == 1 and keys.shape[2] < SHARED_KEYS else threads)
+            if plain:
+                mask = segment.mask(sliding_window, query.device)
+                result = _plain(queries, keys, values, mask, scale, softcap, s_aux)
+            else:
+                result = _fused(queries, keys, values, segment, sliding_window, scale)
+            found.append(result.transpose(1, 2))
+    return torch.cat(found, 1), None
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """Have this thread compute alone meanwhile: to wake others takes longer than a few microseconds of work.
+
+    Gives the number of threads before.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _fused(

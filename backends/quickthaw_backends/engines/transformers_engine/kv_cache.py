@@ -13,45 +13,45 @@ class SequenceCache:
 
     def __init__(self) -> None:
         self.room = 0  # tokens
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # [1, heads, room, dimension] each
 
     def reserve(self, tokens: int) -> None:
         """Make room for `tokens`; what is stored stays."""
         self.room = tokens
         for layer, (keys, values) in self._layers.items():
-            if keys.shape[1] < tokens:
+            if keys.shape[2] < tokens:
                 self._layers[layer] = (_grown(keys, tokens), _grown(values, tokens))
 
     def copied(self, tokens: int) -> SequenceCache:
-        """Return a cache of its own that holds the first `tokens`."""
+        """Return a cache of its own with the first `tokens` and room for more: unwritten memory costs nothing."""
         copy = SequenceCache()
-        copy.room = tokens
+        copy.room = 2 * tokens
         for layer, (keys, values) in self._layers.items():
-            copy._layers[layer] = (keys[:, :tokens].clone(), values[:, :tokens].clone())
+            copy._layers[layer] = (_grown(keys[:, :, :tokens], copy.room), _grown(values[:, :, :tokens], copy.room))
         return copy
 
     def write(self, layer: int, past: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Store [heads, tokens, dimension] from position `past` on."""
+        """Store [1, heads, tokens, dimension] from position `past` on."""
         stored = self._layers.get(layer)
         if stored is None:
             stored = self._layers[layer] = (_empty(keys, self.room), _empty(values, self.room))
-        end = past + keys.shape[1]
-        stored[0][:, past:end] = keys
-        stored[1][:, past:end] = values
+        count = keys.shape[2]
+        stored[0].narrow(2, past, count).copy_(keys)
+        stored[1].narrow(2, past, count).copy_(values)
 
     def read(self, layer: int, begin: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return keys and values of the positions from `begin` to `end`, as views."""
         keys, values = self._layers[layer]
-        return keys[:, begin:end], values[:, begin:end]
+        return keys.narrow(2, begin, end - begin), values.narrow(2, begin, end - begin)
 
 
 def _empty(like: torch.Tensor, tokens: int) -> torch.Tensor:
-    return like.new_empty((like.shape[0], tokens, like.shape[2]))
+    return like.new_empty((1, like.shape[1], tokens, like.shape[3]))
 
 
 def _grown(old: torch.Tensor, tokens: int) -> torch.Tensor:
     new = _empty(old, tokens)
-    new[:, : old.shape[1]] = old
+    new[:, :, : old.shape[2]] = old
     return new
 
 
