@@ -30,6 +30,29 @@ def test_a_prompt_alone_gets_the_larger_budget() -> None:
     assert plan_step([], [prompt("a", 250)], BUDGET).chunks == {"a": 100}
 
 
+def test_a_burst_of_prompts_that_fits_is_computed_in_one_step_beside_fewer_streams() -> None:
+    waiting = [prompt("b", 40), prompt("c", 45)]
+    assert plan_step([decoding("a")], waiting, BUDGET).chunks == {"a": 1, "b": 40, "c": 45}
+
+
+@pytest.mark.parametrize(
+    ("streams", "prompts", "chunks"),
+    [
+        (1, [40], [31]),  # as many decode as begin
+        (2, [40, 45], [30]),  # the same
+        (1, [60, 45], [31]),  # it does not fit into one step
+        (3, [40, 45, 10, 5], [29]),  # of these the batch takes only one
+    ],
+)
+def test_streams_wait_no_longer_than_usual_for_other_prompts(
+    streams: int, prompts: list[int], chunks: list[int]
+) -> None:
+    running = [decoding(str(number)) for number in range(streams)]
+    waiting = [prompt(f"p{number}", tokens) for number, tokens in enumerate(prompts)]
+    plan = plan_step(running, waiting, BUDGET)
+    assert list(plan.chunks.values()) == [1] * streams + chunks
+
+
 def test_prompts_run_in_order_of_arrival() -> None:
     plan = plan_step([], [prompt("a", 60), prompt("b", 60), prompt("c", 60)], BUDGET)
     assert plan.chunks == {"a": 60, "b": 40}

@@ -42,7 +42,7 @@ class Budget:
     kv_tokens: int  # of the whole KV cache
     max_batch: int
     step_tokens: int  # while others decode
-    prefill_tokens: int  # while nobody decodes
+    prefill_tokens: int  # while nobody decodes, and for a burst of prompts: see `_tokens`
     chunked: bool = True  # False: the model computes a prompt in one piece
 
 
@@ -75,13 +75,28 @@ def plan_step(running: Sequence[View], waiting: Sequence[View], budget: Budget) 
             free = _ensure_room(view, staying, free, plan)
     decoding = [view for view in staying if view.decodes]
     plan.chunks.update((view.id, 1) for view in decoding)
-    left = max(0, budget.step_tokens - len(decoding)) if decoding else budget.prefill_tokens
+    places = budget.max_batch - len(staying)
+    left = _tokens(decoding, [*(view for view in staying if not view.decodes), *waiting[: max(0, places)]], budget)
     for view in staying:
         if not view.decodes:
             left -= _take(view, left, budget, plan)
     if not plan.preempt:
-        _admit(waiting, budget, plan, left=left, free=free, places=budget.max_batch - len(staying))
+        _admit(waiting, budget, plan, left=left, free=free, places=places)
     return plan
+
+
+def _tokens(decoding: Sequence[View], prompts: Sequence[View], budget: Budget) -> int:
+    """Return how many tokens of prompts a step takes.
+
+    Those who decode wait longer than usual for one step only, and only where more than they wait to begin: for prompts
+    that all fit into it.
+    """
+    if not decoding:
+        return budget.prefill_tokens
+    pending = [view.pending for view in prompts if view.pending]
+    if len(pending) > len(decoding) and sum(pending) <= budget.prefill_tokens:
+        return budget.prefill_tokens
+    return max(0, budget.step_tokens - len(decoding))
 
 
 def _ensure_room(view: View, staying: list[View], free: int, plan: Plan) -> int:
