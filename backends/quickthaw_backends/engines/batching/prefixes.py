@@ -60,13 +60,15 @@ class PrefixCache:
         entry.used = next(self._ticks)
         return entry, count
 
-    def keep(self, tokens: Sequence[int], cache: Any, *, pinned: bool = False) -> None:
-        """Keep a cache that holds `tokens`, unless another has them all; what it makes needless goes."""
+    def wants(self, tokens: Sequence[int]) -> bool:
+        """Whether a cache that holds these tokens is worth keeping: of a size that pays, and not in another."""
         held = np.asarray(tokens, dtype=np.int32)
         known = any(common(entry.tokens, held) == len(held) for entry in self._entries)
-        if (known or len(held) < LEAST_TOKENS or len(held) > self._most_tokens) and not pinned:
-            self._drop(cache)
-            return
+        return not known and LEAST_TOKENS <= len(held) <= self._most_tokens
+
+    def keep(self, tokens: Sequence[int], cache: Any, *, pinned: bool = False) -> None:
+        """Keep a cache that holds `tokens`; what it makes needless goes."""
+        held = np.asarray(tokens, dtype=np.int32)
         for entry in [e for e in self._entries if common(e.tokens, held) == len(e.tokens) and self._may_go(e)]:
             self._remove(entry)
         self._entries.append(Prefix(held, cache, next(self._ticks), pinned=pinned))

@@ -28,7 +28,7 @@ class Runner(Protocol):
 
     chunked: bool  # whether a prompt may be computed in pieces
     shares: bool  # whether caches can be forked and cut
-    copies: bool  # whether a forked cache takes memory of its own for what it shares
+    copies: bool  # whether a fork takes memory of its own for what it begins with
     speculates: bool  # whether the scores of a token do not depend on how many are computed with it
 
     def new_cache(self) -> Any:
@@ -37,8 +37,11 @@ class Runner(Protocol):
     def reserve(self, cache: Any, tokens: int) -> None:
         """Make room in a cache."""
 
-    def fork(self, cache: Any, tokens: int) -> Any:
-        """Return a cache that begins with the first `tokens` of another."""
+    def store(self, cache: Any) -> Any:
+        """Return what is kept of a cache for later requests: something to `fork`, which `drop` gives back."""
+
+    def fork(self, kept: Any, tokens: int) -> Any:
+        """Return a cache that begins with the first `tokens` of what is kept, or of another's cache."""
 
     def cut(self, cache: Any, tokens: int) -> None:
         """Forget all but the first `tokens` of a cache."""

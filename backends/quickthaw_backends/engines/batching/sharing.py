@@ -73,10 +73,11 @@ class Sharing:
             return
         cache, sequence.cache = sequence.cache, None
         self._let_go(sequence)
-        if self._runner.shares and sequence.computed:
-            self._prefixes.keep([*sequence.prompt, *sequence.generated][: sequence.computed], cache)
-        else:
-            self._runner.drop(cache)
+        tokens = [*sequence.prompt, *sequence.generated][: sequence.computed]
+        kept = self._runner.store(cache) if self._runner.shares and self._prefixes.wants(tokens) else None
+        self._runner.drop(cache)
+        if kept is not None:
+            self._prefixes.keep(tokens, kept)
 
     def _may_share(self, sequence: Sequence) -> bool:
         return self._runner.shares and not sequence.scores_prompt
@@ -90,7 +91,8 @@ class Sharing:
                 continue
             if leader.computed < alike:
                 return True
-            self._prefixes.keep(wanted[:alike].tolist(), self._runner.fork(leader.cache, alike))
+            if self._prefixes.wants(shared := wanted[:alike].tolist()):
+                self._prefixes.keep(shared, self._runner.store(leader.cache))
             sequence.offer = self._prefixes.find(wanted)
             return False
         return False

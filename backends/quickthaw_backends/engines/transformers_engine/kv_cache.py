@@ -22,6 +22,13 @@ class SequenceCache:
             if keys.shape[2] < tokens:
                 self._layers[layer] = (_grown(keys, tokens), _grown(values, tokens))
 
+    def snapshot(self) -> SequenceCache:
+        """Return a second holder of the same memory: when one of the two grows, the other keeps what it has."""
+        same = SequenceCache()
+        same.room = self.room
+        same._layers = dict(self._layers)
+        return same
+
     def copied(self, tokens: int) -> SequenceCache:
         """Return a cache of its own with the first `tokens` and room for more: unwritten memory costs nothing."""
         copy = SequenceCache()

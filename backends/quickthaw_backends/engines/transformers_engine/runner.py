@@ -36,9 +36,13 @@ class RaggedRunner:
         """Make room in a cache."""
         cache.reserve(tokens)
 
-    def fork(self, cache: SequenceCache, tokens: int) -> SequenceCache:
+    def store(self, cache: SequenceCache) -> SequenceCache:
+        """Return a view of the cache as it is: what is written behind it later is not looked at."""
+        return cache.snapshot()
+
+    def fork(self, kept: SequenceCache, tokens: int) -> SequenceCache:
         """Return a copy of the first `tokens` of a cache."""
-        return cache.copied(tokens)
+        return kept.copied(tokens)
 
     def cut(self, cache: SequenceCache, tokens: int) -> None:
         """Do nothing: what stands behind the computed tokens is written over."""
@@ -110,7 +114,11 @@ class SoloRunner:
     def reserve(self, cache: list[Any], tokens: int) -> None:
         """Do nothing: the model's cache grows by itself."""
 
-    def fork(self, cache: list[Any], tokens: int) -> list[Any]:
+    def store(self, cache: list[Any]) -> list[Any]:
+        """Fail: these caches are not shared."""
+        raise NotImplementedError
+
+    def fork(self, kept: list[Any], tokens: int) -> list[Any]:
         """Fail: these caches are not shared."""
         raise NotImplementedError
 

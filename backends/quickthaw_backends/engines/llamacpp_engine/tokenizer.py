@@ -1,0 +1,96 @@
+"""The tokenizer and the chat template that a GGUF file carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from quickthaw.errors import InvalidRequest
+from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
+from quickthaw_backends.engines.messages import plain_messages
+
+_CACHED_TOKENS = 65536
+_LONGEST_PIECE_BYTES = 256
+
+
+class GgufTokenizer:
+    """Implements `contracts.Tokenizer` with llama.cpp's own code."""
+
+    def __init__(self, model: LlamaModel) -> None:
+        self._ffi, self._library = model.ffi, model.library
+        self._vocabulary = model.vocabulary
+        self._tokens = model.tokens
+        self._source = model.chat_template
+        self._piece = lru_cache(maxsize=_CACHED_TOKENS)(self._read_piece)
+
+    @cached_property
+    def eos(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        ends = self._library.llama_vocab_is_eog
+        return frozenset(token for token in range(self._tokens) if ends(self._vocabulary, token))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
+        return self._encode(text, add_special=True)
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """Render a conversation with the file's chat template and encode it; InvalidRequest where that fails."""
+        plain = plain_messages(messages)
+        if self._template is None:
+            raise InvalidRequest(
+                "this model has no chat template; send a prompt to be completed instead", param="messages"
+            )
+        special = {"bos_token": self._special("bos"), "eos_token": self._special("eos")}
+        try:
+            text = self._template.render(
+                messages=plain, tools=list(tools) or None, add_generation_prompt=True, **special
+            )
+        except (TemplateError, TypeError, KeyError) as error:
+            raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
+        return self._encode(text, add_special=False)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of the tokens, without special tokens."""
+        return b"".join(self._piece(token, False) for token in tokens).decode(errors="replace")
+
+    def text_of(self, token: int) -> str:
+        """Return one token's own text, special tokens included."""
+        return self._piece(token, True).decode(errors="replace")
+
+    def _encode(self, text: str, *, add_special: bool) -> list[int]:
+        data = text.encode()
+        room = len(data) + 8
+        found = self._ffi.new("llama_token[]", room)
+        count = self._library.llama_tokenize(self._vocabulary, data, len(data), found, room, add_special, True)
+        return list(found[0:count])
+
+    def _read_piece(self, token: int, special: bool) -> bytes:
+        room = _LONGEST_PIECE_BYTES
+        while True:
+            buffer = self._ffi.new("char[]", room)
+            count = self._library.llama_token_to_piece(self._vocabulary, token, buffer, room, 0, special)
+            if count >= 0:
+                return bytes(self._ffi.buffer(buffer, count))
+            room = -count
+
+    @cached_property
+    def _template(self) -> Any:
+        if self._source is None:
+            return None
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+        return environment.from_string(self._source)
+
+    def _special(self, name: str) -> str:
+        token = getattr(self._library, f"llama_vocab_{name}")(self._vocabulary)
+        return self.text_of(token) if token >= 0 else ""
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)
