@@ -80,9 +80,11 @@ class TransformersEngine:
             self._model.map_weights(checkpoint, manifest)
         self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
 
-    def prime(self, tokens: Sequence[int], file: Path) -> bool:  # noqa: ARG002
-        """Refuse: this engine keeps no beginning yet."""
-        raise NotServable("the engine transformers cannot be primed")
+    def prime(self, tokens: Sequence[int], file: Path) -> bool:
+        """Compute or read a prompt's beginning for instances on a CPU; others do without. Starts no threads."""
+        if self._model is None:
+            raise StartFailed("the engine was not prepared")
+        return self._model.prime(tokens, file, self._options)
 
     def start(self, device: str, threads: int, memory_bytes: int) -> None:
         """Bring the model to the device in the way that computes fastest, and start the batch loop."""

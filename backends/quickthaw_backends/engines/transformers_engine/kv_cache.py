@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
+
+Layer = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values, [1, heads, tokens, dimension] each."""
 
 
 class SequenceCache:
@@ -13,7 +17,24 @@ class SequenceCache:
 
     def __init__(self) -> None:
         self.room = 0  # tokens
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # [1, heads, room, dimension] each
+        self._layers: dict[int, Layer] = {}  # each with the cache's room
+
+    @classmethod
+    def holding(cls, layers: Iterable[Layer]) -> SequenceCache:
+        """Return a cache that holds these layers as they are, without a copy."""
+        cache = cls()
+        cache._layers = dict(enumerate(layers))
+        cache.room = min((keys.shape[2] for keys, _ in cache._layers.values()), default=0)
+        return cache
+
+    def layers(self, tokens: int) -> list[Layer]:
+        """Return the first `tokens` of all layers, in their order, as views."""
+        return [self.read(layer, 0, tokens) for layer in sorted(self._layers)]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number; 0 while nothing is stored."""
+        return next((keys.itemsize for keys, _ in self._layers.values()), 0)
 
     def reserve(self, tokens: int) -> None:
         """Make room for `tokens`; what is stored stays."""
@@ -46,7 +67,7 @@ class SequenceCache:
         stored[0].narrow(2, past, count).copy_(keys)
         stored[1].narrow(2, past, count).copy_(values)
 
-    def read(self, layer: int, begin: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, layer: int, begin: int, end: int) -> Layer:
         """Return keys and values of the positions from `begin` to `end`, as views."""
         keys, values = self._layers[layer]
         return keys.narrow(2, begin, end - begin), values.narrow(2, begin, end - begin)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from quickthaw_backends.engines.batching.loop import BatchLoop
+from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Runner
 from quickthaw_backends.engines.batching.scheduler import Budget
 from quickthaw_backends.engines.batching.sequence import Texts
-from quickthaw_backends.engines.transformers_engine import attention, int8, linear, loading
+from quickthaw_backends.engines.transformers_engine import attention, int8, kv_file, linear, loading, priming
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
+from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
 from quickthaw_backends.engines.transformers_engine.mapping import MappedTensor, map_weights
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_backends.engines.transformers_engine.probe import Shape, probe
@@ -23,7 +27,7 @@ from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, 
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint
-from quickthaw_platform.errors import StartFailed
+from quickthaw_platform.errors import NotServable, StartFailed
 
 ALONE = "%s does not take this engine's attention: its requests are computed one by one, not as a batch"
 INEXACT = "this model has layers that are computed as they are: a resumed answer may differ where tokens are near-ties"
@@ -43,6 +47,7 @@ class PreparedModel:
         self._mapped: tuple[MappedTensor, ...] = ()
         self._quantised = False
         self._steady = False
+        self._beginning: tuple[tuple[int, ...], SequenceCache] | None = None
 
     @classmethod
     def build(cls, path: Path, manifest: Manifest) -> PreparedModel:
@@ -108,6 +113,30 @@ class PreparedModel:
         """How long computing has waited for weights so far."""
         waited = self._sent or self._arriving
         return 0.0 if waited is None else waited.waited_seconds
+
+    def prime(self, tokens: Sequence[int], file: Path, options: TransformersOptions) -> bool:
+        """Have the keys and values of a prompt's beginning in memory, as a CPU computes them: see `contracts.Engine`.
+
+        They are mapped from the file, so that processes share them.
+        """
+        if self._shape is None or not self._shape.ragged:
+            raise NotServable("of this model no beginning can be kept: its requests are not computed as a batch")
+        found = kv_file.read(file, tokens, self._shape.kv_elements)
+        if found is not None:
+            self._beginning = tuple(tokens), found
+            return False
+        made = priming.computed(self._twin(options), tokens, options.prefill_tokens)
+        kv_file.write(file, tokens, made)
+        self._beginning = tuple(tokens), kv_file.read(file, tokens, self._shape.kv_elements) or made
+        return True
+
+    def _twin(self, options: TransformersOptions) -> RaggedRunner:
+        """Return a runner of a second model over the same weights, placed on the CPU."""
+        twin = copy.copy(self)
+        twin._model = priming.twin(self._model)
+        twin._arriving = copy.copy(self._arriving)
+        twin.place(torch.device("cpu"), options)
+        return RaggedRunner(twin._model, speculates=False)
 
     def place(self, device: torch.device, options: TransformersOptions) -> None:
         """Bring the model to the device; on a CPU that needs it, put in the hybrid layers (see `linear`).
@@ -178,7 +207,16 @@ class PreparedModel:
             raise StartFailed(f"{memory_bytes:,} bytes hold no KV cache: one token takes {token_bytes:,}")
         budget = Budget(kv_tokens, options.max_batch, options.step_tokens, options.prefill_tokens, runner.chunked)
         context = min(context_tokens, kv_tokens)
-        return BatchLoop(runner, budget, tokenizer, kv_token_bytes=token_bytes, context_tokens=context)
+        prefixes = PrefixCache(runner.drop, kv_tokens // 2)
+        if self._beginning is not None and self._takes(self._beginning[1]):
+            prefixes.keep(*self._beginning, pinned=True)
+        return BatchLoop(
+            runner, budget, tokenizer, kv_token_bytes=token_bytes, context_tokens=context, prefixes=prefixes
+        )
+
+    def _takes(self, cache: SequenceCache) -> bool:
+        """Whether the model, placed as it is, goes on from keys and values that a CPU computed."""
+        return self._model.device.type == "cpu" and cache.itemsize == self._kv_bytes()
 
     def _kv_bytes(self) -> int:
         widened = any(isinstance(module, linear.HybridLinear | int8.Int8Linear) for module in self._model.modules())
