@@ -44,6 +44,7 @@ __all__ = [
     "Sampling",
     "Sink",
     "Start",
+    "TakesAdapters",
     "TiersView",
     "Tokenizer",
     "Wait",
@@ -197,6 +198,19 @@ class Built(Protocol):
     """An engine whose keys and values depend on the build of a library: a file of another build is not looked at."""
 
     build: str
+
+
+@runtime_checkable
+class TakesAdapters(Protocol):
+    """An engine that can put a LoRA adapter, a checkpoint of its own, on the model that it has prepared."""
+
+    def adapt(self, adapter: Checkpoint) -> None:
+        """Compute with the model and this adapter from now on, in this process only.
+
+        Called at most once, after `prepare` and before `start`, in the instance's process. Blocks until the adapter's
+        weights, which may still be arriving, have been read; what was computed before is forgotten. Raises StartFailed
+        with the cause, naming the file.
+        """
 
 
 @dataclass(frozen=True, slots=True)

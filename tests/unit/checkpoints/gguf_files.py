@@ -92,14 +92,15 @@ def write_llama(
     return [file] if parts == 1 else sorted(file.parent.glob(f"{file.stem}-*-of-*.gguf"))
 
 
-def write_adapter(file: Path) -> Path:
-    """Write a LoRA of one matrix."""
-    writer = GGUFWriter(file, "llama")
+def write_adapter(file: Path, seed: int = 0, *, architecture: str = "llama", width: int = WIDTH) -> Path:
+    """Write a LoRA of one matrix, with random numbers."""
+    rng = np.random.default_rng(seed)
+    writer = GGUFWriter(file, architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 8.0)
-    writer.add_tensor("blk.0.attn_q.weight.lora_a", np.ones((4, WIDTH), np.float32))
-    writer.add_tensor("blk.0.attn_q.weight.lora_b", np.ones((WIDTH, 4), np.float32))
+    writer.add_tensor("blk.0.attn_q.weight.lora_a", rng.normal(0, 0.5, (4, width)).astype(np.float32))
+    writer.add_tensor("blk.0.attn_q.weight.lora_b", rng.normal(0, 0.5, (width, 4)).astype(np.float32))
     close(writer)
     return file
 

@@ -84,6 +84,11 @@ class PrefixCache:
         self._remove(min(candidates, key=lambda entry: (entry.pinned, entry.used)))
         return True
 
+    def clear(self) -> None:
+        """Drop everything, what is pinned too: what was computed is not true any more. Nothing may be in use."""
+        for entry in list(self._entries):
+            self._remove(entry)
+
     def _unpinned(self) -> int:
         return sum(len(entry.tokens) for entry in self._entries if not entry.pinned)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickthaw.errors import FunctionFailed
+from quickthaw_backends.engines.llamacpp_engine.adapter import LlamaAdapter
 from quickthaw_backends.engines.llamacpp_engine.library import last_error
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
 from quickthaw_platform.errors import StartFailed
@@ -74,6 +75,12 @@ class LlamaContext:
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on: in a fork only."""
         self._library.llama_set_n_threads(self._handle, threads, threads)
+
+    def use_adapter(self, adapter: LlamaAdapter) -> None:
+        """Compute with an adapter, and with no other, from now on; what was computed before does not fit it."""
+        adapters = self._ffi.new("struct llama_adapter_lora *[]", [adapter.handle])
+        if code := self._library.llama_set_adapters_lora(self._handle, adapters, 1, self._ffi.new("float[]", [1.0])):
+            raise StartFailed(f"llama.cpp does not take the adapter ({code}): {last_error()}")
 
     def compute(self, pieces: Sequence[Piece]) -> list[NDArray[np.float32]]:
         """Return each piece's scores, [rows, vocabulary]; they are overwritten by the next call.

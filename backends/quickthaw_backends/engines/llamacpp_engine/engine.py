@@ -91,6 +91,21 @@ class LlamaCppEngine:
             raise StartFailed("the engine was not prepared")
         return self._loaded.prime(tokens, file)
 
+    def adapt(self, adapter: Checkpoint) -> None:
+        """Compute with a LoRA adapter on the model, as far as its file says, once that has arrived."""
+        if self._loaded is None:
+            raise StartFailed("the engine was not prepared")
+        manifest = Manifest.of(adapter)
+        if adapter.arrival is not None:
+            self._wait_for(Arrival(adapter.arrival), manifest)
+        files = weights_paths(adapter)
+        if len(files) > 1:
+            raise StartFailed(f"adapter {manifest.name!r} is in {len(files)} parts; import one that is whole")
+        with _failures(f"adapter {manifest.name!r}", files[0]):
+            floats = self._loaded.adapt(files[0])
+        if self._options.exact and floats:
+            _log.warning(INEXACT, manifest.name, floats)
+
     def start(self, device: str, threads: int, memory_bytes: int) -> None:
         """Take up work with the forked context, and as many threads as the node gives."""
         if self._loaded is None:
@@ -184,10 +199,14 @@ class LlamaCppEngine:
 
     def _wait(self) -> None:
         """Return when all weights are there."""
-        if self._arrival is None or self._manifest is None or self._arrival.complete:
+        if self._arrival is not None and self._manifest is not None:
+            self._wait_for(self._arrival, self._manifest)
+
+    def _wait_for(self, arrival: Arrival, manifest: Manifest) -> None:
+        if arrival.complete:
             return
         began = time.perf_counter()
-        self._arrival.wait_for_all([file.bytes for file in self._manifest.weights])
+        arrival.wait_for_all([file.bytes for file in manifest.weights])
         self.arrival_seconds += time.perf_counter() - began
 
 
@@ -195,10 +214,17 @@ class LlamaCppEngine:
 def _timed(name: str, stage: Stage, file: Path) -> Iterator[None]:
     """Report how long a stage took; what goes wrong in it is StartFailed, naming the file."""
     begin = time.perf_counter()
+    with _failures(name, file):
+        yield
+    stage(name, time.perf_counter() - begin)
+
+
+@contextmanager
+def _failures(what: str, file: Path) -> Iterator[None]:
+    """Turn what goes wrong into StartFailed, naming the file."""
     try:
         yield
     except StartFailed as error:
         raise StartFailed(f"{file}: {error.message}") from error
     except Exception as error:
-        raise StartFailed(f"{file}: {name} does not load: {type(error).__name__}: {error}") from error
-    stage(name, time.perf_counter() - begin)
+        raise StartFailed(f"{file}: {what} does not load: {type(error).__name__}: {error}") from error

@@ -8,6 +8,7 @@ typedef struct llama_memory_i * llama_memory_t;
 struct llama_model;
 struct llama_context;
 struct llama_vocab;
+struct llama_adapter_lora;
 
 struct llama_batch {
     int32_t n_tokens;
@@ -93,6 +94,11 @@ struct llama_model * llama_model_load_from_splits(const char ** paths, size_t n_
 struct llama_context * llama_init_from_model(struct llama_model * model, struct llama_context_params params);
 void llama_free(struct llama_context * context);
 void llama_set_n_threads(struct llama_context * context, int32_t n_threads, int32_t n_threads_batch);
+
+struct llama_adapter_lora * llama_adapter_lora_init(struct llama_model * model, const char * path_lora);
+uint64_t llama_adapter_get_alora_n_invocation_tokens(const struct llama_adapter_lora * adapter);
+int32_t llama_set_adapters_lora(struct llama_context * ctx, struct llama_adapter_lora ** adapters, size_t n_adapters,
+                                float * scales);
 
 int32_t llama_model_n_embd_out(const struct llama_model * model);
 int32_t llama_model_n_layer(const struct llama_model * model);

@@ -12,6 +12,7 @@ from quickthaw_backends.engines.batching.loop import BatchLoop
 from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Chunk
 from quickthaw_backends.engines.batching.scheduler import Budget
+from quickthaw_backends.engines.llamacpp_engine.adapter import LlamaAdapter
 from quickthaw_backends.engines.llamacpp_engine.cells import Cells
 from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Room
 from quickthaw_backends.engines.llamacpp_engine.model import ALL_LAYERS, NO_LAYERS, LlamaModel, kv_room
@@ -39,6 +40,7 @@ class LoadedGguf:
         self._wait = wait
         self._context: LlamaContext | None = None
         self._runner: LlamaRunner | None = None
+        self._adapter: Path | None = None
         self._one_at_a_time = threading.Lock()
         self.embeds = manifest.task == "embed"
         self.embedded_tokens = 0
@@ -93,6 +95,20 @@ class LoadedGguf:
         self._prefixes.keep(tokens, sequence, pinned=True)
         return computed
 
+    def adapt(self, file: Path) -> int:
+        """Put a LoRA adapter on the model; return how many matrices of floating-point numbers it has.
+
+        What was computed without it is forgotten.
+        """
+        context, runner = self._ready()
+        adapter = LlamaAdapter(self.model, file)
+        self._prefixes.clear()
+        context.use_adapter(adapter)
+        self._adapter = file
+        if adapter.float_matrices:
+            runner.speculates = False
+        return adapter.float_matrices
+
     def bring_to(self, device: str) -> None:
         """Load the layers onto the GPU, where the library can and the node has one."""
         if device == "cpu":
@@ -104,6 +120,8 @@ class LoadedGguf:
         self.model = LlamaModel(self._files, repack=False, layers_on_gpu=ALL_LAYERS)
         self._wait()
         self.make_context()
+        if self._adapter is not None:
+            self.adapt(self._adapter)
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,14 @@ MMAP = 1  # llama_load_mode
 NO_LAYERS, ALL_LAYERS = 0, -1
 _F32, _F16, _BF16 = 0, 1, 30  # ggml_type
 FLOAT_TYPES = frozenset({_F32, _F16, _BF16})
+
+
+def count_float_matrices(headers: Iterable[GgufHeader]) -> int:
+    """Return how many matrices are of floating-point numbers: llama.cpp multiplies one row with these in another way
+    than several, which rounds differently. Those of whole numbers it computes alike.
+    """
+    tensors = (tensor for header in headers for tensor in header.tensors)
+    return sum(tensor.type in FLOAT_TYPES and len(tensor.shape) > 1 for tensor in tensors)
 
 
 class LlamaModel:
@@ -58,11 +66,8 @@ class LlamaModel:
 
     @property
     def float_matrices(self) -> int:
-        """How many matrices are of floating-point numbers: llama.cpp multiplies one row with these in another way than
-        several, which rounds differently. Those of whole numbers it computes alike.
-        """
-        tensors = (tensor for header in self.headers for tensor in header.tensors)
-        return sum(tensor.type in FLOAT_TYPES and len(tensor.shape) > 1 for tensor in tensors)
+        """See `count_float_matrices`."""
+        return count_float_matrices(self.headers)
 
     def kv_elements(self) -> int:
         """Return how many numbers a token takes in the KV cache, keys and values together."""
