@@ -25,6 +25,7 @@ class FunctionOptions(TypedDict, total=False):
     """How a function runs; see `types.FunctionSpec` for defaults. Durations and sizes are numbers, or "5m", "2GiB"."""
 
     engine: str
+    adapter: str  # a LoRA adapter, an imported checkpoint that is put on the model
     backend: str  # serverless, serverful or hybrid
     replicas: int  # instances that are always on (serverful, hybrid)
     keep_alive: float | str  # how long an idle instance stays
@@ -188,7 +189,7 @@ class Function(Generic[P, R]):
 
     def _opened(self) -> Any:
         settings = self._settings
-        return runtime.open_model(settings.model, settings.engine, settings.options)
+        return runtime.open_model(settings.model, settings.engine, settings.options, settings.adapter)
 
     def _input(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         return schema.bind(self.handler, args, kwargs)

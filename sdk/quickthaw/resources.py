@@ -294,6 +294,7 @@ class CheckpointInfo(Wire):
     tensors: int = 0
     context_tokens: int
     architecture: str | None = None
+    gguf_architecture: str | None = Field(None, description="of a GGUF file: llama.cpp's name of the architecture")
     dtype: str | None = None
     quantization: str | None = None
     partitions: int = 1

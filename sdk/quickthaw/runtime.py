@@ -13,13 +13,17 @@ from quickthaw.types import Model
 GROUP = "quickthaw.runtime"
 INSTALL = "pip install 'quickthaw[platform]'"
 
-OpenModel = Callable[[str, str | None, Mapping[str, Any]], AbstractContextManager[Model]]
-"""(checkpoint name, engine or None for its own, engine options) → the loaded model, until the context ends."""
+OpenModel = Callable[[str, str | None, Mapping[str, Any], str | None], AbstractContextManager[Model]]
+"""(checkpoint name, engine or None for its own, engine options, name of a LoRA adapter or None) → the loaded model,
+until the context ends.
+"""
 
 
-def open_model(model: str, engine: str | None, options: Mapping[str, Any]) -> AbstractContextManager[Model]:
+def open_model(
+    model: str, engine: str | None, options: Mapping[str, Any], adapter: str | None = None
+) -> AbstractContextManager[Model]:
     """Load a model in this process; NotServable says what to install where nothing here can."""
-    return _local()(model, engine, options)
+    return _local()(model, engine, options, adapter)
 
 
 def _local() -> OpenModel:

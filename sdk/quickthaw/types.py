@@ -214,6 +214,9 @@ class FunctionSpec(Wire):
     engine: Name | None = Field(
         None, description="what generates the tokens; None: the fastest one that reads the checkpoint's format"
     )
+    adapter: Name | None = Field(
+        None, description="name or id of an imported LoRA adapter, which is put on the model in each instance"
+    )
     handler: Handler | None = Field(None, description="None: the built-in handler (messages, prompt or input)")
     source: dict[str, str] = Field(default_factory=dict, description="the bundle: path to text")
     backend: Name = Field("serverless", description="how it is served: serverless, serverful, hybrid, or a plugin")
@@ -286,6 +289,7 @@ class Version(Wire):
     function: str
     number: int = Field(description="1, 2, … in order of first deploy")
     checkpoint: str = Field(description="id of the checkpoint that `spec.model` meant at deploy")
+    adapter_checkpoint: str | None = Field(None, description="id of the checkpoint that `spec.adapter` meant at deploy")
     created_at: float = Field(description="Unix seconds")
     spec: FunctionSpec
 
@@ -302,6 +306,7 @@ class FunctionInfo(Wire):
 
     name: str
     model: str
+    adapter: str | None = None
     engine: str
     task: str = "generate"
     versions: int

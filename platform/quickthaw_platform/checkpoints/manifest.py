@@ -76,7 +76,8 @@ class WeightsFile(FileRecord):
 class Manifest(BaseModel):
     """What a checkpoint is made of. Its digest, without the time, is the checkpoint's id.
 
-    Checkpoints of safetensors were made before `weights_format` was: it is no part of their digest.
+    Checkpoints of safetensors were made before `weights_format` was: it is no part of their digest. Neither is
+    `gguf_architecture`, which the file says itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +90,9 @@ class Manifest(BaseModel):
     architecture: str = Field(
         description="class of transformers, for example LlamaForCausalLM; of a GGUF that transformers does not know, "
         "the file's own name"
+    )
+    gguf_architecture: str | None = Field(
+        None, description="of a GGUF file: llama.cpp's name of the architecture, by which an adapter fits a model"
     )
     weights_format: WeightsFormat = "safetensors"
     dtype: str = Field(
@@ -122,7 +126,9 @@ class Manifest(BaseModel):
     @property
     def id(self) -> str:
         """The checkpoint's content address."""
-        left_out = {"created_at"} if self.weights_format == "gguf" else {"created_at", "weights_format"}
+        left_out = {"created_at", "gguf_architecture"}
+        if self.weights_format != "gguf":
+            left_out.add("weights_format")
         body = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()[:ID_CHARACTERS]
 

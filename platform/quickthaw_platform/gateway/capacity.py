@@ -14,17 +14,20 @@ GIB = 1 << 30
 
 
 def check_capacity(
-    spec: FunctionSpec, checkpoint: CheckpointInfo, nodes: Sequence[NodeView], instance_memory_bytes: int
+    spec: FunctionSpec, checkpoints: Sequence[CheckpointInfo], nodes: Sequence[NodeView], instance_memory_bytes: int
 ) -> None:
     """Raise InvalidRequest, with the sizes, where no node of the right device and labels is large enough.
 
+    `checkpoints` are the model and, where there is one, its adapter, which each instance holds a copy of.
     `instance_memory_bytes` is what an instance reserves that names nothing. Where there is no such node at all,
     nothing is known: it may come, and until then calls wait and say for what.
     """
     right = [node for node in nodes if matches(node, spec.device, spec.labels)]
     if not right:
         return
+    model, *adapters = checkpoints
     wanted = instance_memory_bytes if spec.memory is None else spec.memory
+    wanted += sum(adapter.bytes for adapter in adapters)
     largest = max(right, key=lambda node: node.memory_bytes)
     if largest.memory_bytes < wanted:
         raise InvalidRequest(
@@ -34,9 +37,11 @@ def check_capacity(
             param="memory",
         )
     roomiest = max(right, key=lambda node: node.tiers.dram_bytes)
-    if 0 < roomiest.tiers.dram_bytes < checkpoint.bytes:
+    weights = sum(checkpoint.bytes for checkpoint in checkpoints)
+    if 0 < roomiest.tiers.dram_bytes < weights:
+        with_adapter = " with its adapter" if adapters else ""
         raise InvalidRequest(
-            f"checkpoint {checkpoint.name!r} takes {_gib(checkpoint.bytes)} of memory, and the largest `dram_budget` "
+            f"checkpoint {model.name!r}{with_adapter} takes {_gib(weights)} of memory, and the largest `dram_budget` "
             f"of the nodes that {spec.name!r} may run on ({roomiest.id}) is {_gib(roomiest.tiers.dram_bytes)}",
             param="model",
         )

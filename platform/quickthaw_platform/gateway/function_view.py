@@ -35,6 +35,7 @@ def _info(
     return FunctionInfo(
         name=record.name,
         model=current.spec.model,
+        adapter=current.spec.adapter,
         engine=current.engine,
         task=tasks.get(current.checkpoint, "generate"),
         versions=len(versions),

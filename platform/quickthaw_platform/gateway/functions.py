@@ -47,7 +47,10 @@ def deploy_function(query: DeployQuery, body: FunctionSpec) -> Response:
     """Deploy a version and point an alias to it; the same spec again is the same version."""
     found = services()
     nodes = read_view(found.redis).nodes
-    check_capacity(body, found.catalogue.find(body.model), nodes, found.settings.instance_memory)
+    needed = [found.catalogue.find(body.model)]
+    if body.adapter is not None:
+        needed.append(found.catalogue.find_adapter(body.adapter))
+    check_capacity(body, needed, nodes, found.settings.instance_memory)
     return answer(found.registry.deploy(body, query.alias))
 
 

@@ -35,7 +35,11 @@ def stop_instance(services: Services, identity: str) -> None:
 def remove_checkpoint(services: Services, name: str) -> None:
     """Have every node delete a checkpoint on all its tiers; Conflict while an alias points to what needs it."""
     checkpoint = services.catalogue.find(name)
-    users = {v.function for v in services.registry.pointed_versions() if v.checkpoint == checkpoint.id}
+    users = {
+        v.function
+        for v in services.registry.pointed_versions()
+        if checkpoint.id in (v.checkpoint, v.adapter_checkpoint)
+    }
     if users:
         raise Conflict(
             f"checkpoint {name!r} is used by {', '.join(sorted(users))}; delete those functions first", param="name"

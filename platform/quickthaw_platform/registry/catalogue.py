@@ -12,8 +12,8 @@ from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import CheckpointNotFound
 
 _FIELDS = (
-    "name", "task", "bytes", "weights_format", "tensors", "dtype", "quantization", "architecture", "context_tokens",
-    "license", "source", "created_at",
+    "name", "task", "bytes", "weights_format", "tensors", "dtype", "quantization", "architecture",
+    "gguf_architecture", "context_tokens", "license", "source", "created_at",
 )  # fmt: skip
 
 CHECKPOINTS_KEY = "qt:checkpoints"
@@ -56,3 +56,10 @@ class Catalogue:
         raise CheckpointNotFound.named(
             name_or_id, (entry.name for entry in entries), "`quickthaw models import` brings one in."
         )
+
+    def find_adapter(self, name_or_id: str) -> CheckpointInfo:
+        """Return the checkpoint that a function's `adapter` means; the error names that field."""
+        try:
+            return self.find(name_or_id)
+        except CheckpointNotFound as error:
+            raise CheckpointNotFound(f"adapter: {error.message}", param="adapter") from error

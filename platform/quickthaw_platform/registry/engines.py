@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from quickthaw.resources import CheckpointInfo
 from quickthaw_platform import plugins
+from quickthaw_platform.contracts import TakesAdapters
 from quickthaw_platform.errors import InvalidRequest
 
 FALLBACK = "transformers"
@@ -34,6 +36,29 @@ def check_takes(engine: str, model: str, weights_format: str, task: str) -> None
             f"{weights_format}; {_advice(weights_format)}",
             param="engine",
         )
+
+
+def check_adapter(engine: str, adapter: CheckpointInfo, model: CheckpointInfo) -> None:
+    """Raise InvalidRequest where a checkpoint is no adapter, is none for this model, or the engine takes none.
+
+    Whether the shapes fit is seen at the start, when the engine reads both.
+    """
+    if adapter.task != "adapter":
+        raise _refused(
+            f"checkpoint {adapter.name!r} is a model, not a LoRA adapter; name an adapter that was made for it"
+        )
+    if not issubclass(plugins.engine_class(engine), TakesAdapters):
+        raise _refused(f"engine {engine!r} takes no adapters; llamacpp does, with a GGUF file of the model")
+    fitting, found = adapter.gguf_architecture, model.gguf_architecture
+    if fitting and found and fitting != found:
+        raise _refused(
+            f"adapter {adapter.name!r} is for models of the architecture {fitting!r}, and {model.name!r} is of "
+            f"{found!r}"
+        )
+
+
+def _refused(message: str) -> InvalidRequest:
+    return InvalidRequest(message, param="adapter")
 
 
 def _advice(weights_format: str) -> str:

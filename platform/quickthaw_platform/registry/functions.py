@@ -15,13 +15,13 @@ from typing import Any, TypeVar, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
+from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN, CheckpointInfo
 from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform import plugins
 from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.catalogue import Catalogue
-from quickthaw_platform.registry.engines import check_takes, default_engine
+from quickthaw_platform.registry.engines import check_adapter, check_takes, default_engine
 from quickthaw_platform.registry.record import FunctionRecord, normalised
 from quickthaw_platform.registry.validation import check_name, check_spec, version_id
 
@@ -70,7 +70,8 @@ class FunctionRegistry:
         spec = spec.model_copy(update={"engine": engine})
         check_spec(spec)
         check_takes(engine, checkpoint.name, checkpoint.weights_format, checkpoint.task)
-        identity = version_id(spec, checkpoint.id)
+        adapter = self._adapter(spec, engine, checkpoint)
+        identity = version_id(spec, checkpoint.id, adapter)
 
         def write(pipe: Pipeline) -> Version:
             now = _now(pipe)
@@ -84,6 +85,7 @@ class FunctionRegistry:
                     function=spec.name,
                     number=record.next_number,
                     checkpoint=checkpoint.id,
+                    adapter_checkpoint=adapter,
                     created_at=now,
                     spec=spec,
                 )
@@ -230,6 +232,14 @@ class FunctionRegistry:
     def secrets(self, name: str) -> dict[str, str]:
         """Return a function's secrets with their values: for the node that starts an instance, never for HTTP."""
         return cast("dict[str, str]", self._redis.hgetall(_secrets_key(name)))
+
+    def _adapter(self, spec: FunctionSpec, engine: str, model: CheckpointInfo) -> str | None:
+        """Return the id of the checkpoint that `spec.adapter` means; None: it names none."""
+        if spec.adapter is None:
+            return None
+        adapter = self._catalogue.find_adapter(spec.adapter)
+        check_adapter(engine, adapter, model)
+        return adapter.id
 
     def _change(self, name: str, change: Callable[[FunctionRecord], FunctionRecord]) -> FunctionRecord:
         def write(pipe: Pipeline) -> FunctionRecord:

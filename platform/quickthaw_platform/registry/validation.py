@@ -18,9 +18,11 @@ from quickthaw_platform import plugins
 from quickthaw_platform.errors import EngineNotFound, InvalidRequest, InvalidSource
 
 
-def version_id(spec: FunctionSpec, checkpoint_id: str) -> str:
+def version_id(spec: FunctionSpec, checkpoint_id: str, adapter_id: str | None = None) -> str:
     """Return the content address of a version: 16 hex digits of the SHA-256 of its canonical JSON."""
     content = {"checkpoint": checkpoint_id, "spec": spec.model_dump(mode="json")}
+    if adapter_id is not None:
+        content["adapter"] = adapter_id
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return sha256(canonical.encode()).hexdigest()[:16]
 
@@ -39,6 +41,10 @@ def check_spec(spec: FunctionSpec) -> None:
     """Check all of a spec that needs no state: source, handler, engine, options, environment."""
     check_engine(spec)
     check_source(spec)
+    if spec.adapter is not None and spec.prefix is not None:
+        raise InvalidRequest(
+            "functions with an adapter are not primed; leave `prefix` out, it would do nothing", param="prefix"
+        )
     for name in spec.env:
         if not re.fullmatch(SECRET_PATTERN, name):
             raise InvalidRequest(f"{name!r} is not the name of an environment variable", param="env")

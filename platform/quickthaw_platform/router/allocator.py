@@ -160,7 +160,7 @@ class Allocator:
             function=version.function,
             version=version.id,
             checkpoint=version.checkpoint,
-            memory_bytes=self._instance_memory if spec.memory is None else spec.memory,
+            memory_bytes=self._memory_bytes(version),
             concurrency=spec.concurrency,
             max_instances=spec.max_instances if on_demand else max(1, spec.min_instances),
             checkpoint_bytes=self._checkpoint_bytes(version.checkpoint),
@@ -170,6 +170,11 @@ class Allocator:
             weight=spec.weight,
             ahead=ahead,
         )
+
+    def _memory_bytes(self, version: Version) -> int:
+        """Return what an instance reserves: for handler and KV cache, and for its own copy of the adapter."""
+        own = self._instance_memory if version.spec.memory is None else version.spec.memory
+        return own + (0 if version.adapter_checkpoint is None else self._checkpoint_bytes(version.adapter_checkpoint))
 
     def _act(self, version: Version, request: AllocationRequest, decision: Decision, view: ClusterView) -> str | None:
         """Do what was decided; returns the instance that starts, '' for none; None: the decision was out of date."""

@@ -27,7 +27,12 @@ class Beginnings:
         return self._primed.find(version.id, template.key)
 
     def ready(self, version: Version, template: TemplateOrder) -> None:
-        """An instance of a version serves: have a primed template made for the next one."""
+        """An instance of a version serves: have a primed template made for the next one.
+
+        None for a version with an adapter: a template, which others share, would read its beginning without that.
+        """
+        if version.adapter_checkpoint is not None:
+            return
         beginning = self._of(version)
         if beginning is not None:
             self._primed.want(PrimeOrder(version.id, template, beginning))

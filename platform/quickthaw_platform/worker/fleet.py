@@ -109,6 +109,8 @@ class Fleet:
         instance.meter.stage("tier", order.tier_seconds)
         instance.meter.stage("queue", order.queue_seconds)
         instance.meter.fetched(order.tier, order.fetched_bytes)
+        if order.adapter is not None:
+            instance.meter.fetched(order.adapter.tier, order.adapter.fetched_bytes)
         instance.stages |= {"queue": order.queue_seconds, "tier": order.tier_seconds}
         self._instances[instance.id] = instance
         limit = order.instance.version.spec.limits.start
@@ -274,8 +276,8 @@ class Fleet:
     def lose_checkpoint(self, checkpoint: str, error: StartFailed) -> None:
         """End the instances that still wait for weights which will never arrive; the cause is theirs."""
         for instance in list(self._instances.values()):
-            waits_for = instance.order.template.checkpoint
-            if waits_for.id == checkpoint and waits_for.arrival is not None and instance.phase is not Phase.READY:
+            waits_for = {c.id for c in instance.order.checkpoints if c.arrival is not None}
+            if checkpoint in waits_for and instance.phase is not Phase.READY:
                 self._start_failed(instance, error, again=False)
 
     def refuse(self, instance_id: str, version_id: str, error: StartFailed) -> None:

@@ -8,13 +8,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.types import Sampling
-from quickthaw_platform.contracts import Delta, Engine, GenerationRequest
-from quickthaw_platform.worker import forking, frames, handlers, sandbox
+from quickthaw_platform.contracts import Delta, Engine, GenerationRequest, TakesAdapters
+from quickthaw_platform.worker import checkpoint_frames, forking, frames, handlers, sandbox
 from quickthaw_platform.worker.built_in import beginning_with
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
 from quickthaw_platform.worker.frames import Frame
@@ -74,9 +75,10 @@ class Instance:
         sandbox.enter(Path(order["workdir"]), order["env"])
         threading.stack_size(sandbox.THREAD_STACK_BYTES)
         limit = self._limiter(order)
+        started = time.monotonic()
+        self._adapt(order)  # its copy is beside what the function may allocate
         if order["device"] == "cpu":
             limit()
-        started = time.monotonic()
         self._start_engine(order)
         if order["device"] != "cpu":
             limit()  # a CUDA context's own host memory is the platform's, not the function's
@@ -138,13 +140,17 @@ class Instance:
         sys.stdout, sys.stderr = captures
         return captures
 
+    def _adapt(self, order: Frame) -> None:
+        if order["adapter"] is None:
+            return
+        if not isinstance(self._engine, TakesAdapters):
+            raise StartFailed("this node's version of the engine takes no adapters")
+        with _as_start_failed("the engine did not take the adapter"):
+            self._engine.adapt(checkpoint_frames.from_frame(order["adapter"]))
+
     def _start_engine(self, order: Frame) -> None:
-        try:
+        with _as_start_failed("the engine did not start"):
             self._engine.start(order["device"], order["threads"], int(order["memory_bytes"] * KV_SHARE))
-        except QuickthawError:
-            raise
-        except Exception as error:
-            raise StartFailed(f"the engine did not start: {type(error).__name__}: {error}") from error
 
     @staticmethod
     def _load_handler(order: Frame, bundle: Path) -> handlers.HandlerFunction:
@@ -201,3 +207,14 @@ class Instance:
         ended.wait()
         if failures:
             raise failures[0]
+
+
+@contextmanager
+def _as_start_failed(what: str) -> Iterator[None]:
+    """Turn what an engine, which is a plugin, raises into an error of the start."""
+    try:
+        yield
+    except QuickthawError:
+        raise
+    except Exception as error:
+        raise StartFailed(f"{what}: {type(error).__name__}: {error}") from error

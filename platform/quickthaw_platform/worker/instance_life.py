@@ -10,7 +10,8 @@ from typing import Protocol
 
 from quickthaw.errors import QuickthawError
 from quickthaw_platform.checkpoints.manifest import Manifest
-from quickthaw_platform.contracts import Way
+from quickthaw_platform.checkpoints.tiers.node import Held
+from quickthaw_platform.contracts import Checkpoint, Way
 from quickthaw_platform.invocations.records import NO_START, ColdStart
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
@@ -50,12 +51,20 @@ class StartOrder:
     predicted_seconds: float | None  # from the reservation until it serves, by the decision behind it
     after: tuple[str, ...] = ()  # instances that make room for it
     fetched_bytes: int = 0  # of weights, read from `tier` for it
+    adapter: Held | None = None  # the LoRA adapter that the instance reads
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Whatever weights it is made of."""
+        return (self.template.checkpoint, *(() if self.adapter is None else (self.adapter.checkpoint,)))
 
     @property
     def subject(self) -> Subject:
         """What its usage is counted for."""
         version = self.instance.version
         memory = self.instance.memory_bytes + Manifest.of(self.template.checkpoint).weights_bytes
+        if self.adapter is not None:  # it lies in the node's memory once, and in the instance as a copy
+            memory += 2 * Manifest.of(self.adapter.checkpoint).weights_bytes
         return Subject(version.function, version.id, version.spec.backend, self.node, self.instance.device, memory)
 
     @property

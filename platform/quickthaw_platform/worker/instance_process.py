@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quickthaw.types import Version
-from quickthaw_platform.worker import frames
+from quickthaw_platform.contracts import Checkpoint
+from quickthaw_platform.worker import checkpoint_frames, frames
 from quickthaw_platform.worker.beginning import Beginning
 from quickthaw_platform.worker.capture import LineBudget, LineCutter
 from quickthaw_platform.worker.frames import Frame
@@ -43,6 +44,7 @@ class InstanceOrder:
     threads: int
     max_output: int
     output_interval: float
+    adapter: Checkpoint | None = None
 
     def frame(self) -> Frame:
         """Return the order as the template takes it; made anew for each try, since it holds the time."""
@@ -54,7 +56,8 @@ class InstanceOrder:
             "handler": None if handler is None else {"file": handler.file, "object": handler.object},
             "system": self.version.spec.system,
             "tools": [dict(tool) for tool in self.version.spec.tools or ()],
-            "learn": Beginning.of(self.version.spec) is None,
+            "learn": self.adapter is None and Beginning.of(self.version.spec) is None,
+            "adapter": None if self.adapter is None else checkpoint_frames.to_frame(self.adapter),
             "bundle": str(self.bundle),
             "workdir": str(self.workdir),
             "env": self.env,

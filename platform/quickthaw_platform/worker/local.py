@@ -12,25 +12,35 @@ from quickthaw_platform import plugins
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
-from quickthaw_platform.registry.engines import check_takes, default_engine
+from quickthaw_platform.contracts import TakesAdapters
+from quickthaw_platform.registry.catalogue import describe
+from quickthaw_platform.registry.engines import check_adapter, check_takes, default_engine
 from quickthaw_platform.worker.instance import KV_SHARE
 from quickthaw_platform.worker.model import BoundModel
 
 
 @contextmanager
-def open_model(name: str, engine: str | None = None, options: Mapping[str, Any] | None = None) -> Iterator[Model]:
+def open_model(
+    name: str, engine: str | None = None, options: Mapping[str, Any] | None = None, adapter: str | None = None
+) -> Iterator[Model]:
     """Load the checkpoint `name` from this machine's disk; the model is closed at the end of the `with` block.
 
-    `engine` None takes the one that a deploy would. Raises CheckpointNotFound, EngineNotFound, InvalidRequest and
-    StartFailed as a deploy or a start would.
+    `engine` None takes the one that a deploy would. `adapter` names a LoRA adapter to be put on it. Raises
+    CheckpointNotFound, EngineNotFound, InvalidRequest and StartFailed as a deploy or a start would.
     """
     settings = settings_module.load()
-    checkpoint = DiskStore(settings.checkpoints_dir).find(name)
+    store = DiskStore(settings.checkpoints_dir)
+    checkpoint = store.find(name)
     engine = engine or default_engine(Manifest.of(checkpoint).weights_format)
     loaded = plugins.usable_engine(engine)()
     manifest = Manifest.of(checkpoint)
     check_takes(engine, name, manifest.weights_format, manifest.task)
+    lora = None if adapter is None else store.find(adapter)
+    if lora is not None:
+        check_adapter(engine, describe(Manifest.of(lora)), describe(manifest))
     loaded.prepare(checkpoint, options or {}, lambda _stage, _seconds: None)
+    if lora is not None and isinstance(loaded, TakesAdapters):
+        loaded.adapt(lora)
     loaded.start(settings.device, settings.threads, int(settings.instance_memory * KV_SHARE))
     try:
         yield BoundModel(loaded, f"local-{secrets.token_hex(4)}", seed=secrets.randbits(63))

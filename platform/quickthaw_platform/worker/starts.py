@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from redis import Redis
 
-from quickthaw.errors import QuickthawError, StartFailed
-from quickthaw_platform.checkpoints.tiers.node import NodeTiers
+from quickthaw.errors import CheckpointNotFound, QuickthawError, StartFailed
+from quickthaw.types import Version
+from quickthaw_platform.checkpoints.tiers.node import Held, NodeTiers
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
@@ -92,6 +93,7 @@ class Starts:
         now = seconds + micros / 1e6 - (time.monotonic() - received)
         asked = time.monotonic()
         held = self._tiers.acquire(version.checkpoint, instance, spec.limits.start)
+        adapter = self._acquire_adapter(version, instance)
         return StartOrder(
             node=self._settings.node,
             template=TemplateOrder(version.engine, held.checkpoint, spec.options),
@@ -108,15 +110,26 @@ class Starts:
                 threads=self._settings.threads,
                 max_output=self._settings.max_output,
                 output_interval=self._settings.output_interval,
+                adapter=None if adapter is None else adapter.checkpoint,
             ),
             queue_seconds=max(0.0, now - float(created_at)),
             received_at=now,
             received=received,
-            completed_at=held.completed_at,
+            completed_at=_last_of(held, adapter),
             predicted_seconds=float(estimate) if estimate else None,
             after=tuple(filter(None, (after or "").split(","))),
             fetched_bytes=held.fetched_bytes,
+            adapter=adapter,
         )
+
+    def _acquire_adapter(self, version: Version, instance: str) -> Held | None:
+        """Have the version's adapter in memory or on its way there, for the instance like its model."""
+        if version.adapter_checkpoint is None:
+            return None
+        try:
+            return self._tiers.acquire(version.adapter_checkpoint, instance, version.spec.limits.start)
+        except (StartFailed, CheckpointNotFound) as error:
+            raise StartFailed(f"adapter {version.spec.adapter!r}: {error.message}") from error
 
     def _fail_start(self, instance: str, version_id: str, error: QuickthawError) -> None:
         if self._closed:
@@ -124,3 +137,15 @@ class Starts:
         self._tiers.release(instance)
         cause = StartFailed(error.message)
         self._loop.post(lambda: self._fleet.refuse(instance, version_id, cause))
+
+
+def _last_of(model: Held, adapter: Held | None) -> Callable[[], float | None]:
+    """Return when the weights of both were there; the function that does gives None while some are on their way."""
+    if adapter is None:
+        return model.completed_at
+
+    def completed_at() -> float | None:
+        times = (model.completed_at(), adapter.completed_at())
+        return None if None in times else max(time for time in times if time is not None)
+
+    return completed_at

@@ -6,12 +6,11 @@ import gc
 import os
 import socket
 from functools import partial
-from pathlib import Path
 
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw_platform import plugins
-from quickthaw_platform.contracts import Checkpoint, Engine
-from quickthaw_platform.worker import forking, frames, instance, priming
+from quickthaw_platform.contracts import Engine
+from quickthaw_platform.worker import checkpoint_frames, forking, frames, instance, priming
 from quickthaw_platform.worker.frames import Frame
 
 
@@ -36,19 +35,11 @@ def main(control: socket.socket, order: Frame) -> None:
 def _prepare(control: socket.socket, order: Frame) -> Engine:
     engine = plugins.usable_engine(order["engine"])()
     forking.single_threaded_torch()
-    described = order["checkpoint"]
-    checkpoint = Checkpoint(
-        id=described["id"],
-        path=Path(described["path"]),
-        manifest=described["manifest"],
-        weights=tuple(map(Path, described["weights"])),
-        arrival=None if described["arrival"] is None else Path(described["arrival"]),
-    )
 
     def stage(name: str, seconds: float) -> None:
         frames.send(control, {"t": "stage", "name": name, "seconds": seconds})
 
-    engine.prepare(checkpoint, order["options"], stage)
+    engine.prepare(checkpoint_frames.from_frame(order["checkpoint"]), order["options"], stage)
     gc.collect()
     gc.freeze()
     return engine

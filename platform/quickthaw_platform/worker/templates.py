@@ -14,7 +14,7 @@ import structlog
 
 from quickthaw.errors import QuickthawError, StartFailed, from_json
 from quickthaw_platform.contracts import Checkpoint
-from quickthaw_platform.worker import frames
+from quickthaw_platform.worker import checkpoint_frames, frames
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.link import Link
 from quickthaw_platform.worker.loop import Loop
@@ -40,18 +40,11 @@ class TemplateOrder:
 
     def frame(self) -> Frame:
         """Return the order as the zygote takes it."""
-        checkpoint = {
-            "id": self.checkpoint.id,
-            "path": str(self.checkpoint.path),
-            "manifest": dict(self.checkpoint.manifest),
-            "weights": [str(path) for path in self.checkpoint.weights],
-            "arrival": None if self.checkpoint.arrival is None else str(self.checkpoint.arrival),
-        }
         return {
             "t": "template",
             "key": self.key,
             "engine": self.engine,
-            "checkpoint": checkpoint,
+            "checkpoint": checkpoint_frames.to_frame(self.checkpoint),
             "options": dict(self.options),
         }
 

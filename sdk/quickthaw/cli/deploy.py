@@ -19,6 +19,7 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--model", metavar="CHECKPOINT", help="Deploy a checkpoint with the built-in handler, without code.")
 @click.option("--name", help="Name of the function (with --model).")
 @click.option("--engine", help="Engine that runs it (with --model).")
+@click.option("--adapter", metavar="CHECKPOINT", help="LoRA adapter to put on the model (with --model).")
 @click.option("--backend", help="How it is served: serverless, serverful or hybrid (with --model).")
 @click.option("--replicas", type=int, metavar="N", help="Instances always on: serverful, hybrid (with --model).")
 @click.option("--keep-alive", metavar="DURATION", help="How long an idle instance stays (with --model).")

@@ -60,6 +60,7 @@ def describe(state: State, name: str, as_json: bool) -> None:
         [
             ("function", function.name),
             ("model", function.model),
+            *((("adapter", function.adapter),) if function.adapter is not None else ()),
             ("task", function.task),
             ("engine", function.engine),
             ("versions", function.versions),

@@ -12,7 +12,8 @@ from quickthaw.types import FunctionSpec
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
 from quickthaw_platform import plugins
-from quickthaw_platform.errors import InvalidRequest
+from quickthaw_platform.contracts import Checkpoint
+from quickthaw_platform.errors import CheckpointNotFound, InvalidRequest
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.engines import default_engine
 from quickthaw_platform.registry.functions import FunctionRegistry
@@ -22,6 +23,13 @@ class LlamaCpp(EchoEngine):
     """Stands for the engine llamacpp, with its packages."""
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"gguf"})
+
+
+class Adapting(LlamaCpp):
+    """The same, and it takes adapters."""
+
+    def adapt(self, adapter: Checkpoint) -> None:
+        """Do nothing."""
 
 
 class WithoutPackages(LlamaCpp):
@@ -41,11 +49,14 @@ def installed(monkeypatch: pytest.MonkeyPatch, **engines: type) -> None:
 @pytest.fixture
 def registry(redis: Redis) -> FunctionRegistry:
     known = {"bytes": 1, "context_tokens": 128}
+    llama, qwen = {"gguf_architecture": "llama"}, {"gguf_architecture": "qwen2"}
     Catalogue(redis).announce(
         [
             CheckpointInfo(id="1", name="dense", task="generate", **known),
             CheckpointInfo(id="2", name="kept", task="generate", weights_format="gguf", **known),
-            CheckpointInfo(id="3", name="lora", task="adapter", weights_format="gguf", **known),
+            CheckpointInfo(id="3", name="lora", task="adapter", weights_format="gguf", **llama, **known),
+            CheckpointInfo(id="4", name="llama", task="generate", weights_format="gguf", **llama, **known),
+            CheckpointInfo(id="5", name="qwen", task="generate", weights_format="gguf", **qwen, **known),
         ]
     )
     return FunctionRegistry(redis)
@@ -103,3 +114,57 @@ def test_an_engine_that_cannot_read_the_format_is_refused(
 def test_an_adapter_is_no_model_of_a_function(registry: FunctionRegistry) -> None:
     with pytest.raises(InvalidRequest, match="'lora' is a LoRA adapter, not a model"):
         registry.deploy(FunctionSpec(name="a", model="lora"))
+
+
+def test_a_version_records_the_adapter_s_checkpoint_and_differs_by_it(
+    registry: FunctionRegistry, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, llamacpp=Adapting)
+    plain = registry.deploy(FunctionSpec(name="a", model="llama"))
+    adapted = registry.deploy(FunctionSpec(name="a", model="llama", adapter="lora"))
+    assert (plain.adapter_checkpoint, adapted.adapter_checkpoint) == (None, "3")
+    assert (adapted.checkpoint, adapted.engine) == (plain.checkpoint, "llamacpp")
+    assert registry.version(adapted.id) == adapted
+    assert registry.deploy(FunctionSpec(name="a", model="llama", adapter="lora")).id == adapted.id
+    newer = CheckpointInfo(id="6", name="lora", task="adapter", bytes=1, context_tokens=0)
+    Catalogue(redis).announce([newer])
+    assert registry.deploy(FunctionSpec(name="a", model="llama", adapter="lora")).id not in (plain.id, adapted.id)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"model": "llama", "adapter": "qwen"}, "'qwen' is a model, not a LoRA adapter"),
+        ({"model": "qwen", "adapter": "lora"}, "for models of the architecture 'llama', and 'qwen' is of 'qwen2'"),
+        ({"model": "dense", "adapter": "lora"}, "engine 'transformers' takes no adapters; llamacpp does"),
+        ({"model": "llama", "adapter": "lora", "engine": "other"}, "engine 'other' takes no adapters"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused_with_the_field_s_name(
+    registry: FunctionRegistry, monkeypatch: pytest.MonkeyPatch, spec: dict[str, str], reason: str
+) -> None:
+    installed(monkeypatch, llamacpp=Adapting, other=LlamaCpp)
+    with pytest.raises(InvalidRequest, match=reason) as refused:
+        registry.deploy(FunctionSpec(name="a", **spec))
+    assert refused.value.param == "adapter"
+    assert registry.list() == []
+
+
+def test_an_unknown_adapter_is_refused_with_the_near_names(
+    registry: FunctionRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, llamacpp=Adapting)
+    with pytest.raises(CheckpointNotFound, match=r"adapter: .*'lore'; known: lora") as refused:
+        registry.deploy(FunctionSpec(name="a", model="llama", adapter="lore"))
+    assert refused.value.param == "adapter"
+
+
+def test_a_beginning_that_would_do_nothing_beside_an_adapter_is_refused(
+    registry: FunctionRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, llamacpp=Adapting)
+    with pytest.raises(InvalidRequest, match="not primed") as refused:
+        registry.deploy(FunctionSpec(name="a", model="llama", adapter="lora", prefix="Once"))
+    assert refused.value.param == "prefix"
+    kept = registry.deploy(FunctionSpec(name="a", model="llama", adapter="lora", system="Be kind."))
+    assert kept.spec.system == "Be kind."  # it is put before conversations all the same

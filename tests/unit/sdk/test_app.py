@@ -22,7 +22,7 @@ app = quickthaw.App("demo", include=["prompts/*.txt"])
 
 @app.function(model="m", engine="echo", keep_alive="60s", max_instances=2, concurrency=4, timeout="5m",
               start_timeout=10, first_token_timeout="1m", token_timeout="5s", memory="1GiB", queue_size=7,
-              env={"A": "b"}, options={"dtype": "bf16"}, min_instances=1)
+              env={"A": "b"}, options={"dtype": "bf16"}, min_instances=1, adapter="lora")
 def chat(model, messages: list[dict], max_tokens: int = 256):
     """Answer."""
     yield from model.chat(messages, max_tokens=max_tokens)
@@ -48,7 +48,7 @@ def with_gateway(function: Function[..., Any], gateway: FakeGateway) -> Function
 
 def test_a_spec_holds_settings_place_schema_and_source(functions: dict[str, Function[..., Any]]) -> None:
     spec = functions["chat"].spec()
-    assert (spec.name, spec.model, spec.engine) == ("chat", "m", "echo")
+    assert (spec.name, spec.model, spec.engine, spec.adapter) == ("chat", "m", "echo", "lora")
     assert (spec.keep_alive, spec.min_instances, spec.max_instances, spec.concurrency) == (60.0, 1, 2, 4)
     assert (spec.queue_size, spec.memory, spec.env, spec.options) == (7, 1 << 30, {"A": "b"}, {"dtype": "bf16"})
     limits = spec.limits
@@ -173,9 +173,9 @@ OPENED: list[Any] = []
 
 
 @contextmanager
-def open_model(model: str, engine: str | None, options: Mapping[str, Any]) -> Iterator[EchoModel]:
+def open_model(model: str, engine: str | None, options: Mapping[str, Any], adapter: str | None) -> Iterator[EchoModel]:
     """What an entry point provides."""
-    OPENED.append((model, engine, options))
+    OPENED.append((model, engine, options, adapter))
     yield EchoModel()
     OPENED.append("closed")
 
@@ -192,7 +192,7 @@ def test_local_runs_the_handler_on_a_model_of_this_process(
     install(monkeypatch, EntryPoint("local", "provider:open_model", runtime.GROUP))
     assert functions["chat"].local([], max_tokens=3) == "0 1 2 "
     assert functions["second"].local("four") == {"text": "four", "tokens": 4}
-    assert OPENED == [("m", "echo", {"dtype": "bf16"}), "closed", ("m", None, {}), "closed"]
+    assert OPENED == [("m", "echo", {"dtype": "bf16"}, "lora"), "closed", ("m", None, {}, None), "closed"]
     assert list(functions["chat"].local_stream([], max_tokens=1)) == [Delta("0 ", (0,))]
     assert list(functions["second"].local_stream("x")) == [{"text": "x", "tokens": 1}]
 

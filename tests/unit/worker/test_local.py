@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quickthaw.errors import CheckpointNotFound, InvalidRequest
+from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from quickthaw_platform import plugins
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
@@ -43,6 +44,25 @@ def test_without_an_engine_the_checkpoints_format_chooses_it(tmp_path: Path, mon
 def test_an_adapter_cannot_be_opened_as_a_model(tmp_path: Path) -> None:
     import_checkpoint(str(write_adapter(tmp_path / "lora.gguf")), DiskStore(tmp_path / "checkpoints"))
     with pytest.raises(InvalidRequest, match="is a LoRA adapter"), open_model("lora", engine="echo"):
+        pass
+
+
+@pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
+def test_a_local_model_takes_an_adapter(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "checkpoints")
+    import_checkpoint(str(write_llama(tmp_path / "tiny.gguf")[0]), store)
+    import_checkpoint(str(write_adapter(tmp_path / "lora.gguf")), store)
+    said = []
+    for adapter in (None, "lora"):
+        with open_model("tiny", engine="llamacpp", adapter=adapter) as model:
+            answer = model.complete("hello there", max_tokens=16, ignore_eos=True, temperature=0)
+            said.append([token for delta in answer for token in delta.tokens])
+    assert said[0] != said[1]
+
+
+def test_an_adapter_for_an_engine_that_takes_none_is_refused(tmp_path: Path) -> None:
+    import_checkpoint(str(write_adapter(tmp_path / "lora.gguf")), DiskStore(tmp_path / "checkpoints"))
+    with pytest.raises(InvalidRequest, match="'echo' takes no adapters"), open_model(MODEL, "echo", adapter="lora"):
         pass
 
 

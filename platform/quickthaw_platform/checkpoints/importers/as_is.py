@@ -49,6 +49,7 @@ def write_checkpoint(
         name=name,
         task=facts.task,
         architecture=facts.architecture if known is None else known.architecture,
+        gguf_architecture=facts.architecture,
         weights_format="gguf",
         dtype=facts.dtype,
         bytes=facts.tensor_bytes,
