@@ -95,19 +95,32 @@ def gate(model: nn.Module, weights: Weights, then: Callable[[nn.Module], None]) 
         then(module)
 
 
+def pass_gates(module: nn.Module) -> None:
+    """Wait for a module's own weights, as calling it would: for code that reads them without calling it."""
+    for hook in list(module._forward_pre_hooks.values()):
+        gate = getattr(hook, "__self__", None)
+        if isinstance(gate, _Gate):
+            gate.open()
+
+
 class _Gate:
     """A hook that goes once its module's weights are there."""
 
     def __init__(self, module: nn.Module, weights: Weights, then: Callable[[nn.Module], None]) -> None:
+        self._module = module
         self._weights = weights
         self._places = weights.places(module)
         self._then = then
         self._handle: RemovableHandle = module.register_forward_pre_hook(self._pass)
 
-    def _pass(self, module: nn.Module, _arguments: object) -> None:
+    def open(self) -> None:
+        """Wait, and go."""
         self._weights.wait_for(self._places)
-        self._then(module)
+        self._then(self._module)
         self._handle.remove()
+
+    def _pass(self, _module: nn.Module, _arguments: object) -> None:
+        self.open()
 
 
 def _is_called(module: nn.Module) -> bool:

@@ -113,20 +113,32 @@ def ragged_attention(
     if not segments:
         return query.new_empty((1, query.shape[2], query.shape[1], value.shape[3])), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    plain = softcap is not None or s_aux is not None
+    return attend(batch, query, segments, scale, window=sliding_window, softcap=softcap, sinks=s_aux), None
+
+
+def attend(
+    batch: RaggedBatch,
+    query: torch.Tensor,
+    segments: Sequence[Segment],
+    scale: float,
+    *,
+    window: int | None = None,
+    softcap: float | None = None,
+    sinks: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return [1, row, heads, dimension] for `query`, [1, heads, row, dimension], of all segments of the batch."""
     found: list[torch.Tensor] = []
     with one_thread() as threads:
         for segment, queries in zip(segments, batch.split(query), strict=True):
-            end = segment.past + segment.count
-            keys, values = segment.cache.read(batch.layer, segment.first_key(sliding_window), end)
+            keys, values = segment.cache.read(batch.layer, segment.first_key(window), segment.past + segment.count)
             torch.set_num_threads(1 if segment.count == 1 and keys.shape[2] < SHARED_KEYS else threads)
-            if plain:
-                mask = segment.mask(sliding_window, query.device)
-                result = _plain(queries, keys, values, mask, scale, softcap, s_aux)
+            if softcap is None and sinks is None:
+                result = _fused(queries, keys, values, segment, window, scale)
             else:
-                result = _fused(queries, keys, values, segment, sliding_window, scale)
+                mask = segment.mask(window, query.device)
+                result = _plain(queries, keys, values, mask, scale, softcap, sinks)
             found.append(result.transpose(1, 2))
-    return torch.cat(found, 1), None
+    return torch.cat(found, 1)
 
 
 @contextmanager

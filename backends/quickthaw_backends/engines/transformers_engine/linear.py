@@ -24,7 +24,7 @@ SCRATCH_ELEMENTS = 1 << 20
 BLOCK_ROWS = 3
 """From so many rows on, casting blocks is faster than one matrix-vector product a row."""
 
-_TURN_ROWS = 32
+TURN_ROWS = 32
 """Below so many rows the product is computed the other way round."""
 
 RESCORED = 64
@@ -55,8 +55,8 @@ def block_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """
     outputs, inputs = weight.shape
     height = max(1, SCRATCH_ELEMENTS // inputs)
-    scratch = _scratch_of(min(height, outputs) * inputs)
-    few = len(rows) < _TURN_ROWS
+    scratch = scratch_of(min(height, outputs) * inputs)
+    few = len(rows) < TURN_ROWS
     result = torch.empty((outputs, len(rows)) if few else (len(rows), outputs), dtype=torch.float32)
     for begin in range(0, outputs, height):
         end = min(begin + height, outputs)
@@ -69,7 +69,7 @@ def block_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return result.t() if few else result
 
 
-def _scratch_of(elements: int) -> torch.Tensor:
+def scratch_of(elements: int) -> torch.Tensor:
     """Return this thread's scratch, made larger where needed."""
     held: torch.Tensor | None = getattr(_scratch, "block", None)
     if held is None or held.numel() < elements:
@@ -80,7 +80,7 @@ def _scratch_of(elements: int) -> torch.Tensor:
 
 def turned_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Return `rows @ weight.T`, both float32, in the order that is faster for so many rows."""
-    if 1 < len(rows) < _TURN_ROWS:
+    if 1 < len(rows) < TURN_ROWS:
         return torch.mm(weight, rows.t()).t().contiguous()
     return functional.linear(rows, weight)
 
@@ -94,7 +94,7 @@ class HybridLinear(nn.Module):
         self.weight = weight
         self.bias = bias
         self._transposed = transposed
-        self._steady = steady
+        self.steady = steady
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the product, of shape [..., out]."""
@@ -102,7 +102,7 @@ class HybridLinear(nn.Module):
         weight = self.weight.t() if self._transposed else self.weight
         if weight.dtype == torch.float32:
             result = turned_product(weight, rows)
-        elif self._steady:
+        elif self.steady:
             result = block_product(weight, rows).contiguous()
         elif len(rows) < BLOCK_ROWS and weight.dtype == torch.bfloat16:
             result = self._few(weight, rows)

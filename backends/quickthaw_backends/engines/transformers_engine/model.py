@@ -15,7 +15,7 @@ from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Runner
 from quickthaw_backends.engines.batching.scheduler import Budget
 from quickthaw_backends.engines.batching.sequence import Texts
-from quickthaw_backends.engines.transformers_engine import attention, int8, kv_file, linear, loading, priming
+from quickthaw_backends.engines.transformers_engine import attention, int8, kv_file, lean, linear, loading, priming
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
@@ -136,7 +136,11 @@ class PreparedModel:
         twin._model = priming.twin(self._model)
         twin._arriving = copy.copy(self._arriving)
         twin.place(torch.device("cpu"), options)
-        return RaggedRunner(twin._model, speculates=False)
+        return twin._ragged(speculates=False)
+
+    def _ragged(self, *, speculates: bool) -> RaggedRunner:
+        decoder = lean.LeanDecoder(self._model) if lean.suits(self._model) else None
+        return RaggedRunner(self._model, speculates=speculates, lean=decoder)
 
     def place(self, device: torch.device, options: TransformersOptions) -> None:
         """Bring the model to the device; on a CPU that needs it, put in the hybrid layers (see `linear`).
@@ -198,9 +202,7 @@ class PreparedModel:
         """Start a batch loop whose KV cache takes at most `memory_bytes`."""
         if self._shape is None:
             raise StartFailed("an encoder generates nothing")
-        runner: Runner = (
-            RaggedRunner(self._model, speculates=self._steady) if self._shape.ragged else SoloRunner(self._model)
-        )
+        runner: Runner = self._ragged(speculates=self._steady) if self._shape.ragged else SoloRunner(self._model)
         token_bytes = max(1, self._shape.kv_elements * self._kv_bytes())
         kv_tokens = memory_bytes // token_bytes
         if kv_tokens < 1:

@@ -1,0 +1,139 @@
+"""The Llama family computed without transformers' modules: fewer and larger operations, the same numbers to rounding.
+
+It takes the weights from the model that transformers made, and leaves anything unusual to that: see `suits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM
+
+from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
+from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
+from quickthaw_backends.engines.transformers_engine.linear import HybridLinear
+from quickthaw_backends.engines.transformers_engine.products import Product
+
+_MODELS = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)
+_ROPE_TYPES = frozenset({"default", "linear", "llama3"})
+"""Ways in which the angles depend on nothing but the position."""
+
+_LEAST_POSITIONS = 1024
+
+
+def suits(model: PreTrainedModel) -> bool:
+    """Whether a model is computed here: with steady products, whole attention and plain rotary positions."""
+    if type(model) not in _MODELS:
+        return False
+    config: Any = model.config
+    attends = set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
+    if not attends or getattr(config, "sliding_window", None) or config.hidden_act != "silu":
+        return False
+    if (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default") not in _ROPE_TYPES:
+        return False
+    decoder: Any = model.model
+    whole = 2 * len(decoder.rotary_emb.inv_freq) == decoder.layers[0].self_attn.head_dim
+    return whole and all(_steady(linear) for layer in decoder.layers for linear in _linears(layer))
+
+
+class LeanDecoder:
+    """Computes a model that `suits`; for one thread at a time."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """Weights that are still arriving are waited for layer by layer, when they are first used."""
+        self._decoder: Any = model.model
+        self._head: Any = model.get_output_embeddings()
+        self._layers: list[_Layer | None] = [None] * len(self._decoder.layers)
+        self._rotary = _Rotary(self._decoder.rotary_emb)
+
+    def scores(
+        self, tokens: Sequence[int], positions: Sequence[int], batch: RaggedBatch, wanted: torch.Tensor
+    ) -> torch.Tensor:
+        """Return [len(wanted), vocabulary]: what comes after the tokens at these places of the packed row."""
+        hidden = self._decoder.embed_tokens(torch.tensor(tokens))
+        cos, sin = self._rotary.at(positions)
+        for index in range(len(self._layers)):
+            hidden = self._layer(index).forward(hidden, cos, sin, batch)
+        pass_gates(self._decoder.norm)
+        found: torch.Tensor = self._head(_normed(hidden[wanted], self._decoder.norm))
+        return found
+
+    def _layer(self, index: int) -> _Layer:
+        found = self._layers[index]
+        if found is None:
+            found = self._layers[index] = _Layer(self._decoder.layers[index], index)
+        return found
+
+
+class _Layer:
+    """A decoder layer's weights in the order in which they are used."""
+
+    def __init__(self, layer: Any, index: int) -> None:
+        for module in layer.modules():
+            pass_gates(module)
+        self._index = index
+        own: Any = layer.self_attn
+        self._heads = own.q_proj.weight.shape[0] // own.head_dim
+        self._rotated_heads = self._heads + own.k_proj.weight.shape[0] // own.head_dim
+        self._dimension = own.head_dim
+        self._scale = own.scaling
+        self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
+        self._inner = Product([own.q_proj, own.k_proj, own.v_proj])
+        self._outer = Product([own.o_proj])
+        self._gate_and_up = Product([layer.mlp.gate_proj, layer.mlp.up_proj])
+        self._down = Product([layer.mlp.down_proj])
+
+    def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch) -> torch.Tensor:
+        """Return the layer's output for `hidden`, [row, width] in float32."""
+        inner = self._inner(_normed(hidden, self._before_attention)).contiguous()
+        inner = inner.view(len(hidden), -1, self._dimension)
+        rotated = inner[:, : self._rotated_heads]
+        rotated = rotated * cos + rotated.roll(self._dimension // 2, -1) * sin
+        batch.store(self._index, _by_head(rotated[:, self._heads :]), _by_head(inner[:, self._rotated_heads :]))
+        attended = attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
+        hidden = hidden + self._outer(attended.view(len(hidden), -1))
+        gate, up = self._gate_and_up(_normed(hidden, self._before_mlp)).chunk(2, 1)
+        return hidden + self._down(functional.silu(gate) * up)
+
+
+class _Rotary:
+    """Cosines and sines by position; the first half of the sines is negated, for numbers that moved there."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._cos = self._sin = torch.empty(0)
+
+    def at(self, positions: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both for these positions, [row, 1, dimension]."""
+        if max(positions) >= len(self._cos):
+            self._grow(max(_LEAST_POSITIONS, 1 << max(positions).bit_length()))
+        index = torch.tensor(positions)
+        return self._cos[index][:, None], self._sin[index][:, None]
+
+    def _grow(self, positions: int) -> None:
+        cos, sin = self._module(torch.empty(0), torch.arange(positions)[None])
+        self._cos = cos[0]
+        self._sin = sin[0].clone()
+        self._sin[:, : sin.shape[2] // 2].neg_()
+
+
+def _normed(rows: torch.Tensor, norm: Any) -> torch.Tensor:
+    return functional.rms_norm(rows, rows.shape[-1:], norm.weight, norm.variance_epsilon)
+
+
+def _by_head(rows: torch.Tensor) -> torch.Tensor:
+    """Return [1, heads, row, dimension] of [row, heads, dimension]."""
+    return rows.transpose(0, 1)[None]
+
+
+def _linears(layer: Any) -> list[nn.Module]:
+    own, mlp = layer.self_attn, layer.mlp
+    return [own.q_proj, own.k_proj, own.v_proj, own.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+
+
+def _steady(linear: nn.Module) -> bool:
+    return type(linear) is HybridLinear and linear.steady
