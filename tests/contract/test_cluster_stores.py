@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from quickthaw_platform.errors import InstanceLost, QueueFull
 from quickthaw_platform.invocations.memory import MemoryCluster
 from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.records import Admission, Assignment
+from quickthaw_platform.invocations.served import MOST_BEGINNINGS
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.router.allocator import Allocator
@@ -31,11 +33,12 @@ from quickthaw_platform.router.policies.least_loaded import LeastLoadedPolicy
 from quickthaw_platform.router.view import count_serving
 from quickthaw_platform.settings import Settings
 from tests.recording import RecordingCommands
-from tests.state import announce_node, make_invocation, make_version
+from tests.state import announce_node, make_invocation, make_version, start_instance
 
 NODES = ("n1", "n2")
 NODE_BYTES = 2
 KEYS = ("", "a", "b")
+BEGINNINGS = ((), ("chat-a-1",), ("chat-a-2", "chat-a-1"), ("chat-b-1",), ("chat-b-2", "chat-b-1"))
 LOST = InstanceLost("the process died")
 picks = st.integers(0, 1000)
 
@@ -66,18 +69,18 @@ class Both(RuleBasedStateMachine):
         view = NodeView(node, NodeState.READY, "cpu", NODE_BYTES, NODE_BYTES, held, frozenset(), TiersView())
         self.memory.join(view)
 
-    @rule(pick=picks, key=st.sampled_from(KEYS))
-    def admit(self, pick: int, key: str) -> None:
+    @rule(pick=picks, key=st.sampled_from(KEYS), beginnings=st.sampled_from(BEGINNINGS))
+    def admit(self, pick: int, key: str, beginnings: tuple[str, ...]) -> None:
         identity, version = f"i{len(self.ids)}", self.version(pick)
-        new = make_invocation(version, identity, key_id=key or None)
+        new = make_invocation(version, identity, key_id=key or None, beginnings=beginnings)
         try:
             there = self.store.admit(new)
         except QueueFull:
             with pytest.raises(QueueFull):
-                self.memory.admit(identity, version, key)
+                self.memory.admit(identity, version, key, beginnings=beginnings)
             return
         self.ids.append(identity)
-        self.same(_place(there), _place(self.memory.admit(identity, version, key)))
+        self.same(_place(there), _place(self.memory.admit(identity, version, key, beginnings=beginnings)))
 
     @rule(pick=picks, step=st.sampled_from(["starting", "loaded", "ready"]))
     def allocate(self, pick: int, step: str) -> None:
@@ -233,7 +236,7 @@ def _given(assignment: Assignment) -> tuple[str, int, str, str]:
 
 
 def _place(admission: Admission) -> object:
-    return _given(admission.assignment) if admission.assignment else admission.position
+    return (_given(admission.assignment), admission.familiar) if admission.assignment else admission.position
 
 
 def _told(decision: object) -> object:
@@ -257,3 +260,30 @@ def test_both_stores_answer_alike_whatever_happens(redis: Redis, platform_settin
     run_state_machine_as_test(
         machine, settings=settings(max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck))
     )
+
+
+def test_both_stores_follow_the_same_beginnings_and_forget_the_oldest(
+    redis: Redis, platform_settings: Settings
+) -> None:
+    """Calls with more beginnings than are known go to either of two instances: each next one finds the same of them."""
+    store, memory = InvocationStore(redis, platform_settings), MemoryCluster(lambda: 0.0)
+    version = make_version(concurrency=4, max_instances=2)
+    announce_node(redis)
+    memory.join(NodeView("n1", NodeState.READY, "cpu", 9, 9, frozenset({"c1"}), frozenset(), TiersView()))
+    for number, name in enumerate(("x1", "x2")):
+        start_instance(redis, version, name)
+        assert memory.reserve(version, Start("n1"), name, 1, 1, number)
+        assert memory.ready(name)
+    rng, followed = Random(7), 0
+    for number in range(900):
+        first = rng.randrange(max(1, number * 4 - 3200), number * 4 + 2)
+        beginnings = tuple(f"{beginning:08}" for beginning in range(first, first + 4))
+        new = make_invocation(version, f"i{number}", beginnings=beginnings)
+        there, ours = store.admit(new), memory.admit(new.id, version, beginnings=beginnings)
+        assert _place(there) == _place(ours)
+        followed += ours.familiar
+        if number >= 3:  # the oldest of four ends
+            assert store.finish(f"i{number - 3}", 1, InvocationState.SUCCEEDED).done
+            memory.finish(f"i{number - 3}", 1, InvocationState.SUCCEEDED)
+    assert 0 < followed < 900
+    assert redis.hlen("qt:version:v1:served:before") > MOST_BEGINNINGS > redis.hlen("qt:version:v1:served") > 0

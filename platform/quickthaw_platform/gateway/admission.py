@@ -13,9 +13,11 @@ import structlog
 from quickthaw.resources import Webhook
 from quickthaw.types import Limits, Sampling, Version
 from quickthaw_platform.gateway.auth import Principal
+from quickthaw_platform.gateway.beginnings import beginnings
 from quickthaw_platform.gateway.services import Services
 from quickthaw_platform.gateway.validation import check_input, merged_limits
 from quickthaw_platform.invocations.records import Admission, NewInvocation
+from quickthaw_platform.metering import metrics
 
 SEED_BITS = 53
 """A seed that every JSON reader keeps exactly."""
@@ -49,6 +51,10 @@ class Order:
             "seed": seed,
         }
 
+    def beginnings(self) -> tuple[str, ...]:
+        """Return the hashes by which the call finds its instance; none where the version has only one."""
+        return beginnings(self.version.id, self.input) if self.version.spec.max_instances > 1 else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -70,11 +76,14 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
         idempotency_key=order.idempotency_key,
         webhook=order.webhook.model_dump() if order.webhook else None,
         limits=merged_limits(order.version, order.limits),
+        beginnings=order.beginnings(),
     )
     admission = services.store.admit(new)
     if admission.duplicate_of is not None:
         return Admitted(admission.duplicate_of, repeated=True)
     services.quotas.note(caller.info, new.id)
+    if admission.familiar:
+        metrics.prefix_leases_total.labels(order.version.function).inc()
     place(services, new, admission)
     return Admitted(new.id)
 

@@ -1,18 +1,26 @@
 -- Accept an invocation: lease it a slot of a ready instance when nothing waits before it, else queue it.
 -- ARGV: id, version, queue_size, start_seconds, total_seconds, idempotency key ('': none), digest, function, API key
--- ('': none), its weight, then record fields.
--- Returns {'assigned', assignment} | {'queued', position} | {'duplicate', id} | {'conflict', id} | {'full', waiting}.
+-- ('': none), its weight, beginnings of its prompt (see gateway/beginnings.py; '': none that count), then record fields.
+-- Returns {'assigned', assignment, 1 where it follows one of its beginnings, else 0} | {'queued', position} | {'duplicate', id} | {'conflict', id} | {'full', waiting}.
 local id, version, queue_size = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local start_seconds, total_seconds = tonumber(ARGV[4]), tonumber(ARGV[5])
 local idempotency, digest, fn = ARGV[6], ARGV[7], ARGV[8]
 local key, weight = ARGV[9], tonumber(ARGV[10])
+local beginnings = ARGV[11] ~= '' and ARGV[11] or nil
 local inv, queue, fair = inv_key(id), queue_key(version), fair_key(version)
 
 -- The client sends a call again whose answer was lost: the same id finds what the first one did.
 local function again(f)
   if f[1] == 'queued' then return {'queued', redis.call('ZRANK', queue, id) + 1} end
-  if f[1] == 'assigned' then return {'assigned', assignment(id, f[2], f[3], f[4], tonumber(f[5]))} end
+  if f[1] == 'assigned' then return {'assigned', assignment(id, f[2], f[3], f[4], tonumber(f[5])), 0} end
   return {'duplicate', id}
+end
+
+-- An instance with a free slot that a call may lease as it comes; else nil.
+local function newcomers_may_lease(name)
+  local instance = read_instance(name)
+  local open = instance and instance.state == 'ready' and instance.held < instance.concurrency
+  return open and not draining(instance.node) and instance or nil
 end
 
 -- What cannot lease (any more) is dropped from the open ones on the way.
@@ -20,10 +28,39 @@ local function fullest_with_room()
   while true do
     local found = redis.call('ZRANGE', open_key(version), 0, 0)[1]
     if not found then return nil end
-    local instance = read_instance(found)
-    local open = instance and instance.state == 'ready' and instance.held < instance.concurrency
-    if open and not draining(instance.node) then return instance end
+    local instance = newcomers_may_lease(found)
+    if instance then return instance end
     redis.call('ZREM', open_key(version), found)
+  end
+end
+
+-- Whether an instance holds at most half of its slots more than any other of its version that has one free. One that
+-- cannot lease (any more) is dropped on the way.
+local function not_crowded(instance)
+  while true do
+    local freest = redis.call('ZREVRANGE', open_key(version), 0, 0, 'WITHSCORES')
+    local ahead = tonumber(freest[2]) - (instance.concurrency - instance.held)
+    if ahead <= instance.concurrency / 2 then return true end
+    if newcomers_may_lease(freest[1]) then return false end
+    redis.call('ZREM', open_key(version), freest[1])
+  end
+end
+
+-- Where several have a free slot: the one that was given the longest of the prompt's beginnings last, as far as that is
+-- known and leaves the load even. Its engine need not compute that part of the prompt again.
+local function familiar_with_room()
+  if not beginnings or redis.call('ZCARD', open_key(version)) < 2 then return nil end
+  local names = split(beginnings)
+  local last = redis.call('HMGET', served_key(version), unpack(names))
+  local before = redis.call('HMGET', served_before_key(version), unpack(names))
+  local tried = {}
+  for i = 1, #names do
+    local found = last[i] or before[i]
+    if found and not tried[found] then
+      tried[found] = true
+      local instance = newcomers_may_lease(found)
+      if instance and not_crowded(instance) then return instance end
+    end
   end
 end
 
@@ -37,7 +74,8 @@ if idempotency ~= '' then
 end
 
 local waiting = redis.call('ZCARD', queue)
-local instance = waiting == 0 and fullest_with_room()
+local familiar = waiting == 0 and familiar_with_room()
+local instance = familiar or waiting == 0 and fullest_with_room()
 if not instance and waiting >= queue_size then return {'full', waiting} end
 
 -- Start-time fair queueing between API keys (Goyal, Vin and Cheng, SIGCOMM'96): a call's start tag is the later of the
@@ -65,7 +103,11 @@ note_call(fn, id, time)
 local arrival = redis.call('HINCRBY', fair, ':arrivals', 1)
 local tag = start_tag(waiting)
 local record = {'epoch', 1, 'version', version, 'function', fn, 'key', key, 'tag', exact(tag), 'arrival', arrival,
-  'created_at', text(time), 'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 11)}
+  'created_at', text(time), 'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 12)}
+if beginnings then
+  record[#record + 1] = 'beginnings'
+  record[#record + 1] = beginnings
+end
 if idempotency ~= '' then
   redis.call('DEL', idempotency)
   redis.call('HSET', idempotency, 'invocation', id, 'digest', digest)
@@ -75,9 +117,9 @@ end
 local deadline = time + math.min(start_seconds, total_seconds)
 if instance then
   redis.call('ZADD', DEADLINES_KEY, text(deadline), id)
-  local assigned = lease(id, instance, '1', 0, 0, time, record)
+  local assigned = lease(id, instance, '1', 0, 0, time, beginnings, record)
   settle(instance, time)
-  return {'assigned', assigned}
+  return {'assigned', assigned, familiar and 1 or 0}
 end
 enqueue(id, version, tag, arrival, deadline)
 redis.call('HSET', inv, 'state', 'queued', 'attempts', 0, 'seq', 1, unpack(record))

@@ -6,7 +6,7 @@ Same methods, same answers, same order of service; one contract suite runs over 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from quickthaw_platform.errors import QueueFull
 from quickthaw_platform.invocations.live_view import Instance, LiveTable, live_view
 from quickthaw_platform.invocations.memory_queue import Call, Queues
 from quickthaw_platform.invocations.records import Admission, Assignment, Finished, Lease, Lost, Stopped
+from quickthaw_platform.invocations.served import Served
 
 KEPT_SECONDS = 5.0
 """As in remove.lua."""
@@ -49,6 +50,7 @@ class MemoryCluster:
         self.versions: defaultdict[str, dict[str, Instance]] = defaultdict(dict)
         self.reasons: dict[str, tuple[str, float | None]] = {}  # why versions wait, and an estimate in seconds
         self.functions: dict[str, FunctionStats] = {}
+        self._served: defaultdict[str, Served] = defaultdict(Served)  # by version
         self._kept: dict[int, tuple[str, int, float]] = {}  # row to a version, the bytes kept for it, and until when
         self.table = LiveTable(capacity, self.versions)
         self._view = live_view(self.table, self.instances, self.queues.busy, self.functions, clock)
@@ -80,19 +82,25 @@ class MemoryCluster:
         self.table.drop_node(node)
         return leases
 
-    def admit(self, identity: str, version: Version, key: str = "", weight: float = 1.0) -> Admission:
-        """Accept a call: lease it a slot where one is free and nothing waits before it, else queue it; QueueFull."""
+    def admit(
+        self, identity: str, version: Version, key: str = "", weight: float = 1.0, beginnings: Sequence[str] = ()
+    ) -> Admission:
+        """Accept a call: lease it a slot where one is free and nothing waits before it, else queue it; QueueFull.
+
+        `beginnings` of its prompt, longest first, lead it to the instance that was given one of them last.
+        """
         if identity in self.calls:
             return self._again(self.calls[identity])
         queue = self.queues[version.id]
-        instance = self._fullest_with_room(version.id) if not len(queue) else None
+        familiar = self._familiar_with_room(version.id, beginnings) if not len(queue) else None
+        instance = familiar or (self._fullest_with_room(version.id) if not len(queue) else None)
         if instance is None and len(queue) >= version.spec.queue_size:
             raise QueueFull(f"{len(queue)} invocations of {version.function!r} are waiting, as many as it allows")
         self._arrivals += 1
-        call = self.calls[identity] = Call(identity, version, self._arrivals, self._clock())
+        call = self.calls[identity] = Call(identity, version, self._arrivals, self._clock(), beginnings=beginnings)
         if instance is not None:
             queue.pass_by(call)
-            return Admission(assignment=self._lease(call, instance))
+            return Admission(assignment=self._lease(call, instance), familiar=familiar is not None)
         return Admission(position=queue.add(call, key, weight))
 
     def begin(self, identity: str, epoch: int, node: str, instance: str) -> int:
@@ -205,6 +213,8 @@ class MemoryCluster:
         if found is None:
             return []
         self.versions[found.version.id].pop(instance, None)
+        if not self.versions[found.version.id]:
+            self._served.pop(found.version.id, None)
         for other in (self.instances[name] for name in found.after if name in self.instances):
             self.table.hand_over(other, -other.given)
             other.given = 0
@@ -245,8 +255,19 @@ class MemoryCluster:
         return Admission(duplicate_of=call.id)
 
     def _fullest_with_room(self, version: str) -> Instance | None:
-        found = [i for i in self.versions[version].values() if i.state is InstanceState.READY and self._room(i)]
+        found = self._with_room(version)
         return min(found, key=lambda i: (i.concurrency - len(i.leases), i.id), default=None) if found else None
+
+    def _familiar_with_room(self, version: str, beginnings: Sequence[str]) -> Instance | None:
+        found = {i.id: i for i in self._with_room(version)} if beginnings else {}
+        if len(found) < 2:
+            return None
+        most = max(map(self._room, found.values()))
+        even = {name for name, i in found.items() if most - self._room(i) <= i.concurrency / 2}
+        return next((found[name] for name in self._served[version].instances(beginnings) if name in even), None)
+
+    def _with_room(self, version: str) -> list[Instance]:
+        return [i for i in self.versions[version].values() if i.state is InstanceState.READY and self._room(i)]
 
     def _room(self, instance: Instance) -> int:
         return instance.concurrency - len(instance.leases) if self.table.ready[instance.row] else 0
@@ -263,6 +284,8 @@ class MemoryCluster:
     def _lease(self, call: Call, instance: Instance) -> Assignment:
         call.state, call.instance = InvocationState.ASSIGNED, instance
         instance.leases[call.id] = call.epoch
+        if call.beginnings:
+            self._served[call.version.id].note(call.beginnings, instance.id)
         self.table.leased(instance)
         return _assignment(call, instance)
 

@@ -7,6 +7,7 @@ last) and its key's last finish tag; calls go by start tag. With one key that is
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quickthaw.types import InvocationState, Version
@@ -28,6 +29,7 @@ class Call:
     instance: Instance | None = None
     started_at: float = 0.0
     tokens: int = 0  # of the prompt and the answer so far
+    beginnings: Sequence[str] = ()  # of the prompt, longest first; see gateway.beginnings
 
 
 @dataclass(slots=True)

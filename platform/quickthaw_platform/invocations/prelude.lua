@@ -8,6 +8,7 @@ local DEADLINES_KEY = 'qt:deadlines'  -- zset: invocations by when a limit of th
 local MOVES_KEY = 'qt:moves'          -- zset: invocations offered, or left, to an instance by when it must have taken them
 local QUEUES_KEY = 'qt:queues'        -- set: versions whose queue may hold something
 local TRAFFIC_SECONDS = 2592000       -- 30 days: a function's traffic is forgotten when it has not been called so long
+local MOST_BEGINNINGS = 1024          -- as in served.py
 local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook by when it is due
 
 local function inv_key(id) return 'qt:inv:' .. id end
@@ -16,6 +17,8 @@ local function records_key(id) return 'qt:inv:' .. id .. ':records' end
 local function queue_key(version) return 'qt:version:' .. version .. ':queue' end
 local function open_key(version) return 'qt:version:' .. version .. ':open' end  -- zset: instances by free slots
 local function fair_key(version) return 'qt:version:' .. version .. ':fair' end  -- hash: see admit.lua
+local function served_key(version) return 'qt:version:' .. version .. ':served' end  -- hash: see remember
+local function served_before_key(version) return 'qt:version:' .. version .. ':served:before' end
 local function traffic_key(fn, what) return 'qt:function:' .. fn .. ':' .. what end
 local function node_key(node) return 'qt:node:' .. node end
 local function instance_key(instance) return 'qt:instance:' .. instance end
@@ -87,13 +90,38 @@ local function settle(instance, time)
   place(instance)
 end
 
+-- The beginnings of a prompt, longest first: a record holds them one after the other, each 8 characters.
+local function split(beginnings)
+  local found = {}
+  for at = 1, #beginnings, 8 do found[#found + 1] = beginnings:sub(at, at + 7) end
+  return found
+end
+
+-- Note that an instance is given a prompt with these beginnings (nil: none that count). Which instance was given each
+-- of them last is known of the latest MOST_BEGINNINGS, and of as many before them; it goes with the version's last
+-- instance. The first field, of more than 64 characters, has Redis keep the hash as a table from the start: before that
+-- it is a list, in which each look-up goes through up to 512 entries.
+local function remember(version, beginnings, instance)
+  if not beginnings then return end
+  local fields = {('-'):rep(65), ''}
+  for _, beginning in ipairs(split(beginnings)) do
+    fields[#fields + 1] = beginning
+    fields[#fields + 1] = instance
+  end
+  local served = served_key(version)
+  if redis.call('HSET', served, unpack(fields)) > 0 and redis.call('HLEN', served) > MOST_BEGINNINGS then
+    redis.call('RENAME', served, served_before_key(version))
+  end
+end
+
 -- An assignment as Python reads it. The owner's first append has next_seq: `begin` writes one status before it.
 local function assignment(id, epoch, instance, node, seq) return {id, epoch, instance, node, seq + 2} end
 
--- Give an invocation, which has had so many attempts and events, a slot; `settle` the instance afterwards. `fields`: more
--- of its record.
-local function lease(id, instance, epoch, attempts, seq, time, fields)
+-- Give an invocation, which has had so many attempts and events and whose prompt has these beginnings (nil: none that
+-- count), a slot; `settle` the instance afterwards. `fields`: more of its record.
+local function lease(id, instance, epoch, attempts, seq, time, beginnings, fields)
   seq = seq + 1
+  remember(instance.version, beginnings, instance.id)
   redis.call('HSET', leases_key(instance.id), id, epoch)
   redis.call('HSET', inv_key(id), 'state', 'assigned', 'node', instance.node, 'instance', instance.id, 'seq', seq,
     'attempts', attempts + 1, 'assigned_at', text(time), unpack(fields or {}))
@@ -113,9 +141,9 @@ local function fill(instance, most, time)
   while #leased < most and instance.held < instance.concurrency do
     local head = redis.call('ZPOPMIN', queue)[1]
     if not head then break end
-    local f = redis.call('HMGET', inv_key(head), 'epoch', 'attempts', 'seq', 'reason', 'tag')
+    local f = redis.call('HMGET', inv_key(head), 'epoch', 'attempts', 'seq', 'reason', 'tag', 'beginnings')
     if f[4] then redis.call('HDEL', inv_key(head), 'reason') end
-    leased[#leased + 1] = lease(head, instance, f[1], tonumber(f[2]), tonumber(f[3]), time)
+    leased[#leased + 1] = lease(head, instance, f[1], tonumber(f[2]), tonumber(f[3]), time, f[6])
     tag = f[5]
   end
   local before = tag and redis.call('HGET', fair_key(instance.version), ':virtual')
@@ -211,11 +239,12 @@ end
 -- was left, or false.
 local function hand_over(id, time)
   local inv = inv_key(id)
-  local f = redis.call('HMGET', inv, 'instance', 'node', 'moving_to', 'offered', 'seq')
+  local f = redis.call('HMGET', inv, 'instance', 'node', 'moving_to', 'offered', 'seq', 'version', 'beginnings')
   local from = free(id, f[1])
   local following = fill(from, 1, time)[1] or false
   settle(from, time)
   note_cut(inv)
+  remember(f[6], f[7], f[3])
   local node = redis.call('HGET', instance_key(f[3]), 'node')
   redis.call('HSET', inv, 'state', 'running', 'epoch', f[4], 'instance', f[3], 'node', node,
     'left', f[2], 'seq', tonumber(f[5]) + 1)

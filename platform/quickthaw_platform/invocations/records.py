@@ -24,6 +24,7 @@ class NewInvocation:
     idempotency_key: str | None = None
     webhook: Mapping[str, Any] | None = None
     limits: Limits | None = None  # None: those of the version
+    beginnings: tuple[str, ...] = ()  # of its prompt, longest first; see gateway.beginnings
     digest: str | None = None  # of what the caller sent; None: of `request` without the seed, which is drawn per call
 
     def request_digest(self) -> str:
@@ -56,11 +57,12 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of an accepted call: exactly one of the three fields is set."""
+    """What became of an accepted call: exactly one of the first three fields is set."""
 
     assignment: Assignment | None = None
     position: int | None = None  # in the queue, from 1
     duplicate_of: str | None = None  # the invocation that the same call made before
+    familiar: bool = False  # the instance was chosen because it was given a beginning of the prompt last
 
 
 @dataclass(frozen=True, slots=True)

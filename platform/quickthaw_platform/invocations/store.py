@@ -81,9 +81,9 @@ class InvocationStore:
         """
         spec, limits = new.version.spec, new.limits or new.version.spec.limits
         key = f"qt:idempotency:{new.key_id or ''}:{spec.name}:{new.idempotency_key}" if new.idempotency_key else ""
-        outcome, detail = self._scripts.run(
+        outcome, detail, *familiar = self._scripts.run(
             "admit", new.id, new.version.id, spec.queue_size, limits.start, limits.total, key,
-            new.request_digest() if key else "", spec.name, new.key_id or "", new.key_weight,
+            new.request_digest() if key else "", spec.name, new.key_id or "", new.key_weight, "".join(new.beginnings),
             *self._record(new, limits),
         )  # fmt: skip
         if outcome == "full":
@@ -95,7 +95,7 @@ class InvocationStore:
         if outcome == "conflict":
             raise Conflict(f"the idempotency key {new.idempotency_key!r} came with another request before")
         if outcome == "assigned":
-            return Admission(assignment=Assignment.parse(detail))
+            return Admission(assignment=Assignment.parse(detail), familiar=familiar == [1])
         return Admission(position=int(detail)) if outcome == "queued" else Admission(duplicate_of=detail)
 
     def get(self, identity: str) -> InvocationInfo:

@@ -56,6 +56,9 @@ instances = _gauge("instances", "Instances by state.", ("state",))
 cold_starts_total = _counter(
     "cold_starts_total", "Instances started, by the tier the weights came from, or primed.", ("tier",)
 )
+prefix_leases_total = _counter(
+    "prefix_leases_total", "Calls given to the instance that had read a beginning of their prompt.", _MODEL
+)
 chunk_repairs_total = Counter(
     "chunk_repairs_total", "Chunks of checkpoints that were wrong on a disk and fetched again.", namespace=PREFIX
 )
