@@ -50,6 +50,8 @@ def test_a_file_is_kept_byte_for_byte_and_each_chunk_has_its_checksum(store: Dis
         "tiny", "generate", "MIT", "gguf:Tiny.Q8_0.gguf"
     )  # fmt: skip
     assert (manifest.architecture, manifest.context_tokens) == ("LlamaForCausalLM", CONTEXT_TOKENS)
+    assert manifest.gguf_architecture == "llama"
+    assert manifest.model_copy(update={"gguf_architecture": None}).id == manifest.id
     assert (manifest.tensors, manifest.bytes) == (20, sum(t.n_bytes for t in gguf.GGUFReader(file).tensors))
 
 
@@ -178,6 +180,7 @@ def test_a_file_with_a_pooling_embeds(
 def test_a_lora_is_an_adapter(store: DiskStore, tmp_path: Path) -> None:
     manifest = imported(write_adapter(tmp_path / "lora.gguf"), store)
     assert (manifest.task, manifest.architecture, manifest.context_tokens) == ("adapter", "llama", 0)
+    assert manifest.gguf_architecture == "llama"
     assert (manifest.tensors, manifest.quantization, manifest.files) == (2, "F32", ())
     with pytest.raises(InvalidRequest, match="only generating models are dequantised"):
         import_checkpoint(str(tmp_path / "lora.gguf"), store, dtype="bfloat16")

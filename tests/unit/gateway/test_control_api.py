@@ -14,6 +14,8 @@ from redis import Redis
 
 from quickthaw.resources import CheckpointInfo, InstanceInfo, KeyCreated, LogLine, NodeInfo
 from quickthaw.types import FunctionInfo, Version
+from quickthaw_backends.engines.echo_engine import EchoEngine
+from quickthaw_platform import plugins
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.remote_index import RemoteIndex
 from quickthaw_platform.worker import commands
@@ -123,6 +125,42 @@ def test_a_checkpoint_larger_than_any_dram_budget_is_refused_at_deploy(client: F
     assert refused.status_code == 400
     assert "'big' takes 3.00 GiB of memory" in refused.text
     assert "(n1) is 1.00 GiB" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("adapter_bytes", "says"),
+    [
+        (1 << 40, "reserves 1"),  # each instance has a copy of it
+        (2 << 30, "'tiny' with its adapter takes 2.00 GiB"),
+    ],
+)
+def test_an_adapter_counts_where_the_room_is_checked(
+    client: FlaskClient, redis: Redis, adapter_bytes: int, says: str
+) -> None:
+    announce_node(redis, memory_bytes=64 << 30, tiers=json.dumps({"dram_bytes": 1 << 30}))
+    lora = CheckpointInfo(id="a1", name="lora", task="adapter", bytes=adapter_bytes, context_tokens=0)
+    Catalogue(redis).announce([lora])
+    refused = client.post("/v1/functions", json={**ECHO, "adapter": "lora"})
+    assert refused.status_code == 400
+    assert says in refused.text
+
+
+def test_an_adapter_in_use_is_kept_and_shown(
+    client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapting = type("Adapting", (EchoEngine,), {"adapt": lambda _self, _adapter: None})
+    monkeypatch.setattr(plugins, "engine_class", lambda _name: adapting)
+    Catalogue(redis).announce([CheckpointInfo(id="a1", name="lora", task="adapter", bytes=1, context_tokens=0)])
+    deployed = client.post("/v1/functions", json={**ECHO, "adapter": "lora"})
+    assert deployed.get_json()["adapter_checkpoint"] == "a1"
+    assert client.get(f"/v1/functions/{ECHO['name']}").get_json()["adapter"] == "lora"
+    refused = client.delete("/v1/checkpoints/lora")
+    assert (refused.status_code, "is used by" in refused.text) == (409, True)
+
+
+def test_an_adapter_that_is_not_there_is_refused_by_its_field(client: FlaskClient) -> None:
+    refused = client.post("/v1/functions", json={**ECHO, "adapter": "nope"})
+    assert (refused.status_code, refused.get_json()["error"]["param"]) == (404, "adapter")
 
 
 def test_without_a_node_anything_can_be_deployed(client: FlaskClient, redis: Redis) -> None:

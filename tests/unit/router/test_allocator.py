@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
+from quickthaw.resources import CheckpointInfo
 from quickthaw.types import InvocationState
 from quickthaw_platform.contracts import AllocationRequest, ClusterView, Decision, NodeState, Refuse, Start, Wait
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.router.allocator import MAX_TRIES, Allocator
 from quickthaw_platform.router.cluster import redis_allocator
 from quickthaw_platform.router.policies.least_loaded import LeastLoadedPolicy
@@ -65,6 +67,17 @@ def test_it_reserves_and_tells_the_node_and_who_waits(
     assert (view.version, view.node, view.memory_bytes) == ("v1", "n1", MEMORY_BYTES)
     assert commands.sent == [("start", "n1", view.id, "v1")]
     assert store.get("a").reason == "an instance is starting on node n1"
+
+
+def test_an_instance_s_own_copy_of_its_adapter_is_reserved_too(
+    redis: Redis, allocator: Allocator, slots: SlotStore, store: InvocationStore
+) -> None:
+    announce_node(redis)
+    Catalogue(redis).announce([CheckpointInfo(id="a1", name="lora", task="adapter", bytes=1000, context_tokens=0)])
+    version = VERSION.model_copy(update={"adapter_checkpoint": "a1"})
+    store.admit(make_invocation(version, "a"))
+    assert isinstance(allocator.allocate(version), Start)
+    assert [view.memory_bytes for view in slots.instances()] == [MEMORY_BYTES + 1000]
 
 
 def test_once_enough_is_starting_it_waits(redis: Redis, allocator: Allocator, store: InvocationStore) -> None:

@@ -286,6 +286,15 @@ VERSION = Version(
 )
 
 
+def test_a_version_with_an_adapter_is_not_primed(world: World) -> None:
+    beginnings = Beginnings(world.primed)
+    named = FunctionSpec(name="f", model="m", adapter="lora", system="Be kind.")
+    beginnings.ready(VERSION.model_copy(update={"spec": named, "adapter_checkpoint": "a1"}), TEMPLATE)
+    assert world.template.orders == []
+    beginnings.ready(VERSION.model_copy(update={"spec": named}), TEMPLATE)
+    assert len(world.template.orders) == 1
+
+
 def teach(beginnings: Beginnings, tokens: Sequence[int], version: Version = VERSION) -> None:
     for number in range(64):
         beginnings.prompt(version, TEMPLATE, sample_of((*tokens, 1000 + number)))
