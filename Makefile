@@ -23,7 +23,7 @@ FOCUS_VALIDATOR := focus-validator==1.0.0 multimethod==1.12 numpy==1.26.4 pandas
 	pytz==2026.6 sqlalchemy==2.1.9 sqlglot==18.17.0 typeguard==4.6.1 typing-inspect==0.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator report clean
+.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator report clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -79,6 +79,9 @@ bench-cold: $(BENCH_INSTALLED) ## Request to first token from zero, beside trans
 
 bench-warm: $(BENCH_INSTALLED) ## What the platform adds to a warm engine
 	@$(BIN)/python -m benchmarks.warm
+
+bench-engines: $(BENCH_INSTALLED) ## The engines side by side, beside llama.cpp's server and transformers
+	@$(BIN)/python -m benchmarks.engines $(if $(FULL),--full)
 
 bench-overhead: $(BENCH_INSTALLED) ## Requests per second and latency with the echo engine
 	@$(BIN)/python -m benchmarks.overhead

@@ -51,13 +51,13 @@ class FromZero:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        served.deploy(FUNCTION, keep_alive=1.0, max_instances=1)
+        self._version = served.deploy(FUNCTION, keep_alive=1.0, max_instances=1)
         self._ask()  # the node makes its template at the first start
 
     def first_token_seconds(self) -> float:
         """Ask with the template there."""
         self._served.wait_for_zero(FUNCTION)
-        self._served.wait_for_template()
+        self._served.wait_until("the node has a template", lambda: self._served.has_template(self._version))
         return self._ask()
 
     def without_template(self) -> float:

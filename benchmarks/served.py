@@ -6,7 +6,8 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,7 +17,7 @@ import psutil
 from benchmarks.assets import DENSE, MODEL, SOURCE
 from benchmarks.client import Target
 from benchmarks.processes import Child
-from quickthaw.types import FunctionSpec
+from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform.commands.ports import claim_port
 
 START_SECONDS = 120.0
@@ -25,22 +26,36 @@ POLL_SECONDS = 0.05
 ZYGOTE_MODULE = "quickthaw_platform.worker.zygote"
 
 
-class Served:
-    """The platform with the measured model imported, from the start to the end of the `with` block."""
+INSTANCE_PROCESS = "qt-instance"
 
-    def __init__(self, import_options: Sequence[str] = DENSE, up_options: Sequence[str] = ()) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A model as the platform imports it; no options: a GGUF file stays as it is."""
+
+    name: str = MODEL
+    source: str = SOURCE
+    options: Sequence[str] = ()
+
+
+DENSE_MODEL = Import(options=DENSE)
+
+
+class Served:
+    """The platform with the measured models imported, from the start to the end of the `with` block."""
+
+    def __init__(self, imports: Sequence[Import] = (DENSE_MODEL,), up_options: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="quickthaw-bench-")
         self.data_dir = Path(self._folder.name)
-        self._import_options = import_options
+        self._imports = imports
         self._env = {"QUICKTHAW_DATA_DIR": str(self.data_dir), "QUICKTHAW_PORT": str(claim_port("127.0.0.1", 0))}
         self._up = Child([program("quickthaw"), "up", *up_options], self.data_dir / "up.log", self._env)
         self.url = ""
         self._headers: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        with Child(self._import_command(), self.data_dir / "import.log", self._env) as importing:
-            if importing.popen.wait(IMPORT_SECONDS) != 0:
-                importing.check()
+        for one in self._imports:
+            self._import(one)
         self._up.__enter__()
         self._wait("the platform is ready", self._ready, START_SECONDS)
         return self
@@ -58,15 +73,17 @@ class Served:
         """Return where an OpenAI client would ask."""
         return Target(self.url, path, self._headers)
 
-    def deploy(self, name: str, **spec: Any) -> None:
-        """Deploy a function on the measured model, once its node has announced that."""
-        wanted = FunctionSpec(name=name, model=MODEL, **spec)
-        self._wait(f"a node offers {MODEL}", lambda: bool(self._list("checkpoints")), START_SECONDS)
+    def deploy(self, name: str, **spec: Any) -> Version:
+        """Deploy a function, on the measured model unless told, once the node has announced all models."""
+        wanted = FunctionSpec.model_validate({"name": name, "model": MODEL, **spec})
+        offered = len(self._imports)
+        self._wait("a node offers the models", lambda: len(self._list("checkpoints")) >= offered, START_SECONDS)
         answer = httpx.post(
             f"{self.url}/v1/functions", content=wanted.model_dump_json(), headers=self._json_headers, timeout=30
         )
         if answer.is_error:
             raise RuntimeError(f"deploying {name} failed: {answer.text}")
+        return Version.model_validate_json(answer.text)
 
     def delete(self, name: str) -> None:
         """Delete a function and wait until its instances are gone."""
@@ -87,17 +104,26 @@ class Served:
             process.kill()
         self._wait("the node knows of no template", lambda: not self._templates_known(), 30.0)
 
-    def wait_for_template(self, seconds: float = 60.0) -> None:
-        """Wait until the node offers a template."""
-        self._wait("the node has a template", self._templates_known, seconds)
+    def has_template(self, version: Version) -> bool:
+        """Return whether the node has a template of the version's checkpoint."""
+        return any(version.checkpoint in node["templates"] for node in self._list("nodes"))
 
-    def evict(self, tier: Literal["dram", "disk"]) -> None:
-        """Have the node drop the model from its memory, or from memory and disk, and wait until it has."""
-        self._wait("the model is in the remote tier", lambda: "remote" in self._copy()["tiers"], 60.0)
-        body = {"node": self._copy()["node"], "tier": tier}
-        url = f"{self.url}/v1/checkpoints/{MODEL}/evict"
+    def is_primed(self, version: Version) -> bool:
+        """Return whether the node has read what the version's prompts begin with."""
+        return any(version.id in node["primed"] for node in self._list("nodes"))
+
+    def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Wait for a condition; TimeoutError names it."""
+        self._wait(what, condition, seconds)
+
+    def evict(self, tier: Literal["dram", "disk"], model: str = MODEL) -> None:
+        """Have the node drop a model from its memory, or from memory and disk, and wait until it has."""
+        self._wait("the model is in the remote tier", lambda: "remote" in self._copy(model)["tiers"], 60.0)
+        body = {"node": self._copy(model)["node"], "tier": tier}
+        url = f"{self.url}/v1/checkpoints/{model}/evict"
         httpx.post(url, json=body, headers=self._headers, timeout=30).raise_for_status()
-        self._wait(f"the node has dropped it from {tier}", lambda: {"dram", tier}.isdisjoint(self._copy()["tiers"]))
+        gone = {"dram", tier}
+        self._wait(f"the node has dropped it from {tier}", lambda: gone.isdisjoint(self._copy(model)["tiers"]))
 
     def stages(self, function: str, request: Mapping[str, Any]) -> dict[str, float]:
         """Call a function and return the seconds of each stage of the start that the call paid for."""
@@ -109,20 +135,28 @@ class Served:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that the platform's living processes have used so far."""
-        return sum(_cpu_seconds(process) for process in psutil.Process(self._up.popen.pid).children(recursive=True))
+        return sum(cpu_seconds(process) for process in psutil.Process(self._up.popen.pid).children(recursive=True))
+
+    def instance_processes(self) -> list[psutil.Process]:
+        """Return the processes of all functions' instances, the oldest first."""
+        found = [one for one in psutil.Process(self._up.popen.pid).children(recursive=True) if _is_instance(one)]
+        return sorted(found, key=lambda process: process.create_time())
 
     @property
     def _json_headers(self) -> dict[str, str]:
         return {**self._headers, "Content-Type": "application/json"}
 
-    def _import_command(self) -> list[str]:
-        return [program("quickthaw"), "models", "import", SOURCE, "--name", MODEL, *self._import_options]
+    def _import(self, one: Import) -> None:
+        command = [program("quickthaw"), "models", "import", one.source, "--name", one.name, *one.options]
+        with Child(command, self.data_dir / "import.log", self._env) as importing:
+            if importing.popen.wait(IMPORT_SECONDS) != 0:
+                importing.check()
 
     def _templates_known(self) -> bool:
         return any(node["templates"] for node in self._list("nodes"))
 
-    def _copy(self) -> dict[str, Any]:
-        answer = httpx.get(f"{self.url}/v1/checkpoints/{MODEL}", headers=self._headers, timeout=30)
+    def _copy(self, model: str) -> dict[str, Any]:
+        answer = httpx.get(f"{self.url}/v1/checkpoints/{model}", headers=self._headers, timeout=30)
         answer.raise_for_status()
         (copy,) = answer.json()["copies"]
         found: dict[str, Any] = copy
@@ -146,7 +180,7 @@ class Served:
         except httpx.TransportError:
             return False
 
-    def _wait(self, what: str, condition: Any, seconds: float = 60.0) -> None:
+    def _wait(self, what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -173,7 +207,15 @@ def _is_zygote(process: psutil.Process) -> bool:
         return False
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
+def _is_instance(process: psutil.Process) -> bool:
+    try:
+        return process.name() == INSTANCE_PROCESS
+    except psutil.NoSuchProcess:
+        return False
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the processor time that a process has used so far; 0 where it has ended."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:

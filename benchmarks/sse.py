@@ -21,7 +21,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One request as its client saw it. `done`: `[DONE]` came. `tokens`: what the server counted, if it said."""
+    """One request as its client saw it. `done`: `[DONE]` came.
+
+    `tokens` and `cached`: how many the answer has, and how many of the prompt's the server did not compute, if it said.
+    """
 
     sent: float
     ended: float
@@ -29,6 +32,7 @@ class Stream:
     done: bool
     tokens: int | None = None
     error: str | None = None
+    cached: int | None = None
 
     @property
     def text(self) -> str:
@@ -67,6 +71,7 @@ class StreamReader:
     done: bool = False
     tokens: int | None = None
     error: str | None = None
+    cached: int | None = None
 
     def feed(self, line: bytes, at: float) -> None:
         """Take one line (its end may be missing) that came at `at`; all but `data:` lines are ignored."""
@@ -80,13 +85,14 @@ class StreamReader:
 
     def close(self, at: float) -> Stream:
         """Return what was collected, once the connection has ended."""
-        return Stream(self.sent, at, tuple(self.arrivals), self.done, self.tokens, self.error)
+        return Stream(self.sent, at, tuple(self.arrivals), self.done, self.tokens, self.error, self.cached)
 
     def _take(self, chunk: dict[str, Any], at: float) -> None:
         if "error" in chunk:
             self.error = json.dumps(chunk["error"])
         if usage := chunk.get("usage"):
             self.tokens = usage["completion_tokens"]
+            self.cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
         for choice in chunk.get("choices", ()):
             text = choice.get("text") or (choice.get("delta") or {}).get("content")
             if text:

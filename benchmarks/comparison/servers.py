@@ -21,7 +21,7 @@ def endpoint_options() -> list[str]:
 
 def _llama(port: int) -> list[str]:
     threads = str(os.cpu_count() or 1)
-    command = [sys.executable, str(CHILDREN / "llama_server.py"), str(gguf_file()), str(port), threads, "0"]
+    command = [sys.executable, str(CHILDREN / "llama_server.py"), str(gguf_file()), str(port), threads, "{}"]
     return _endpoint(LLAMA, port, command, {"ignore_eos": True})
 
 

@@ -65,3 +65,12 @@ def test_an_end_without_done_is_incomplete() -> None:
 def test_a_stream_without_text_has_no_first_token() -> None:
     with pytest.raises(ValueError, match="no text came"):
         _ = StreamReader(sent=0.0).close(1.0).first_token_seconds
+
+
+def test_cached_tokens_of_the_prompt_are_kept_where_the_server_says_them() -> None:
+    reader = StreamReader(sent=0.0)
+    reader.feed(chunk(choices=[], usage={"completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 7}}), 0.1)
+    assert reader.close(0.2).cached == 7
+    silent = StreamReader(sent=0.0)
+    silent.feed(chunk(choices=[], usage={"completion_tokens": 2, "prompt_tokens_details": None}), 0.1)
+    assert silent.close(0.2).cached is None
