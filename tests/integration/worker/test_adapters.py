@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def with_model(node: NodeProcess, folder: Path) -> None:
         bring(node, write_adapter(folder / f"lora{seed}.gguf", seed))
 
 
-def deploy(node: NodeProcess, name: str, adapter: str | None, **spec: object) -> Version:
+def deploy(node: NodeProcess, name: str, adapter: str | None, **spec: Any) -> Version:
     return node.deploy(name, model="base", engine="llamacpp", adapter=adapter, **spec)
 
 

@@ -179,6 +179,12 @@ def test_where_it_may_run_and_its_share_are_options_of_a_bare_model(run: Run) ->
     assert (body["device"], body["spread"], body["weight"], body["target_utilisation"]) == ("cpu", True, 2.0, 0.5)
 
 
+def test_an_adapter_is_an_option_of_a_bare_model(run: Run) -> None:
+    gateway = Deploys()
+    assert run(gateway, "deploy", "--model", "m", "--name", "f", "--adapter", "lora").exit_code == 0
+    assert gateway.body()["adapter"] == "lora"
+
+
 def test_what_prompts_begin_with_may_be_given_as_text_or_as_a_file(run: Run, tmp_path: Path) -> None:
     text, tools = tmp_path / "system.txt", tmp_path / "tools.json"
     text.write_text("You are kind.")
