@@ -34,32 +34,30 @@ local function fullest_with_room()
   end
 end
 
--- Whether an instance holds at most half of its slots more than any other of its version that has one free. One that
--- cannot lease (any more) is dropped on the way.
-local function not_crowded(instance)
-  while true do
-    local freest = redis.call('ZREVRANGE', open_key(version), 0, 0, 'WITHSCORES')
-    local ahead = tonumber(freest[2]) - (instance.concurrency - instance.held)
-    if ahead <= instance.concurrency / 2 then return true end
+-- Whether an instance holds at most half of its slots more than any other of its version that has one free. `freest`:
+-- the one with the most, and how many. One that cannot lease (any more) is dropped on the way.
+local function not_crowded(instance, freest)
+  while freest[1] and tonumber(freest[2]) + instance.held > 1.5 * instance.concurrency do
     if newcomers_may_lease(freest[1]) then return false end
     redis.call('ZREM', open_key(version), freest[1])
+    freest = redis.call('ZREVRANGE', open_key(version), 0, 0, 'WITHSCORES')
   end
+  return true
 end
 
 -- Where several have a free slot: the one that was given the longest of the prompt's beginnings last, as far as that is
 -- known and leaves the load even. Its engine need not compute that part of the prompt again.
 local function familiar_with_room()
-  if not beginnings or redis.call('ZCARD', open_key(version)) < 2 then return nil end
-  local names = split(beginnings)
-  local last = redis.call('HMGET', served_key(version), unpack(names))
-  local before = redis.call('HMGET', served_before_key(version), unpack(names))
-  local tried = {}
-  for i = 1, #names do
-    local found = last[i] or before[i]
-    if found and not tried[found] then
-      tried[found] = true
+  local freest = beginnings and redis.call('ZREVRANGE', open_key(version), 0, 1, 'WITHSCORES') or {}
+  if #freest < 4 then return nil end
+  local places, marks = split(beginnings)
+  local served, refused = redis.call('HMGET', served_key(version), unpack(places)), {}
+  for i, mark in ipairs(marks) do
+    local found = served[i] and served[i]:sub(1, 6) == mark and served[i]:sub(7)
+    if found and not refused[found] then
       local instance = newcomers_may_lease(found)
-      if instance and not_crowded(instance) then return instance end
+      if instance and not_crowded(instance, freest) then return instance end
+      refused[found] = true
     end
   end
 end

@@ -8,7 +8,6 @@ local DEADLINES_KEY = 'qt:deadlines'  -- zset: invocations by when a limit of th
 local MOVES_KEY = 'qt:moves'          -- zset: invocations offered, or left, to an instance by when it must have taken them
 local QUEUES_KEY = 'qt:queues'        -- set: versions whose queue may hold something
 local TRAFFIC_SECONDS = 2592000       -- 30 days: a function's traffic is forgotten when it has not been called so long
-local MOST_BEGINNINGS = 1024          -- as in served.py
 local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook by when it is due
 
 local function inv_key(id) return 'qt:inv:' .. id end
@@ -18,7 +17,6 @@ local function queue_key(version) return 'qt:version:' .. version .. ':queue' en
 local function open_key(version) return 'qt:version:' .. version .. ':open' end  -- zset: instances by free slots
 local function fair_key(version) return 'qt:version:' .. version .. ':fair' end  -- hash: see admit.lua
 local function served_key(version) return 'qt:version:' .. version .. ':served' end  -- hash: see remember
-local function served_before_key(version) return 'qt:version:' .. version .. ':served:before' end
 local function traffic_key(fn, what) return 'qt:function:' .. fn .. ':' .. what end
 local function node_key(node) return 'qt:node:' .. node end
 local function instance_key(instance) return 'qt:instance:' .. instance end
@@ -90,28 +88,28 @@ local function settle(instance, time)
   place(instance)
 end
 
--- The beginnings of a prompt, longest first: a record holds them one after the other, each 8 characters.
+-- The beginnings of a prompt, longest first: a record holds them one after the other, each 8 characters. The first two
+-- are its place among 4,096, the others tell those of one place apart. Returns the places, and the others.
 local function split(beginnings)
-  local found = {}
-  for at = 1, #beginnings, 8 do found[#found + 1] = beginnings:sub(at, at + 7) end
-  return found
+  local places, marks = {}, {}
+  for at = 1, #beginnings, 8 do
+    places[#places + 1] = beginnings:sub(at, at + 1)
+    marks[#marks + 1] = beginnings:sub(at + 2, at + 7)
+  end
+  return places, marks
 end
 
--- Note that an instance is given a prompt with these beginnings (nil: none that count). Which instance was given each
--- of them last is known of the latest MOST_BEGINNINGS, and of as many before them; it goes with the version's last
--- instance. The first field, of more than 64 characters, has Redis keep the hash as a table from the start: before that
--- it is a list, in which each look-up goes through up to 512 entries.
+-- Note that an instance is given a prompt with these beginnings (nil: none that count). Each takes its place from
+-- whichever had it; all are forgotten with the version's last instance. The first field, of more than 64 characters, has
+-- Redis keep the hash as a table from the start: else it is a list, in which a look-up goes through up to 512 entries.
 local function remember(version, beginnings, instance)
   if not beginnings then return end
-  local fields = {('-'):rep(65), ''}
-  for _, beginning in ipairs(split(beginnings)) do
-    fields[#fields + 1] = beginning
-    fields[#fields + 1] = instance
+  local fields = {'-----------------------------------------------------------------', ''}
+  local places, marks = split(beginnings)
+  for i = 1, #places do
+    fields[2 * i + 1], fields[2 * i + 2] = places[i], marks[i] .. instance
   end
-  local served = served_key(version)
-  if redis.call('HSET', served, unpack(fields)) > 0 and redis.call('HLEN', served) > MOST_BEGINNINGS then
-    redis.call('RENAME', served, served_before_key(version))
-  end
+  redis.call('HSET', served_key(version), unpack(fields))
 end
 
 -- An assignment as Python reads it. The owner's first append has next_seq: `begin` writes one status before it.

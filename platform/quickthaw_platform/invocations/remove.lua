@@ -19,7 +19,7 @@ if f[1] then
   redis.call('ZREM', open_key(f[1]), instance)
   redis.call('SREM', node_instances_key(f[2]), instance)
   if redis.call('EXISTS', version_instances_key(f[1])) == 0 then
-    redis.call('DEL', served_key(f[1]), served_before_key(f[1]))
+    redis.call('DEL', served_key(f[1]))
   end
 end
 if f[4] and redis.call('EXISTS', node_key(f[2])) == 1 then

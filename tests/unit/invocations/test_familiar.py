@@ -11,8 +11,8 @@ from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from tests.state import announce_node, make_invocation, make_version, start_instance
 
-FIRST, SECOND = ("first--1",), ("second-2", "unseen-1", "first--1")
-"""Beginnings of two turns of one chat."""
+FIRST, SECOND = ("a1-turn1",), ("b1-turn2", "c1-never", "a1-turn1")
+"""Beginnings of two turns of one chat; the first two characters are their places."""
 
 
 def two(redis: Redis, concurrency: int = 4) -> Version:
@@ -49,7 +49,7 @@ def test_the_next_turn_of_a_chat_goes_where_the_last_one_was(
     redis: Redis, store: InvocationStore, slots: SlotStore
 ) -> None:
     version = serve_first_turn_on_x2(redis, store, slots)
-    assert where(admit(store, version, "other", ("other--1",))) == "x1"
+    assert where(admit(store, version, "other", ("d1-other",))) == "x1"
     end(store, "other")
     admission = admit(store, version, "turn2", SECOND)
     assert (where(admission), admission.familiar) == ("x2", True)
@@ -58,18 +58,18 @@ def test_the_next_turn_of_a_chat_goes_where_the_last_one_was(
 def test_the_longest_beginning_counts_and_of_equal_ones_the_latest(redis: Redis, store: InvocationStore) -> None:
     version = two(redis, concurrency=2)
     for name, beginnings, instance in (
-        ("a", ("chat-a-1", "system-1"), "x1"),
-        ("b", ("chat-a-1", "system-1"), "x1"),
-        ("c", ("chat-c-1", "system-1"), "x2"),  # x1 is full
+        ("a", ("a1-chata", "s1-systm"), "x1"),
+        ("b", ("a1-chata", "s1-systm"), "x1"),
+        ("c", ("c1-chatc", "s1-systm"), "x2"),  # x1 is full
     ):
         assert where(admit(store, version, name, beginnings)) == instance
     for name in "abc":
         end(store, name)
-    assert where(admit(store, version, "d", ("chat-a-2", "chat-a-1", "system-1"))) == "x1"
+    assert where(admit(store, version, "d", ("a2-chata", "a1-chata", "s1-systm"))) == "x1"
     end(store, "d")  # the system message was served there last now
-    assert where(admit(store, version, "e", ("chat-c-2", "chat-c-1", "system-1"))) == "x2"
+    assert where(admit(store, version, "e", ("c2-chatc", "c1-chatc", "s1-systm"))) == "x2"
     end(store, "e")
-    assert where(admit(store, version, "f", ("chat-f-1", "system-1"))) == "x2"
+    assert where(admit(store, version, "f", ("f1-chatf", "s1-systm"))) == "x2"
 
 
 def test_an_instance_without_a_free_slot_is_not_waited_for(
@@ -133,13 +133,13 @@ def test_a_crowded_instance_leaves_the_call_to_one_with_a_shorter_beginning(
     version = make_version(concurrency=4, max_instances=4)
     start_instance(redis, version, "x3")
     for number in range(3):
-        admit(store, version, f"long{number}", ("long---1",))
+        admit(store, version, f"long{number}", ("l1-long-",))
     slots = SlotStore(redis)
     start_instance(redis, version, "x2")
-    redis.hset("qt:version:v1:served", "short--1", "x2")
+    redis.hset("qt:version:v1:served", "h1", "-shortx2")
     start_instance(redis, version, "x1")
     assert slots.drain("x1")
-    admission = admit(store, version, "next", ("long---2", "long---1", "short--1"))
+    admission = admit(store, version, "next", ("l2-long-", "l1-long-", "h1-short"))
     assert (where(admission), admission.familiar) == ("x2", True)
 
 
@@ -200,7 +200,7 @@ def test_beginnings_go_with_the_last_instance_of_their_version(
 ) -> None:
     version = serve_first_turn_on_x2(redis, store, slots)
     slots.remove("x2")
-    assert redis.hget("qt:version:v1:served", "first--1") == "x2"
+    assert redis.hget("qt:version:v1:served", "a1") == "-turn1x2"
     slots.remove("x1")
     assert list(redis.scan_iter("qt:version:*:served*")) == []
     start_instance(redis, version, "x1")
@@ -212,6 +212,16 @@ def test_what_is_known_of_beginnings_is_a_table_and_never_searched_from_end_to_e
 ) -> None:
     admit(store, two(redis), "turn1", FIRST)
     assert redis.object("encoding", "qt:version:v1:served") == "hashtable"
+
+
+def test_what_has_a_place_in_common_with_another_beginning_is_not_taken_for_it(
+    redis: Redis, store: InvocationStore, slots: SlotStore
+) -> None:
+    version = serve_first_turn_on_x2(redis, store, slots)
+    assert not admit(store, version, "another", ("a1-other",)).familiar
+    end(store, "another")
+    admission = admit(store, version, "turn2", SECOND)  # the other one took its place
+    assert (where(admission), admission.familiar) == ("x1", False)
 
 
 def test_a_call_asked_for_again_is_where_it_was(redis: Redis, store: InvocationStore, slots: SlotStore) -> None:
