@@ -65,7 +65,7 @@ def test_a_gguf_is_served_by_llama_cpp_unless_the_function_says_otherwise(cluste
 
 @pytest.mark.parametrize("way", ["greedy", "sampled"])
 def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
-    sampling = {**(GREEDY if way == "greedy" else SAMPLED), "max_tokens": 400}
+    sampling = {**(GREEDY if way == "greedy" else SAMPLED), "max_tokens": 120}
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
     asked: set[int] = set()
@@ -82,7 +82,7 @@ def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster:
 
 
 def test_an_instance_that_is_killed_in_mid_answer_loses_no_token(cluster: Cluster) -> None:
-    sampling = {**SAMPLED, "max_tokens": 300}
+    sampling = {**SAMPLED, "max_tokens": 100}
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
     wait_for(lambda: call.status().first_output_at, "the first output", 60)
