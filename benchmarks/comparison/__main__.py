@@ -1,9 +1,10 @@
 """`python -m benchmarks.comparison`: serverless or serverful, by a real run, and the prediction checked by two more.
 
-On a platform of its own with SmolLM2: the Azure code trace (bursts) and conversation trace (smooth), scaled to the
-machine, on serverless, on one always-on replica, on `transformers serve` and on llama.cpp's server. The code run
-calibrates the simulator; where that says both cost the same, one more real run on each side of it is compared with
-what the simulation says of its very requests.
+On a platform of its own with SmolLM2, its GGUF file as it is and the fastest engine that is installed: the Azure code
+trace (bursts) and conversation trace (smooth), scaled to the machine, on serverless, on one always-on replica, on
+`transformers serve` and on llama.cpp's server with the same file. The code run calibrates the simulator; where that
+says both cost the same, one more real run on each side of it is compared with what the simulation says of its very
+requests.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.comparison.servers import endpoint_options
 from benchmarks.machine import ROOT
 from benchmarks.processes import end_on_sigterm
 from benchmarks.report import RESULTS, Goal, Report, console, publish
-from benchmarks.served import Served, program
+from benchmarks.served import Import, Served, program
 from quickthaw_platform.comparison.exhibits import CostPoint
 from quickthaw_platform.comparison.recorded import read
 from quickthaw_platform.comparison.recording import Calibration
@@ -162,7 +163,7 @@ def main(minutes: float, full: bool, quick: bool) -> None:
     if not TRACES.is_dir():
         raise click.ClickException(f"there are no traces in {TRACES}; docs/benchmarks.md says which they are")
     length = FULL_MINUTES if full else QUICK_MINUTES if quick else minutes
-    with Served() as served:
+    with Served((Import(),)) as served:
         served.deploy(FUNCTION, keep_alive=KEEP_ALIVE_SECONDS, concurrency=CONCURRENCY, memory=MEMORY_BYTES)
         found = _measured(Runs(served, length), screen)
     settings = {"minutes": length, "offers": " and ".join(OFFERS), "keep-alive s": KEEP_ALIVE_SECONDS}

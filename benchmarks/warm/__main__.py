@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,7 @@ from benchmarks.prompts import conversations
 from benchmarks.reference import Reference
 from benchmarks.report import console, publish
 from benchmarks.rounds import interleave
-from benchmarks.served import Served
+from benchmarks.served import DENSE_MODEL, Import, Served
 from benchmarks.sse import Stream
 from benchmarks.streams import PlatformStreams, tokens_per_second
 from benchmarks.warm.report import BATCH, ENGINE, PLATFORM, Latency, Throughput, report
@@ -40,6 +41,8 @@ LATENCY_TOKENS = 24
 THROUGHPUT_TOKENS = 64
 DTYPES = ("bfloat16", "float32")
 KEEP_ALIVE_SECONDS = 3600.0
+MODELS = {"transformers": DENSE_MODEL, "llamacpp": Import()}
+"""By engine: the same weights, dequantised or as the GGUF file has them."""
 
 
 class Generator(Protocol):
@@ -52,8 +55,9 @@ class Generator(Protocol):
 class Bench:
     """One run: the platform is up; whatever else is measured comes and goes part by part."""
 
-    def __init__(self, served: Served, logs: Path, waves: Mapping[int, int], screen: Console) -> None:
+    def __init__(self, served: Served, engine: str, logs: Path, waves: Mapping[int, int], screen: Console) -> None:
         self._served = served
+        self._engine = engine
         self._logs = logs
         self._waves_of = waves
         self._screen = screen
@@ -85,8 +89,9 @@ class Bench:
     @contextmanager
     def _pair(self, function: str, options: Mapping[str, Any]) -> Iterator[tuple[PlatformStreams, Reference]]:
         """Give the platform with a function deployed, and the engine by itself, with the same options."""
-        self._served.deploy(function, concurrency=max(STREAMS), keep_alive=KEEP_ALIVE_SECONDS, options=dict(options))
-        with Reference(self._served.checkpoints, self._logs / f"{function}.log", options) as reference:
+        of = {"engine": self._engine, "concurrency": max(STREAMS), "keep_alive": KEEP_ALIVE_SECONDS}
+        self._served.deploy(function, **of, options=dict(options))
+        with Reference(self._served.checkpoints, self._logs / f"{function}.log", options, self._engine) as reference:
             yield PlatformStreams(self._served.target(), function), reference
         self._served.delete(function)
 
@@ -111,20 +116,30 @@ def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
 @click.option("--rounds", default=10, show_default=True, type=click.IntRange(1), help="Of the latency part.")
 @click.option("--batch-rounds", default=5, show_default=True, type=click.IntRange(1), help="Of the throughput part.")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=DTYPES, show_default=True)
+@click.option(
+    "--engine",
+    default="transformers",
+    show_default=True,
+    type=click.Choice(list(MODELS)),
+    help="llamacpp: the latency part only; its throughput is in benchmarks.engines.",
+)
 @click.option("--quick", is_flag=True, help="One short round of one dtype: a smoke test.")
-def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], quick: bool) -> None:
-    """Measure a warm function; print a table and write benchmarks/results/bench-warm.json."""
+def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], engine: str, quick: bool) -> None:
+    """Measure a warm function; print a table and write benchmarks/results/bench-warm.json (bench-warm-ENGINE.json)."""
     end_on_sigterm()
     screen = console()
     waves = WAVES
     if quick:
         rounds, batch_rounds, dtypes, waves = 1, 1, dtypes[:1], dict.fromkeys(STREAMS, 1)
-    with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served() as served:
-        bench = Bench(served, Path(logs), waves, screen)
+    if engine != "transformers":
+        dtypes = ()
+    with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs, Served((MODELS[engine],)) as served:
+        bench = Bench(served, engine, Path(logs), waves, screen)
         latencies = bench.latencies(rounds)
         throughputs = [one for dtype in dtypes for one in bench.throughputs(dtype, batch_rounds)]
-    settings = {"rounds": rounds, "batch_rounds": batch_rounds, "dtypes": dtypes, "quick": quick}
-    publish(report(latencies, throughputs, settings), screen)
+    settings = {"rounds": rounds, "batch_rounds": batch_rounds, "dtypes": dtypes, "engine": engine, "quick": quick}
+    found = report(latencies, throughputs, settings)
+    publish(found if dtypes else replace(found, name=f"warm-{engine}"), screen)
 
 
 if __name__ == "__main__":

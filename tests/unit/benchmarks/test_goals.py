@@ -2,12 +2,13 @@
 
 import pytest
 
-from benchmarks import cold, int8, overhead
+from benchmarks import int8, overhead
+from benchmarks.cold import report as cold
+from benchmarks.cold.memory import private
 from benchmarks.load import Load
 from benchmarks.report import Goal, Report
 from benchmarks.sse import Arrival, Stream
 from benchmarks.warm import report as warm_report
-from quickthaw.resources import Tier
 
 
 def goals(report: Report) -> dict[str, Goal]:
@@ -15,29 +16,53 @@ def goals(report: Report) -> dict[str, Goal]:
 
 
 COLD = {
-    cold.PLATFORM: [0.19, 0.20, 0.90],
-    cold.WITHOUT_TEMPLATE: [0.5],
+    cold.LLAMACPP: [0.09, 0.10, 0.90],
+    cold.LLAMACPP_WARM: [0.04],
+    cold.TRANSFORMERS: [0.19, 0.20, 0.90],
+    cold.primed(200): [0.11],
+    cold.primed(1000): [0.13],
     cold.FLOOR: [0.14, 0.16, 0.15],
     cold.SERVE: [6.0, 5.0, 7.0],
-    cold.LLAMA: [0.9, 0.7, 0.8],
+    cold.LLAMA: [0.5, 0.4, 0.6],
+    cold.ASLEEP: [0.2],
     "from_pretrained + generate": [5.3],
 }
+MEMORY = cold.Memory(primed=10_000_000, second=40_000_000)
 
 
 def test_cold_goals_compare_medians() -> None:
-    found = goals(cold.report(COLD, {}))
-    assert found["cold start over the floor"].value == pytest.approx(0.20 / 0.15)
-    assert found["cold start over the floor"].held
-    assert found[f"times faster than {cold.SERVE}"].value == pytest.approx(30)
-    assert found[f"times faster than {cold.SERVE}"].held
-    assert found[f"times faster than {cold.LLAMA}"].value == pytest.approx(4)
+    found = goals(cold.report(COLD, MEMORY, {}))
+    expected = {
+        "llamacpp from zero less 60 ms, over its warm first token": (1.0, True),
+        f"llamacpp: times faster than {cold.LLAMA} on demand": (5.0, True),
+        f"llamacpp: times faster than {cold.ASLEEP}": (2.0, False),
+        f"{cold.LLAMACPP}: times faster than {cold.SERVE}": (60.0, True),
+        f"{cold.TRANSFORMERS}: times faster than {cold.SERVE}": (30.0, True),
+        f"{cold.primed(200)} over the bare question": (1.1, True),
+        f"{cold.primed(1000)} over the bare question": (1.3, False),
+        "transformers from zero over its floor": (0.20 / 0.15, True),
+        "private MB of an instance with 1,000 primed": (10.0, True),
+        "private MB of a second instance": (40.0, False),
+    }
+    assert {name: goal.value for name, goal in found.items()} == pytest.approx(
+        {name: value for name, (value, _) in expected.items()}
+    )
+    assert {name: goal.held for name, goal in found.items()} == {name: held for name, (_, held) in expected.items()}
 
 
 def test_cold_rows_name_every_way_with_its_factor() -> None:
-    rows = {row["way"]: row for row in cold.report(COLD, {}).rows}
+    rows = {row["way"]: row for row in cold.report(COLD, MEMORY, {}).rows}
     assert set(rows) == set(COLD)
-    assert rows[cold.SERVE]["× quickthaw"] == pytest.approx(30)
-    assert rows[cold.PLATFORM]["runs"] == 3
+    assert rows[cold.SERVE]["× llamacpp from zero"] == pytest.approx(60)
+    assert rows[cold.LLAMACPP]["runs"] == 3
+
+
+def test_private_memory_is_what_is_shared_with_nobody() -> None:
+    rollup = (
+        "55d0-7ffc ---p 00000000 00:00 0  [rollup]\n"
+        "Rss: 900 kB\nShared_Dirty: 700 kB\nPrivate_Clean: 12 kB\nPrivate_Dirty: 100 kB\n"
+    )
+    assert private(rollup) == 112 * 1024
 
 
 def stream(first: float, gap: float, tokens: int = 3, sent: float = 0.0) -> Stream:
@@ -94,7 +119,7 @@ def test_prompts_have_the_stated_length() -> None:
 
 
 def test_stages_stand_side_by_side_for_each_tier() -> None:
-    stages: dict[Tier, list[dict[str, float]]] = {
+    stages: dict[str, list[dict[str, float]]] = {
         "dram": [{"queue": 0.1, "prefill": 0.5}],
         "remote": [{"queue": 0.1, "arrival": 1.0, "novel": 0.5}, {"queue": 0.3, "arrival": 3.0}],
     }
