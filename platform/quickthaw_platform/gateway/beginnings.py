@@ -12,9 +12,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from quickthaw_platform.invocations.records import compact
-
-MOST = 4
-"""Each costs every call of its version a little."""
+from quickthaw_platform.invocations.served import MOST_BEGINNINGS as MOST
 
 FIRST_CHARACTERS = 256
 FIRST_TOKENS = 64

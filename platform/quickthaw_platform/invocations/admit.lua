@@ -48,16 +48,16 @@ end
 -- Where several have a free slot: the one that was given the longest of the prompt's beginnings last, as far as that is
 -- known and leaves the load even. Its engine need not compute that part of the prompt again.
 local function familiar_with_room()
-  local freest = beginnings and redis.call('ZREVRANGE', open_key(version), 0, 1, 'WITHSCORES') or {}
+  if not beginnings then return nil end
+  local freest = redis.call('ZREVRANGE', open_key(version), 0, 1, 'WITHSCORES')
   if #freest < 4 then return nil end
-  local places, marks = split(beginnings)
-  local served, refused = redis.call('HMGET', served_key(version), unpack(places)), {}
-  for i, mark in ipairs(marks) do
-    local found = served[i] and served[i]:sub(1, 6) == mark and served[i]:sub(7)
-    if found and not refused[found] then
+  local served, refused = redis.call('HMGET', served_key(version), places(beginnings)), nil
+  for i = 1, 4 do
+    local found = served[i] and served[i]:find(beginnings:sub(8 * i - 7, 8 * i), 1, true) and served[i]:sub(33)
+    if found and found ~= refused then
       local instance = newcomers_may_lease(found)
       if instance and not_crowded(instance, freest) then return instance end
-      refused[found] = true
+      refused = found
     end
   end
 end

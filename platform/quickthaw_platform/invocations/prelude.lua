@@ -88,28 +88,20 @@ local function settle(instance, time)
   place(instance)
 end
 
--- The beginnings of a prompt, longest first: a record holds them one after the other, each 8 characters. The first two
--- are its place among 4,096, the others tell those of one place apart. Returns the places, and the others.
-local function split(beginnings)
-  local places, marks = {}, {}
-  for at = 1, #beginnings, 8 do
-    places[#places + 1] = beginnings:sub(at, at + 1)
-    marks[#marks + 1] = beginnings:sub(at + 2, at + 7)
-  end
-  return places, marks
+-- The places, among 4,096, of the beginnings of a prompt: the first two characters of each. There are always four of 8
+-- characters, one after the other, longest first (see served.py).
+local function places(beginnings)
+  return beginnings:sub(1, 2), beginnings:sub(9, 10), beginnings:sub(17, 18), beginnings:sub(25, 26)
 end
 
--- Note that an instance is given a prompt with these beginnings (nil: none that count). Each takes its place from
--- whichever had it; all are forgotten with the version's last instance. The first field, of more than 64 characters, has
+-- Note that an instance is given a prompt with these beginnings (nil: none that count). They take their places from
+-- whichever had them; all are forgotten with the version's last instance. The first field, of more than 64 characters, has
 -- Redis keep the hash as a table from the start: else it is a list, in which a look-up goes through up to 512 entries.
+local WIDE = '-----------------------------------------------------------------'
 local function remember(version, beginnings, instance)
   if not beginnings then return end
-  local fields = {'-----------------------------------------------------------------', ''}
-  local places, marks = split(beginnings)
-  for i = 1, #places do
-    fields[2 * i + 1], fields[2 * i + 2] = places[i], marks[i] .. instance
-  end
-  redis.call('HSET', served_key(version), unpack(fields))
+  local known, a, b, c, d = beginnings .. instance, places(beginnings)
+  redis.call('HSET', served_key(version), WIDE, '', a, known, b, known, c, known, d, known)
 end
 
 -- An assignment as Python reads it. The owner's first append has next_seq: `begin` writes one status before it.

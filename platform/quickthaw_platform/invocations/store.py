@@ -44,6 +44,7 @@ from quickthaw_platform.invocations.records import (
     parse_info,
 )
 from quickthaw_platform.invocations.scripts import Scripts
+from quickthaw_platform.invocations.served import written
 from quickthaw_platform.settings import Settings
 
 QUEUE_FULL_RETRY_SECONDS = 2.0
@@ -83,7 +84,7 @@ class InvocationStore:
         key = f"qt:idempotency:{new.key_id or ''}:{spec.name}:{new.idempotency_key}" if new.idempotency_key else ""
         outcome, detail, *familiar = self._scripts.run(
             "admit", new.id, new.version.id, spec.queue_size, limits.start, limits.total, key,
-            new.request_digest() if key else "", spec.name, new.key_id or "", new.key_weight, "".join(new.beginnings),
+            new.request_digest() if key else "", spec.name, new.key_id or "", new.key_weight, written(new.beginnings),
             *self._record(new, limits),
         )  # fmt: skip
         if outcome == "full":

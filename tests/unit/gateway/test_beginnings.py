@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quickthaw_platform.gateway.beginnings import MOST, beginnings
+from quickthaw_platform.gateway.beginnings import beginnings
+from quickthaw_platform.invocations.served import MOST_BEGINNINGS as MOST
 
 SYSTEM = {"role": "system", "content": "You know all trains of the country, and when each of them leaves."}
 

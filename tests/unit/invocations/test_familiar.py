@@ -7,6 +7,7 @@ from redis import Redis
 
 from quickthaw.types import InvocationState, Version
 from quickthaw_platform.invocations.records import Admission
+from quickthaw_platform.invocations.served import written
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from tests.state import announce_node, make_invocation, make_version, start_instance
@@ -136,7 +137,7 @@ def test_a_crowded_instance_leaves_the_call_to_one_with_a_shorter_beginning(
         admit(store, version, f"long{number}", ("l1-long-",))
     slots = SlotStore(redis)
     start_instance(redis, version, "x2")
-    redis.hset("qt:version:v1:served", "h1", "-shortx2")
+    redis.hset("qt:version:v1:served", "h1", "h1-short" * 4 + "x2")
     start_instance(redis, version, "x1")
     assert slots.drain("x1")
     admission = admit(store, version, "next", ("l2-long-", "l1-long-", "h1-short"))
@@ -200,7 +201,7 @@ def test_beginnings_go_with_the_last_instance_of_their_version(
 ) -> None:
     version = serve_first_turn_on_x2(redis, store, slots)
     slots.remove("x2")
-    assert redis.hget("qt:version:v1:served", "a1") == "-turn1x2"
+    assert redis.hget("qt:version:v1:served", "a1") == "a1-turn1" * 4 + "x2"
     slots.remove("x1")
     assert list(redis.scan_iter("qt:version:*:served*")) == []
     start_instance(redis, version, "x1")
@@ -228,3 +229,9 @@ def test_a_call_asked_for_again_is_where_it_was(redis: Redis, store: InvocationS
     version = serve_first_turn_on_x2(redis, store, slots)
     first, again = admit(store, version, "turn2", SECOND), admit(store, version, "turn2", SECOND)
     assert again.assignment == first.assignment
+
+
+def test_the_scripts_always_get_four_beginnings_or_none() -> None:
+    assert written(()) == ""
+    assert written(FIRST) == "a1-turn1" * 4
+    assert written(SECOND) == "b1-turn2c1-nevera1-turn1a1-turn1"
