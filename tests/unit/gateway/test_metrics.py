@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
+from quickthaw_platform.registry.functions import FunctionRegistry
+from tests.state import start_instance
 from tests.unit.gateway.node import FakeNode
 
 INPUT = {"input": {"prompt": "hi"}}
@@ -40,3 +43,17 @@ def test_requests_are_counted_by_endpoint_not_by_path(client: FlaskClient) -> No
     lines = [line for line in client.get("/metrics").text.splitlines() if "get_invocation" in line]
     assert any('status="404"' in line for line in lines)
     assert not any("one" in line for line in lines)
+
+
+def test_calls_that_went_where_a_beginning_of_theirs_was_are_counted(
+    client: FlaskClient, node: FakeNode, redis: Redis
+) -> None:
+    client.post("/v1/functions", json={"name": "turns", "model": "tiny", "engine": "echo", "max_instances": 2})
+    version = FunctionRegistry(redis).resolve("turns")
+    for name in ("x1", "x2"):
+        start_instance(redis, version, name)
+    turn = {"role": "user", "content": "When does the train leave that comes to the sea before the sun goes down?"}
+    for messages in ([turn], [turn, {"role": "assistant", "content": "At nine."}, turn]):
+        sent = {"input": {"messages": messages}}
+        assert client.post("/v1/functions/turns/invoke", json=sent).status_code == 200
+    assert gauges(client)["quickthaw_prefix_leases_total", "turns"] == 1
