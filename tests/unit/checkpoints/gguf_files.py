@@ -92,15 +92,24 @@ def write_llama(
     return [file] if parts == 1 else sorted(file.parent.glob(f"{file.stem}-*-of-*.gguf"))
 
 
-def write_adapter(file: Path, seed: int = 0, *, architecture: str = "llama", width: int = WIDTH) -> Path:
+def write_adapter(
+    file: Path,
+    seed: int = 0,
+    *,
+    architecture: str = "llama",
+    width: int = WIDTH,
+    rank: int = 4,
+    quantisation: GGMLQuantizationType = GGMLQuantizationType.F32,
+) -> Path:
     """Write a LoRA of one matrix, with random numbers."""
     rng = np.random.default_rng(seed)
     writer = GGUFWriter(file, architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 8.0)
-    writer.add_tensor("blk.0.attn_q.weight.lora_a", rng.normal(0, 0.5, (4, width)).astype(np.float32))
-    writer.add_tensor("blk.0.attn_q.weight.lora_b", rng.normal(0, 0.5, (width, 4)).astype(np.float32))
+    for name, shape in (("a", (rank, width)), ("b", (width, rank))):
+        weights = gguf.quants.quantize(rng.normal(0, 0.5, shape).astype(np.float32), quantisation)
+        writer.add_tensor(f"blk.0.attn_q.weight.lora_{name}", weights, raw_dtype=quantisation)
     close(writer)
     return file
 

@@ -145,6 +145,30 @@ def test_an_adapter_that_works_from_certain_tokens_on_only_is_refused(base: Chec
         prepared(base).adapt(found)
 
 
+def test_an_adapter_of_whole_numbers_resumes_bit_by_bit_and_without_a_warning(
+    base: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = prepared(base)
+    engine.adapt(adapter(tmp_path, 1, rank=32, quantisation=GGMLQuantizationType.Q8_0))
+    assert "near-ties" not in caplog.text
+    engine.start("cpu", 2, MEMORY_BYTES)
+    tokens = engine.tokenizer.encode(QUESTION * 4)
+    asked: dict[str, Any] = {"seed": 9, "max_tokens": 12, "ignore_eos": True, "logprobs": 0}
+    whole = generate(engine, tokens, **asked)
+    for cut in (1, 5, 11):
+        rest = generate(engine, tokens + whole.tokens[:cut], generated=cut, **asked)
+        assert rest.tokens == whole.tokens[cut:]
+        assert [d.logprobs for d in rest.deltas] == [d.logprobs for d in whole.deltas[cut:]]  # to the last bit
+    engine.close()
+
+
+def test_an_adapter_of_floating_point_numbers_is_served_with_a_warning(
+    base: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared(base).adapt(adapter(tmp_path, 1))
+    assert "may differ where tokens are near-ties" in caplog.text
+
+
 def test_only_engines_that_can_say_that_they_take_adapters() -> None:
     assert issubclass(LlamaCppEngine, TakesAdapters)
     assert not issubclass(EchoEngine, TakesAdapters)
