@@ -42,9 +42,17 @@ def test_a_longer_cache_takes_the_place_of_the_one_it_contains() -> None:
     kept, dropped = cache()
     kept.keep(text(0, 20), "short")
     kept.keep(text(0, 30), "longer")
-    kept.keep(text(0, 25), "needless")
-    assert dropped == ["short", "needless"]
+    assert dropped == ["short"]
     assert kept.tokens == 30
+
+
+def test_what_another_cache_holds_and_what_is_too_short_or_long_is_not_wanted() -> None:
+    kept, _ = cache(100)
+    kept.keep(text(0, 30), "there")
+    assert not kept.wants(text(0, 25))
+    assert not kept.wants(text(500, LEAST_TOKENS - 1))
+    assert not kept.wants(text(500, 101))
+    assert kept.wants(text(0, 31))
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:
