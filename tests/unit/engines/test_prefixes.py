@@ -65,7 +65,7 @@ def test_what_was_not_used_for_longest_goes_first() -> None:
     assert kept.tokens <= 100
 
 
-def test_what_is_in_use_stays_and_what_is_pinned_goes_last() -> None:
+def test_what_is_in_use_stays_and_what_is_pinned_goes_when_nothing_rests_on_it() -> None:
     kept, dropped = cache()
     kept.keep(text(0), "pinned", pinned=True)
     kept.keep(text(1000), "used")
@@ -73,8 +73,10 @@ def test_what_is_in_use_stays_and_what_is_pinned_goes_last() -> None:
     assert found is not None
     found[0].users += 1
     kept.keep(text(2000), "free")
+    assert [kept.evict(), kept.evict()] == [True, False]
+    found[0].users -= 1
     assert [kept.evict(), kept.evict(), kept.evict()] == [True, True, False]
-    assert dropped == ["free", "pinned"]
+    assert dropped == ["free", "used", "pinned"]
 
 
 def test_there_are_at_most_so_many_entries() -> None:

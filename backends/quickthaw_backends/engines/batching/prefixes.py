@@ -20,7 +20,9 @@ Tokens = NDArray[np.int32]
 
 @dataclass(slots=True, eq=False)
 class Prefix:
-    """A kept cache: `tokens` are what it holds. What is in use is not evicted, and what is pinned only last."""
+    """A kept cache: `tokens` are what it holds. What is in use is not evicted, and what is pinned only when it is the
+    last: others may rest on it.
+    """
 
     tokens: Tokens
     cache: Any
@@ -78,10 +80,10 @@ class PrefixCache:
 
     def evict(self) -> bool:
         """Drop the entry that was not used for longest; False where none may go."""
-        candidates = [entry for entry in self._entries if not entry.users]
+        candidates = [e for e in self._entries if not e.users and (not e.pinned or len(self._entries) == 1)]
         if not candidates:
             return False
-        self._remove(min(candidates, key=lambda entry: (entry.pinned, entry.used)))
+        self._remove(min(candidates, key=lambda entry: entry.used))
         return True
 
     def clear(self) -> None:

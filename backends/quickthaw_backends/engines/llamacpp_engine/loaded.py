@@ -24,7 +24,7 @@ from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import StartFailed
 
 _KV_ELEMENT_BYTES = 2
-_SPARE_SEQUENCES = 3  # one for waste, one for the beginning that is read ahead, one for what is being moved
+_SPARE_SEQUENCES = 3  # for waste, for copying, and for the beginning that is read ahead
 _SPARE_CELLS = 512
 
 
@@ -62,7 +62,7 @@ class LoadedGguf:
     def make_context(self) -> None:
         """Make the context, and give back the memory that it has cleared."""
         sequences = 1 if self.embeds else self._options.max_batch + _SPARE_SEQUENCES
-        cells = self._kv_tokens + max(self._kv_tokens // 4, _SPARE_CELLS)
+        cells = self._kv_tokens + max(self._kv_tokens // 8, _SPARE_CELLS)
         batch = self.context_tokens if self.embeds else max(self._options.prefill_tokens, self._options.step_tokens)
         room = Room(cells, sequences, batch)
         self._context = LlamaContext(self.model, room, exact=self._options.exact, embeds=self.embeds)

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from quickthaw_backends.engines.batching.runner import Chunk, Scores
-from quickthaw_backends.engines.llamacpp_engine.cells import Cells
+from quickthaw_backends.engines.llamacpp_engine.cells import Cells, Saved
 from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Piece
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Saved:
-    """A sequence's keys and values outside of the context, where no other's attention passes over them."""
-
-    state: bytearray
-    tokens: int
 
 
 class LlamaRunner:
@@ -41,12 +32,12 @@ class LlamaRunner:
 
     def store(self, cache: int) -> Saved:
         """Copy a sequence."""
-        return Saved(self._cells.save(cache), self._cells.length(cache))
+        return self._cells.save(cache)
 
     def fork(self, kept: Saved | int, tokens: int) -> int:
         """Take a sequence that begins with a saved one's tokens, or shares them with one that is in the context."""
         if isinstance(kept, Saved):
-            return self._cells.restore(kept.state, kept.tokens, tokens)
+            return self._cells.restore(kept, tokens)
         return self._cells.share(kept, tokens)
 
     def drop(self, cache: Saved | int) -> None:
