@@ -130,10 +130,10 @@ def test_a_prefix_file_of_something_else_is_computed_anew(
 def test_the_context_of_a_template_takes_no_memory_before_it_is_used(tiny_checkpoint: Checkpoint) -> None:
     def growth() -> int:
         before = private_bytes()
-        engine = prepared(tiny_checkpoint, kv_tokens=200_000)  # of 512 bytes each, and a quarter more
+        engine = prepared(tiny_checkpoint, kv_tokens=1_000_000)  # of 256 bytes each, and an eighth more
         return private_bytes() - before + 0 * engine.context_tokens
 
-    assert in_a_fork(growth) < 40 << 20
+    assert in_a_fork(growth) < 150 << 20  # much of it the test's own pages, written after the fork
 
 
 def test_pages_of_zeros_are_given_back_and_read_as_before() -> None:

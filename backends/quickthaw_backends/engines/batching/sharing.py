@@ -85,8 +85,8 @@ class Sharing:
     def _waits_for_leader(self, sequence: Sequence, leaders: Iterable[Sequence], room: int) -> bool:
         offered = sequence.offer[1] if sequence.offer else 0
         wanted = _shareable(sequence)
-        for leader in leaders:
-            alike = common(wanted, _all_tokens(leader))
+        for leader in (leader for leader in leaders if not leader.held):  # a held one may never go on
+            alike = min(common(wanted, _all_tokens(leader)), leader.known - 1)  # its newest token is computed last
             if alike < offered + LEAST_TOKENS or alike > room or not self._may_share(leader):
                 continue
             if leader.computed < alike:
