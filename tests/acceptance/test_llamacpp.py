@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from quickthaw import FunctionSpec
+from quickthaw import EventType, FunctionSpec, InvocationState
 from quickthaw.errors import Conflict
 from quickthaw.types import InvocationInfo, Sampling
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
@@ -64,16 +64,21 @@ def test_a_gguf_is_served_by_llama_cpp_unless_the_function_says_otherwise(cluste
 
 
 @pytest.mark.parametrize("way", ["greedy", "sampled"])
-def test_a_stream_that_moves_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
+def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
     sampling = {**(GREEDY if way == "greedy" else SAMPLED), "max_tokens": 120}
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
-    wait_for(lambda: call.status().first_output_at, "the first output", 60)
-    try:
-        cluster.client.migrate(call.id)
-    except Conflict:
-        assert call.status().state.ended
+    asked: set[int] = set()
+    for event in call.events():
+        status = call.status()
+        if event.type is EventType.CHUNK and status.epoch not in asked and status.state is InvocationState.RUNNING:
+            asked.add(status.epoch)
+            try:
+                cluster.client.migrate(call.id)
+            except Conflict:
+                assert call.status().state.ended
     assert said(call) == expected
+    assert cluster.client.life(call.id).moves >= 1
 
 
 def test_an_instance_that_is_killed_in_mid_answer_loses_no_token(cluster: Cluster) -> None:

@@ -223,9 +223,9 @@ class Agent:
         """Take over an invocation that is offered to an instance here, and runs elsewhere. Returns at once."""
         self._arrivals.receive(Offer(invocation, epoch, instance, self._settings.node))
 
-    def cancel(self, invocation: str) -> None:
-        """Stop working on an invocation that has ended."""
-        self._loop.post(lambda: self._serving.cancel(invocation))
+    def cancel(self, invocation: str, before_epoch: int | None = None) -> None:
+        """Stop working on an invocation that has ended, or that this node owned before an epoch."""
+        self._loop.post(lambda: self._serving.cancel(invocation, before_epoch))
 
     def stop_instance(self, instance: str) -> None:
         """Stop an instance when what runs on it has ended."""
@@ -299,7 +299,7 @@ class Agent:
         self._fleet.lose_checkpoint(checkpoint, StartFailed(error.message))
 
     def _stale(self, journal: Journal) -> None:
-        self._loop.post(lambda: self._serving.cancel(journal.invocation))
+        self._loop.post(lambda: self._serving.cancel(journal.invocation, journal.epoch + 1))
 
     def _log(self, function: str, fields: Mapping[str, str]) -> None:
         self._writer.log(function, {"t": f"{time.time():.6f}", "node": self._settings.node, **fields})

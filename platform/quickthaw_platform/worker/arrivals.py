@@ -101,7 +101,7 @@ class Arrivals:
             "migrated", invocation=offer.invocation, left=how.accepted.left, rounds=how.rounds, tokens=how.tokens,
             seconds=round(how.seconds, 4),
         )  # fmt: skip
-        self._commands.cancel(how.accepted.left, offer.invocation)
+        self._commands.cancel(how.accepted.left, offer.invocation, before_epoch=offer.epoch)
         if how.accepted.next is not None:
             self._commands.invoke(how.accepted.next)
 

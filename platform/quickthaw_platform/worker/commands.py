@@ -52,9 +52,13 @@ class Commands:
             instance=assignment.instance,
         )
 
-    def cancel(self, node: str, invocation: str) -> None:
-        """Have a node stop working on an invocation that has ended."""
-        self._send(node, CANCEL, invocation=invocation)
+    def cancel(self, node: str, invocation: str, *, before_epoch: int | None = None) -> None:
+        """Have a node stop working on an invocation that has ended or, with an epoch, has an owner since that one.
+
+        A node that owns it again since then goes on: the command may come late.
+        """
+        since = {} if before_epoch is None else {"before_epoch": before_epoch}
+        self._send(node, CANCEL, invocation=invocation, **since)
 
     def receive(self, offer: Offer) -> None:
         """Have the offered instance's node take an invocation over."""

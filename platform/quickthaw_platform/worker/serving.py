@@ -111,11 +111,14 @@ class Serving:
             instance.meter.left(invocation)
             _hush(instance, invocation)
 
-    def cancel(self, invocation: str) -> None:
-        """Stop an invocation that has ended in Redis, or has another owner there; an unknown one is ignored."""
+    def cancel(self, invocation: str, before_epoch: int | None = None) -> None:
+        """Stop an invocation that has ended in Redis, or has another owner there since `before_epoch`.
+
+        One that came back meanwhile has that epoch or a later one, and goes on; an unknown one is ignored.
+        """
         for instance in self._instances.values():
             flight = instance.flights.get(invocation)
-            if flight is not None:
+            if flight is not None and (before_epoch is None or flight.work.epoch < before_epoch):
                 flight.leave()
                 self._silence(instance, flight)
                 return

@@ -21,9 +21,9 @@ def invoke(invocation: str, epoch: int, instance: str) -> None:
 
 
 @shared_task(name=commands.CANCEL)
-def cancel(invocation: str) -> None:
-    """Stop working on an invocation that has ended."""
-    current.agent().cancel(invocation)
+def cancel(invocation: str, before_epoch: int | None = None) -> None:
+    """Stop working on an invocation that has ended, or that this node owned before an epoch."""
+    current.agent().cancel(invocation, before_epoch)
 
 
 @shared_task(name=commands.RECEIVE)

@@ -113,6 +113,17 @@ def test_a_cancelled_call_stops_generating_and_its_slot_serves_the_next(node: No
     assert len(node.chunks(first)) < 50
 
 
+def test_a_cancel_for_an_earlier_owner_that_comes_late_leaves_the_new_one_alone(node: NodeProcess) -> None:
+    """A stream that left this node and came back would hang for ever: its owner would not serve it any more."""
+    version = node.deploy("returned", options={"token_delay": "10ms"})
+    instance = node.ready(version)
+    identity = node.invoke(version, {"prompt": "x" * 80})
+    wait_for(lambda: node.chunks(identity), "the first output")
+    (lease,) = node.slots.leases(instance)
+    node.commands.cancel(node.settings.node, identity, before_epoch=lease.epoch)
+    assert node.ended(identity).result == "x" * 80
+
+
 def test_a_command_that_comes_twice_changes_nothing(node: NodeProcess) -> None:
     version = node.deploy("twice", options={"token_delay": "5ms"})
     instance = node.ready(version)

@@ -72,7 +72,7 @@ class Orders:
     cancelled: list[tuple[str, str]] = field(default_factory=list)
     invoked: list[Assignment] = field(default_factory=list)
 
-    def cancel(self, node: str, invocation: str) -> None:
+    def cancel(self, node: str, invocation: str, *, before_epoch: int | None = None) -> None:
         self.cancelled.append((node, invocation))
 
     def invoke(self, assignment: Assignment) -> None:
