@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from quickthaw.types import Delta, TokenLogprob
-from quickthaw_backends.engines.answer import Answer
+from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.batching.prefixes import Prefix
 from quickthaw_backends.engines.batching.runner import Scores
 from quickthaw_backends.engines.batching.sampling import choose, token_logprob
 from quickthaw_backends.engines.batching.scheduler import View
 from quickthaw_backends.engines.batching.speculation import Guesser
+from quickthaw_backends.engines.detokenizer import Decode
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
 
@@ -48,6 +49,30 @@ class Sequence:
     offer: tuple[Prefix, int] | None = None  # while it waits: what is kept of its beginning
     guess: tuple[int, ...] = ()  # computed with the next step's token; see `speculation`
     guesser: Guesser = field(default_factory=Guesser)
+
+    @classmethod
+    def of(
+        cls,
+        request: GenerationRequest,
+        sink: Sink,
+        on_held: Callable[[int], None] | None,
+        *,
+        decode: Decode,
+        eos: frozenset[int],
+        context_tokens: int,
+    ) -> Sequence:
+        """Make one of a request; raises what `answer_limit` raises where it cannot fit into `context_tokens`."""
+        limit = answer_limit(request, context_tokens)
+        prompt = len(request.tokens) - request.generated
+        return cls(
+            request=request,
+            sink=sink,
+            answer=Answer(request, decode, eos, limit),
+            limit=prompt + limit,
+            prompt=list(request.tokens[:prompt]),
+            generated=list(request.tokens[prompt:]),
+            on_held=on_held,
+        )
 
     @property
     def known(self) -> int:

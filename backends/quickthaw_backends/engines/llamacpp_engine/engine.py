@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quickthaw.errors import ContextLengthExceeded, InvalidRequest, NotServable, StartFailed, Unavailable
-from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw.errors import NotServable, StartFailed, Unavailable
+from quickthaw_backends.engines.checks import check_text_to_embed, check_tokens
 from quickthaw_backends.engines.extras import missing_extra
 from quickthaw_backends.engines.llamacpp_engine.library import BUILD, missing_build
 from quickthaw_backends.engines.llamacpp_engine.options import LlamaCppOptions
+from quickthaw_backends.engines.looped import LoopedEngine
+from quickthaw_backends.engines.stages import Stage, failures, timed
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from quickthaw_backends.engines.batching.loop import BatchLoop
     from quickthaw_backends.engines.llamacpp_engine.loaded import LoadedGguf
 
-Stage = Callable[[str, float], None]
-
 INEXACT = (
     "%s has %d matrices of floating-point numbers, which llama.cpp multiplies otherwise for one token than for "
     "several: a resumed answer may differ where tokens are near-ties"
@@ -31,7 +30,7 @@ INEXACT = (
 _log = logging.getLogger(__name__)
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(LoopedEngine["BatchLoop"]):
     """Implements `contracts.Engine` for GGUF files.
 
     `prepare` maps the file and makes the context, which starts no thread as long as one thread computes. So a fork has
@@ -51,7 +50,6 @@ class LlamaCppEngine:
         self._manifest: Manifest | None = None
         self._loaded: LoadedGguf | None = None
         self._arrival: Arrival | None = None
-        self._loop: BatchLoop | None = None
 
     @classmethod
     def missing(cls) -> str | None:
@@ -72,14 +70,14 @@ class LlamaCppEngine:
             self._arrival = Arrival(checkpoint.arrival)
             self._arrival.wait_for_all([file.data_offset for file in manifest.weights])
         file = weights_paths(checkpoint)[0]
-        with _timed("weights", stage, file):
+        with timed("weights", stage, file):
             from quickthaw_backends.engines.llamacpp_engine.loaded import LoadedGguf
 
             self._loaded = LoadedGguf(weights_paths(checkpoint), manifest, self._options, self._wait)
-        with _timed("tokenizer", stage, file):
+        with timed("tokenizer", stage, file):
             self.tokenizer = self._loaded.tokenizer
             self._loaded.read_end_tokens()
-        with _timed("skeleton", stage, file):
+        with timed("skeleton", stage, file):
             self._loaded.make_context()
         self.context_tokens = self._loaded.context_tokens
         if self._options.exact and self._loaded.float_matrices:
@@ -101,7 +99,7 @@ class LlamaCppEngine:
         files = weights_paths(adapter)
         if len(files) > 1:
             raise StartFailed(f"adapter {manifest.name!r} is in {len(files)} parts; import one that is whole")
-        with _failures(f"adapter {manifest.name!r}", files[0]):
+        with failures(f"adapter {manifest.name!r}", files[0]):
             floats = self._loaded.adapt(files[0])
         if self._options.exact and floats:
             _log.warning(INEXACT, manifest.name, floats)
@@ -116,42 +114,13 @@ class LlamaCppEngine:
             self._loop = self._loaded.loop(memory_bytes)
             self.context_tokens = self._loop.context_tokens
 
-    def submit(self, request: GenerationRequest, sink: Sink) -> None:
-        """Join the batch at the next step."""
-        self._submit(request, sink, None)
-
-    def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
-        """Join the batch at the next step, computing only what is known until `release`."""
-        self._submit(request, sink, on_held)
-
-    def extend(self, request_id: str, tokens: Sequence[int]) -> None:
-        """Tell a held request the next tokens of its answer."""
-        if self._loop is not None:
-            self._loop.extend(request_id, tokens)
-
-    def release(self, request_id: str) -> None:
-        """Have a held request go on by itself."""
-        if self._loop is not None:
-            self._loop.release(request_id)
-
-    def cancel(self, request_id: str) -> None:
-        """Leave the batch at the next step."""
-        if self._loop is not None:
-            self._loop.cancel(request_id)
-
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a unit vector for each token sequence, pooled as the file says."""
         if self._loaded is None or not self._loaded.embeds:
             raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
         for tokens in batch:
             self._check_tokens(tokens)
-            if not tokens:
-                raise InvalidRequest("a text to embed has no tokens", param="input")
-            if len(tokens) > self.context_tokens:
-                raise ContextLengthExceeded(
-                    f"the text has {len(tokens):,} tokens; this model takes at most {self.context_tokens:,}",
-                    param="input",
-                )
+            check_text_to_embed(tokens, self.context_tokens)
         return self._loaded.embed(batch)
 
     def stats(self) -> EngineStats:
@@ -161,27 +130,19 @@ class LlamaCppEngine:
         embedded = 0 if self._loaded is None else self._loaded.embedded_tokens
         return EngineStats(0, 0, 0, 0, self.context_tokens, embedded, 0)
 
-    def close(self) -> None:
-        """Stop the batch loop."""
-        if self._loop is not None:
-            self._loop.close()
-
     def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
         from quickthaw_backends.engines.batching.sequence import Sequence as Running
 
         loop, loaded = self._generating()
-        limit = answer_limit(request, self.context_tokens)
         self._check_tokens(request.tokens)
-        prompt = len(request.tokens) - request.generated
         loop.submit(
-            Running(
-                request=request,
-                sink=sink,
-                answer=Answer(request, self.tokenizer.decode, loaded.tokenizer.eos, limit),
-                limit=prompt + limit,
-                prompt=list(request.tokens[:prompt]),
-                generated=list(request.tokens[prompt:]),
-                on_held=on_held,
+            Running.of(
+                request,
+                sink,
+                on_held,
+                decode=self.tokenizer.decode,
+                eos=loaded.tokenizer.eos,
+                context_tokens=self.context_tokens,
             )
         )
 
@@ -193,9 +154,7 @@ class LlamaCppEngine:
         return self._loop, self._loaded
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
-        known = self._loaded.model.tokens if self._loaded is not None else 0
-        if tokens and (min(tokens) < 0 or max(tokens) >= known):
-            raise InvalidRequest(f"token ids must be from 0 to {known - 1:,}", param="prompt")
+        check_tokens(tokens, self._loaded.model.tokens if self._loaded is not None else 0)
 
     def _wait(self) -> None:
         """Return when all weights are there."""
@@ -208,23 +167,3 @@ class LlamaCppEngine:
         began = time.perf_counter()
         arrival.wait_for_all([file.bytes for file in manifest.weights])
         self.arrival_seconds += time.perf_counter() - began
-
-
-@contextmanager
-def _timed(name: str, stage: Stage, file: Path) -> Iterator[None]:
-    """Report how long a stage took; what goes wrong in it is StartFailed, naming the file."""
-    begin = time.perf_counter()
-    with _failures(name, file):
-        yield
-    stage(name, time.perf_counter() - begin)
-
-
-@contextmanager
-def _failures(what: str, file: Path) -> Iterator[None]:
-    """Turn what goes wrong into StartFailed, naming the file."""
-    try:
-        yield
-    except StartFailed as error:
-        raise StartFailed(f"{file}: {error.message}") from error
-    except Exception as error:
-        raise StartFailed(f"{file}: {what} does not load: {type(error).__name__}: {error}") from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from quickthaw.errors import ContextLengthExceeded, InvalidRequest
+from quickthaw_backends.engines.checks import check_text_to_embed
 
 _BATCH_TOKENS = 4096
 """Most tokens, padding included, that go through the model at a time."""
@@ -26,7 +26,7 @@ class Embedder:
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a unit vector for each token sequence; those of like length are computed together."""
         for tokens in batch:
-            self._check(tokens)
+            check_text_to_embed(tokens, self._context_tokens)
         order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
         vectors: dict[int, list[float]] = {}
         with self._one_at_a_time, torch.inference_mode():
@@ -35,14 +35,6 @@ class Embedder:
                 vectors |= zip(group, found, strict=True)
             self.tokens_total += sum(map(len, batch))
         return [vectors[index] for index in range(len(batch))]
-
-    def _check(self, tokens: Sequence[int]) -> None:
-        if not tokens:
-            raise InvalidRequest("a text to embed has no tokens", param="input")
-        if len(tokens) > self._context_tokens:
-            raise ContextLengthExceeded(
-                f"the text has {len(tokens):,} tokens; this model takes at most {self._context_tokens:,}", param="input"
-            )
 
     def _forward(self, group: Sequence[Sequence[int]]) -> torch.Tensor:
         width = max(map(len, group))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
-from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw.errors import NotServable, StartFailed, Unavailable
+from quickthaw_backends.engines.checks import check_tokens
 from quickthaw_backends.engines.end_tokens import end_tokens
 from quickthaw_backends.engines.extras import missing_extra
+from quickthaw_backends.engines.looped import LoopedEngine
+from quickthaw_backends.engines.stages import Stage, timed
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from quickthaw_backends.engines.transformers_engine.model import PreparedModel
     from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 
-Stage = Callable[[str, float], None]
 
-
-class TransformersEngine:
+class TransformersEngine(LoopedEngine["BatchLoop"]):
     """Implements `contracts.Engine` for every decoder-only model that transformers loads, and for encoders.
 
     `prepare` computes nothing but a few small buffers, on one thread; all that starts threads waits for `start`.
@@ -44,7 +42,6 @@ class TransformersEngine:
         self._options = TransformersOptions()
         self._texts: HfTokenizer | None = None
         self._model: PreparedModel | None = None
-        self._loop: BatchLoop | None = None
         self._embedder: Embedder | None = None
         self._eos: frozenset[int] = frozenset()
 
@@ -70,13 +67,13 @@ class TransformersEngine:
 
         loading.refuse_unknown(manifest)
         torch.set_num_threads(1)  # a process that ran a parallel region cannot be forked: the child would hang
-        with _timed("tokenizer", stage, checkpoint.path):
+        with timed("tokenizer", stage, checkpoint.path):
             tokenizer = HfTokenizer(checkpoint.path)
             self._eos = end_tokens(checkpoint.path) or tokenizer.eos
             self.tokenizer = self._texts = tokenizer
-        with _timed("skeleton", stage, checkpoint.path):
+        with timed("skeleton", stage, checkpoint.path):
             self._model = PreparedModel.build(checkpoint.path, manifest)
-        with _timed("weights", stage, weights_paths(checkpoint)[0]):
+        with timed("weights", stage, weights_paths(checkpoint)[0]):
             self._model.map_weights(checkpoint, manifest)
         self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
 
@@ -101,48 +98,21 @@ class TransformersEngine:
         self._loop = self._model.loop(self._options, self._texts, memory_bytes, self.context_tokens)
         self.context_tokens = self._loop.context_tokens
 
-    def submit(self, request: GenerationRequest, sink: Sink) -> None:
-        """Join the batch at the next step."""
-        self._submit(request, sink, None)
-
-    def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
-        """Join the batch at the next step, computing only what is known until `release`."""
-        self._submit(request, sink, on_held)
-
-    def extend(self, request_id: str, tokens: Sequence[int]) -> None:
-        """Tell a held request the next tokens of its answer."""
-        if self._loop is not None:
-            self._loop.extend(request_id, tokens)
-
-    def release(self, request_id: str) -> None:
-        """Have a held request go on by itself."""
-        if self._loop is not None:
-            self._loop.release(request_id)
-
     def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
         from quickthaw_backends.engines.batching.sequence import Sequence as Running
 
         loop = self._generating()
-        limit = answer_limit(request, self.context_tokens)
         self._check_tokens(request.tokens)
-        prompt = len(request.tokens) - request.generated
-        answer = Answer(request, self.tokenizer.decode, self._eos, limit)
         loop.submit(
-            Running(
-                request=request,
-                sink=sink,
-                answer=answer,
-                limit=prompt + limit,
-                prompt=list(request.tokens[:prompt]),
-                generated=list(request.tokens[prompt:]),
-                on_held=on_held,
+            Running.of(
+                request,
+                sink,
+                on_held,
+                decode=self.tokenizer.decode,
+                eos=self._eos,
+                context_tokens=self.context_tokens,
             )
         )
-
-    def cancel(self, request_id: str) -> None:
-        """Leave the batch at the next step."""
-        if self._loop is not None:
-            self._loop.cancel(request_id)
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a unit vector for each token sequence."""
@@ -168,8 +138,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Stop the batch loop."""
-        if self._loop is not None:
-            self._loop.close()
+        super().close()
         self._embedder = None
 
     def _generating(self) -> BatchLoop:
@@ -180,19 +149,4 @@ class TransformersEngine:
         return self._loop
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
-        known = self._model.vocabulary if self._model is not None else 0
-        if tokens and (min(tokens) < 0 or max(tokens) >= known):
-            raise InvalidRequest(f"token ids must be from 0 to {known - 1:,}", param="prompt")
-
-
-@contextmanager
-def _timed(name: str, stage: Stage, file: Path) -> Iterator[None]:
-    """Report how long a stage took; what goes wrong in it is StartFailed, naming the file."""
-    begin = time.perf_counter()
-    try:
-        yield
-    except StartFailed as error:
-        raise StartFailed(f"{file}: {error.message}") from error
-    except Exception as error:
-        raise StartFailed(f"{file}: {name} does not load: {type(error).__name__}: {error}") from error
-    stage(name, time.perf_counter() - begin)
+        check_tokens(tokens, self._model.vocabulary if self._model is not None else 0)

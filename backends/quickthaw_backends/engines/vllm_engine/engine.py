@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quickthaw.errors import ContextLengthExceeded, InvalidRequest, NotServable, StartFailed, Unavailable
+from quickthaw.errors import NotServable, StartFailed, Unavailable
 from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.checks import check_text_to_embed, check_tokens
 from quickthaw_backends.engines.end_tokens import end_tokens
 from quickthaw_backends.engines.extras import missing_extra
+from quickthaw_backends.engines.looped import LoopedEngine
+from quickthaw_backends.engines.stages import Stage, timed
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest
@@ -21,8 +23,6 @@ from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequ
 if TYPE_CHECKING:
     from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
     from quickthaw_backends.engines.vllm_engine.loop import VllmLoop
-
-Stage = Callable[[str, float], None]
 
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the scheduler in this process: nothing outlives the instance
@@ -33,7 +33,7 @@ _ENVIRONMENT = {
 }
 
 
-class VllmEngine:
+class VllmEngine(LoopedEngine["VllmLoop"]):
     """Implements `contracts.Engine` on vLLM's `LLMEngine`.
 
     vLLM starts threads and, on a GPU, CUDA: neither survives a fork. So a template holds vLLM's modules and the
@@ -43,14 +43,15 @@ class VllmEngine:
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors"})
     tokenizer: Tokenizer
     context_tokens: int
+    _loop: VllmLoop | None
 
     def __init__(self) -> None:
+        self._loop = None
         self.arrival_seconds = 0.0
         self._options = VllmOptions()
         self._checkpoint: Checkpoint | None = None
         self._manifest: Manifest | None = None
         self._texts: HfTokenizer | None = None
-        self._loop: VllmLoop | None = None
         self._eos: frozenset[int] = frozenset()
 
     @classmethod
@@ -70,12 +71,12 @@ class VllmEngine:
         _check_format(self._manifest)
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        with _timed("tokenizer", stage, checkpoint.path):
+        with timed("tokenizer", stage, checkpoint.path):
             from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 
             self.tokenizer = self._texts = HfTokenizer(checkpoint.path)
             self._eos = end_tokens(checkpoint.path) or self._texts.eos
-        with _timed("skeleton", stage, checkpoint.path):
+        with timed("skeleton", stage, checkpoint.path):
             from quickthaw_backends.engines.vllm_engine import loop, making  # noqa: F401
         stage("weights", 0.0)
         known = self._manifest.context_tokens
@@ -101,26 +102,12 @@ class VllmEngine:
         self._loop = VllmLoop(making.make)
         self.context_tokens = min(self.context_tokens, self._loop.context_tokens)
 
-    def submit(self, request: GenerationRequest, sink: Sink) -> None:
-        """Join the batch at the next step."""
-        self._submit(request, sink, None)
-
     def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
         """Have vLLM read what is known into its prefix cache, and choose nothing until `release`.
 
         What `extend` adds is only noted: vLLM computes those few tokens at the release.
         """
         self._submit(request, sink, on_held)
-
-    def extend(self, request_id: str, tokens: Sequence[int]) -> None:
-        """Tell a held request the next tokens of its answer."""
-        if self._loop is not None:
-            self._loop.extend(request_id, tokens)
-
-    def release(self, request_id: str) -> None:
-        """Have a held request go on by itself."""
-        if self._loop is not None:
-            self._loop.release(request_id)
 
     def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
         from quickthaw_backends.engines.vllm_engine.stream import Stream
@@ -130,14 +117,9 @@ class VllmEngine:
         if self._loop is None or self._texts is None:
             raise Unavailable("the engine is not running")
         limit = answer_limit(request, self.context_tokens)
-        self._check_tokens(self._loop, request.tokens)
+        check_tokens(request.tokens, self._loop.vocabulary)
         answer = Answer(request, self._texts.decode, self._eos, limit)
         self._loop.submit(Stream(request, sink, answer, limit, self._eos, self._texts, on_held))
-
-    def cancel(self, request_id: str) -> None:
-        """Leave the batch at the next step."""
-        if self._loop is not None:
-            self._loop.cancel(request_id)
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a unit vector for each token sequence."""
@@ -146,28 +128,13 @@ class VllmEngine:
         if self._loop is None:
             raise Unavailable("the engine is not running")
         for tokens in batch:
-            if not tokens:
-                raise InvalidRequest("a text to embed has no tokens", param="input")
-            if len(tokens) > self.context_tokens:
-                raise ContextLengthExceeded(
-                    f"the text has {len(tokens):,} tokens; this model takes at most {self.context_tokens:,}",
-                    param="input",
-                )
-            self._check_tokens(self._loop, tokens)
+            check_text_to_embed(tokens, self.context_tokens)
+            check_tokens(tokens, self._loop.vocabulary)
         return self._loop.embed(batch)
 
     def stats(self) -> EngineStats:
         """Return a snapshot."""
         return EngineStats(0, 0, 0, 0, self.context_tokens, 0, 0) if self._loop is None else self._loop.stats()
-
-    def close(self) -> None:
-        """Stop vLLM."""
-        if self._loop is not None:
-            self._loop.close()
-
-    def _check_tokens(self, loop: VllmLoop, tokens: Sequence[int]) -> None:
-        if tokens and (min(tokens) < 0 or max(tokens) >= loop.vocabulary):
-            raise InvalidRequest(f"token ids must be from 0 to {loop.vocabulary - 1:,}", param="prompt")
 
 
 def _check_format(manifest: Manifest) -> None:
@@ -178,14 +145,3 @@ def _check_format(manifest: Manifest) -> None:
             f"engine vllm reads plain safetensors, and the weights of {manifest.name!r} are stored as {stored}; "
             "use another engine or import the checkpoint without quantisation"
         )
-
-
-@contextmanager
-def _timed(name: str, stage: Stage, file: Path) -> Iterator[None]:
-    """Report how long a stage took; what goes wrong in it is StartFailed, naming the file."""
-    begin = time.perf_counter()
-    try:
-        yield
-    except Exception as error:
-        raise StartFailed(f"{file}: {name} does not load: {type(error).__name__}: {error}") from error
-    stage(name, time.perf_counter() - begin)
