@@ -77,58 +77,13 @@ class Agent:
         self._stopping = False
         self._ready = threading.Event()
         self._loop = Loop()
-        self.checkpoints = NodeCheckpoints(
-            settings,
-            redis,
-            drop_templates=lambda checkpoint: self._loop.post(lambda: self._templates.forget(checkpoint)),
-            on_failed=lambda checkpoint, error: self._loop.post(lambda: self._lose_checkpoint(checkpoint, error)),
-            on_change=lambda: self._heartbeat.soon(),
-        )
+        self.checkpoints = self._make_checkpoints()
         lines = LogLines(redis, settings.max_log_lines)
         self._writer = Writer(self._store, lines, on_stale=self._stale, on_next=self._assigned)
-        self._zygote = ZygoteClient(
-            self._loop,
-            [name.strip() for name in settings.preload.split(",") if name.strip()],
-            on_forked=lambda key, pid: self._templates.forked(key, pid),
-            on_exited=lambda pid, status: self._templates.reported(pid, status),
-            on_ready=self._ready.set,
-        )
-        self._templates = Templates(
-            self._loop,
-            self._zygote,
-            on_forked=lambda instance, pid: self._fleet.forked(instance, pid),
-            on_exited=self._exited,
-            on_made=self.checkpoints.tiers.memory.keep_for_template,
-            on_gone=self.checkpoints.tiers.release,
-            on_primed=lambda key, pid: self._primed.forked(key, pid),
-            on_lost=lambda key: self._primed.forget_template(key),
-        )
-        self._primed = PrimedTemplates(
-            self._loop,
-            self.checkpoints.tiers.prefixes,
-            settings.prefix_budget,
-            template=self._templates.find,
-            is_busy=lambda: self._draining or self._fleet.starting(),
-            hooks=Hooks(
-                forked=lambda instance, pid: self._fleet.forked(instance, pid),
-                exited=lambda pid, status: self._fleet.reported(pid, status),
-                made=self.checkpoints.tiers.memory.keep_for_template,
-                gone=self.checkpoints.tiers.release,
-                changed=lambda: self._heartbeat.soon(),
-            ),
-        )
+        self._zygote = self._make_zygote()
+        self._templates = self._make_templates()
+        self._primed = self._make_primed()
         self._beginnings = Beginnings(self._primed)
-        effects = RedisEffects(
-            self._store,
-            self._slots,
-            Queues(redis),
-            submit=self._writer.submit,
-            on_assigned=self._assigned,
-            on_idle=lambda instance: self._loop.post(lambda: self._fleet.idle(instance)),
-            on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
-            on_released=self.checkpoints.tiers.release,
-            on_died=commands.serve,
-        )
         learning = Learning(redis, settings.node)
         self._meters = NodeMeter(UsageStore(redis, settings.usage_retention), Endings(redis), settings.usage_period)
         self._fleet = Fleet(
@@ -136,7 +91,7 @@ class Agent:
             self._writer,
             self._templates,
             self._beginnings,
-            effects,
+            self._make_effects(commands),
             learning=learning,
             meters=self._meters,
             tracer=tracing.configure("worker"),
@@ -149,15 +104,7 @@ class Agent:
         self._starts = Starts(
             settings, redis, self._loop, self._fleet, self.checkpoints.tiers, self._registry, persist=self._persist
         )
-        self._heartbeat = Heartbeat(
-            redis,
-            settings,
-            self.checkpoints.disk,
-            Catalogue(redis),
-            self._beat,
-            on_new=self.checkpoints.look,
-            on_beat=(self._meters.flush, learning.flush, self._forget_deleted),
-        )
+        self._heartbeat = self._make_heartbeat(learning)
 
     def start(self) -> None:
         """Clean up after a predecessor, start the zygote, and announce the node once that is ready. Does not block."""
@@ -236,6 +183,82 @@ class Agent:
         self._draining = True
         self._heartbeat.soon()
         self._loop.post(self._drain_fleet)
+
+    def _make_checkpoints(self) -> NodeCheckpoints:
+        """Make the tiers, which tell of what is to go and of what failed to come."""
+        return NodeCheckpoints(
+            self._settings,
+            self._redis,
+            drop_templates=lambda checkpoint: self._loop.post(lambda: self._templates.forget(checkpoint)),
+            on_failed=lambda checkpoint, error: self._loop.post(lambda: self._lose_checkpoint(checkpoint, error)),
+            on_change=lambda: self._heartbeat.soon(),
+        )
+
+    def _make_zygote(self) -> ZygoteClient:
+        """Make the client of the zygote, which tells of the templates that it forked and of their ends."""
+        return ZygoteClient(
+            self._loop,
+            [name.strip() for name in self._settings.preload.split(",") if name.strip()],
+            on_forked=lambda key, pid: self._templates.forked(key, pid),
+            on_exited=lambda pid, status: self._templates.reported(pid, status),
+            on_ready=self._ready.set,
+        )
+
+    def _make_templates(self) -> Templates:
+        """Make the templates, which tell of what they forked and of what they map."""
+        return Templates(
+            self._loop,
+            self._zygote,
+            on_forked=lambda instance, pid: self._fleet.forked(instance, pid),
+            on_exited=self._exited,
+            on_made=self.checkpoints.tiers.memory.keep_for_template,
+            on_gone=self.checkpoints.tiers.release,
+            on_primed=lambda key, pid: self._primed.forked(key, pid),
+            on_lost=lambda key: self._primed.forget_template(key),
+        )
+
+    def _make_primed(self) -> PrimedTemplates:
+        """Make the primed templates, which give way to starts."""
+        return PrimedTemplates(
+            self._loop,
+            self.checkpoints.tiers.prefixes,
+            self._settings.prefix_budget,
+            template=self._templates.find,
+            is_busy=lambda: self._draining or self._fleet.starting(),
+            hooks=Hooks(
+                forked=lambda instance, pid: self._fleet.forked(instance, pid),
+                exited=lambda pid, status: self._fleet.reported(pid, status),
+                made=self.checkpoints.tiers.memory.keep_for_template,
+                gone=self.checkpoints.tiers.release,
+                changed=lambda: self._heartbeat.soon(),
+            ),
+        )
+
+    def _make_effects(self, commands: Commands) -> RedisEffects:
+        """Make what the fleet causes in Redis."""
+        return RedisEffects(
+            self._store,
+            self._slots,
+            Queues(self._redis),
+            submit=self._writer.submit,
+            on_assigned=self._assigned,
+            on_idle=lambda instance: self._loop.post(lambda: self._fleet.idle(instance)),
+            on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
+            on_released=self.checkpoints.tiers.release,
+            on_died=commands.serve,
+        )
+
+    def _make_heartbeat(self, learning: Learning) -> Heartbeat:
+        """Make the heartbeat, with what is written along with each beat."""
+        return Heartbeat(
+            self._redis,
+            self._settings,
+            self.checkpoints.disk,
+            Catalogue(self._redis),
+            self._beat,
+            on_new=self.checkpoints.look,
+            on_beat=(self._meters.flush, learning.flush, self._forget_deleted),
+        )
 
     def _announce(self) -> None:
         self._ready.wait()

@@ -228,8 +228,8 @@ class BatchLoop:
                 raise result
             guessed = len(sequence.guess)
             deltas = sequence.absorb(len(chunk.tokens) - guessed, result, self._texts)
-            if guessed:
-                self._runner.cut(sequence.cache, sequence.computed)
+            if guessed and self._runner.sharing is not None:
+                self._runner.sharing.cut(sequence.cache, sequence.computed)
         except Exception as error:  # noqa: BLE001 (model code raises anything; the error goes to the request)
             sequence.computed = 0  # nothing of it is kept
             with self._changed:

@@ -23,28 +23,33 @@ class Chunk:
     rows: int = 1
 
 
-class Runner(Protocol):
-    """Computes chunks. Used by one thread at a time."""
+class CacheSharing(Protocol):
+    """What a runner can do with caches beyond filling them, so that requests which begin alike share."""
 
-    chunked: bool  # whether a prompt may be computed in pieces
-    shares: bool  # whether caches can be forked and cut
     copies: bool  # whether a fork takes memory of its own for what it begins with
-    speculates: bool  # whether the scores of a token do not depend on how many are computed with it
-
-    def new_cache(self) -> Any:
-        """Return an empty cache for one request."""
-
-    def reserve(self, cache: Any, tokens: int) -> None:
-        """Make room in a cache."""
 
     def store(self, cache: Any) -> Any:
-        """Return what is kept of a cache for later requests: something to `fork`, which `drop` gives back."""
+        """Return what is kept of a cache for later requests: something to `fork`, which `Runner.drop` gives back."""
 
     def fork(self, kept: Any, tokens: int) -> Any:
         """Return a cache that begins with the first `tokens` of what is kept, or of another's cache."""
 
     def cut(self, cache: Any, tokens: int) -> None:
         """Forget all but the first `tokens` of a cache."""
+
+
+class Runner(Protocol):
+    """Computes chunks. Used by one thread at a time."""
+
+    chunked: bool  # whether a prompt may be computed in pieces
+    sharing: CacheSharing | None  # None: caches can be neither forked nor cut
+    speculates: bool  # whether the scores of a token do not depend on how many are computed with it, and it shares
+
+    def new_cache(self) -> Any:
+        """Return an empty cache for one request."""
+
+    def reserve(self, cache: Any, tokens: int) -> None:
+        """Make room in a cache."""
 
     def drop(self, cache: Any) -> None:
         """Give a cache's memory back; it is not used again."""

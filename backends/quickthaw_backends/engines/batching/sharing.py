@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from quickthaw_backends.engines.batching.prefixes import LEAST_TOKENS, PrefixCache, Tokens, common
-from quickthaw_backends.engines.batching.runner import Runner
+from quickthaw_backends.engines.batching.runner import CacheSharing, Runner
 from quickthaw_backends.engines.batching.sequence import Sequence
 
 _LOOKED_AT = 16
@@ -19,6 +19,7 @@ class Sharing:
 
     def __init__(self, runner: Runner, prefixes: PrefixCache) -> None:
         self._runner = runner
+        self._caches = runner.sharing
         self._prefixes = prefixes
 
     @property
@@ -40,24 +41,24 @@ class Sharing:
         leaders = list(running)
         for sequence in waiting:
             sequence.offer, sequence.shared = None, 0
-            if self._may_share(sequence) and len(candidates) < _LOOKED_AT:
+            if self._caches is not None and not sequence.scores_prompt and len(candidates) < _LOOKED_AT:
                 sequence.offer = self._prefixes.find(_shareable(sequence))
-                if self._waits_for_leader(sequence, leaders, room):
+                if self._waits_for_leader(self._caches, sequence, leaders, room):
                     break
-                sequence.shared = 0 if self._runner.copies or not sequence.offer else sequence.offer[1]
+                sequence.shared = 0 if self._caches.copies or not sequence.offer else sequence.offer[1]
             candidates.append(sequence)
             leaders.append(sequence)
         return candidates
 
     def begin(self, sequence: Sequence) -> None:
         """Give a request that is admitted its cache, with what it was offered."""
-        if sequence.offer is None:
+        if sequence.offer is None or self._caches is None:
             sequence.cache = self._runner.new_cache()
             return
         sequence.prefix, count = sequence.offer
         sequence.offer = None
         sequence.prefix.users += 1
-        sequence.cache = self._runner.fork(sequence.prefix.cache, count)
+        sequence.cache = self._caches.fork(sequence.prefix.cache, count)
         sequence.computed = count
         sequence.answer.cached_tokens = min(count, len(sequence.prompt))
 
@@ -74,25 +75,24 @@ class Sharing:
         cache, sequence.cache = sequence.cache, None
         self._let_go(sequence)
         tokens = [*sequence.prompt, *sequence.generated][: sequence.computed]
-        kept = self._runner.store(cache) if self._runner.shares and self._prefixes.wants(tokens) else None
+        kept = None if self._caches is None or not self._prefixes.wants(tokens) else self._caches.store(cache)
         self._runner.drop(cache)
         if kept is not None:
             self._prefixes.keep(tokens, kept)
 
-    def _may_share(self, sequence: Sequence) -> bool:
-        return self._runner.shares and not sequence.scores_prompt
-
-    def _waits_for_leader(self, sequence: Sequence, leaders: Iterable[Sequence], room: int) -> bool:
+    def _waits_for_leader(
+        self, caches: CacheSharing, sequence: Sequence, leaders: Iterable[Sequence], room: int
+    ) -> bool:
         offered = sequence.offer[1] if sequence.offer else 0
         wanted = _shareable(sequence)
         for leader in (leader for leader in leaders if not leader.held):  # a held one may never go on
             alike = min(common(wanted, _all_tokens(leader)), leader.known - 1)  # its newest token is computed last
-            if alike < offered + LEAST_TOKENS or alike > room or not self._may_share(leader):
+            if alike < offered + LEAST_TOKENS or alike > room or leader.scores_prompt:
                 continue
             if leader.computed < alike:
                 return True
             if self._prefixes.wants(shared := wanted[:alike].tolist()):
-                self._prefixes.keep(shared, self._runner.store(leader.cache))
+                self._prefixes.keep(shared, caches.store(leader.cache))
             sequence.offer = self._prefixes.find(wanted)
             return False
         return False

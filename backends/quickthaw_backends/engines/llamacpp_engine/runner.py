@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from quickthaw_backends.engines.batching.runner import Chunk, Scores
+from quickthaw_backends.engines.batching.runner import CacheSharing, Chunk, Scores
 from quickthaw_backends.engines.llamacpp_engine.cells import Cells, Saved
 from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Piece
 
@@ -19,7 +19,7 @@ class LlamaRunner:
         self, context: LlamaContext, cells: Cells, *, shares: bool, speculates: bool, wait: Callable[[], None]
     ) -> None:
         """`wait` returns when all weights are there; it is called before anything is computed."""
-        self.shares = shares
+        self.sharing: CacheSharing | None = self if shares else None
         self.speculates = shares and speculates
         self._context = context
         self._cells = cells

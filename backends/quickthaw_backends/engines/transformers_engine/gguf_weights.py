@@ -13,7 +13,7 @@ from unittest import mock
 
 import gguf
 import torch
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig
 from transformers.utils import logging
 

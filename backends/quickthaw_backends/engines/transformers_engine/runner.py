@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from quickthaw_backends.engines.batching.runner import Chunk, Scores
+from quickthaw_backends.engines.batching.runner import CacheSharing, Chunk, Scores
 from quickthaw_backends.engines.transformers_engine import attention
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment
 from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache, StepCache
@@ -20,11 +20,11 @@ class RaggedRunner:
     """All chunks in one packed row: one pass through every layer, and attention request by request."""
 
     chunked = True
-    shares = True
     copies = True
 
     def __init__(self, model: PreTrainedModel, *, speculates: bool, lean: LeanDecoder | None = None) -> None:
         """`speculates`: what a token gives does not depend on how many are computed with it. `lean` is quicker."""
+        self.sharing: CacheSharing | None = self
         self.speculates = speculates
         self._model = model
         self._lean = lean
@@ -111,8 +111,7 @@ class SoloRunner:
     """One request after the other, with transformers' own cache: for models that ragged attention cannot serve."""
 
     chunked = False
-    shares = False
-    copies = True
+    sharing: CacheSharing | None = None
     speculates = False
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -124,18 +123,6 @@ class SoloRunner:
 
     def reserve(self, cache: list[Any], tokens: int) -> None:
         """Do nothing: the model's cache grows by itself."""
-
-    def store(self, cache: list[Any]) -> list[Any]:
-        """Fail: these caches are not shared."""
-        raise NotImplementedError
-
-    def fork(self, kept: list[Any], tokens: int) -> list[Any]:
-        """Fail: these caches are not shared."""
-        raise NotImplementedError
-
-    def cut(self, cache: list[Any], tokens: int) -> None:
-        """Fail: nothing is guessed here."""
-        raise NotImplementedError
 
     def drop(self, cache: list[Any]) -> None:
         """Do nothing: the memory goes with the last reference."""

@@ -1,0 +1,172 @@
+"""What generates tokens: a checkpoint on a node, what is asked of an engine, and the engine itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from quickthaw.errors import QuickthawError
+from quickthaw.types import Delta, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on this node: its manifest (checkpoints.manifest) and the folder with configuration and tokenizer.
+
+    `weights` names the files to map, in the manifest's order; none: they lie in the folder too. They may still be
+    arriving: `arrival` is then the file that tells how far they are (see checkpoints.arrival).
+    """
+
+    id: str
+    path: Path
+    manifest: Mapping[str, Any]
+    weights: tuple[Path, ...] = ()
+    arrival: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One stream of tokens. `tokens` holds the prompt and, in a resume, what was generated before it was interrupted.
+
+    The generator of the token at position p (counted over prompt and answer) is seeded from (sampling.seed, p), so a
+    resumed request continues exactly; `sampling.seed` is never None here and `sampling.n` is always 1.
+    """
+
+    id: str
+    tokens: tuple[int, ...]
+    sampling: Sampling
+    generated: int = 0  # how many of the last tokens were generated before (0: a fresh request)
+    choice: int = 0  # copied into every Delta
+
+
+Sink = Callable[[Delta | QuickthawError], None]
+"""Takes what an engine produces for one request, from the engine's thread; must not block.
+
+The last call has a `Delta` with a `finish_reason`, or an error. After a cancel there may be none.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A snapshot of what an engine does."""
+
+    running: int
+    waiting: int
+    kv_bytes: int
+    kv_bytes_limit: int
+    context_tokens: int
+    prompt_tokens_total: int
+    generated_tokens_total: int
+    prefix_bytes: int = 0  # of keys and values kept for requests that begin alike, beside `kv_bytes`
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """Render a conversation with the model's chat template, up to where the assistant speaks, and encode it.
+
+        `tools` are shown to the template as OpenAI describes them. Raises InvalidRequest where the model has no
+        template or the messages do not suit it.
+        """
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of the tokens, without special tokens."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """The code that generates tokens: one object an instance, made in its template, started in its own process.
+
+    Life: `prepare` in the template (single-threaded; no tensor arithmetic, or forks would hang), fork, `start` in the
+    instance, then `submit` and `cancel` from any thread, `close` at the end.
+    """
+
+    weights_formats: ClassVar[frozenset[str]]  # of checkpoints that it reads: safetensors, gguf
+    tokenizer: Tokenizer
+    context_tokens: int  # the longest prompt and answer together
+
+    @property
+    def arrival_seconds(self) -> float:
+        """How long computing has waited so far, since `start`, for weights that were still arriving."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Say which packages this engine lacks here and how to install them; None: it lacks none. Imports none."""
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """Raise InvalidRequest, naming the known ones, for an unknown option or value. Imports nothing heavy."""
+
+    def prepare(self, checkpoint: Checkpoint, options: Mapping[str, Any], stage: Callable[[str, float], None]) -> None:
+        """Read the tokenizer, build the skeleton, map the weights read-only; report `stage(name, seconds)` of each.
+
+        Where `checkpoint.arrival` is given the weights may still be arriving, after `start` too: nothing is computed
+        with one before it is there, and who waits for one that will never be gets StartFailed with the cause.
+        Stages are named tokenizer, skeleton and weights. Raises StartFailed with the cause, naming the file.
+        """
+
+    def prime(self, tokens: Sequence[int], file: Path) -> bool:
+        """Have the keys and values of a prompt's beginning in memory, so that forks from now on share them.
+
+        Called once, after `prepare` and before `start`, in a process that was forked from the template and stays
+        single-threaded, instances being forked from it. Read from `file` where that holds just these (False), else
+        computed, and written to `file` atomically (True). Whatever else is in `file` counts as nothing. Raises
+        NotServable where the engine cannot, StartFailed where it fails.
+        """
+
+    def start(self, device: str, threads: int, memory_bytes: int) -> None:
+        """Take up work in this process: `memory_bytes` bounds the KV cache. Blocks until requests can be served."""
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> None:
+        """Join the batch at the next step. Never blocks. Raises ContextLengthExceeded at once where it cannot fit."""
+
+    def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
+        """Like `submit`, but choose no token yet: only compute what is known, so that `release` goes on at once.
+
+        `on_held` hears, from the engine's thread, how many tokens (prompt and answer) are known whenever all of them
+        but the last have been computed; it must not block.
+        """
+
+    def extend(self, request_id: str, tokens: Sequence[int]) -> None:
+        """Tell a held request the next tokens of its answer, which another engine chose. An unknown id is ignored."""
+
+    def release(self, request_id: str) -> None:
+        """Have a held request choose its next token and all that follow. Idempotent; an unknown id is ignored."""
+
+    def cancel(self, request_id: str) -> None:
+        """Leave the batch at the next step and free the memory. An unknown id is ignored."""
+
+    def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Return a unit vector for each token sequence. Blocks. Raises NotServable on a generating model."""
+
+    def stats(self) -> EngineStats:
+        """Return a snapshot; cheap."""
+
+    def close(self) -> None:
+        """Stop the engine's threads; idempotent. Requests that still run get an error."""
+
+
+@runtime_checkable
+class Built(Protocol):
+    """An engine whose keys and values depend on the build of a library: a file of another build is not looked at."""
+
+    build: str
+
+
+@runtime_checkable
+class TakesAdapters(Protocol):
+    """An engine that can put a LoRA adapter, a checkpoint of its own, on the model that it has prepared."""
+
+    def adapt(self, adapter: Checkpoint) -> None:
+        """Compute with the model and this adapter from now on, in this process only.
+
+        Called at most once, after `prepare` and before `start`, in the instance's process. Blocks until the adapter's
+        weights, which may still be arriving, have been read; what was computed before is forgotten. Raises StartFailed
+        with the cause, naming the file.
+        """
