@@ -24,7 +24,7 @@ from benchmarks.report import Cell, Report, console, publish
 from benchmarks.rounds import interleave
 from benchmarks.stats import median
 from quickthaw.errors import QuickthawError
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import Delta, Sampling
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
 from quickthaw_platform.contracts import Checkpoint, GenerationRequest
 

@@ -69,7 +69,7 @@ def generate(engine: Engine, conversations: list[Any], max_tokens: int, ignore_e
     heard = []
     for number, messages in enumerate(conversations):
         one = Heard(time.monotonic())
-        tokens = tuple(engine.tokenizer.chat(messages))
+        tokens = tuple(engine.tokenizer.chat(messages).tokens)
         one.submitted = time.monotonic()
         engine.submit(GenerationRequest(f"{one.asked}-{number}", tokens, sampling), one.take)
         heard.append(one)
@@ -85,7 +85,7 @@ def main(checkpoints: str, name: str, engine_name: str, options: str) -> None:
     for line in sys.stdin:
         question = json.loads(line)
         if "render" in question:
-            answer: Any = [engine.tokenizer.chat(messages) for messages in question["render"]]
+            answer: Any = [engine.tokenizer.chat(messages).tokens for messages in question["render"]]
         else:
             answer = generate(engine, question["conversations"], question["max_tokens"], question["ignore_eos"])
         print(json.dumps(answer), file=answers, flush=True)

@@ -42,7 +42,7 @@ from benchmarks.prompts import conversations
 from benchmarks.report import console, publish
 from benchmarks.rounds import announce, interleave, progress_bar
 from quickthaw.errors import QuickthawError
-from quickthaw.types import Delta, Sampling, TokenLogprob
+from quickthaw.generation import Delta, Sampling, TokenLogprob
 from quickthaw_platform import plugins, settings
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Engine, GenerationRequest
@@ -142,7 +142,7 @@ def comparisons(engine: Engine, way: str, counts: Mapping[str, int]) -> dict[Cas
     """Compare for greedy and sampled answers to so many prompts; of the greedy ones, resume so many."""
     found: dict[Case, list[Comparison]] = {}
     for name, sampling in SAMPLINGS.items():
-        prompts = [tuple(engine.tokenizer.chat(one)) for one in conversations(0, counts[name])]
+        prompts = [tuple(engine.tokenizer.chat(one).tokens) for one in conversations(0, counts[name])]
         wholes = [generate(engine, [asked(prompt, sampling, seed)])[0] for seed, prompt in enumerate(prompts)]
         both = list(zip(prompts, wholes, strict=True))
         cut = both[: counts["resumed"]] if name == "greedy" else both
@@ -164,7 +164,7 @@ def speed(engine: Engine) -> Speed:
 
 def _tokens_per_second(engine: Engine, streams: int) -> float:
     sampling = Sampling(temperature=0, ignore_eos=True)
-    prompts = [tuple(engine.tokenizer.chat(one)) for one in conversations(0, streams)]
+    prompts = [tuple(engine.tokenizer.chat(one).tokens) for one in conversations(0, streams)]
     requests = [asked(prompt, sampling, seed, most=SPEED_TOKENS) for seed, prompt in enumerate(prompts)]
     heard = generate(engine, requests)
     first = max(one.arrivals[0] for one in heard)

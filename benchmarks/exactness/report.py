@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.report import Cell, Goal, Report
 from benchmarks.stats import median
-from quickthaw.types import TokenLogprob
+from quickthaw.generation import TokenLogprob
 
 EXACT = "exact (default)"
 RESUMED, NEXT, BESIDE = "resumed", "next token", "beside others"

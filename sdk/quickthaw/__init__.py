@@ -50,6 +50,15 @@ if TYPE_CHECKING:
         Unreachable,
         VersionNotFound,
     )
+    from quickthaw.generation import (
+        ChatOptions,
+        Delta,
+        Model,
+        Sampling,
+        Structure,
+        TokenLogprob,
+        ToolCallDelta,
+    )
     from quickthaw.resources import (
         AliasInfo,
         CheckpointInfo,
@@ -64,7 +73,6 @@ if TYPE_CHECKING:
     )
     from quickthaw.retry import Backoff
     from quickthaw.types import (
-        Delta,
         Event,
         EventType,
         FunctionInfo,
@@ -72,9 +80,6 @@ if TYPE_CHECKING:
         InvocationInfo,
         InvocationState,
         Limits,
-        Model,
-        Sampling,
-        TokenLogprob,
         Usage,
         Version,
     )
@@ -88,6 +93,7 @@ __all__ = [
     "AuthenticationFailed",
     "BackendNotFound",
     "Backoff",
+    "ChatOptions",
     "CheckpointInfo",
     "CheckpointNotFound",
     "Client",
@@ -138,8 +144,10 @@ __all__ = [
     "Scope",
     "StartFailed",
     "StartTooLate",
+    "Structure",
     "TimedOut",
     "TokenLogprob",
+    "ToolCallDelta",
     "Unavailable",
     "Unreachable",
     "Usage",
@@ -166,6 +174,9 @@ _HOMES = {
         PoisonInvocation QueueFull QuickthawError RateLimited RequestTooLarge StartFailed StartTooLate TimedOut
         Unavailable Unreachable VersionNotFound
     """,
+    "generation": """
+        ChatOptions Delta Model Sampling Structure TokenLogprob ToolCallDelta
+    """,
     "resources": """
         AliasInfo CheckpointInfo InstanceInfo KeyCreated KeyInfo LogLine NodeInfo Quotas Scope Webhook
     """,
@@ -173,8 +184,7 @@ _HOMES = {
         Backoff
     """,
     "types": """
-        Delta Event EventType FunctionInfo FunctionSpec InvocationInfo InvocationState Limits Model Sampling
-        TokenLogprob Usage Version
+        Event EventType FunctionInfo FunctionSpec InvocationInfo InvocationState Limits Usage Version
     """,
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from quickthaw import bundle, calls, outputs, runtime, schema
 from quickthaw.errors import InvalidRequest, InvalidSource
+from quickthaw.generation import Delta
 from quickthaw.resources import DEFAULT_ALIAS
-from quickthaw.types import Delta, FunctionSpec, Handler, Limits, Version
+from quickthaw.types import FunctionSpec, Handler, Limits, Version
 
 if TYPE_CHECKING:
     from quickthaw.client import Client, Invocation

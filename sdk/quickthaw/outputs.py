@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from quickthaw import errors
-from quickthaw.types import Delta, Event, EventType
+from quickthaw.generation import Delta
+from quickthaw.types import Event, EventType
 
 
 class Outputs:

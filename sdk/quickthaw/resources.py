@@ -51,7 +51,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from quickthaw.types import InvocationInfo, InvocationState, Limits, Name, Sampling, Wire
+from quickthaw.generation import Sampling
+from quickthaw.types import InvocationInfo, InvocationState, Limits, Name, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"

@@ -12,7 +12,8 @@ import pytest
 
 from quickthaw import EventType, FunctionSpec, InvocationState
 from quickthaw.errors import Conflict
-from quickthaw.types import InvocationInfo, Sampling
+from quickthaw.generation import Sampling
+from quickthaw.types import InvocationInfo
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
 from tests.acceptance.test_resume import GREEDY, PROMPT, SAMPLED, said

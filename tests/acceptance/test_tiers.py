@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from quickthaw import Client, FunctionSpec, StartFailed
+from quickthaw.generation import Sampling
 from quickthaw.resources import CheckpointCopy
-from quickthaw.types import InvocationInfo, Sampling
+from quickthaw.types import InvocationInfo
 from quickthaw_platform.commands.seaweed import BUCKET, Seaweed
 from tests.acceptance.cluster import Cluster, running, wait_for
 

@@ -22,6 +22,7 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw_platform.checkpoints.header",
     "quickthaw_platform.checkpoints.manifest",
     "quickthaw_backends",
+    "quickthaw.generation",
     "quickthaw.types",
     "quickthaw.resources",
     "quickthaw.errors",
@@ -33,7 +34,8 @@ PURE_NAMES = (
 PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES) or ".policies." in name]
 PURE_MAY_IMPORT = (
     "__future__", "collections", "dataclasses", "enum", "functools", "math", "numpy", "pathlib", "random", "typing",
-    "quickthaw.types", "quickthaw.errors", "quickthaw_platform.contracts", "quickthaw_platform.errors",
+    "quickthaw.generation", "quickthaw.types", "quickthaw.errors", "quickthaw_platform.contracts",
+    "quickthaw_platform.errors",
     "quickthaw_platform.averages", "quickthaw_platform.router.table", "quickthaw_platform.router.estimator",
     "quickthaw_platform.router.policies",
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest
-from quickthaw.types import Delta, FinishReason, TokenLogprob
+from quickthaw.generation import Delta, FinishReason, TokenLogprob
 from quickthaw_backends.engines.detokenizer import Decode, Detokenizer
 from quickthaw_backends.engines.stopping import StopMatcher
 from quickthaw_platform.contracts import GenerationRequest

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavailable
-from quickthaw.types import Delta, TokenLogprob, parse_seconds
+from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.types import parse_seconds
 from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.echo_tokenizer import END, EchoTokenizer, echoed_segment

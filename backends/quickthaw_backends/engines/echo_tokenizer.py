@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.messages import plain_messages
+from quickthaw_platform.contracts import Prompt
 
 END = 256  # ends a message, and an answer
 USER = 257  # a message of the user begins
@@ -21,12 +23,16 @@ class EchoTokenizer:
         """Return the bytes of the text; there is no special token at its start."""
         return list(text.encode("utf-8", errors="replace"))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
         """Render a conversation: tools as JSON, then each message, between a mark and END; the mark of the answer."""
-        tokens = [part for tool in tools for part in (OTHER, *self.encode(json.dumps(tool, sort_keys=True)), END)]
+        tokens = [
+            part
+            for tool in (options.tools if options else ())
+            for part in (OTHER, *self.encode(json.dumps(tool, sort_keys=True)), END)
+        ]
         for message in plain_messages(messages):
             tokens += [USER if message["role"] == "user" else OTHER, *self.encode(message["content"]), END]
-        return [*tokens, OTHER]
+        return Prompt([*tokens, OTHER])
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text; marks have none, and bytes that are no UTF-8 become U+FFFD."""

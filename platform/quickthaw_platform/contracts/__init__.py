@@ -6,7 +6,7 @@ nothing; one contract suite in `tests/contract/` runs over every implementation 
 
 from __future__ import annotations
 
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import Delta, Sampling
 from quickthaw_platform.contracts.cluster import (
     ClusterView,
     FunctionStats,
@@ -25,6 +25,8 @@ from quickthaw_platform.contracts.engines import (
     Engine,
     EngineStats,
     GenerationRequest,
+    Prompt,
+    Reading,
     Sink,
     TakesAdapters,
     Tokenizer,
@@ -69,6 +71,8 @@ __all__ = [
     "NodeState",
     "NodeView",
     "Option",
+    "Prompt",
+    "Reading",
     "Refuse",
     "RemoteObject",
     "RemoteStore",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from quickthaw.errors import QuickthawError
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import ChatOptions, Delta, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,29 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How the answer to a conversation is taken apart, and which calls of tools it may hold.
+
+    `Tokenizer.chat` makes it and the same engine understands it; the platform passes it on as it is.
+    """
+
+    calls: str | None = None  # name of the form in which the model writes calls; None: it makes none
+    tools: tuple[Mapping[str, Any], ...] = ()  # those that may be called, as OpenAI's chat completions describe them
+    must_call: bool = False  # whether the answer must be calls
+    parallel: bool = True  # whether there may be several
+    thoughts: str | None = None  # name of the form in which the model writes what it thinks first; None: it does not
+    thinking: bool = False  # whether the prompt ends within its thoughts
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation as a model reads it."""
+
+    tokens: list[int]
+    reading: Reading | None = None  # None: all of the answer is text
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One stream of tokens. `tokens` holds the prompt and, in a resume, what was generated before it was interrupted.
 
@@ -39,6 +62,7 @@ class GenerationRequest:
     sampling: Sampling
     generated: int = 0  # how many of the last tokens were generated before (0: a fresh request)
     choice: int = 0  # copied into every Delta
+    reading: Reading | None = None  # as `Tokenizer.chat` said; None: all of the answer is text
 
 
 Sink = Callable[[Delta | QuickthawError], None]
@@ -68,11 +92,11 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
         """Render a conversation with the model's chat template, up to where the assistant speaks, and encode it.
 
-        `tools` are shown to the template as OpenAI describes them. Raises InvalidRequest where the model has no
-        template or the messages do not suit it.
+        Raises InvalidRequest where the model has no template or the messages do not suit it, and for an option that
+        the model has no place for.
         """
 
     def decode(self, tokens: Sequence[int]) -> str:

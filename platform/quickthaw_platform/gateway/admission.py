@@ -10,8 +10,9 @@ from typing import Any
 
 import structlog
 
+from quickthaw.generation import Sampling
 from quickthaw.resources import Webhook
-from quickthaw.types import Limits, Sampling, Version
+from quickthaw.types import Limits, Version
 from quickthaw_platform.gateway.auth import Principal
 from quickthaw_platform.gateway.beginnings import beginnings
 from quickthaw_platform.gateway.services import Services

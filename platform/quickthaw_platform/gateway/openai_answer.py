@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from quickthaw.types import Delta, Event, EventType, TokenLogprob, Usage
+from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.errors import QuickthawError, from_json
 from quickthaw_platform.gateway.openai_mapping import piece
 

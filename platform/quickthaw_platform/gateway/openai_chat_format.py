@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from quickthaw.types import Delta, Event, TokenLogprob, Usage
+from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.types import Event, Usage
 from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
 from quickthaw_platform.gateway.openai_answer import Answer, Head
 from quickthaw_platform.gateway.openai_mapping import piece, usage_json

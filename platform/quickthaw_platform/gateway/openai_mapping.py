@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quickthaw.types import Delta, Event, EventType, Handler, Usage
+from quickthaw.generation import Delta
+from quickthaw.types import Event, EventType, Handler, Usage
 from quickthaw_platform.errors import HandlerFailed, InvalidRequest, NotServable
 from quickthaw_platform.gateway.openai_schema import (
     ChatMessage,

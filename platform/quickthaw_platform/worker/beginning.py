@@ -9,6 +9,7 @@ from hashlib import sha256
 from itertools import takewhile
 from typing import Any
 
+from quickthaw.generation import ChatOptions
 from quickthaw.types import FunctionSpec
 from quickthaw_platform.contracts import Tokenizer
 
@@ -71,7 +72,8 @@ class Beginning:
             return common_prefix([tokenizer.encode(self.prefix + text) for text in AFTER_TEXT])
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
         chats = ([*first, {"role": "user", "content": text}] for text in CONTINUATIONS)
-        return common_prefix([tokenizer.chat(messages, self.tools) for messages in chats])
+        options = ChatOptions(tools=tuple(dict(tool) for tool in self.tools))
+        return common_prefix([tokenizer.chat(messages, options).tokens for messages in chats])
 
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> tuple[int, ...]:

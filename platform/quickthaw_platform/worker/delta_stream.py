@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from quickthaw.errors import QuickthawError
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_platform.worker.generation import Generation, Item, Recorded
 from quickthaw_platform.worker.replay import Mark, Recorder, Stopped
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from quickthaw.errors import QuickthawError
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_platform.contracts import Engine, GenerationRequest
 from quickthaw_platform.worker.replay import Stopped
 

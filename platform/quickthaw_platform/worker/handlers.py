@@ -23,7 +23,7 @@ from quickthaw.errors import (
     QuickthawError,
     StartFailed,
 )
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_platform.contracts import Engine
 from quickthaw_platform.worker.capture import Capture, current_invocation
 from quickthaw_platform.worker.delta_stream import passed_on

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from quickthaw.errors import QuickthawError, StartFailed
-from quickthaw.types import Sampling
+from quickthaw.generation import Sampling
 from quickthaw_platform.contracts import Delta, Engine, GenerationRequest, TakesAdapters
 from quickthaw_platform.worker import checkpoint_frames, forking, frames, handlers, sandbox
 from quickthaw_platform.worker.built_in import beginning_with

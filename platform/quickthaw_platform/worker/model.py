@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from quickthaw.errors import InvalidRequest
-from quickthaw.types import Delta, Sampling, Usage
+from quickthaw.generation import ChatOptions, Delta, Sampling
+from quickthaw.types import Usage
 from quickthaw_platform.contracts import Engine, GenerationRequest
 from quickthaw_platform.worker.delta_stream import DeltaStream
 from quickthaw_platform.worker.generation import Generation
@@ -43,7 +44,7 @@ def request_seed(base: int, generation: int, choice: int) -> int:
 
 
 class BoundModel:
-    """Implements `quickthaw.types.Model` for one invocation; used by the handler's threads, stopped from another."""
+    """Implements `quickthaw.generation.Model` for one invocation; the handler reads it, another thread stops it."""
 
     def __init__(
         self,
@@ -93,7 +94,8 @@ class BoundModel:
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **sampling: Any
     ) -> Iterator[Delta]:
         """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template."""
-        return self._generate(self._engine.tokenizer.chat(messages, tools), sampling)
+        options = ChatOptions(tools=tuple(tools))
+        return self._generate(self._engine.tokenizer.chat(messages, options).tokens, sampling)
 
     def complete(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[Delta]:
         """Continue a text, or a sequence of token ids."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from quickthaw.errors import HandlerFailed
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 
 
 def encode_json(value: object) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quickthaw.errors import HandlerDiverged
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import Delta, Sampling
 
 
 class Stopped(BaseException):

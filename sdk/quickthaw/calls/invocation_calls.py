@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, TypeVar
 
 from quickthaw.calls.builders import get, nothing, one, path, request, send, stream_of
+from quickthaw.generation import Sampling
 from quickthaw.protocol import IDEMPOTENCY_HEADER, Call
 from quickthaw.resources import Explanation, InvocationLife, InvokeRequest, MigrateRequest, Webhook
-from quickthaw.types import InvocationInfo, Limits, Sampling
+from quickthaw.types import InvocationInfo, Limits
 
 T = TypeVar("T")
 

@@ -12,8 +12,9 @@ import click
 from quickthaw.calls import CallOptions
 from quickthaw.cli import arguments, output, progress
 from quickthaw.cli.root import State, pass_state
+from quickthaw.generation import Delta
 from quickthaw.outputs import Outputs, failure
-from quickthaw.types import Delta, Event, EventType
+from quickthaw.types import Event, EventType
 
 
 @click.command()

@@ -107,7 +107,7 @@ def _said(checkpoint: Checkpoint) -> _Said:
     engine.prepare(checkpoint, {}, lambda _name, _seconds: None)
     engine.start("cpu", 2, 1 << 30)
     with contextlib.closing(engine):
-        collector = generate(engine, engine.tokenizer.chat(QUESTION), temperature=0, max_tokens=16)
+        collector = generate(engine, engine.tokenizer.chat(QUESTION).tokens, temperature=0, max_tokens=16)
         return _Said(collector.text, collector.tokens)
 
 

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
+from quickthaw.generation import Delta
 from quickthaw.resources import CheckpointInfo
-from quickthaw.types import Delta, FunctionSpec, InvocationState, Usage, Version
+from quickthaw.types import FunctionSpec, InvocationState, Usage, Version
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.records import Chunk

@@ -14,7 +14,7 @@ from benchmarks.exactness.report import (
     report,
     speed_report,
 )
-from quickthaw.types import TokenLogprob
+from quickthaw.generation import TokenLogprob
 
 
 def entry(token: int, *top: float, texts: str = "abcdef") -> TokenLogprob:

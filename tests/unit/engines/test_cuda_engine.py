@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import weights_paths

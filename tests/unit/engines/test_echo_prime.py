@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quickthaw.errors import QuickthawError
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import Delta, Sampling
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_platform.contracts import GenerationRequest
 

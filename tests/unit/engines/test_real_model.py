@@ -27,7 +27,7 @@ def test_smollm2_knows_the_capital_of_france_alone_and_in_a_batch(tmp_path: Path
     engine.prepare(checkpoint, {}, lambda _name, _seconds: None)
     engine.start("cpu", 2, 1 << 30)
     try:
-        tokens = engine.tokenizer.chat(QUESTION)
+        tokens = engine.tokenizer.chat(QUESTION).tokens
         for batch in (1, 4):
             collectors = [Collector() for _ in range(batch)]
             for index, collector in enumerate(collectors):

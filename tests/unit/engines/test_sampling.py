@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quickthaw.types import Sampling
+from quickthaw.generation import Sampling
 from quickthaw_backends.engines.batching.sampling import (
     Row,
     choose,

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from quickthaw.errors import ContextLengthExceeded, FunctionFailed, InvalidRequest, QuickthawError, StartFailed
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
 from quickthaw_backends.engines.transformers_engine.model import PreparedModel
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, SoloRunner

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
-from quickthaw.types import Sampling
+from quickthaw.generation import Sampling
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from quickthaw.errors import QuickthawError
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import Delta, Sampling
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint, Engine, GenerationRequest

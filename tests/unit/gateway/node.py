@@ -7,7 +7,8 @@ from typing import Any
 
 from redis import Redis
 
-from quickthaw.types import Delta, InvocationState, TokenLogprob, Usage
+from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.types import InvocationState, Usage
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.invocations.records import Chunk
 from quickthaw_platform.invocations.slots import SlotStore

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quickthaw.types import Delta, Event, EventType, TokenLogprob
+from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.types import Event, EventType
 from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.openai_answer import Head
 from quickthaw_platform.gateway.openai_chat_format import ChatChunks

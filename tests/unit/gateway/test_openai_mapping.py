@@ -10,7 +10,8 @@ import pytest
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from quickthaw.types import Delta, Event, EventType, Handler, TokenLogprob, Usage
+from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.types import Event, EventType, Handler, Usage
 from quickthaw_platform.errors import HandlerFailed, InvalidRequest, NotServable, QuickthawError
 from quickthaw_platform.gateway.openai_answer import Head, collect
 from quickthaw_platform.gateway.openai_chat_format import ChatChunks, chat_response

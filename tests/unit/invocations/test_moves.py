@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from quickthaw.types import Delta, InvocationInfo, InvocationState
+from quickthaw.generation import Delta
+from quickthaw.types import InvocationInfo, InvocationState
 from quickthaw_platform.errors import Conflict, InstanceLost
 from quickthaw_platform.invocations.records import Append, Chunk, History, Lease, Lost, Offer
 from quickthaw_platform.invocations.slots import SlotStore

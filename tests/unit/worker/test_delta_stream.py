@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from quickthaw.errors import HandlerFailed, InstanceLost
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_platform.worker.delta_stream import DeltaStream, passed_on
 from quickthaw_platform.worker.replay import Stopped
 from tests.unit.worker.test_generation import Bound, replay_of, said

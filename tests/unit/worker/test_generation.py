@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from quickthaw.errors import HandlerDiverged, InstanceLost
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import Delta, Sampling
 from quickthaw_platform.contracts import Engine, GenerationRequest, Sink
 from quickthaw_platform.worker.generation import Generation, Item, Recorded
 from quickthaw_platform.worker.model import BoundModel

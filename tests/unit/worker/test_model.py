@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest
-from quickthaw.types import Sampling
+from quickthaw.generation import Sampling
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_platform.contracts import Checkpoint, Engine, GenerationRequest, Sink
 from quickthaw_platform.worker.model import BoundModel, merge_sampling, request_seed

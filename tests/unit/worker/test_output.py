@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quickthaw.errors import HandlerFailed
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_platform.worker.output import Collector
 
 

@@ -92,7 +92,7 @@ def test_at_most_one_prompt_a_second_is_heard() -> None:
 
 @pytest.mark.parametrize(("generated", "choice", "told"), [(0, 0, True), (1, 0, False), (0, 1, False)])
 def test_each_new_prompt_is_told_of_once_and_submitted(generated: int, choice: int, told: bool) -> None:
-    from quickthaw.types import Sampling
+    from quickthaw.generation import Sampling
     from quickthaw_backends.engines.echo_engine import EchoEngine
     from quickthaw_platform.contracts import GenerationRequest
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quickthaw.errors import HandlerDiverged
-from quickthaw.types import Delta, Sampling
+from quickthaw.generation import Delta, Sampling
 from quickthaw_platform.worker.replay import Mark, Recorder, Replay, Stopped, prompt_digest
 
 A, B, C = (Delta(text=text, tokens=(number,)) for number, text in enumerate("abc"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence as Tokens
 from dataclasses import replace
 
 from quickthaw.errors import FunctionFailed, InvalidRequest, QuickthawError, Unavailable
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Chunk, Runner, Scores
 from quickthaw_backends.engines.batching.scheduler import Budget, Plan, plan_step

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from quickthaw.types import Sampling, TokenLogprob
+from quickthaw.generation import Sampling, TokenLogprob
 from quickthaw_backends.engines.counter import uniform
 
 Row = NDArray[np.float32]

@@ -7,7 +7,7 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from quickthaw.types import Delta, TokenLogprob
+from quickthaw.generation import Delta, TokenLogprob
 from quickthaw_backends.engines.answer import Answer, answer_limit
 from quickthaw_backends.engines.batching.prefixes import Prefix
 from quickthaw_backends.engines.batching.runner import Scores

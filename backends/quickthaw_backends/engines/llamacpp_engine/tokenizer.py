@@ -12,8 +12,10 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from quickthaw.errors import InvalidRequest
+from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
 from quickthaw_backends.engines.messages import plain_messages
+from quickthaw_platform.contracts import Prompt
 
 _CACHED_TOKENS = 65536
 _LONGEST_PIECE_BYTES = 256
@@ -39,7 +41,7 @@ class GgufTokenizer:
         """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
         return self._encode(text, add_special=True)
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
         """Render a conversation with the file's chat template and encode it; InvalidRequest where that fails."""
         plain = plain_messages(messages)
         if self._template is None:
@@ -49,11 +51,14 @@ class GgufTokenizer:
         special = {"bos_token": self._special("bos"), "eos_token": self._special("eos")}
         try:
             text = self._template.render(
-                messages=plain, tools=list(tools) or None, add_generation_prompt=True, **special
+                messages=plain,
+                tools=list(options.tools) or None if options else None,
+                add_generation_prompt=True,
+                **special,
             )
         except (TemplateError, TypeError, KeyError) as error:
             raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
-        return self._encode(text, add_special=False)
+        return Prompt(self._encode(text, add_special=False))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of the tokens, without special tokens."""

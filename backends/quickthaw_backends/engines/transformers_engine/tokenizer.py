@@ -11,7 +11,9 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from quickthaw.errors import InvalidRequest
+from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.messages import plain_messages
+from quickthaw_platform.contracts import Prompt
 
 _CACHED_TOKENS = 65536
 
@@ -37,21 +39,24 @@ class HfTokenizer:
         tokens: list[int] = self._tokenizer.encode(text)
         return tokens
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
         """Render a conversation with the model's chat template and encode it; InvalidRequest where that fails."""
         plain = plain_messages(messages)
         if not self._tokenizer.chat_template:
             raise InvalidRequest(
                 "this model has no chat template; send a prompt to be completed instead", param="messages"
             )
+        tools = [dict(tool) for tool in options.tools] if options else []
         try:
             text = self._tokenizer.apply_chat_template(
-                plain, tools=[dict(tool) for tool in tools] or None, add_generation_prompt=True, tokenize=False
+                plain,
+                tools=tools or None,
+                add_generation_prompt=True,
+                tokenize=False,
             )
         except (TemplateError, TypeError, KeyError) as error:
             raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return tokens
+        return Prompt(self._tokenizer.encode(text, add_special_tokens=False))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of the tokens, without special tokens."""

@@ -14,7 +14,7 @@ import numpy as np
 from vllm import PoolingParams
 
 from quickthaw.errors import FunctionFailed, InvalidRequest, QuickthawError, StartFailed, Unavailable
-from quickthaw.types import Delta
+from quickthaw.generation import Delta
 from quickthaw_backends.engines.vllm_engine.stream import Stream
 from quickthaw_platform.contracts import EngineStats
 

@@ -16,7 +16,7 @@ from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
 
-from quickthaw.types import Sampling
+from quickthaw.generation import Sampling
 from quickthaw_backends.engines.counter import uniform
 
 SAMPLING, ANSWERED = "quickthaw_sampling", "quickthaw_answered"

@@ -10,7 +10,7 @@ from vllm import SamplingParams
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 
-from quickthaw.types import Delta, TokenLogprob
+from quickthaw.generation import Delta, TokenLogprob
 from quickthaw_backends.engines.answer import Answer
 from quickthaw_backends.engines.vllm_engine.sampler import ANSWERED, SAMPLING, is_plain
 from quickthaw_platform.contracts import GenerationRequest, Sink
