@@ -46,7 +46,7 @@ class HfTokenizer:
             raise InvalidRequest(
                 "this model has no chat template; send a prompt to be completed instead", param="messages"
             )
-        tools = [dict(tool) for tool in options.tools] if options else []
+        tools: list[Any] = [dict(tool) for tool in options.tools] if options else []
         try:
             text = self._tokenizer.apply_chat_template(
                 plain,
