@@ -51,7 +51,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from quickthaw.generation import Sampling
+from quickthaw.generation import ChatOptions, Sampling
 from quickthaw.types import InvocationInfo, InvocationState, Limits, Name, Wire
 
 DEFAULT_ALIAS = "live"
@@ -71,10 +71,11 @@ class Webhook(Wire):
 
 
 class InvokeRequest(Wire):
-    """A call of a function. Of `sampling` and `limits` only the fields that were set count; the rest is the spec's."""
+    """A call of a function. Of `sampling`, `chat` and `limits` only the fields that were set count."""
 
     input: dict[str, Any] = Field(description="keyword arguments of the handler")
     sampling: Sampling | None = None
+    chat: ChatOptions | None = Field(None, description="for handlers that answer conversations")
     alias: Name | None = Field(None, description="None: live")
     webhook: Webhook | None = None
     limits: Limits | None = None

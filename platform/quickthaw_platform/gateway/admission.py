@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from quickthaw.generation import Sampling
+from quickthaw.generation import ChatOptions, Sampling
 from quickthaw.resources import Webhook
 from quickthaw.types import Limits, Version
 from quickthaw_platform.gateway.auth import Principal
@@ -38,6 +38,7 @@ class Order:
     version: Version
     input: Mapping[str, Any]
     sampling: Mapping[str, Any]  # only the fields that the caller set
+    chat: Mapping[str, Any] = field(default_factory=dict)  # likewise, of ChatOptions
     limits: Limits | None = None
     webhook: Webhook | None = None
     idempotency_key: str | None = None
@@ -46,11 +47,15 @@ class Order:
         """Return what the instance gets. The seed is drawn here, so that every try of the call is the same."""
         sampling = Sampling.model_validate(self.sampling)
         seed = secrets.randbits(SEED_BITS) if sampling.seed is None else sampling.seed
-        return {
+        request = {
             "input": dict(self.input),
             "sampling": sampling.model_dump(mode="json", exclude_unset=True),
             "seed": seed,
         }
+        return {**request, "chat": self._chat()} if self.chat else request
+
+    def _chat(self) -> dict[str, Any]:
+        return ChatOptions.model_validate(self.chat).model_dump(mode="json", exclude_unset=True)
 
     def beginnings(self) -> tuple[str, ...]:
         """Return the hashes by which the call finds its instance; none where the version has only one."""

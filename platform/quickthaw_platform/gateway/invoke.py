@@ -72,6 +72,7 @@ def _admit(name: str, body: InvokeRequest, header: CallHeaders) -> Admitted:
         version=version,
         input=body.input,
         sampling=body.sampling.model_dump(exclude_unset=True) if body.sampling else {},
+        chat=body.chat.model_dump(exclude_unset=True) if body.chat else {},
         limits=body.limits,
         webhook=body.webhook,
         idempotency_key=header.idempotency_key,

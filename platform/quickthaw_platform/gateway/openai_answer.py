@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.generation import Delta, TokenLogprob, ToolCallDelta
 from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.errors import QuickthawError, from_json
 from quickthaw_platform.gateway.openai_mapping import piece
@@ -33,17 +33,33 @@ class Head:
 
 @dataclass(slots=True)
 class Answer:
-    """One choice."""
+    """One choice: what was said, what was thought before it, and the calls of tools that were made."""
 
     text: str = ""
+    reasoning: str = ""
+    calls: dict[int, ToolCallDelta] = field(default_factory=dict)  # by index
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: str | None = None
+
+    @property
+    def tool_calls(self) -> list[ToolCallDelta]:
+        """The calls, whole, in order: `arguments` of each is JSON text."""
+        return [self.calls[index] for index in sorted(self.calls)]
 
     def add(self, delta: Delta) -> None:
         """Append a piece."""
         self.text += delta.text
+        self.reasoning += delta.reasoning
         self.logprobs += delta.logprobs
         self.finish_reason = delta.finish_reason or self.finish_reason
+        for piece_of_call in delta.tool_calls:
+            self._add_call(piece_of_call)
+
+    def _add_call(self, new: ToolCallDelta) -> None:
+        old = self.calls.get(new.index, ToolCallDelta(new.index))
+        self.calls[new.index] = ToolCallDelta(
+            new.index, old.id or new.id, old.name or new.name, old.arguments + new.arguments
+        )
 
 
 def collect(events: Iterable[Event], n: int) -> tuple[list[Answer], Usage]:

@@ -36,7 +36,7 @@ def place(version: Version, calls: Sequence[Call], key: str | None) -> Line:
     try:
         for index, call in enumerate(calls):
             keyed = f"{key}.{index}" if key and len(calls) > 1 else key
-            order = Order(version, call.input, call.sampling, idempotency_key=keyed)
+            order = Order(version, call.input, call.sampling, call.chat, idempotency_key=keyed)
             admitted.append(admit(services(), principal(), order))
     except QuickthawError:
         line(*admitted).hang_up()

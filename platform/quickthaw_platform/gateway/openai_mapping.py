@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from quickthaw.generation import Delta
@@ -32,10 +32,13 @@ _SAMPLING = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an invocation carries: the handler's arguments and the sampling fields that the caller set."""
+    """What an invocation carries: the handler's arguments, and the fields that the caller set of Sampling and
+    ChatOptions.
+    """
 
     input: Mapping[str, Any]
     sampling: Mapping[str, Any]
+    chat: Mapping[str, Any] = field(default_factory=dict)
 
 
 def split_model(model: str) -> tuple[str, str | None]:

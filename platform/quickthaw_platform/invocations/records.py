@@ -18,7 +18,7 @@ class NewInvocation:
 
     id: str
     version: Version
-    request: Mapping[str, Any]  # {"input": …, "sampling": …, "seed": …}
+    request: Mapping[str, Any]  # {"input": …, "sampling": …, "chat": … (if any), "seed": …}
     key_id: str | None = None  # the API key it came with
     key_weight: float = 1.0  # its share of the queue where keys compete, > 0
     idempotency_key: str | None = None
