@@ -1,4 +1,6 @@
-"""Who calls, and whether they may: an API key as a bearer token, checked before anything of the request is read."""
+"""Who calls, and whether they may: an API key as a bearer token or as `x-api-key`, checked before anything of the request
+is read.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,8 @@ from quickthaw_platform.gateway.services import services
 from quickthaw_platform.registry.keys import StoredKey
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+KEY_HEADER = "x-api-key"
+"""Where Anthropic's clients send the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,16 @@ def requires(read: Scope, write: Scope) -> Callable[[], None]:
 def _authenticate() -> Principal:
     if not services().settings.require_api_key:
         return Principal(None)
+    return Principal(services().keys.verify(_sent_key()))
+
+
+def _sent_key() -> str:
+    """Return the key that the request carries; AuthenticationFailed for none, and for two that differ."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise AuthenticationFailed("no API key was sent; send `Authorization: Bearer <key>`")
-    return Principal(services().keys.verify(token.strip()))
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    sent = {key for key in (bearer, request.headers.get(KEY_HEADER, "").strip()) if key}
+    if not sent:
+        raise AuthenticationFailed(f"no API key was sent; send `Authorization: Bearer <key>` or `{KEY_HEADER}: <key>`")
+    if len(sent) > 1:
+        raise AuthenticationFailed(f"`Authorization` and `{KEY_HEADER}` hold two different API keys; send one of them")
+    return sent.pop()

@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field
 
 from quickthaw.resources import Scope
 from quickthaw.types import Wire
-from quickthaw_platform.gateway.auth import requires
+from quickthaw_platform.gateway.auth import KEY_HEADER, requires
 from quickthaw_platform.gateway.errors import ErrorBody
 
 API_KEY_SCHEME = "apiKey"
+API_KEY_HEADER_SCHEME = "apiKeyHeader"
 SECURITY_SCHEMES: dict[str, Any] = {
-    API_KEY_SCHEME: {"type": "http", "scheme": "bearer", "description": "an API key of this platform, `qt-…`"}
+    API_KEY_SCHEME: {"type": "http", "scheme": "bearer", "description": "an API key of this platform, `qt-…`"},
+    API_KEY_HEADER_SCHEME: {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": "the same key"},
 }
 _ERROR = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}}
 ERRORS: dict[Any, Any] = {
@@ -49,7 +51,7 @@ def resource(name: str, module: str, about: str, *, read: Scope, write: Scope, p
         module,
         url_prefix=prefix or None,
         abp_tags=[Tag(name=name, description=f"{about} ({scopes})" if read != write else f"{about} (scope {read})")],
-        abp_security=[{API_KEY_SCHEME: []}],
+        abp_security=[{API_KEY_SCHEME: []}, {API_KEY_HEADER_SCHEME: []}],
         abp_responses=ERRORS,
     )
     api.before_request(requires(read, write))

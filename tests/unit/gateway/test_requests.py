@@ -88,6 +88,21 @@ def test_no_call_without_a_valid_key(app: OpenAPI, header: str | None) -> None:
     assert error(answer)["type"] == "authentication_error"
 
 
+def test_a_key_may_come_as_anthropics_clients_send_it(app: OpenAPI, client: FlaskClient) -> None:
+    key = client.environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
+    plain = app.test_client()
+    assert plain.get("/v1/models", headers={"x-api-key": key}).status_code == 200
+    assert plain.get("/v1/models", headers={"x-api-key": "qt-000000000000-" + "a" * 32}).status_code == 401
+    assert client.get("/v1/models", headers={"x-api-key": key}).status_code == 200
+
+
+def test_two_different_keys_at_once_are_refused(client: FlaskClient, client_of: Callable[..., FlaskClient]) -> None:
+    other = client_of().environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
+    answer = client.get("/v1/models", headers={"x-api-key": other})
+    assert answer.status_code == 401
+    assert "two different" in error(answer)["message"]
+
+
 @pytest.mark.parametrize(
     ("scope", "method", "path", "status"),
     [
