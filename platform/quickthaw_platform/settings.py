@@ -126,6 +126,12 @@ class Settings(BaseSettings):
     )
     controller_interval: Seconds = Field(1.0, description="between two rounds of the controller")
     invocation_ttl: Seconds = Field(3600.0, description="how long ended invocations can be looked up")
+    stored_ttl: Seconds = Field(
+        86_400.0, description="how long responses and chat completions with `store: true` are kept when they have ended"
+    )
+    stored_limit: int = Field(
+        1000, ge=1, description="stored responses, and as many chat completions, of each API key; the oldest go first"
+    )
     idempotency_ttl: Seconds = Field(86_400.0, description="how long an Idempotency-Key is remembered")
     webhook_attempts: int = Field(6, ge=1, description="deliveries tried for a webhook")
     usage_period: Seconds = Field(60.0, ge=0.1, le=3600, description="what an instance uses is recorded for each")

@@ -42,6 +42,7 @@ class Order:
     limits: Limits | None = None
     webhook: Webhook | None = None
     idempotency_key: str | None = None
+    keep_seconds: float | None = None  # how long it is kept when it has ended; None: the setting invocation_ttl
 
     def request(self) -> dict[str, Any]:
         """Return what the instance gets. The seed is drawn here, so that every try of the call is the same."""
@@ -83,6 +84,7 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
         webhook=order.webhook.model_dump() if order.webhook else None,
         limits=merged_limits(order.version, order.limits),
         beginnings=order.beginnings(),
+        keep_seconds=order.keep_seconds,
     )
     admission = services.store.admit(new)
     if admission.duplicate_of is not None:

@@ -46,6 +46,7 @@ from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
 from quickthaw_platform.gateway.services import EXTENSION, Services
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.invocations.stored import StoredObjects
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.registry.catalogue import Catalogue
@@ -109,6 +110,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         keys=KeyStore(redis),
         quotas=QuotaKeeper(redis),
         store=store,
+        stored=StoredObjects(redis, settings),
         slots=slots,
         allocator=allocator,
         commands=commands,

@@ -11,6 +11,7 @@ from redis import Redis
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.invocations.stored import StoredObjects
 from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
@@ -33,6 +34,7 @@ class Services:
     keys: KeyStore
     quotas: QuotaKeeper
     store: InvocationStore
+    stored: StoredObjects
     slots: SlotStore
     allocator: Allocator
     commands: Commands

@@ -13,6 +13,9 @@ local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook 
 local function inv_key(id) return 'qt:inv:' .. id end
 local function log_key(id) return 'qt:inv:' .. id .. ':log' end
 local function records_key(id) return 'qt:inv:' .. id .. ':records' end
+local function stored_key(object) return 'qt:stored:' .. object end  -- hash: see stored.py
+-- zset: a key's objects of a kind by when they were made
+local function stored_index_key(kind, owner) return 'qt:stored:' .. kind .. ':of:' .. owner end
 local function queue_key(version) return 'qt:version:' .. version .. ':queue' end
 local function open_key(version) return 'qt:version:' .. version .. ':open' end  -- zset: instances by free slots
 local function fair_key(version) return 'qt:version:' .. version .. ':fair' end  -- hash: see admit.lua
@@ -252,6 +255,19 @@ local function expire_ended(id, ttl, idempotency, records)
   redis.call('PEXPIRE', log_key(id), ttl)
   if records then redis.call('PEXPIRE', records_key(id), ttl) end
   if idempotency then redis.call('PEXPIRE', idempotency, ttl) end
+end
+
+-- No object needs an invocation any more: it can be looked up for `ms` after its end, or as long as its idempotency key
+-- is remembered, and no longer. `ms` of 0: what has ended is forgotten now, whatever else was promised.
+local function release(id, ms, time)
+  local f = id and redis.call('HMGET', inv_key(id), 'state', 'ended_at', 'idempotency')
+  if not f or not f[1] or (f[3] and ms > 0) then return end
+  if ENDED[f[1]] then
+    local left = ms > 0 and math.max(1, math.floor(ms - 1000 * (time - tonumber(f[2])))) or 0
+    for _, key in ipairs({inv_key(id), log_key(id), records_key(id)}) do redis.call('PEXPIRE', key, left) end
+  else
+    redis.call('HSET', inv_key(id), 'ttl', whole(math.max(1, ms)))
+  end
 end
 
 -- End an invocation: `event` is its terminal event, `fields` more of its record. Returns what got its slot, or false.

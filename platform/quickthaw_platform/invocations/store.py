@@ -317,7 +317,7 @@ class InvocationStore:
     def _record(self, new: NewInvocation, limits: Limits) -> list[str | int]:
         """Return names and values of what the record holds from the start."""
         spec = new.version.spec
-        kept_seconds = self._settings.invocation_ttl
+        kept_seconds = self._settings.invocation_ttl if new.keep_seconds is None else new.keep_seconds
         if new.idempotency_key:  # a repeated call must find what the first one did
             kept_seconds = max(kept_seconds, self._settings.idempotency_ttl)
         fields: dict[str, str | int] = {
