@@ -40,6 +40,7 @@ from quickthaw_platform.gateway import (
 )
 from quickthaw_platform.gateway.binding import check_binding
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
+from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.gateway.requests import JsonRequest
 from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
@@ -101,12 +102,13 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
     slots, commands = SlotStore(redis), Commands(celery)
     policy = plugins.allocation_policy(settings.allocation_policy)
     registry, store = FunctionRegistry(redis), InvocationStore(redis, settings)
+    catalogue = Catalogue(redis)
     allocator = redis_allocator(redis, policy, commands, settings)
     return Services(
         settings=settings,
         redis=redis,
         registry=registry,
-        catalogue=Catalogue(redis),
+        catalogue=catalogue,
         keys=KeyStore(redis),
         quotas=QuotaKeeper(redis),
         store=store,
@@ -115,6 +117,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         allocator=allocator,
         commands=commands,
         mover=Mover(store, allocator, registry, commands),
+        models=ModelWatch(redis, registry, catalogue, slots),
     )
 
 

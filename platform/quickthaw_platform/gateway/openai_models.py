@@ -1,16 +1,17 @@
-"""`GET /v1/models`: every function is a model. Listing wakes none."""
+"""`GET /v1/models`: every function is a model, with what it does at the moment. Listing wakes none."""
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, jsonify, request
 from pydantic import BaseModel, Field
 
 from quickthaw.resources import Scope
+from quickthaw_platform.gateway import sse
+from quickthaw_platform.gateway.model_cards import ModelCard, ModelList
+from quickthaw_platform.gateway.model_events import stream
 from quickthaw_platform.gateway.openai_mapping import split_model
-from quickthaw_platform.gateway.openai_schema import ModelCard, ModelList
-from quickthaw_platform.gateway.resource import answer, page, resource
+from quickthaw_platform.gateway.resource import event_stream, resource
 from quickthaw_platform.gateway.services import services
-from quickthaw_platform.registry.record import FunctionRecord
 
 api = resource(
     "openai-models",
@@ -30,19 +31,22 @@ class ModelPath(BaseModel):
 
 @api.get("", responses={200: ModelList})
 def list_models() -> Response:
-    """List the functions as models."""
-    return page(_card(record, record.name) for record in services().registry.list())
+    """List the functions as models, each with its status."""
+    return jsonify({"object": "list", "data": [_shown(card) for card in services().models.cards()]})
+
+
+@api.get("/events", responses={200: event_stream("the status of every model, then each change of one")})
+def follow_models() -> Response:
+    """Follow what becomes of the models: one event for each at first, then one for each change, without end."""
+    found = services()
+    return Response(stream(found.models, request.environ, found.settings.sse_keepalive), headers=sse.HEADERS)
 
 
 @api.get("/<id>", responses={200: ModelCard})
 def get_model(path: ModelPath) -> Response:
     """Describe a function as a model."""
-    name, alias = split_model(path.id)
-    record = services().registry.get(name)
-    if alias is not None:
-        record.weights(alias)
-    return answer(_card(record, path.id))
+    return jsonify(_shown(services().models.card(*split_model(path.id))))
 
 
-def _card(record: FunctionRecord, model: str) -> ModelCard:
-    return ModelCard(id=model, created=int(record.created_at))
+def _shown(card: ModelCard) -> dict[str, object]:
+    return card.model_dump(mode="json", exclude_none=True)

@@ -82,22 +82,6 @@ class EmbeddingRequest(Loose):
     dimensions: int | None = Field(None, ge=1)
 
 
-class ModelCard(BaseModel):
-    """A function, as OpenAI lists models."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "quickthaw"
-
-
-class ModelList(BaseModel):
-    """All functions."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
 class PromptTokensDetails(BaseModel):
     """Of the prompt's tokens, those that were not computed, because their keys and values were there."""
 

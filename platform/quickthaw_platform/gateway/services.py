@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app
 from redis import Redis
 
+from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
@@ -39,6 +40,7 @@ class Services:
     allocator: Allocator
     commands: Commands
     mover: Mover
+    models: ModelWatch
 
 
 def services() -> Services:

@@ -14,6 +14,8 @@ from quickthaw_platform.invocations.records import Lease
 from quickthaw_platform.invocations.scripts import Scripts
 
 INSTANCES_KEY = "qt:instances"
+FAILURE_SECONDS = 86_400
+"""How long the reason of a failed start is told."""
 
 
 class SlotStore:
@@ -93,6 +95,19 @@ class SlotStore:
         """Forget the instance; returns the leases it held, for the caller to settle (InvocationStore.lose)."""
         return _leases(self._scripts.run("remove", instance))
 
+    def note_failure(self, version: str, reason: str) -> None:
+        """Note why the version's last start failed; forgotten when an instance of it has started, and after a day."""
+        with outage_is_unavailable():
+            self._redis.set(_failure_key(version), reason, ex=FAILURE_SECONDS)
+
+    def failures(self, versions: Sequence[str]) -> dict[str, str]:
+        """Return why the last start failed of those of the versions where it did."""
+        if not versions:
+            return {}
+        with outage_is_unavailable():
+            found = cast("list[str | None]", self._redis.mget([_failure_key(version) for version in versions]))
+        return {version: reason for version, reason in zip(versions, found, strict=True) if reason is not None}
+
     def leases(self, instance: str) -> list[Lease]:
         """Return the leases that the instance holds."""
         with outage_is_unavailable():
@@ -147,6 +162,10 @@ def _instance(row: Sequence[Any]) -> InstanceView:
         min_instances=int(min_instances or 0),
         dedicated=dedicated == "1",
     )
+
+
+def _failure_key(version: str) -> str:
+    return f"qt:version:{version}:failure"
 
 
 def _leases(flat: Sequence[str]) -> list[Lease]:

@@ -90,6 +90,7 @@ class RedisEffects:
         self._store.lose(lease.invocation, lease.epoch, error.message, error)
 
     def _fail_start(self, instance: str, version: str, error: QuickthawError) -> None:
+        self._slots.note_failure(version, error.message)
         self._remove(instance, error)
         if not any(other.state in SERVING for other in self._slots.instances(version=version)):
             self._queues.fail_waiting(version, error)

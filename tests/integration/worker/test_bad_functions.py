@@ -167,3 +167,4 @@ def test_a_missing_checkpoint_fails_the_start(node: NodeProcess) -> None:
     broken = version.model_copy(update={"id": "broken-checkpoint", "checkpoint": "0000"})
     node.redis.set(f"qt:version:{broken.id}", broken.model_dump_json())
     assert "0000" in failed(node.call(broken), "start_failed")
+    assert "0000" in node.slots.failures([broken.id])[broken.id]
