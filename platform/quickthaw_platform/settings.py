@@ -1,12 +1,13 @@
 """All settings: one validated object, read once at the start and passed in.
 
 Sources, strongest first: `QUICKTHAW_*` environment variables, the TOML file (`QUICKTHAW_CONFIG`, else
-`quickthaw.toml` in the working directory), the defaults below.
+`quickthaw.toml` in the working directory), the defaults below. An empty value is none, wherever it stands.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import tomllib
@@ -26,14 +27,19 @@ from pydantic_settings import (
 
 from quickthaw.types import Bytes, Labels, Seconds
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.settings_sources import Given, forget_blank, is_blank, is_service_link, service_links, unknown
 
 ENV_PREFIX = "QUICKTHAW_"
 CONFIG_VARIABLE = "QUICKTHAW_CONFIG"
 
+_log = logging.getLogger("quickthaw")
+"""Before a process has set up its logs, what goes here is a line on standard error."""
+
 
 def config_file() -> Path:
     """Return where the TOML file is looked for; it need not exist."""
-    return Path(os.environ.get(CONFIG_VARIABLE, "quickthaw.toml"))
+    named = os.environ.get(CONFIG_VARIABLE, "")
+    return Path("quickthaw.toml" if is_blank(named) else named)
 
 
 def _read_labels(value: object) -> object:
@@ -76,7 +82,7 @@ class Settings(BaseSettings):
     preload: str = Field(
         "torch,transformers.models.auto.modeling_auto,transformers.models.auto.tokenization_auto,"
         "transformers.models.llama.modeling_llama,quickthaw_backends.engines.llamacpp_engine.preloaded",
-        description="modules, with commas between, that a node imports once for all its instances",
+        description="modules, with commas between, that a node imports once for all its instances; none: no module",
     )
     node_memory: Bytes = Field(
         default_factory=lambda: int(psutil.virtual_memory().total * 0.8),
@@ -159,12 +165,23 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources, strongest first."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+        file = TomlConfigSettingsSource(settings_cls, config_file())
+        return (
+            Given(settings_cls, init_settings),
+            Given(settings_cls, env_settings, lambda name, value: is_service_link(f"_{name}", value)),
+            Given(settings_cls, file),
+        )
 
     @property
     def checkpoints_dir(self) -> Path:
         """The disk tier."""
         return self.disk_dir.expanduser() if self.disk_dir else self.data_dir / "checkpoints"
+
+    @property
+    def preloaded_modules(self) -> tuple[str, ...]:
+        """The modules that a node imports once for all its instances."""
+        names = (name.strip() for name in self.preload.split(","))
+        return tuple(name for name in names if name and name != "none")
 
     @property
     def own_prices_dir(self) -> Path:
@@ -180,10 +197,16 @@ class Settings(BaseSettings):
 @cache
 def load() -> Settings:
     """Read the settings of this process; SettingsInvalid names what is wrong and where it was set."""
-    known = {ENV_PREFIX + name.upper() for name in (*Settings.model_fields, *_CLIENT_VARIABLES)}
-    unknown = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
-    if unknown:
-        raise SettingsInvalid(f"unknown setting {', '.join(unknown)}; `quickthaw config` lists the known ones")
+    forget_blank(os.environ, ENV_PREFIX)
+    known = frozenset(ENV_PREFIX + name.upper() for name in (*Settings.model_fields, *_CLIENT_VARIABLES))
+    if strangers := unknown(os.environ, ENV_PREFIX, known):
+        raise SettingsInvalid(f"unknown setting {', '.join(strangers)}; `quickthaw config` lists the known ones")
+    if links := service_links(os.environ, ENV_PREFIX):
+        _log.warning(
+            "these variables are Kubernetes' service links and no settings of ours: %s. They are ignored; "
+            "`enableServiceLinks: false` in the pod's spec leaves them out",
+            ", ".join(links),
+        )
     try:
         return Settings()
     except tomllib.TOMLDecodeError as error:
@@ -218,9 +241,10 @@ def describe(settings: Settings) -> list[Described]:
 
 def _source(name: str) -> str:
     variable = ENV_PREFIX + name.upper()
-    if variable in os.environ:
+    value = os.environ.get(variable, "")
+    if not is_blank(value) and not is_service_link(variable, value):
         return variable
     file = config_file()
-    if file.is_file() and name in tomllib.loads(file.read_text()):
+    if file.is_file() and not is_blank(tomllib.loads(file.read_text()).get(name, "")):
         return str(file)
     return "default"

@@ -1,7 +1,7 @@
 """Which gateway a client talks to, and with which API key.
 
 Strongest first: arguments, the variables QUICKTHAW_URL and QUICKTHAW_API_KEY, the file `client.toml` that
-`quickthaw up` writes into its data directory, the platform's default address.
+`quickthaw up` writes into its data directory, the platform's default address. An empty variable is none.
 """
 
 from __future__ import annotations
@@ -32,27 +32,32 @@ class Endpoint:
 
 def client_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where `client.toml` is looked for; it need not exist."""
-    data_dir = environ.get(DATA_DIR_VARIABLE)
-    return (Path(data_dir) if data_dir else Path.home() / ".quickthaw") / "client.toml"
+    data_dir = _variable(environ, DATA_DIR_VARIABLE)
+    return (Path(data_dir).expanduser() if data_dir else Path.home() / ".quickthaw") / "client.toml"
 
 
 def resolve(url: str | None = None, api_key: str | None = None, environ: Mapping[str, str] = os.environ) -> Endpoint:
     """Find the gateway. A key from the file is sent only to the file's own URL."""
     path = client_file(environ)
     file = _read(path)
-    if url is not None:
+    if url is not None and url.strip():
         found, source = url, "argument"
-    elif environ.get(URL_VARIABLE):
-        found, source = environ[URL_VARIABLE], URL_VARIABLE
+    elif variable := _variable(environ, URL_VARIABLE):
+        found, source = variable, URL_VARIABLE
     elif "url" in file:
         found, source = file["url"], str(path)
     else:
         found, source = DEFAULT_URL, "default"
     found = _checked(found, source)
-    key = api_key or environ.get(KEY_VARIABLE) or None
+    key = (api_key or "").strip() or _variable(environ, KEY_VARIABLE)
     if key is None and file.get("url", "").rstrip("/") == found:
         key = file.get("api_key")
     return Endpoint(found, key, source)
+
+
+def _variable(environ: Mapping[str, str], name: str) -> str | None:
+    """Return what a variable holds, without blanks around it; None where that is nothing."""
+    return environ.get(name, "").strip() or None
 
 
 def _checked(url: str, source: str) -> str:

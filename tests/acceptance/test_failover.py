@@ -66,7 +66,7 @@ def _received(replica: Redis) -> int:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     data_dir: Path = tmp_path_factory.mktemp("failover")
     write_echo_model(data_dir / "checkpoints", "tiny")
-    made = Cluster(data_dir, preload="")
+    made = Cluster(data_dir, preload="none")
     made.valkey = Replicated(data_dir / "valkey", durable=True)
     made.valkey.folder.mkdir(exist_ok=True)
     for cluster in kept_up(made):

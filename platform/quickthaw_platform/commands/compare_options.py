@@ -165,8 +165,8 @@ def _body(name: str, text: str) -> dict[str, Any]:
 def _key(name: str, variable: str | None) -> str | None:
     if variable is None:
         return None
-    if variable not in os.environ:
-        raise click.UsageError(f"--endpoint-key {name}: the environment has no variable {variable!r}")
+    if not os.environ.get(variable, "").strip():
+        raise click.UsageError(f"--endpoint-key {name}: the environment has no variable {variable!r}, or an empty one")
     return os.environ[variable]
 
 

@@ -83,7 +83,9 @@ def up(
 
 
 def _with_options(settings: Settings, host: str | None, port: int | None) -> Settings:
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given = {
+        name: value for name, value in (("host", (host or "").strip() or None), ("port", port)) if value is not None
+    }
     return settings.model_copy(update=given)
 
 

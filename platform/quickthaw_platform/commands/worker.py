@@ -8,6 +8,7 @@ import sys
 import click
 
 from quickthaw_platform.settings import ENV_PREFIX
+from quickthaw_platform.settings_sources import is_blank
 
 
 @click.command()
@@ -19,8 +20,8 @@ def worker(node: str | None, redis_url: str | None, device: str | None, labels: 
     """Run a worker: this machine becomes a node of the platform. SIGTERM drains it."""
     given = (("NODE", node), ("REDIS_URL", redis_url), ("DEVICE", device), ("LABELS", ",".join(labels) or None))
     for name, value in given:
-        if value is not None:
-            os.environ[ENV_PREFIX + name] = value
+        if not is_blank(value or ""):
+            os.environ[ENV_PREFIX + name] = str(value)
     from quickthaw_platform import redis_client
     from quickthaw_platform import settings as settings_module
     from quickthaw_platform.worker.launch import worker_argv

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import ENV_PREFIX, Settings
+from quickthaw_platform.settings_sources import is_blank
 
 OF_A_WORKER = frozenset(
     {
@@ -83,6 +84,7 @@ def read_workers(file: Path, settings: Settings) -> tuple[Worker, ...]:
 
 
 def _worker(table: Mapping[str, Any], where: str) -> Worker:
+    table = {name: value for name, value in table.items() if not is_blank(value)}
     if not table.get("node"):
         raise SettingsInvalid(f"{where} has no `node`, its id")
     _check_names(table, f"{where} ({table['node']})")

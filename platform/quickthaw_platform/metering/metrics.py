@@ -5,7 +5,13 @@ The names and the label `model_name` (the function) are those that dashboards fo
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+
+from quickthaw_platform.metering import counters_folder
+
+counters_folder.prepare(os.environ)  # before the package is imported: it looks once
+
+from prometheus_client import Counter, Gauge, Histogram  # noqa: E402
 
 PREFIX = "quickthaw"
 

@@ -198,7 +198,7 @@ class Agent:
         """Make the client of the zygote, which tells of the templates that it forked and of their ends."""
         return ZygoteClient(
             self._loop,
-            [name.strip() for name in self._settings.preload.split(",") if name.strip()],
+            self._settings.preloaded_modules,
             on_forked=lambda key, pid: self._templates.forked(key, pid),
             on_exited=lambda pid, status: self._templates.reported(pid, status),
             on_ready=self._ready.set,

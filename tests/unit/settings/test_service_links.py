@@ -1,0 +1,77 @@
+"""The variables that Kubernetes sets for a Service whose name begins with `quickthaw` are no settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.settings_sources import is_service_link
+
+OF_A_SERVICE = {
+    "SERVICE_HOST": "10.96.0.7",
+    "SERVICE_PORT": "8080",
+    "SERVICE_PORT_HTTP": "8080",
+    "SERVICE_PORT_HTTP_ALT": "8081",
+    "PORT": "tcp://10.96.0.7:8080",
+    "PORT_8080_TCP": "tcp://10.96.0.7:8080",
+    "PORT_8080_TCP_PROTO": "tcp",
+    "PORT_8080_TCP_PORT": "8080",
+    "PORT_8080_TCP_ADDR": "10.96.0.7",
+    "PORT_53_UDP": "udp://10.96.0.7:53",
+    "PORT_9_SCTP_ADDR": "10.96.0.7",
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Read the settings anew in each test, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    settings_module.load.cache_clear()
+    yield
+    settings_module.load.cache_clear()
+
+
+@pytest.mark.parametrize("service", ["QUICKTHAW", "QUICKTHAW_REDIS", "QUICKTHAW_HOST", "QUICKTHAW_GATEWAY_V2"])
+def test_the_whole_family_is_ignored_and_explained(
+    service: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for suffix, value in OF_A_SERVICE.items():
+        monkeypatch.setenv(f"{service}_{suffix}", value)
+    with caplog.at_level(logging.WARNING):
+        loaded = settings_module.load()
+    assert loaded.port == 8080
+    assert {row.name: row.source for row in settings_module.describe(loaded)}["port"] == "default"
+    (record,) = caplog.records
+    assert all(f"{service}_{suffix}" in record.getMessage() for suffix in OF_A_SERVICE)
+    assert "enableServiceLinks" in record.getMessage()
+
+
+def test_a_port_of_the_file_holds_beside_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "quickthaw.toml").write_text("port = 9000\n")
+    monkeypatch.setenv("QUICKTHAW_PORT", "tcp://10.96.0.7:8080")
+    assert settings_module.load().port == 9000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("QUICKTHAW_PORT", "9000"),  # the setting
+        ("QUICKTHAW_GATEWAY_PORT", "9000"),  # a misspelt one
+        ("QUICKTHAW_PORT_8080", "tcp"),  # no protocol in its name
+        ("QUICKTHAW_HOST", "10.96.0.7"),
+        ("QUICKTHAW_REDIS_URL", "tcp://10.96.0.7:6379"),  # wrong, and meant for us
+    ],
+)
+def test_what_is_meant_for_us_is_no_link(variable: str, value: str) -> None:
+    assert not is_service_link(variable, value)
+
+
+def test_a_misspelt_port_is_still_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKTHAW_GATEWAY_PORT", "9000")
+    with pytest.raises(SettingsInvalid, match="unknown setting QUICKTHAW_GATEWAY_PORT"):
+        settings_module.load()
