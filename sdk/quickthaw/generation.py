@@ -158,7 +158,7 @@ class Delta:
     tokens of all deltas of a `choice`, in order, are what was generated. The first delta of a `choice` has
     `prompt_tokens` and, where the engine knows, `cached_tokens`: how many of these were not computed, because their
     keys and values were there. What a model thinks before it answers is `reasoning`, and calls of tools are
-    `tool_calls`: neither is part of `text`.
+    `tool_calls`: neither is part of `text`. `stop` is the stop string that ended the answer, beside its `finish_reason`.
     """
 
     text: str = ""
@@ -170,6 +170,7 @@ class Delta:
     cached_tokens: int | None = None
     reasoning: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
+    stop: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -191,6 +192,8 @@ class Delta:
             body["reasoning"] = self.reasoning
         if self.tool_calls:
             body["tool_calls"] = [call.to_json() for call in self.tool_calls]
+        if self.stop is not None:
+            body["stop"] = self.stop
         return body
 
     @classmethod
@@ -206,6 +209,7 @@ class Delta:
             cached_tokens=body.get("cached_tokens"),
             reasoning=body.get("reasoning", ""),
             tool_calls=tuple(ToolCallDelta.from_json(call) for call in body.get("tool_calls", ())),
+            stop=body.get("stop"),
         )
 
 

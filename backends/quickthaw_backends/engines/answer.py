@@ -80,4 +80,7 @@ class Answer:
     def _delta(self, text: str, tokens: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> Delta:
         prompt_tokens, self._prompt_tokens = self._prompt_tokens, None
         cached_tokens = None if prompt_tokens is None else self.cached_tokens
-        return Delta(text, tokens, self._choice, logprobs, self.finish_reason, prompt_tokens, cached_tokens)
+        stop = None if self.finish_reason is None else self._stops.matched
+        return Delta(
+            text, tokens, self._choice, logprobs, self.finish_reason, prompt_tokens, cached_tokens, stop=stop
+        )

@@ -16,14 +16,17 @@ class StopMatcher:
         self._stops = tuple(stops)
         self._held = ""
         self.stopped = False
+        self.matched: str | None = None
+        """The stop string that ended the text."""
 
     def push(self, text: str) -> str:
         """Take more text; return what certainly is before any stop string. After a stop nothing is returned."""
         if self.stopped:
             return ""
         text = self._held + text
-        begin = self._first_stop(text)
-        if begin is not None:
+        found = self._first_stop(text)
+        if found is not None:
+            begin, self.matched = found
             self.stopped, self._held = True, ""
             return text[:begin]
         certain = len(text) - self._half_seen(text)
@@ -35,9 +38,9 @@ class StopMatcher:
         held, self._held = self._held, ""
         return held
 
-    def _first_stop(self, text: str) -> int | None:
-        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
-        return min(found)[1] if found else None
+    def _first_stop(self, text: str) -> tuple[int, str] | None:
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        return min(found)[1:] if found else None
 
     def _half_seen(self, text: str) -> int:
         """Return the length of the longest end of `text` with which a stop string begins."""

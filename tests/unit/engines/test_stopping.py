@@ -48,3 +48,10 @@ def test_no_stop_string_is_passed_on_and_nothing_else_is_lost(stops: list[str], 
 def test_cases(stops: list[str], pieces: list[str], passed: list[str]) -> None:
     matcher = StopMatcher(stops)
     assert [matcher.push(piece) for piece in pieces] == passed
+
+
+def test_it_tells_which_stop_string_ended_the_text() -> None:
+    matcher = StopMatcher(["END", "STOP"])
+    assert [matcher.push(piece) for piece in ("a S", "TO", "P b END")] == ["a ", "", ""]
+    assert matcher.matched == "STOP"
+    assert StopMatcher(["END"]).matched is None
