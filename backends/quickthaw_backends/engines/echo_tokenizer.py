@@ -34,6 +34,10 @@ class EchoTokenizer:
             tokens += [USER if message["role"] == "user" else OTHER, *self.encode(message["content"]), END]
         return Prompt([*tokens, OTHER])
 
+    def infill(self, prefix: str, suffix: str) -> list[int]:
+        """Return both texts with a mark between them."""
+        return [*self.encode(prefix), OTHER, *self.encode(suffix)]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text; marks have none, and bytes that are no UTF-8 become U+FFFD."""
         return bytes(token for token in tokens if 0 <= token < END).decode("utf-8", errors="replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -39,6 +39,7 @@ class Reading:
     parallel: bool = True  # whether there may be several
     thoughts: str | None = None  # name of the form in which the model writes what it thinks first; None: it does not
     thinking: bool = False  # whether the prompt ends within its thoughts
+    specials: Mapping[str, int] = field(default_factory=dict)  # marks of both forms that are special tokens, with ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,9 @@ class Tokenizer(Protocol):
         Raises InvalidRequest where the model has no template or the messages do not suit it, and for an option that
         the model has no place for.
         """
+
+    def infill(self, prefix: str, suffix: str) -> list[int]:
+        """Return the prompt that asks for the text between two others. Raises NotServable where none is."""
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of the tokens, without special tokens."""

@@ -11,8 +11,9 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from quickthaw.errors import InvalidRequest
+from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw.generation import ChatOptions
+from quickthaw_backends.engines.infill import NO_INFILL
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
 from quickthaw_backends.engines.messages import plain_messages
 from quickthaw_platform.contracts import Prompt
@@ -60,6 +61,17 @@ class GgufTokenizer:
             raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
         return Prompt(self._encode(text, add_special=False))
 
+    def infill(self, prefix: str, suffix: str) -> list[int]:
+        """Return the prompt that asks for the text between two others: marks of the file, prefix first."""
+        before, after, between = (getattr(self._library, f"llama_vocab_fim_{name}") for name in ("pre", "suf", "mid"))
+        marks = [mark(self._vocabulary) for mark in (before, after, between)]
+        if min(marks) < 0:
+            raise NotServable(f"this model {NO_INFILL}", param="suffix")
+        begin = [self._library.llama_vocab_bos(self._vocabulary)]
+        texts = [self._encode(text, add_special=False, parse_special=False) for text in (prefix, suffix)]
+        begin = begin if self._library.llama_vocab_get_add_bos(self._vocabulary) else []
+        return [*begin, marks[0], *texts[0], marks[1], *texts[1], marks[2]]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of the tokens, without special tokens."""
         return b"".join(self._piece(token, False) for token in tokens).decode(errors="replace")
@@ -68,11 +80,11 @@ class GgufTokenizer:
         """Return one token's own text, special tokens included."""
         return self._piece(token, True).decode(errors="replace")
 
-    def _encode(self, text: str, *, add_special: bool) -> list[int]:
+    def _encode(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
         data = text.encode()
         room = len(data) + 8
         found = self._ffi.new("llama_token[]", room)
-        count = self._library.llama_tokenize(self._vocabulary, data, len(data), found, room, add_special, True)
+        count = self._library.llama_tokenize(self._vocabulary, data, len(data), found, room, add_special, parse_special)
         return list(found[0:count])
 
     def _read_piece(self, token: int, special: bool) -> bytes:

@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
-from quickthaw.errors import InvalidRequest
+from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw.generation import ChatOptions
+from quickthaw_backends.engines.infill import INFILL_MARKS, NO_INFILL
 from quickthaw_backends.engines.messages import plain_messages
 from quickthaw_platform.contracts import Prompt
 
@@ -57,6 +58,16 @@ class HfTokenizer:
         except (TemplateError, TypeError, KeyError) as error:
             raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
         return Prompt(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def infill(self, prefix: str, suffix: str) -> list[int]:
+        """Return the prompt that asks for the text between two others, with the marks that the vocabulary has."""
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        found = next((names for names in INFILL_MARKS if all(name in vocabulary for name in names)), None)
+        if found is None:
+            raise NotServable(f"this model {NO_INFILL}", param="suffix")
+        texts = [self._tokenizer.encode(text, add_special_tokens=False) for text in (prefix, suffix)]
+        before, after, between = (vocabulary[name] for name in found)
+        return [*self._tokenizer.encode("")[:1], before, *texts[0], after, *texts[1], between]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of the tokens, without special tokens."""

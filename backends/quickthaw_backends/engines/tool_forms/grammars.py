@@ -1,0 +1,110 @@
+"""The one grammar of an answer: what the model thinks, then a text, a structure or calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quickthaw.generation import Structure
+from quickthaw_backends.engines.structure.grammar import structure_grammar
+from quickthaw_backends.engines.tool_forms import lark
+from quickthaw_backends.engines.tool_forms.form import Form
+from quickthaw_backends.engines.tool_forms.table import form_named
+from quickthaw_backends.engines.tool_forms.thoughts import thoughts_named
+from quickthaw_platform.contracts import Reading
+
+_ANSWER = "structure"
+
+
+def grammar(reading: Reading | None, structure: Structure | None) -> str | None:
+    """Return the grammar that an answer has to follow, as llguidance reads it; None: it is free.
+
+    Required calls are all that there is; with a structure, calls that may be made are the alternative to it; else the
+    text is free up to where a call begins. What the model thinks comes first and is free. Raises InvalidRequest as
+    `structure_grammar` does.
+    """
+    if reading is None or (reading.calls is None and reading.thoughts is None):
+        return None if structure is None else structure_grammar(structure)
+    if reading.calls is None and structure is None:
+        return None
+    return _Answer(reading, structure).text()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The parts of the grammar of one answer."""
+
+    reading: Reading
+    structure: Structure | None
+
+    def text(self) -> str:
+        """Return all of it: one grammar, and the structure's where that stands apart."""
+        entry = self._structure_entry()
+        rules = [*self._start(), *self._calls(), *self._free(), *_structure_rules(entry)]
+        outer = {"lark_grammar": "\n".join(rules)}
+        apart = [] if entry is None or "json_schema" in entry else [{**entry, "name": _ANSWER}]
+        return json.dumps({"grammars": [outer, *apart]})
+
+    def _structure_entry(self) -> Mapping[str, Any] | None:
+        if self.structure is None or self.reading.must_call:
+            return None
+        (entry,) = json.loads(structure_grammar(self.structure))["grammars"]
+        return {name: value for name, value in entry.items() if value is not None}
+
+    def _start(self) -> list[str]:
+        """Return where it starts: within what is thought, or with the answer, which thoughts may come before."""
+        if self.reading.thoughts is None:
+            return ["start: answer"]
+        marks = thoughts_named(self.reading.thoughts)
+        opening, closing = (lark.marker(text, self.reading.specials) for text in (marks.opening, marks.closing))
+        rules = ["start: thoughts GAP answer", r"GAP: /\n{0,2}/"]
+        if not self.reading.thinking:
+            rules[0] = f"start: answer | {opening} thoughts GAP answer"
+        if marks.closing in self.reading.specials:
+            return [*rules, f"thoughts: THOUGHT {closing}", "THOUGHT: /(?s:.*)/"]
+        return [*rules, "thoughts: thought", f"thought[lazy]: /(?s:.*){lark.pattern(marks.closing)}/"]
+
+    def _calls(self) -> list[str]:
+        """Return `answer` where there are calls, and what a call is."""
+        if self.reading.calls is None:
+            return ["answer: structure"]
+        form = form_named(self.reading.calls)
+        functions = [tool["function"] for tool in self.reading.tools]
+        rules = form.rules(functions, self.reading.specials, self.reading.parallel)
+        opening = "" if form.first else lark.marker(form.openings[0], self.reading.specials)
+        if self.reading.must_call:
+            return [f"answer: {opening} calls", rules]
+        if self.structure is not None:
+            return [f"answer: structure | {opening} calls", rules]
+        return [f"answer: {' | '.join(self._ways(form))}", rules]
+
+    def _ways(self, form: Form) -> list[str]:
+        """Return the ways of an answer that is free: text, text and calls, calls at once."""
+        specials = [text for text in form.openings if text in self.reading.specials]
+        literals = [text for text in form.openings if text not in self.reading.specials]
+        ways = ["TEXT", *(f"TEXT? {lark.marker(text, self.reading.specials)} calls" for text in specials)]
+        return [*ways, *(["until calls"] if literals else []), *(["calls"] if form.first else [])]
+
+    def _free(self) -> list[str]:
+        """Return what free text is: all but what thoughts or calls begin with."""
+        if self.reading.calls is None or self.reading.must_call or self.structure is not None:
+            return []
+        form = form_named(self.reading.calls)
+        excluded = [form.beginning] if form.first else []
+        if self.reading.thoughts is not None and not self.reading.thinking:
+            excluded.append(lark.pattern(thoughts_named(self.reading.thoughts).opening))
+        other = "".join(f" & ~/(?s:{begin}.*)/" for begin in excluded)
+        literals = "|".join(lark.pattern(text) for text in form.openings if text not in self.reading.specials)
+        until = [f"until[lazy]: /(?s:.*)({literals})/{other}"] if literals else []
+        return [f"TEXT: /(?s:.*)/{other}", *until]
+
+
+def _structure_rules(entry: Mapping[str, Any] | None) -> list[str]:
+    """Return `structure`: a schema stands within the grammar, since one apart could not begin as a call does."""
+    if entry is None:
+        return []
+    if "json_schema" in entry:
+        return [f"structure: %json {json.dumps(entry['json_schema'])}"]
+    return [f"structure: @{_ANSWER}"]
