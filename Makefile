@@ -23,7 +23,7 @@ FOCUS_VALIDATOR := focus-validator==1.0.0 multimethod==1.12 numpy==1.26.4 pandas
 	pytz==2026.6 sqlalchemy==2.1.9 sqlglot==18.17.0 typeguard==4.6.1 typing-inspect==0.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator report clean
+.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator report clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +70,9 @@ test: $(INSTALLED) $(FOCUS_INSTALLED) ## The whole test suite
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
+
+suites: $(INSTALLED) ## Clients that nobody here wrote, against a real platform; SUITES=openai,langchain for some, WRITE=1 for docs/clients.md
+	@$(BIN)/python -m tests.suites --only '$(SUITES)' $(if $(WRITE),--write)
 
 chaos: $(INSTALLED) ## Kill a random process every two seconds under load; MINUTES=30 for longer, SEED=2 for others
 	@$(BIN)/python -m tests.acceptance.chaos --minutes $(MINUTES) --seed $(SEED)
