@@ -39,6 +39,7 @@ from quickthaw.errors import (
     StartTooLate,
     TimedOut,
     Unavailable,
+    UnusableAnswer,
     VersionNotFound,
     from_json,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "StartTooLate",
     "TimedOut",
     "Unavailable",
+    "UnusableAnswer",
     "VersionNotFound",
     "from_json",
 ]

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import quickthaw.tools  # noqa: F401 - so that `quickthaw.tools` has a type
+    from quickthaw.answer import Answer
     from quickthaw.app import App, Function
     from quickthaw.async_client import AsyncClient, AsyncInvocation
     from quickthaw.client import Client, Invocation
@@ -48,17 +50,19 @@ if TYPE_CHECKING:
         TimedOut,
         Unavailable,
         Unreachable,
+        UnusableAnswer,
         VersionNotFound,
     )
     from quickthaw.generation import (
         ChatOptions,
         Delta,
-        Model,
         Sampling,
         Structure,
         TokenLogprob,
         ToolCallDelta,
     )
+    from quickthaw.message import Message, ToolCall
+    from quickthaw.model import Model
     from quickthaw.resources import (
         AliasInfo,
         CheckpointInfo,
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
         Webhook,
     )
     from quickthaw.retry import Backoff
+    from quickthaw.tool import Tool
     from quickthaw.types import (
         Event,
         EventType,
@@ -87,6 +92,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AliasInfo",
     "AliasNotFound",
+    "Answer",
     "App",
     "AsyncClient",
     "AsyncInvocation",
@@ -126,6 +132,7 @@ __all__ = [
     "Limits",
     "LogLine",
     "MemoryLimitExceeded",
+    "Message",
     "Model",
     "NoCapacity",
     "NodeInfo",
@@ -147,9 +154,12 @@ __all__ = [
     "Structure",
     "TimedOut",
     "TokenLogprob",
+    "Tool",
+    "ToolCall",
     "ToolCallDelta",
     "Unavailable",
     "Unreachable",
+    "UnusableAnswer",
     "Usage",
     "Version",
     "VersionNotFound",
@@ -157,6 +167,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "answer": """
+        Answer
+    """,
     "app": """
         App Function
     """,
@@ -172,10 +185,16 @@ _HOMES = {
         InstanceNotFound InvalidRequest InvalidSource InvocationCancelled InvocationNotFound KeyNotFound
         MemoryLimitExceeded NoCapacity NodeLost NodeNotFound NotFound NotServable PermissionDenied
         PoisonInvocation QueueFull QuickthawError RateLimited RequestTooLarge StartFailed StartTooLate TimedOut
-        Unavailable Unreachable VersionNotFound
+        Unavailable Unreachable UnusableAnswer VersionNotFound
     """,
     "generation": """
-        ChatOptions Delta Model Sampling Structure TokenLogprob ToolCallDelta
+        ChatOptions Delta Sampling Structure TokenLogprob ToolCallDelta
+    """,
+    "message": """
+        Message ToolCall
+    """,
+    "model": """
+        Model
     """,
     "resources": """
         AliasInfo CheckpointInfo InstanceInfo KeyCreated KeyInfo LogLine NodeInfo Quotas Scope Webhook
@@ -183,14 +202,20 @@ _HOMES = {
     "retry": """
         Backoff
     """,
+    "tool": """
+        Tool
+    """,
     "types": """
         Event EventType FunctionInfo FunctionSpec InvocationInfo InvocationState Limits Usage Version
     """,
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+_MODULES = frozenset({"tools"})  # that are used by their names: quickthaw.tools.run
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"quickthaw.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'quickthaw' has no attribute {name!r}")
     value = getattr(import_module(f"quickthaw.{_HOME[name]}"), name)
@@ -199,4 +224,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from quickthaw import bundle, calls, outputs, runtime, schema
 from quickthaw.errors import InvalidRequest, InvalidSource
-from quickthaw.generation import Delta
 from quickthaw.resources import DEFAULT_ALIAS
 from quickthaw.types import FunctionSpec, Handler, Limits, Version
 
@@ -176,7 +175,7 @@ class Function(Generic[P, R]):
             answer = self.handler(model, **input)
             if isinstance(answer, Iterator):
                 return outputs.joined(answer)
-            return str(answer) if isinstance(answer, Delta) else answer
+            return outputs.returned(answer)
 
     def local_stream(self, *args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
         """Run the function in this process and yield what `stream` would."""

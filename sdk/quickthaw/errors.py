@@ -17,6 +17,7 @@ QuickthawError
 ├── InvocationCancelled           499
 ├── FunctionFailed                500  the function's own fault
 │   ├── HandlerFailed             500  the handler raised, exited, or returned what JSON cannot carry
+│   ├── UnusableAnswer            500  the model's answer is not what the handler asked for
 │   ├── HandlerDiverged           500  run again after an interruption, the handler did something else than before
 │   ├── MemoryLimitExceeded       500  the handler allocated past its limit
 │   ├── PoisonInvocation          500  its process died again and again while it ran this invocation
@@ -247,6 +248,12 @@ class HandlerFailed(FunctionFailed):
     """The handler raised, exited, or returned what JSON cannot carry."""
 
     default_code = "handler_failed"
+
+
+class UnusableAnswer(FunctionFailed):
+    """The model's answer is not what the handler asked for: cut short, of another shape, or still calling tools."""
+
+    default_code = "unusable_answer"
 
 
 class HandlerDiverged(FunctionFailed):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -158,7 +158,8 @@ class Delta:
     tokens of all deltas of a `choice`, in order, are what was generated. The first delta of a `choice` has
     `prompt_tokens` and, where the engine knows, `cached_tokens`: how many of these were not computed, because their
     keys and values were there. What a model thinks before it answers is `reasoning`, and calls of tools are
-    `tool_calls`: neither is part of `text`. `stop` is the stop string that ended the answer, beside its `finish_reason`.
+    `tool_calls`: neither is part of `text`. `stop` is the stop string that ended the answer, beside its
+    `finish_reason`.
     """
 
     text: str = ""
@@ -211,28 +212,3 @@ class Delta:
             tool_calls=tuple(ToolCallDelta.from_json(call) for call in body.get("tool_calls", ())),
             stop=body.get("stop"),
         )
-
-
-class Model(Protocol):
-    """What a handler receives as its first argument: the loaded model, bound to the invocation that runs.
-
-    Keyword arguments are the fields of `Sampling`; where one is not given, the caller's request decides, and then the
-    default.
-    """
-
-    def chat(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **sampling: Any
-    ) -> Iterator[Delta]:
-        """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template.
-
-        That sees `tools` too, as OpenAI describes them; what it makes of them is the model's own affair.
-        """
-
-    def complete(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[Delta]:
-        """Continue a text, or a sequence of token ids."""
-
-    def embed(self, texts: str | Sequence[str]) -> list[list[float]]:
-        """Embed texts: one vector (unit length) for each, in order."""
-
-    def count_tokens(self, text: str) -> int:
-        """Return how many tokens the text has."""

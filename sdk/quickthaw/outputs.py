@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from quickthaw import errors
 from quickthaw.generation import Delta
+from quickthaw.message import Message
 from quickthaw.types import Event, EventType
 
 
@@ -40,13 +46,38 @@ def failure(event: Event) -> errors.QuickthawError:
 def joined(outputs: Iterable[Any]) -> Any:
     """Return the result of a generator: its text where all outputs are text, else the list of its outputs.
 
-    Several answers (`n`) give the list of their texts.
+    A text that calls tools is the assistant's message as OpenAI writes it: `role`, `content`, `tool_calls`. Several
+    answers (`n`) give the list of theirs. What a model thinks is part of a message alone, and of the stream.
     """
     items = list(outputs)
     if not all(isinstance(item, Delta | str) for item in items):
-        return [str(item) if isinstance(item, Delta) else item for item in items]
-    texts: dict[int, str] = {}
+        return [_plain(item) for item in items]
+    messages: defaultdict[int, Message] = defaultdict(Message)
     for item in items:
-        choice = item.choice if isinstance(item, Delta) else 0
-        texts[choice] = texts.get(choice, "") + str(item)
-    return [texts[choice] for choice in sorted(texts)] if set(texts) - {0} else texts.get(0, "")
+        delta = Delta(item) if isinstance(item, str) else item
+        messages[delta.choice].add(delta)
+    if set(messages) - {0}:
+        return [messages[choice].result() for choice in sorted(messages)]
+    return messages[0].result()
+
+
+def record_json(value: object) -> Any:
+    """Return the JSON value of a Pydantic model or a dataclass; TypeError for anything else."""
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        return to_jsonable_python(value)
+    raise TypeError(f"{type(value).__name__} is not serializable")
+
+
+def _plain(item: Any) -> Any:
+    """Return an output as it stands in a list: a delta is its text, and one with a piece of a call all of it."""
+    if not isinstance(item, Delta):
+        return item
+    return item.to_json() if item.tool_calls else item.text
+
+
+def returned(value: Any) -> Any:
+    """Return the result of a handler that is no generator."""
+    if isinstance(value, Delta):
+        return joined([value])
+    is_record = isinstance(value, BaseModel) or is_dataclass(value)
+    return record_json(value) if is_record else value

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from quickthaw.errors import NotServable
-from quickthaw.generation import Model
+from quickthaw.model import Model
 
 GROUP = "quickthaw.runtime"
 INSTALL = "pip install 'quickthaw[platform]'"

@@ -8,10 +8,11 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import PydanticUserError, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from quickthaw.errors import InvalidRequest, InvalidSource
@@ -26,19 +27,32 @@ def parameters(handler: Callable[..., Any]) -> dict[str, Any]:
     """
     named = _arguments(handler)
     plain = [parameter for parameter in named if parameter.kind in _BY_NAME]
-    properties, definitions = _schemas(handler, plain)
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": properties,
-        "required": [parameter.name for parameter in plain if parameter.default is inspect.Parameter.empty],
-        "additionalProperties": len(plain) < len(named),  # what is left is **kwargs
-    }
-    if definitions:
-        schema["$defs"] = definitions
+    adapters = {parameter.name: _adapter(handler, parameter) for parameter in plain}
+    schema = object_schema(plain, adapters)
+    schema["additionalProperties"] = len(plain) < len(named)  # what is left is **kwargs
     description = inspect.getdoc(handler)
     if description:
         schema["description"] = description.split("\n\n")[0]
     return schema
+
+
+def object_schema(
+    named: Sequence[inspect.Parameter],
+    adapters: Mapping[str, TypeAdapter[Any] | None],
+    generator: type[GenerateJsonSchema] = GenerateJsonSchema,
+) -> dict[str, Any]:
+    """Return the JSON schema of an object with these parameters as properties, and no others.
+
+    One without adapter takes any value.
+    """
+    properties, definitions = _schemas(named, adapters, generator)
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "required": [parameter.name for parameter in named if parameter.default is inspect.Parameter.empty],
+        "additionalProperties": False,
+    }
+    return {**schema, "$defs": definitions} if definitions else schema
 
 
 def bind(handler: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -68,29 +82,40 @@ def _arguments(handler: Callable[..., Any]) -> list[inspect.Parameter]:
     return others
 
 
-def _schemas(handler: Callable[..., Any], plain: Sequence[inspect.Parameter]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _schemas(
+    named: Sequence[inspect.Parameter],
+    adapters: Mapping[str, TypeAdapter[Any] | None],
+    generator: type[GenerateJsonSchema],
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the schema of each parameter and the definitions that they share."""
-    adapters = {parameter.name: _adapter(handler, parameter) for parameter in plain}
-    inputs = [(name, "validation", adapter) for name, adapter in adapters.items() if adapter is not None]
-    by_key, shared = TypeAdapter.json_schemas(inputs)  # type: ignore[arg-type]  # its tuples' literal type is invariant
+    inputs: list[tuple[str, Literal["validation"], TypeAdapter[Any]]] = [
+        (name, "validation", adapter) for name, adapter in adapters.items() if adapter is not None
+    ]
+    by_key, shared = TypeAdapter.json_schemas(inputs, schema_generator=generator)
     found = {name: dict(schema) for (name, _), schema in by_key.items()}
-    return {p.name: _with_default(found.get(p.name, {}), p.default) for p in plain}, shared.get("$defs", {})
+    return {p.name: _with_default(found.get(p.name, {}), p.default) for p in named}, shared.get("$defs", {})
 
 
 def _adapter(handler: Callable[..., Any], parameter: inspect.Parameter) -> TypeAdapter[Any] | None:
     """Return the pydantic adapter of a parameter's type; None where it has none that JSON can describe."""
     if parameter.annotation is inspect.Parameter.empty:
         return None
+    try:
+        return adapter_of(handler, parameter)
+    except (NameError, PydanticUserError):  # imported under TYPE_CHECKING only, or nothing that JSON describes
+        return None
+
+
+def adapter_of(function: Callable[..., Any], parameter: inspect.Parameter) -> TypeAdapter[Any]:
+    """Return what reads a parameter's type from JSON.
+
+    Raises NameError for a type that cannot be found, PydanticUserError for one that has no JSON schema.
+    """
     holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
-    try:
-        hint = typing.get_type_hints(holder, globalns=handler.__globals__, include_extras=True)[parameter.name]
-    except NameError:  # imported under TYPE_CHECKING only
-        return None
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(hint)
-        adapter.json_schema()
-    except PydanticUserError:
-        return None
+    names = getattr(function, "__globals__", {})
+    hint = typing.get_type_hints(holder, globalns=names, include_extras=True)[parameter.name]
+    adapter: TypeAdapter[Any] = TypeAdapter(hint)
+    adapter.json_schema()
     return adapter
 
 

@@ -12,8 +12,8 @@ _SYSTEM_ROLES = ("system", "developer")
 
 
 def beginning_with(system: str | None, tools: Sequence[dict[str, Any]]) -> HandlerFunction:
-    """Return the built-in handler; it puts `system` before a conversation that has no system message, and shows
-    `tools` to the model's chat template.
+    """Return the built-in handler; it puts `system` before a conversation that has no system message, and `tools`
+    before those of the caller.
     """
     if system is None and not tools:
         return built_in
@@ -24,7 +24,11 @@ def beginning_with(system: str | None, tools: Sequence[dict[str, Any]]) -> Handl
         messages = list(given["messages"])
         if system is not None and not any(_is_system(message) for message in messages):
             messages.insert(0, {"role": "system", "content": system})
-        return model.chat(messages, tools)
+        if not tools:
+            return model.chat(messages)
+        wanted = model.requested_chat
+        chosen = {} if wanted.allowed_tools is None else {"allowed_tools": wanted.allowed_tools}
+        return model.chat(messages, [*tools, *wanted.tools], tool_choice=wanted.tool_choice, **chosen)
 
     return handle
 

@@ -6,14 +6,16 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
+from quickthaw.answer import Answer
 from quickthaw.errors import QuickthawError
 from quickthaw.generation import Delta
 from quickthaw_platform.worker.generation import Generation, Item, Recorded
 from quickthaw_platform.worker.replay import Mark, Recorder, Stopped
 
 
-class DeltaStream(Iterator[Delta]):
+class DeltaStream(Answer[Any]):
     """The deltas of all choices in the order in which they come; for one thread.
 
     A handler reads them one by one. Where it passes them on as they are, the runner has them taken by the engine's
@@ -27,13 +29,16 @@ class DeltaStream(Iterator[Delta]):
         prompt: str,
         recorder: Recorder,
         *,
+        read: Callable[[str], Any],
         on_delta: Callable[[int, Delta], None],
         on_end: Callable[[], None],
     ) -> None:
         """It is the invocation's `number`-th generation; `prompt` is its digest (see replay.Mark).
 
-        `on_delta` hears of each delta, with its index, before the reader has it; `on_end`, once, that none will come.
+        `read` makes a value of an answer's text. `on_delta` hears of each delta, with its index, before the reader has
+        it; `on_end`, once, that none will come.
         """
+        super().__init__((), read)
         self._generation = generation
         self._number = number
         self._prompt = prompt
@@ -107,6 +112,7 @@ class DeltaStream(Iterator[Delta]):
             self._failure = item
             self.close()
             return None
+        self._note(delta)
         self._on_delta(self._index, delta)
         self._index += 1
         self._open_choices -= delta.finish_reason is not None

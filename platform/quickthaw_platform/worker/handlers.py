@@ -39,14 +39,21 @@ _TORCH_OUT_OF_MEMORY = "can't allocate memory"
 
 
 def built_in(model: BoundModel, **given: Any) -> Any:
-    """Serve a function without code: `messages` are answered, a `prompt` is continued, `input` is embedded."""
+    """Serve a function without code: `messages` are answered, a `prompt` is continued, `input` is embedded.
+
+    A `prompt` with a `suffix` is filled in.
+    """
     known = [name for name in ("messages", "prompt", "input") if name in given]
-    if len(known) != 1 or len(given) != 1:
-        raise InvalidRequest(f"give exactly one of messages, prompt and input; got {sorted(given) or 'nothing'}")
+    others = set(given) - set(known) - ({"suffix"} if known == ["prompt"] else set())
+    if len(known) != 1 or others:
+        raise InvalidRequest(
+            f"give exactly one of messages, prompt (with or without suffix) and input; got {sorted(given) or 'nothing'}"
+        )
     if known == ["messages"]:
         return model.chat(given["messages"])
+    model.refuse_chat(known[0])
     if known == ["prompt"]:
-        return model.complete(given["prompt"])
+        return model.complete(given["prompt"], given.get("suffix"))
     return model.embed(given["input"])
 
 
@@ -157,6 +164,7 @@ class Runner:
             f"{invocation}/{next(self._lives)}",  # one that comes back may find its old requests still in the batch
             seed=int(seed if seed is not None else sampling.get("seed") or 0),
             requested=sampling,
+            requested_chat=request.get("chat"),
             on_prefill=self._on_prefill,
             replay=replay,
             record=partial(self._record, invocation) if self._resumable else None,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from quickthaw.generation import Model
+from quickthaw.model import Model
 from quickthaw_platform import plugins
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.checkpoints.manifest import Manifest

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic import ValidationError
-
 from quickthaw.errors import InvalidRequest
 from quickthaw.generation import ChatOptions, Delta, Sampling
+from quickthaw.tool import AnyTool
 from quickthaw.types import Usage
-from quickthaw_platform.contracts import Engine, GenerationRequest
+from quickthaw_platform.contracts import Engine, GenerationRequest, Prompt, Reading
 from quickthaw_platform.worker.delta_stream import DeltaStream
 from quickthaw_platform.worker.generation import Generation
+from quickthaw_platform.worker.merging import Asked, asked, merged, merged_chat, split
+from quickthaw_platform.worker.prompts import batch_tokens, prompt_tokens, truncated
 from quickthaw_platform.worker.replay import Recorder, Replay, Stopped, prompt_digest
 
 _SEED_STEP = 0x9E3779B97F4A7C15
 """Sets apart the seeds of an invocation's several generations (2⁶⁴ divided by the golden ratio)."""
 
 _SEED_MASK = (1 << 63) - 1
-
-
-def merge_sampling(explicit: Mapping[str, Any], requested: Mapping[str, Any], defaults: Sampling) -> Sampling:
-    """Return the sampling for one generation: the handler's word over the caller's over the default.
-
-    A handler's None means that it leaves the choice to the caller. Raises InvalidRequest, naming the field.
-    """
-    fields = defaults.model_dump() | dict(requested) | {k: v for k, v in explicit.items() if v is not None}
-    try:
-        return Sampling.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise InvalidRequest(f"sampling field {name}: {first['msg']}", param=name) from error
 
 
 def request_seed(base: int, generation: int, choice: int) -> int:
@@ -53,13 +40,15 @@ class BoundModel:
         *,
         seed: int,
         requested: Mapping[str, Any] | None = None,
+        requested_chat: Mapping[str, Any] | None = None,
         defaults: Sampling | None = None,
         on_prefill: Callable[[float], None] | None = None,
         replay: Replay | None = None,
         record: Callable[[str, Delta], None] | None = None,
         on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
-        """`requested` holds the caller's sampling fields; `on_prefill` hears the seconds of each first token.
+        """`requested` holds the caller's sampling fields and `requested_chat` those of ChatOptions, only the ones that
+        it set; `on_prefill` hears the seconds of each first token.
 
         `replay` is what was recorded in the invocation's earlier life; `record` keeps model output for a later one (see
         replay.Recorder). While the replay is open, `on_caught_up` hears that all it holds has been computed.
@@ -68,6 +57,7 @@ class BoundModel:
         self._invocation = invocation
         self._seed = seed
         self._requested = dict(requested or {})
+        self._requested_chat = dict(requested_chat or {})
         self._defaults = defaults or Sampling()
         self._on_prefill = on_prefill
         self._lock = threading.Lock()
@@ -90,21 +80,42 @@ class BoundModel:
             cached_tokens=self._cached_tokens,
         )
 
+    @property
+    def requested_chat(self) -> ChatOptions:
+        """What the caller asks of a conversation; raises InvalidRequest, naming the field, for what cannot be."""
+        return merged(ChatOptions, {}, self._requested_chat)
+
+    def refuse_chat(self, argument: str) -> None:
+        """Raise InvalidRequest, naming the first field, where the caller set options of a conversation."""
+        for name in self._requested_chat:
+            raise InvalidRequest(f"{name} is for conversations; a call with {argument!r} has none", param=name)
+
     def chat(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), **sampling: Any
-    ) -> Iterator[Delta]:
-        """Answer a conversation: messages with `role` and `content`, rendered by the model's own chat template."""
-        options = ChatOptions(tools=tuple(tools))
-        return self._generate(self._engine.tokenizer.chat(messages, options).tokens, sampling)
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Iterable[AnyTool] | None = None,
+        *,
+        response_format: Any = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> DeltaStream:
+        """Answer a conversation; see `quickthaw.Model.chat`."""
+        sampling, chat = split(fields, Sampling, ChatOptions)
+        options = merged_chat(chat, tools, tool_choice, self._requested_chat)
+        asked = self._asked(sampling, response_format)
+        return self._generate(self._engine.tokenizer.chat(messages, options), asked)
 
-    def complete(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[Delta]:
-        """Continue a text, or a sequence of token ids."""
-        tokens = self._engine.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
-        return self._generate(tokens, sampling)
+    def complete(
+        self, prompt: str | Sequence[int], suffix: str | None = None, *, response_format: Any = None, **fields: Any
+    ) -> DeltaStream:
+        """Continue a prompt, or write what stands before `suffix`; see `quickthaw.Model.complete`."""
+        (sampling,) = split(fields, Sampling)
+        asked = self._asked(sampling, response_format)
+        return self._generate(Prompt(prompt_tokens(self._engine.tokenizer, prompt, suffix)), asked)
 
-    def embed(self, texts: str | Sequence[str]) -> list[list[float]]:
-        """Embed texts: one vector (unit length) for each, in order."""
-        batch = [self._engine.tokenizer.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
+    def embed(self, texts: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]) -> list[list[float]]:
+        """Embed texts, or sequences of token ids: one vector (unit length) for each, in order."""
+        batch = batch_tokens(self._engine.tokenizer, texts)
         started = time.monotonic()
         vectors = self._engine.embed(batch)
         self._prefilled(started)
@@ -135,23 +146,26 @@ class BoundModel:
         if self._stopped:
             raise Stopped
 
-    def _generate(self, tokens: Sequence[int], explicit: Mapping[str, Any]) -> DeltaStream:
+    def _asked(self, explicit: Mapping[str, Any], response_format: Any) -> Asked:
+        return asked(explicit, response_format, self._requested, self._defaults)
+
+    def _generate(self, prompt: Prompt, asked: Asked) -> DeltaStream:
         """Submit at once, so that what is wrong with the request is raised where the handler asks, not at `next`."""
-        sampling = merge_sampling(explicit, self._requested, self._defaults)
+        sampling = asked.sampling
+        tokens = truncated(prompt.tokens, sampling, self._engine.context_tokens)
         with self._lock:
             self._check_stopped()
             number = self._generations
             self._generations += 1
             # A seed that the handler names holds as it is; the invocation's is spread over its generations.
-            spread = number if explicit.get("seed") is None else 0
-            generation = Generation(
-                self._engine, self._requests(tuple(tokens), sampling, number, spread), on_caught_up=self._on_caught_up
-            )
+            spread = 0 if asked.names_seed else number
+            requests = self._requests(tuple(tokens), prompt.reading, sampling, number, spread)
+            generation = Generation(self._engine, requests, on_caught_up=self._on_caught_up)
             self._running.add(generation)
         started = time.monotonic()
-        prompt = prompt_digest(tokens, sampling)
+        digest = prompt_digest(tokens, sampling, prompt.reading)
         try:
-            self._replay.join(number, prompt, lambda recorded, is_open: generation.begin(recorded, hold=is_open))
+            self._replay.join(number, digest, lambda recorded, is_open: generation.begin(recorded, hold=is_open))
         except BaseException:
             generation.cancel()
             self._leave(generation)
@@ -159,22 +173,25 @@ class BoundModel:
         return DeltaStream(
             generation,
             number,
-            prompt,
+            digest,
             self.recorder,
+            read=asked.read,
             on_delta=partial(self._count, generation, started),
             on_end=partial(self._leave, generation),
         )
 
     def _requests(
-        self, tokens: tuple[int, ...], sampling: Sampling, number: int, spread: int
+        self, tokens: tuple[int, ...], reading: Reading | None, sampling: Sampling, number: int, spread: int
     ) -> list[GenerationRequest]:
         base = self._seed if sampling.seed is None else sampling.seed
+        done = {"n": 1, "truncate_prompt_tokens": None}  # what is done here and not the engine's affair
         return [
             GenerationRequest(
                 id=f"{self._invocation}/{number}.{choice}",
                 tokens=tokens,
-                sampling=sampling.model_copy(update={"seed": request_seed(base, spread, choice), "n": 1}),
+                sampling=sampling.model_copy(update={**done, "seed": request_seed(base, spread, choice)}),
                 choice=choice,
+                reading=reading,
             )
             for choice in range(sampling.n)
         ]

@@ -7,12 +7,13 @@ from typing import Any
 
 from quickthaw.errors import HandlerFailed
 from quickthaw.generation import Delta
+from quickthaw.outputs import joined, record_json
 
 
 def encode_json(value: object) -> bytes:
     """Return the JSON of a value in UTF-8, or raise HandlerFailed naming its type."""
     try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, default=record_json).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise HandlerFailed(f"the handler put out a {type(value).__name__} that JSON cannot carry: {error}") from error
 
@@ -33,7 +34,8 @@ class Collector:
         if isinstance(item, Delta):
             body: dict[str, Any] = {"delta": item.to_json()}
             # Never below the JSON's length for text in one byte a character; exact to a few bytes otherwise.
-            self._count(len(item.text.encode()) + 8 * len(item.tokens) + 160 * len(item.logprobs) + 32)
+            written = sum(len(call.arguments.encode()) + 64 for call in item.tool_calls) + len(item.reasoning.encode())
+            self._count(len(item.text.encode()) + written + 8 * len(item.tokens) + 160 * len(item.logprobs) + 32)
         else:
             body = {"value": self._json(item)}
         self._chunks.append(item)
@@ -41,23 +43,11 @@ class Collector:
 
     def returned(self, value: object) -> Any:
         """Return the result of a handler that is no generator: its plain value."""
-        if isinstance(value, Delta):
-            value = value.text
-        return self._json(value)
+        return self._json(joined([value]) if isinstance(value, Delta) else value)
 
     def result(self) -> Any:
-        """Return the result of a generator: the text where every chunk was text, else the list of values.
-
-        Several answers (`n`) give the list of their texts.
-        """
-        if not all(isinstance(item, Delta | str) for item in self._chunks):
-            return [str(item) if isinstance(item, Delta) else item for item in self._chunks]
-        texts: dict[int, list[str]] = {}
-        for item in self._chunks:
-            texts.setdefault(item.choice if isinstance(item, Delta) else 0, []).append(str(item))
-        if set(texts) <= {0}:
-            return "".join(texts.get(0, ()))
-        return ["".join(texts[choice]) for choice in sorted(texts)]
+        """Return the result of a generator (see quickthaw.outputs.joined)."""
+        return joined(self._chunks)
 
     def _json(self, value: object) -> Any:
         """Return the value as a reader of its JSON sees it (keys are strings, tuples are lists)."""

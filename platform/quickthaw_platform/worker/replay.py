@@ -12,11 +12,12 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from quickthaw.errors import HandlerDiverged
 from quickthaw.generation import Delta, Sampling
+from quickthaw_platform.contracts import Reading
 
 
 class Stopped(BaseException):
@@ -44,9 +45,11 @@ class Mark:
         return cls(int(generation), int(index), prompt)
 
 
-def prompt_digest(tokens: Sequence[int], sampling: Sampling) -> str:
-    """Return what tells two questions to the model apart."""
+def prompt_digest(tokens: Sequence[int], sampling: Sampling, reading: Reading | None = None) -> str:
+    """Return what tells two questions to the model apart: its prompt, and all that decides what it may answer."""
     asked = f"{list(tokens)} {sampling.model_dump_json()}"
+    if reading is not None:
+        asked += json.dumps(asdict(reading), sort_keys=True)
     return hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
 
 

@@ -15,6 +15,7 @@ import quickthaw
 NAMES = [
     "AliasInfo",
     "AliasNotFound",
+    "Answer",
     "App",
     "AsyncClient",
     "AsyncInvocation",
@@ -54,6 +55,7 @@ NAMES = [
     "Limits",
     "LogLine",
     "MemoryLimitExceeded",
+    "Message",
     "Model",
     "NoCapacity",
     "NodeInfo",
@@ -75,9 +77,12 @@ NAMES = [
     "Structure",
     "TimedOut",
     "TokenLogprob",
+    "Tool",
+    "ToolCall",
     "ToolCallDelta",
     "Unavailable",
     "Unreachable",
+    "UnusableAnswer",
     "Usage",
     "Version",
     "VersionNotFound",
@@ -108,6 +113,10 @@ def test_every_error_of_the_tree_is_public() -> None:
         return {kind.__name__}.union(*map(tree, children))
 
     assert tree(quickthaw.QuickthawError) <= set(NAMES)
+
+
+def test_the_loop_with_tools_is_a_module_of_its_own() -> None:
+    assert callable(quickthaw.tools.run)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

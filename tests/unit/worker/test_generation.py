@@ -30,6 +30,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.tokenizer = Words()
+        self.context_tokens = 100
         self.calls: list[tuple[str, str]] = []
         self.requests: dict[str, GenerationRequest] = {}
         self.told: dict[str, list[int]] = {}

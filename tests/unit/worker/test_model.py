@@ -8,11 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from quickthaw.errors import ContextLengthExceeded, InvalidRequest
-from quickthaw.generation import Sampling
+from quickthaw.errors import ContextLengthExceeded
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_platform.contracts import Checkpoint, Engine, GenerationRequest, Sink
-from quickthaw_platform.worker.model import BoundModel, merge_sampling, request_seed
+from quickthaw_platform.worker.model import BoundModel, request_seed
 from quickthaw_platform.worker.replay import Stopped
 
 
@@ -41,27 +40,6 @@ def bind(engine: Recording, **arguments: Any) -> BoundModel:
     return BoundModel(cast("Engine", engine), "i", **arguments)
 
 
-@pytest.mark.parametrize(
-    ("explicit", "requested", "expected"),
-    [
-        ({}, {}, 1.0),  # the default
-        ({}, {"temperature": 0.5}, 0.5),  # the caller's
-        ({"temperature": 0.1}, {"temperature": 0.5}, 0.1),  # the handler's
-        ({"temperature": None}, {"temperature": 0.5}, 0.5),  # a handler that passes None on has no opinion
-    ],
-)
-def test_the_handlers_word_is_over_the_callers_over_the_default(
-    explicit: dict[str, Any], requested: dict[str, Any], expected: float
-) -> None:
-    assert merge_sampling(explicit, requested, Sampling()).temperature == expected
-
-
-@pytest.mark.parametrize("explicit", [{"temperature": 9}, {"temprature": 1}])
-def test_an_invalid_or_unknown_field_is_named(explicit: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest, match=next(iter(explicit))):
-        merge_sampling(explicit, {}, Sampling())
-
-
 def test_several_answers_are_several_requests_with_seeds_in_order(engine: Recording) -> None:
     model = bind(engine, seed=7)
     deltas = list(model.complete("ab", n=3))
@@ -74,8 +52,8 @@ def test_several_answers_are_several_requests_with_seeds_in_order(engine: Record
 
 def test_a_second_generation_draws_differently_unless_the_handler_names_the_seed(engine: Recording) -> None:
     model = bind(engine, seed=7, requested={"seed": 7})
-    for arguments in ({}, {}, {"seed": 5}, {"seed": 5}):
-        list(model.complete("a", **arguments))
+    for seed in (None, None, 5, 5):
+        list(model.complete("a", seed=seed))
     seeds = [r.sampling.seed for r in engine.requests]
     assert seeds == [7, request_seed(7, 1, 0), 5, 5]
     assert seeds[1] != 7
