@@ -16,6 +16,7 @@ from quickthaw.types import Limits, Version
 from quickthaw_platform.gateway.auth import Principal
 from quickthaw_platform.gateway.beginnings import beginnings
 from quickthaw_platform.gateway.services import Services
+from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
 from quickthaw_platform.gateway.validation import check_input, merged_limits
 from quickthaw_platform.invocations.records import Admission, NewInvocation
 from quickthaw_platform.metering import metrics
@@ -42,6 +43,7 @@ class Order:
     limits: Limits | None = None
     webhook: Webhook | None = None
     idempotency_key: str | None = None
+    places: Places = NATIVE
     keep_seconds: float | None = None  # how long it is kept when it has ended; None: the setting invocation_ttl
 
     def request(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from quickthaw.types import Event, EventType
 from quickthaw_platform.gateway import sse
 
+_MORE = frozenset({"logprobs", "finish_reason", "reasoning", "tool_calls"})
 _HOLE = "\x00text\x00"  # in no name and no id
 
 
@@ -26,6 +27,6 @@ class ChunkTemplate:
 def plain_text(event: Event) -> tuple[int, str] | None:
     """Return choice and text of an event that is text of the model and nothing else; None of any other."""
     delta = event.data.get("delta") if event.type is EventType.CHUNK else None
-    if delta is None or not delta["text"] or "logprobs" in delta or "finish_reason" in delta:
+    if delta is None or not delta["text"] or not _MORE.isdisjoint(delta):
         return None
     return delta.get("choice", 0), delta["text"]

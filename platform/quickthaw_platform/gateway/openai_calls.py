@@ -29,14 +29,25 @@ def resolve(model: str, argument: str) -> Version:
     return version
 
 
-def place(version: Version, calls: Sequence[Call], key: str | None) -> Line:
-    """Admit all calls under the idempotency key, or none: those before one that is refused are cancelled."""
+def place(version: Version, calls: Sequence[Call], key: str | None, *, keep_seconds: float | None = None) -> Line:
+    """Admit all calls under the idempotency key, or none: those before one that is refused are cancelled.
+
+    `keep_seconds`: how long they are kept when they have ended; None: the setting invocation_ttl.
+    """
     count_request()
     admitted: list[Admitted] = []
     try:
         for index, call in enumerate(calls):
             keyed = f"{key}.{index}" if key and len(calls) > 1 else key
-            order = Order(version, call.input, call.sampling, call.chat, idempotency_key=keyed)
+            order = Order(
+                version,
+                call.input,
+                call.sampling,
+                call.chat,
+                idempotency_key=keyed,
+                keep_seconds=keep_seconds,
+                places=call.places,
+            )
             admitted.append(admit(services(), principal(), order))
     except QuickthawError:
         line(*admitted).hang_up()

@@ -10,6 +10,7 @@ from quickthaw_platform.gateway.openai_calls import chunked, head, json_answer, 
 from quickthaw_platform.gateway.openai_chat_format import ChatChunks, chat_response
 from quickthaw_platform.gateway.openai_mapping import chat_call
 from quickthaw_platform.gateway.openai_schema import ChatCompletion, ChatRequest
+from quickthaw_platform.gateway.openai_tools import is_legacy
 from quickthaw_platform.gateway.resource import resource
 
 api = resource("openai-chat", __name__, "OpenAI-compatible chat", read=Scope.INVOKE, write=Scope.INVOKE)
@@ -17,14 +18,14 @@ api = resource("openai-chat", __name__, "OpenAI-compatible chat", read=Scope.INV
 
 @api.post("/v1/chat/completions", responses={200: ChatCompletion})
 def create_chat_completion(header: CallHeaders, body: ChatRequest) -> Response:
-    """Answer a conversation; with `stream: true` as server-sent events. Unknown fields are ignored."""
+    """Answer a conversation; with `stream: true` as server-sent events. What nothing is done with is refused."""
     version = resolve(body.model, "messages")
-    call = chat_call(body, version.spec.handler)
+    call = chat_call(body, version.spec.handler, version.spec.tools or ())
     n = body.n or 1
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
     connection = place(version, [call], header.idempotency_key)
     top = head("chatcmpl", connection, body.model)
     if body.stream:
-        return chunked(connection, [ChatChunks(top, n, include_usage)], include_usage)
+        return chunked(connection, [ChatChunks(top, n, include_usage, is_legacy(body))], include_usage)
     answers, usages = whole(connection, n)
-    return json_answer(chat_response(top, answers, usages[0]))
+    return json_answer(chat_response(top, answers, usages[0], is_legacy(body)))

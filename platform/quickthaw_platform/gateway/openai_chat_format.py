@@ -10,16 +10,17 @@ from quickthaw.types import Event, Usage
 from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
 from quickthaw_platform.gateway.openai_answer import Answer, Head
 from quickthaw_platform.gateway.openai_mapping import piece, usage_json
+from quickthaw_platform.gateway.openai_message import message, reason, said_in
 
 
-def chat_response(head: Head, answers: Sequence[Answer], usage: Usage) -> dict[str, Any]:
-    """Build the whole answer."""
+def chat_response(head: Head, answers: Sequence[Answer], usage: Usage, legacy: bool = False) -> dict[str, Any]:
+    """Build the whole answer; `legacy`: calls of tools in the older form, as `function_call`."""
     choices = [
         {
             "index": index,
-            "message": {"role": "assistant", "content": answer.text, "refusal": None},
+            "message": message(answer, legacy),
             "logprobs": chat_logprobs(answer.logprobs),
-            "finish_reason": answer.finish_reason or "stop",
+            "finish_reason": reason(answer.finish_reason or "stop", legacy),
         }
         for index, answer in enumerate(answers)
     ]
@@ -29,8 +30,10 @@ def chat_response(head: Head, answers: Sequence[Answer], usage: Usage) -> dict[s
 class ChatChunks:
     """Builds the chunks of one streamed answer with `n` choices, event by event."""
 
-    def __init__(self, head: Head, n: int, include_usage: bool) -> None:
+    def __init__(self, head: Head, n: int, include_usage: bool, legacy: bool = False) -> None:
+        """`legacy`: calls of tools in the older form, as `function_call`."""
         self._head = head
+        self._legacy = legacy
         self._open = dict.fromkeys(range(n), False)  # choice to whether its role has been sent; gone when finished
         self._include_usage = include_usage
         self._chunks = 0
@@ -68,21 +71,23 @@ class ChatChunks:
         return {**self._head.body("chat.completion.chunk", []), "usage": usage_json([usage])}
 
     def _text(self, delta: Delta) -> Iterator[dict[str, Any]]:
-        if delta.text or delta.logprobs:
-            yield from self._begin(delta.choice)
-            yield self._chunk(delta.choice, {"content": delta.text}, logprobs=chat_logprobs(delta.logprobs))
+        logprobs = chat_logprobs(delta.logprobs)
+        for said in said_in(delta, self._legacy):
+            yield from self._begin(delta.choice, "" if "content" in said else None)
+            yield self._chunk(delta.choice, said, logprobs=logprobs)
+            logprobs = None  # the tokens are told once
         if delta.finish_reason is not None:
             yield from self._finish(delta.choice, delta.finish_reason)
 
-    def _begin(self, choice: int) -> Iterator[dict[str, Any]]:
+    def _begin(self, choice: int, content: str | None = "") -> Iterator[dict[str, Any]]:
         if self._open.get(choice) is False:
             self._open[choice] = True
-            yield self._chunk(choice, {"role": "assistant", "content": ""})
+            yield self._chunk(choice, {"role": "assistant", "content": content})
 
-    def _finish(self, choice: int, reason: str) -> Iterator[dict[str, Any]]:
+    def _finish(self, choice: int, why: str) -> Iterator[dict[str, Any]]:
         yield from self._begin(choice)
         if self._open.pop(choice, None) is not None:
-            yield self._chunk(choice, {}, finish_reason=reason)
+            yield self._chunk(choice, {}, finish_reason=reason(why, self._legacy))
 
     def _chunk(self, choice: int, delta: dict[str, Any], **fields: Any) -> dict[str, Any]:
         entry = {"index": choice, "delta": delta, "logprobs": None, "finish_reason": None, **fields}

@@ -6,8 +6,9 @@ from flask import Response
 
 from quickthaw.resources import Scope
 from quickthaw_platform.gateway.calls import CallHeaders
+from quickthaw_platform.gateway.openai_best import best
 from quickthaw_platform.gateway.openai_calls import chunked, head, json_answer, place, resolve, whole
-from quickthaw_platform.gateway.openai_mapping import completion_calls
+from quickthaw_platform.gateway.openai_mapping import chosen_from, completion_calls
 from quickthaw_platform.gateway.openai_schema import Completion, CompletionRequest
 from quickthaw_platform.gateway.openai_text_format import TextChunks, text_response
 from quickthaw_platform.gateway.resource import resource
@@ -17,18 +18,20 @@ api = resource("openai-completions", __name__, "OpenAI-compatible completions", 
 
 @api.post("/v1/completions", responses={200: Completion})
 def create_completion(header: CallHeaders, body: CompletionRequest) -> Response:
-    """Continue a prompt, or each of several; with `stream: true` as server-sent events. Unknown fields are ignored.
+    """Continue a prompt, or each of several; with `stream: true` as server-sent events.
 
     `echo`, `logprobs` and `max_tokens: 0` together return the likelihood of a text, as evaluation harnesses use it.
     """
     version = resolve(body.model, "prompt")
     calls = completion_calls(body, version.spec.handler)
-    n = body.n or 1
+    n, made = body.n or 1, chosen_from(body)
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
     connection = place(version, calls, header.idempotency_key)
     top = head("cmpl", connection, body.model)
     if body.stream:
         chunks = [TextChunks(top, n, include_usage, first=index * n) for index in range(len(calls))]
         return chunked(connection, chunks, include_usage)
-    answers, usages = whole(connection, n)
+    answers, usages = whole(connection, made or n)
+    if made is not None:
+        answers = best(answers, made, n, keep_logprobs=body.logprobs is not None)
     return json_answer(text_response(top, answers, usages))

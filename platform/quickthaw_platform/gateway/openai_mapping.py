@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from quickthaw.generation import Delta
 from quickthaw.types import Event, EventType, Handler, Usage
-from quickthaw_platform.errors import HandlerFailed, InvalidRequest, NotServable
-from quickthaw_platform.gateway.openai_schema import (
-    ChatMessage,
-    ChatRequest,
-    CompletionRequest,
-    EmbeddingRequest,
-    OpenAIRequest,
-)
+from quickthaw_platform.errors import InvalidRequest, NotServable
+from quickthaw_platform.gateway.openai_messages import plain_messages
+from quickthaw_platform.gateway.openai_sampling import sampling_of
+from quickthaw_platform.gateway.openai_schema import ChatRequest, CompletionRequest, OpenAIRequest
+from quickthaw_platform.gateway.openai_structure import structure_of
+from quickthaw_platform.gateway.openai_tools import check_choice, is_legacy, options_of
+from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
 from quickthaw_platform.gateway.sse import compact
+from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
 
 LEGACY_MAX_TOKENS = 16
 """OpenAI's default for `/v1/completions`."""
 
 MAX_PROMPTS = 128
-_SAMPLING = (
-    "max_tokens", "temperature", "top_p", "top_k", "min_p", "n", "stop", "seed", "frequency_penalty",
-    "presence_penalty", "repetition_penalty", "ignore_eos",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What an invocation carries: the handler's arguments, and the fields that the caller set of Sampling and
-    ChatOptions.
+    ChatOptions. `places` says where the caller wrote what of these is checked further.
     """
 
     input: Mapping[str, Any]
     sampling: Mapping[str, Any]
     chat: Mapping[str, Any] = field(default_factory=dict)
+    places: Places = NATIVE
 
 
 def split_model(model: str) -> tuple[str, str | None]:
@@ -58,7 +53,7 @@ def check_serves(function: str, handler: Handler | None, argument: str, task: st
                 param="model",
             )
         return
-    takes = _parameters(handler)
+    takes = parameters(handler)
     if argument not in takes and handler.parameters.get("additionalProperties") is not True:
         raise NotServable(
             f"the handler of {function!r} takes {', '.join(sorted(takes)) or 'no arguments'}, but no {argument!r}; "
@@ -67,53 +62,55 @@ def check_serves(function: str, handler: Handler | None, argument: str, task: st
         )
 
 
-def chat_call(request: ChatRequest, handler: Handler | None) -> Call:
-    """Map a chat request."""
-    sampling = _sampling(request)
+def chat_call(request: ChatRequest, handler: Handler | None, own_tools: Sequence[Mapping[str, Any]] = ()) -> Call:
+    """Map a chat request; `own_tools` are those that the function itself shows to the model."""
+    check_fields(Endpoint.CHAT, request.model_extra or {}, parameters(handler))
+    sampling = sampling_of(request)
     if request.max_completion_tokens is not None:
         sampling["max_tokens"] = request.max_completion_tokens
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
     if request.logprobs:
         sampling["logprobs"] = request.top_logprobs or 0
-    messages = [plain_message(message) for message in request.messages]
-    return Call({**_named(request, sampling, handler), "messages": messages}, sampling)
+    options = options_of(request)
+    if handler is None:
+        check_choice(options, own_tools)
+    tools = "functions.{}.parameters" if is_legacy(request) else "tools.{}.function.parameters"
+    places = _structured(request, sampling, tools)
+    messages = plain_messages(request.messages)
+    return Call({**_named(request, sampling, handler), "messages": messages}, sampling, options, places)
 
 
 def completion_calls(request: CompletionRequest, handler: Handler | None) -> list[Call]:
     """Map a completion request: one call for each prompt."""
-    sampling = {"max_tokens": LEGACY_MAX_TOKENS, **_sampling(request)}
+    takes = parameters(handler)
+    check_fields(Endpoint.COMPLETIONS, request.model_extra or {}, takes)
+    sampling = {"max_tokens": LEGACY_MAX_TOKENS, **sampling_of(request)}
+    if request.n_predict == -1 and request.max_tokens is None:
+        del sampling["max_tokens"]
     if request.logprobs is not None:
         sampling["logprobs"] = request.logprobs
     if request.echo:
         sampling["echo"] = True
-    named = _named(request, sampling, handler)
-    return [Call({**named, "prompt": prompt}, sampling) for prompt in _prompts(request.prompt)]
+    if chosen_from(request) is not None:
+        sampling = {**sampling, "n": request.best_of, "logprobs": request.logprobs or 0}
+    places = _structured(request, sampling)
+    named = _named(request, sampling, handler) | _suffix(request, handler)
+    return [Call({**named, "prompt": prompt}, sampling, places=places) for prompt in _prompts(request.prompt)]
 
 
-def embedding_call(request: EmbeddingRequest, handler: Handler | None) -> Call:
-    """Map an embedding request."""
-    texts = [request.input] if isinstance(request.input, str) else request.input
-    if not texts:
-        raise InvalidRequest("input is empty", param="input")
-    if not all(isinstance(text, str) for text in texts):
-        raise InvalidRequest("input must be text: the tokens of another model mean nothing to this one", param="input")
-    named = _parameters(handler) if handler else {}
-    extra = {k: v for k, v in (request.model_extra or {}).items() if k in named}
-    return Call({**extra, "input": texts}, {})
-
-
-def plain_message(message: ChatMessage) -> dict[str, Any]:
-    """Return a message as chat templates know it: text content, and `system` for the newer `developer`."""
-    content = message.content
-    if isinstance(content, list):
-        strange = next((part.type for part in content if part.type != "text" or part.text is None), None)
-        if strange is not None:
-            raise InvalidRequest(f"a content part of type {strange!r} is not served; only text is", param="messages")
-        content = "".join(part.text or "" for part in content)
-    extra = {key: value for key, value in (message.model_extra or {}).items() if value is not None}
-    role = "system" if message.role == "developer" else message.role
-    return {"role": role, "content": content or "", **extra}
+def chosen_from(request: CompletionRequest) -> int | None:
+    """Return how many answers are made of which the best are returned; None: as many as are returned."""
+    n, best_of = request.n or 1, request.best_of
+    if best_of is None or best_of == n:
+        return None
+    if best_of < n:
+        raise InvalidRequest(f"best_of must be at least n, which is {n}", param="best_of")
+    if request.stream:
+        raise InvalidRequest(
+            "the best of several answers cannot be streamed: leave out best_of or stream", param="best_of"
+        )
+    return best_of
 
 
 def piece(event: Event, chunks_before: int) -> Delta | None:
@@ -144,38 +141,38 @@ def usage_json(usages: Iterable[Usage]) -> dict[str, Any]:
     }
 
 
-def embedding_response(request: EmbeddingRequest, result: Any, usage: Usage) -> dict[str, Any]:
-    """Build the answer from what the handler returned: a vector for each text, or one vector for one text."""
-    vectors = _vectors(result, 1 if isinstance(request.input, str) else len(request.input))
-    if request.dimensions is not None and any(len(vector) != request.dimensions for vector in vectors):
-        raise InvalidRequest(f"this model's vectors have {len(vectors[0])} dimensions", param="dimensions")
-    encode = _base64 if request.encoding_format == "base64" else list
-    return {
-        "object": "list",
-        "model": request.model,
-        "data": [{"object": "embedding", "index": i, "embedding": encode(vector)} for i, vector in enumerate(vectors)],
-        "usage": {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens},
-    }
+def parameters(handler: Handler | None) -> Mapping[str, Any]:
+    """Return the arguments of a handler, by name; none without one."""
+    found = handler.parameters.get("properties", {}) if handler else {}
+    return found if isinstance(found, dict) else {}
 
 
-def _sampling(request: OpenAIRequest) -> dict[str, Any]:
-    found = {name: value for name in _SAMPLING if (value := getattr(request, name)) is not None}
-    if found.get("top_k") == -1:
-        found["top_k"] = 0
-    return found
+def _structured(request: OpenAIRequest, sampling: dict[str, Any], tools: str = "") -> Places:
+    """Put the structure that is asked for among the sampling fields; returns where the caller wrote it and tools."""
+    asked = structure_of(request)
+    if asked is None:
+        return Places(tool=tools)
+    place, sampling["structure"] = asked
+    return Places(structure=place, tool=tools)
+
+
+def _suffix(request: CompletionRequest, handler: Handler | None) -> dict[str, Any]:
+    """Return the handler's argument for the text behind the answer."""
+    if not request.suffix:
+        return {}
+    if request.echo:
+        raise InvalidRequest("suffix and echo exclude each other", param="suffix")
+    if handler is not None and "suffix" not in parameters(handler):
+        raise InvalidRequest("the function's handler takes no suffix", param="suffix")
+    return {"suffix": request.suffix}
 
 
 def _named(request: OpenAIRequest, sampling: Mapping[str, Any], handler: Handler | None) -> dict[str, Any]:
     """Return those fields of the request that the handler has as arguments."""
     if handler is None:
         return {}
-    sent = {**request.model_dump(exclude_unset=True, exclude_none=True), **sampling}
-    return {name: sent[name] for name in _parameters(handler) if name in sent and name not in ("messages", "prompt")}
-
-
-def _parameters(handler: Handler) -> Mapping[str, Any]:
-    found = handler.parameters.get("properties", {})
-    return found if isinstance(found, dict) else {}
+    sent = {**request.model_dump(exclude_unset=True, exclude_none=True, by_alias=True), **sampling}
+    return {name: sent[name] for name in parameters(handler) if name in sent and name not in ("messages", "prompt")}
 
 
 def _prompts(prompt: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]) -> list[Any]:
@@ -189,22 +186,3 @@ def _prompts(prompt: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int
     if not all(prompts_of for prompts_of in prompts if not isinstance(prompts_of, str)):
         raise InvalidRequest("a prompt of token ids is empty", param="prompt")
     return prompts
-
-
-def _vectors(result: Any, count: int) -> list[list[float]]:
-    vectors = [result] if count == 1 and isinstance(result, list) and result and _is_number(result[0]) else result
-    if (
-        not isinstance(vectors, list)
-        or len(vectors) != count
-        or not all(isinstance(vector, list) and vector and all(map(_is_number, vector)) for vector in vectors)
-    ):
-        raise HandlerFailed(f"the handler must return {count} vectors of numbers for {count} texts")
-    return vectors
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _base64(vector: Sequence[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

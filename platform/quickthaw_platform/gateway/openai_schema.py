@@ -1,4 +1,4 @@
-"""What OpenAI's clients send: unknown fields are accepted, null means unset."""
+"""What OpenAI's clients send: null means unset. Fields that are not here are looked up in request_fields.toml."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quickthaw_platform.gateway.openai_parts import (
+    AllowedToolsChoice,
+    ChatMessage,
+    FunctionDefinition,
+    FunctionName,
+    JsonSchema,
+    Loose,
+    ResponseFormat,
+    StreamOptions,
+    StructuredOutputs,
+    Tool,
+    ToolReference,
+)
+
 Stop = str | Annotated[list[str], Field(max_length=16)] | None
-Tokens = list[Annotated[int, Field(ge=0)]]
-
-
-class Loose(BaseModel):
-    """Base of what OpenAI defines and may extend."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class StreamOptions(Loose):
-    """Of `stream`."""
-
-    include_usage: bool | None = Field(None, description="one more chunk at the end, with the usage")
+TokenId = Annotated[int, Field(ge=0)]
+Tokens = list[TokenId]
 
 
 class OpenAIRequest(Loose):
@@ -38,22 +41,23 @@ class OpenAIRequest(Loose):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
     ignore_eos: bool | None = None
+    logit_bias: dict[str, float] | list[tuple[TokenId, float]] | None = Field(None, description="by token id")
+    min_tokens: int | None = Field(None, ge=0)
+    stop_token_ids: Annotated[Tokens, Field(max_length=128)] | None = None
+    include_stop_str_in_output: bool | None = None
+    truncate_prompt_tokens: int | None = Field(None, ge=-1)
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: JsonSchema | str | None = None
+    guided_regex: str | None = None
+    guided_choice: list[str] | None = None
+    guided_grammar: str | None = None
+    grammar: str | None = None
+    json_schema: JsonSchema | None = None
+    n_predict: int | None = Field(None, ge=-1)
+    repeat_penalty: float | None = Field(None, gt=0, le=10)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-
-
-class ContentPart(Loose):
-    """A part of a message; only text is served."""
-
-    type: str
-    text: str | None = None
-
-
-class ChatMessage(Loose):
-    """A message of a conversation."""
-
-    role: str = Field(min_length=1)
-    content: str | list[ContentPart] | None = None
 
 
 class ChatRequest(OpenAIRequest):
@@ -63,6 +67,18 @@ class ChatRequest(OpenAIRequest):
     max_completion_tokens: int | None = Field(None, ge=0)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | AllowedToolsChoice | ToolReference | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[FunctionDefinition], Field(min_length=1, max_length=128)] | None = None
+    function_call: Literal["none", "auto"] | FunctionName | None = None
+    reasoning_effort: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    documents: list[dict[str, Any]] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class CompletionRequest(OpenAIRequest):
@@ -71,13 +87,15 @@ class CompletionRequest(OpenAIRequest):
     prompt: str | list[str] | Tokens | list[Tokens] = Field(description="one prompt or several, as text or token ids")
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool | None = None
+    best_of: int | None = Field(None, ge=1, le=16)
+    suffix: str | None = None
 
 
 class EmbeddingRequest(Loose):
     """Body of `POST /v1/embeddings`."""
 
     model: str = Field(description="name of a function, or name:alias")
-    input: str | list[str] | Tokens | list[Tokens] = Field(description="one text or several")
+    input: str | list[str] | Tokens | list[Tokens] = Field(description="one text or several, or their token ids")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)
 

@@ -23,13 +23,14 @@ BUILT_IN_PARAMETERS: Mapping[str, Any] = {
             "items": {"type": "object", "required": ["role", "content"], "properties": {"role": {"type": "string"}}},
         },
         "prompt": _TEXT_OR_TOKENS,
-        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+        "suffix": {"type": "string", "minLength": 1},
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": _TEXT_OR_TOKENS, "minItems": 1}]},
     },
     "additionalProperties": False,
-    "minProperties": 1,
-    "maxProperties": 1,
+    "oneOf": [{"required": ["messages"]}, {"required": ["prompt"]}, {"required": ["input"]}],
+    "dependentRequired": {"suffix": ["prompt"]},
 }
-"""What a function without a handler takes: exactly one of messages, prompt, input."""
+"""What a function without a handler takes: exactly one of messages, prompt and input; with a prompt a suffix too."""
 
 
 def check_input(version: Version, sent: Mapping[str, Any]) -> None:

@@ -19,12 +19,11 @@ from quickthaw_platform.gateway.openai_mapping import (
     chat_call,
     check_serves,
     completion_calls,
-    embedding_call,
-    embedding_response,
     split_model,
 )
 from quickthaw_platform.gateway.openai_schema import ChatRequest, CompletionRequest, EmbeddingRequest
 from quickthaw_platform.gateway.openai_text_format import TextChunks, text_response
+from quickthaw_platform.gateway.openai_vectors import embedding_call, embedding_response
 
 HELLO = [{"role": "user", "content": "hi"}]
 HEAD = Head("chatcmpl-1", 1_700_000_000, "chat")
@@ -56,7 +55,7 @@ def completion(**fields: Any) -> CompletionRequest:
         ({"logprobs": True, "top_logprobs": 4}, {"logprobs": 4}),
         ({"logprobs": False}, {}),
         ({"top_k": -1, "min_p": 0.1, "repetition_penalty": 1.1}, {"top_k": 0, "min_p": 0.1, "repetition_penalty": 1.1}),
-        ({"user": "me", "tools": [], "response_format": {"type": "text"}}, {}),  # not ours: ignored
+        ({"user": "me", "tools": [], "response_format": {"type": "text"}}, {}),  # these ask for nothing
     ],
 )
 def test_chat_sampling(fields: dict[str, Any], sampling: dict[str, Any]) -> None:
@@ -92,7 +91,7 @@ def test_a_picture_is_refused_by_name() -> None:
 
 
 def test_fields_that_the_handler_names_become_its_arguments() -> None:
-    call = chat_call(chat(max_completion_tokens=9, style="terse", other=1), handler("messages", "max_tokens", "style"))
+    call = chat_call(chat(max_completion_tokens=9, style="terse"), handler("messages", "max_tokens", "style"))
     assert call.input == {"messages": HELLO, "max_tokens": 9, "style": "terse"}
     assert call.sampling == {"max_tokens": 9}
 
@@ -321,12 +320,28 @@ def test_a_handler_that_returns_no_vectors_has_failed(result: Any) -> None:
         embedding_response(embedding(), result, Usage())
 
 
-@pytest.mark.parametrize("sent", [{"input": []}, {"input": [1, 2]}, {"input": [[1], [2]]}])
+@pytest.mark.parametrize(
+    ("sent", "inputs"),
+    [({"input": "a"}, ["a"]), ({"input": [1, 2]}, [[1, 2]]), ({"input": [[1], [2]]}, [[1], [2]])],
+)
+def test_inputs_may_be_token_ids(sent: dict[str, Any], inputs: list[Any]) -> None:
+    assert embedding_call(embedding(**sent), None).input == {"input": inputs}
+
+
+@pytest.mark.parametrize("sent", [{"input": []}, {"input": [[]]}, {"input": [[1], []]}])
 def test_inputs_that_cannot_be_embedded(sent: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         embedding_call(embedding(**sent), None)
 
 
-def test_dimensions_other_than_the_models_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match="2 dimensions"):
-        embedding_response(embedding(dimensions=1), [[1.0, 0.0], [0.0, 1.0]], Usage())
+def test_fewer_dimensions_are_the_first_ones_at_unit_length() -> None:
+    body = embedding_response(embedding(input="a", dimensions=2), [[0.6, 0.8, 0.0], [1.0, 0.0]][:1], Usage())
+    assert body["data"][0]["embedding"] == [0.6, 0.8]
+    body = embedding_response(embedding(input="a", dimensions=1), [[0.6, 0.8]], Usage())
+    assert body["data"][0]["embedding"] == [1.0]
+
+
+def test_more_dimensions_than_the_model_has_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="2 dimensions") as refused:
+        embedding_response(embedding(dimensions=3), [[1.0, 0.0], [0.0, 1.0]], Usage())
+    assert refused.value.param == "dimensions"

@@ -1,0 +1,81 @@
+"""Messages as chat templates know them, from what OpenAI's clients send. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from quickthaw_platform.errors import InvalidRequest
+from quickthaw_platform.gateway.openai_parts import ChatMessage, ContentPart, Loose, ToolCall
+
+_HARMLESS = frozenset({"annotations", "id", "cache_control", "prompt_cache_breakpoint", "index"})
+"""Fields that clients send back from answers, or mark a cache with."""
+
+
+def plain_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """Return messages with text content; `system` for the newer `developer`, calls of tools for the older functions.
+
+    Raises InvalidRequest, naming the place, for what is not text and for fields that nothing is done with.
+    """
+    return [_plain(message, messages[:index], f"messages.{index}") for index, message in enumerate(messages)]
+
+
+def _plain(message: ChatMessage, before: Sequence[ChatMessage], place: str) -> dict[str, Any]:
+    _check_extra(message, place)
+    role = {"developer": "system", "function": "tool"}.get(message.role, message.role)
+    plain: dict[str, Any] = {"role": role, "content": _text(message, place)}
+    if message.name is not None:
+        plain["name"] = message.name
+    if calls := _calls(message, len(before), place):
+        plain["tool_calls"] = calls
+    call_id = _legacy_id(_last_call(before)) if message.role == "function" else message.tool_call_id
+    if call_id is not None:
+        plain["tool_call_id"] = call_id
+    thought = message.reasoning_content or message.reasoning
+    return {**plain, "reasoning_content": thought} if thought else plain
+
+
+def _text(message: ChatMessage, place: str) -> str:
+    if isinstance(message.content, list):
+        return "".join(_part(part, f"{place}.content.{index}") for index, part in enumerate(message.content))
+    return message.content or message.refusal or ""
+
+
+def _part(part: ContentPart, place: str) -> str:
+    text = {"text": part.text, "refusal": part.refusal}.get(part.type)
+    if text is None:
+        raise InvalidRequest(
+            f"{place}: a content part of type {part.type[:50]!r} is not served; only text is", param=place
+        )
+    _check_extra(part, place)
+    return text
+
+
+def _calls(message: ChatMessage, index: int, place: str) -> list[dict[str, Any]]:
+    for number, call in enumerate(message.tool_calls or ()):
+        _check_extra(call, f"{place}.tool_calls.{number}")
+    calls = [_call(call) for call in message.tool_calls or ()]
+    if message.function_call is not None:
+        function = message.function_call.model_dump()
+        calls.append({"id": _legacy_id(index), "type": "function", "function": function})
+    return calls
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    named = {"id": call.id} if call.id is not None else {}
+    return {**named, "type": "function", "function": call.function.model_dump()}
+
+
+def _last_call(before: Sequence[ChatMessage]) -> int:
+    """Return where the older form of a call was made that a function's message answers."""
+    return next((i for i in range(len(before) - 1, -1, -1) if before[i].function_call is not None), 0)
+
+
+def _legacy_id(index: int) -> str:
+    return f"call{index:05d}"  # nine letters and digits, as Mistral's templates want them
+
+
+def _check_extra(part: Loose, place: str) -> None:
+    for name, value in (part.model_extra or {}).items():
+        if value is not None and name not in _HARMLESS:
+            raise InvalidRequest(f"{place}: there is nothing to do with {name[:100]!r}", param=f"{place}.{name}")

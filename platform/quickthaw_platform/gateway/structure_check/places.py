@@ -1,0 +1,16 @@
+"""Where in a request a structure and the parameters of tools are written, to be named where they are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The paths of one API. The defaults are the native one's."""
+
+    structure: str = "sampling.structure"
+    tool: str = "chat.tools.{}.function.parameters"  # with the tool's number in place of {}
+
+
+NATIVE = Places()
