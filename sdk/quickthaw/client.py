@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, Unpack
 
 import httpx
 
-from quickthaw import calls, config, http, outputs
+from quickthaw import calls, config, http, outputs, proxies
 from quickthaw.calls import CallOptions
 from quickthaw.errors import QuickthawError
 from quickthaw.feeds import SILENCE_SECONDS, EventFeed, Feed, LogFeed
@@ -59,7 +59,7 @@ class Client:
         self._timeout = timeout
         self._backoff = backoff or Backoff()
         self._reach = Reach()
-        self._http = httpx.Client(headers=http.headers(self.endpoint), transport=transport)
+        self._http = httpx.Client(headers=http.headers(self.endpoint), transport=transport or proxies.Transport())
 
     def __enter__(self) -> Client:
         return self

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from quickthaw import proxies
 from quickthaw.config import Endpoint
 from quickthaw.protocol import Call, Fault, Reply
 from quickthaw.version import VERSION
@@ -17,7 +18,7 @@ ANSWER_SECONDS = 60.0
 DEFAULT_TIMEOUT_SECONDS = 900.0
 """How long `invoke` waits for an answer. The function's own limits come first; this one ends a dead connection."""
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 def headers(endpoint: Endpoint) -> dict[str, str]:
@@ -49,7 +50,8 @@ def patience(call: Call[Any], timeout: float) -> float:
 
 def reply(response: httpx.Response) -> Reply:
     """Take what we need from a response that has been read."""
-    return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status_code, headers, response.content, response.extensions.get(proxies.THROUGH))
 
 
 def fault(error: httpx.TransportError) -> Fault:

@@ -54,6 +54,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]  # names in lower case
     content: bytes
+    through: str | None = None  # the proxy, where there was one, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def error_of(reply: Reply) -> QuickthawError:
         error = errors.from_json(body, reply.status)
     except (ValueError, KeyError, TypeError, AttributeError):
         text = reply.content[:200].decode(errors="replace").strip()
-        message = f"HTTP {reply.status} without an error object; is this a quickthaw gateway? It said: {text!r}"
+        came = f", {reply.through}" if reply.through else ""
+        message = f"HTTP {reply.status} without an error object{came}; is this a quickthaw gateway? It said: {text!r}"
         error = errors.from_json({"message": message}, reply.status)
     if error.retry_after_seconds is None:
         error.retry_after_seconds = _retry_after(reply.headers)
@@ -197,7 +199,8 @@ class Exchange(Generic[T]):
         try:
             body = json.loads(reply.content)
         except ValueError as error:
-            raise QuickthawError(f"the gateway's answer is not JSON: {error}", code="bad_reply") from error
+            came = f" ({reply.through})" if reply.through else ""
+            raise QuickthawError(f"the gateway's answer is not JSON: {error}{came}", code="bad_reply") from error
         return Answer(self.call.answer(body))
 
     def failed(self, fault: Fault) -> Again:

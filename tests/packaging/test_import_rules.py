@@ -26,6 +26,7 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.types",
     "quickthaw.resources",
     "quickthaw.errors",
+    "quickthaw.proxies",
 )
 PURE_NAMES = (
     ".policy", ".plan", ".eviction", ".averages", ".table", ".estimator", ".device_meter", ".period_clock",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import httpx
 
+from quickthaw import proxies
 from quickthaw.errors import InvalidRequest, StartFailed
 from quickthaw.resources import UsageRow
 from quickthaw.types import FunctionSpec
@@ -111,7 +112,8 @@ class EndpointBackend:
         self._sampled_at = now
 
     def _wait_for_a_token(self, since: float) -> None:
-        with httpx.Client(headers=dict(self._endpoint.headers), timeout=ANSWER_SECONDS) as client:
+        headers = dict(self._endpoint.headers)
+        with httpx.Client(headers=headers, timeout=ANSWER_SECONDS, transport=proxies.Transport()) as client:
             while True:
                 try:
                     _first_token(client, self._endpoint)

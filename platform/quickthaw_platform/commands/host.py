@@ -17,6 +17,7 @@ from typing import NamedTuple
 from redis import Redis
 from redis.exceptions import RedisError
 
+from quickthaw.proxies import spare_loopback
 from quickthaw_platform import redis_client
 from quickthaw_platform.commands import seaweed, valkey
 from quickthaw_platform.commands.client_file import admin_key, write_client_file
@@ -38,6 +39,8 @@ READY_SECONDS = 180.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
 SHOWN_LOG_LINES = 15
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Opens URLs of this host, whatever proxies the environment names."""
 
 
 class Access(NamedTuple):
@@ -117,8 +120,10 @@ class Host:
         ours = {"DATA_DIR": self.data_dir, "HOST": settings.host, "PORT": settings.port}
         if settings.redis_url is not None:
             ours["REDIS_URL"] = settings.redis_url
+        inherited = dict(os.environ)
+        spare_loopback(inherited)
         return {
-            **os.environ,
+            **inherited,
             **{ENV_PREFIX + name: str(value) for name, value in ours.items()},
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
@@ -198,7 +203,7 @@ def _require(redis: Redis) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with _DIRECTLY.open(url, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -103,7 +103,7 @@ def wait_until_up(server: Seaweed, alive: Callable[[], bool]) -> None:
         aws_access_key_id=server.environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=server.environment["AWS_SECRET_ACCESS_KEY"],
         region_name=REGION,
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=10),
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=10, proxies={}),
     )
     deadline = time.monotonic() + START_SECONDS
     with contextlib.closing(client):

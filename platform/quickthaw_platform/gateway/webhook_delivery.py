@@ -12,6 +12,7 @@ import httpx
 import structlog
 from redis import Redis
 
+from quickthaw import proxies
 from quickthaw_platform.errors import InvocationNotFound, QuickthawError
 from quickthaw_platform.gateway.webhooks import INVOCATION_HEADER, SIGNATURE_HEADER, retry_seconds, signature
 from quickthaw_platform.invocations.outage import outage_is_unavailable
@@ -128,4 +129,4 @@ class WebhookDelivery:
 
 def make_client() -> httpx.Client:
     """Return the client for deliveries: no redirects, for a receiver must not be able to send us elsewhere."""
-    return httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
+    return httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, transport=proxies.Transport())

@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 
+from quickthaw.proxies import proxy_for
 from quickthaw_platform.traffic.answers import AnswerReader, said
 from quickthaw_platform.traffic.target import Target
-from quickthaw_platform.traffic.transport import UnboundedTransport, proxy_of
+from quickthaw_platform.traffic.transport import UnboundedTransport
 
 INVOCATION_HEADER = "x-invocation-id"
 EVENT_STREAM = "text/event-stream"
@@ -23,7 +24,7 @@ LINGER_SECONDS = 1.0
 
 def open_client(target: Target) -> httpx.AsyncClient:
     """Return a client whose connections are not limited in number, nor its answers in time: the caller does that."""
-    transport = UnboundedTransport(proxy_of(target.address))
+    transport = UnboundedTransport(proxy_for(target.address))
     return httpx.AsyncClient(headers=target.all_headers(), transport=transport, timeout=None)
 
 

@@ -7,27 +7,18 @@ hundred streams open that took most of a processor, and requests were sent secon
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from quickthaw.proxies import Proxy, named, opened
+
 _ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-
-
-def proxy_of(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY)."""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 class UnboundedTransport(httpx.AsyncBaseTransport):
     """Gives each request a connection of its own; one whose answer has ended serves the next request."""
 
-    def __init__(self, proxy: str | None = None) -> None:
+    def __init__(self, proxy: Proxy | None = None) -> None:
         self._proxy = proxy
         self._certificates = httpx.create_ssl_context()  # read once: it takes many milliseconds
         self._all: list[httpx.AsyncHTTPTransport] = []
@@ -35,9 +26,12 @@ class UnboundedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request on the connection that was idle last, or on a new one."""
-        connection = self._idle.pop() if self._idle else self._opened()
+        connection = self._idle.pop() if self._idle else self._open()
         try:
             response = await connection.handle_async_request(request)
+        except httpx.TransportError as error:
+            self._idle.append(connection)
+            raise named(error, self._proxy) from error.__cause__
         except BaseException:
             self._idle.append(connection)  # without its connection, which the failure has closed
             raise
@@ -50,8 +44,10 @@ class UnboundedTransport(httpx.AsyncBaseTransport):
         for connection in self._all:
             await connection.aclose()
 
-    def _opened(self) -> httpx.AsyncHTTPTransport:
-        made = httpx.AsyncHTTPTransport(verify=self._certificates, limits=_ONE, proxy=self._proxy)
+    def _open(self) -> httpx.AsyncHTTPTransport:
+        made = opened(
+            lambda url: httpx.AsyncHTTPTransport(verify=self._certificates, limits=_ONE, proxy=url), self._proxy
+        )
         self._all.append(made)
         return made
 

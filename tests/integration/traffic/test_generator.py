@@ -131,6 +131,15 @@ def test_a_connection_that_is_refused_is_a_miss() -> None:
     assert outcome.dispatch_lag_p99 < 30.0
 
 
+def test_a_proxy_that_is_not_there_is_named_and_this_machine_is_reached_without_it(
+    server: StreamingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    outcome = asyncio.run(run(plan_of(1), Target("http://elsewhere.test", "good")))
+    assert "through the proxy http://127.0.0.1:9 (http_proxy" in (outcome.results[0].error or "")
+    assert errors(run_against(server, plan_of(1), "good")) == {None}
+
+
 def test_a_stream_that_stays_open_after_done_is_complete(server: StreamingServer) -> None:
     outcome = run_against(server, plan_of(1), "lingers")
     (result,) = outcome.results

@@ -7,7 +7,6 @@ import pytest
 from quickthaw.config import Endpoint
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.traffic.target import Target
-from quickthaw_platform.traffic.transport import proxy_of
 
 
 @pytest.mark.parametrize(
@@ -41,15 +40,3 @@ def test_a_function_is_asked_with_the_clients_key_for_just_as_many_tokens() -> N
 
 def test_no_key_is_no_header() -> None:
     assert "Authorization" not in Target("http://h", "m").all_headers()
-
-
-def test_the_proxy_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    assert proxy_of("http://h:1/v1") is None
-    monkeypatch.setenv("http_proxy", "http://proxy:3128")
-    assert proxy_of("http://h:1/v1") == "http://proxy:3128"
-    assert proxy_of("https://h:1/v1") is None
-    monkeypatch.setenv("no_proxy", "h,127.0.0.1")
-    assert proxy_of("http://h:1/v1") is None

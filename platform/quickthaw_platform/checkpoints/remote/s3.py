@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
@@ -17,6 +18,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from quickthaw.proxies import proxy_for
 from quickthaw_platform.checkpoints.remote.ranges import RangeReader, SignedUrls
 from quickthaw_platform.contracts import RemoteObject
 from quickthaw_platform.errors import RemoteDenied, RemoteError, RemoteMissing, RemoteUnavailable
@@ -118,13 +120,19 @@ def make_client() -> Any:
     session = boto3.session.Session()
     region = session.region_name or "us-east-1"
     client: Any = session.client("s3", region_name=region, config=_config("auto"))
-    if not client.meta.endpoint_url.endswith("amazonaws.com"):
-        client = session.client("s3", region_name=region, config=_config("path"))
-    return client
+    endpoint: str = client.meta.endpoint_url
+    addressing: Literal["auto", "path"] = "auto" if endpoint.endswith("amazonaws.com") else "path"
+    return session.client("s3", region_name=region, config=_config(addressing, _proxies(endpoint)))
 
 
-def _config(addressing: Literal["auto", "path"]) -> Config:
+def _proxies(endpoint: str) -> dict[str, str]:
+    proxy = proxy_for(endpoint)
+    return {} if proxy is None else {urlsplit(endpoint).scheme: proxy.url}
+
+
+def _config(addressing: Literal["auto", "path"], proxies: dict[str, str] | None = None) -> Config:
     return Config(
+        proxies=proxies,
         signature_version="s3v4",
         s3={"addressing_style": addressing},
         connect_timeout=CONNECT_SECONDS,
