@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from quickthaw import Delta
+from quickthaw import Delta, ToolCallDelta
 from quickthaw.outputs import joined
+
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+MESSAGE = {"role": "assistant", "content": "a", "tool_calls": [CALL]}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +21,7 @@ from quickthaw.outputs import joined
         ([1, {"a": 2}], [1, {"a": 2}]),
         (["a", 1], ["a", 1]),
         ([Delta("a", (1,)), 1], ["a", 1]),
+        ([Delta("a"), Delta(tool_calls=(ToolCallDelta(0, "1", "f", "{}"),))], MESSAGE),
         ([Delta("a"), Delta("x", choice=1), Delta("b"), Delta("y", choice=1)], ["ab", "xy"]),
     ],
 )

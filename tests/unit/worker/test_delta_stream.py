@@ -159,3 +159,20 @@ def test_a_stream_that_nobody_reads_any_more_leaves_the_batch() -> None:
     b.engine.take()
     del stream
     assert b.engine.take() == [("cancel", "i/0.0")]
+
+
+def test_a_stream_that_was_relayed_is_there_as_a_whole() -> None:
+    b = Bound()
+    stream = ask(b)
+    relaying = Relaying(stream, lambda _: None)
+    b.engine.say("i/0.0", said(1))
+    b.engine.say("i/0.0", said(2, finish_reason="stop"))
+    relaying.end()
+    assert (stream.text(), stream.message().finish_reason) == ("tt", "stop")
+
+
+def test_what_was_said_before_an_interruption_is_part_of_the_whole() -> None:
+    b = Bound(replay_of(said(1, prompt_tokens=2)))
+    stream = ask(b)
+    b.engine.say("i/0.0", said(2, finish_reason="stop"))
+    assert stream.text() == "tt"

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from quickthaw.errors import HandlerFailed
-from quickthaw.generation import Delta
+from quickthaw.generation import Delta, ToolCallDelta
 from quickthaw_platform.worker.output import Collector
+
+CALL = Delta(tool_calls=(ToolCallDelta(0, "call_1", "add", "{}"),))
+MESSAGE = {
+    "role": "assistant",
+    "content": "a",
+    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}],
+}
+
+
+class City(BaseModel):
+    name: str
+
+
+@dataclass
+class Point:
+    x: int
 
 
 def collected(*items: Any) -> Any:
@@ -28,6 +46,10 @@ def collected(*items: Any) -> Any:
         ((Delta("a"), {"b": 1}), ["a", {"b": 1}]),  # mixed: the text of what was generated stays text
         ((Delta("a"), Delta("x", choice=1), Delta("b")), ["ab", "x"]),  # several answers
         ((None,), [None]),
+        ((Delta(reasoning="Hm"), Delta("a")), "a"),  # a text stays a text
+        ((Delta("a"), CALL), MESSAGE),
+        ((Delta("a"), CALL, Delta("x", choice=1)), [MESSAGE, "x"]),
+        ((1, CALL), [1, CALL.to_json()]),
     ],
 )
 def test_the_result_is_text_where_all_was_text_else_the_values(items: tuple[Any, ...], result: Any) -> None:
@@ -40,7 +62,20 @@ def test_chunks_carry_deltas_and_values_as_json_reads_them() -> None:
     assert collector.chunk({1: (2, 3)}) == {"value": {"1": [2, 3]}}
 
 
-@pytest.mark.parametrize("value", [{1, 2}, float("nan"), object(), b"bytes", "\ud800"])
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        (Delta("a"), "a"),
+        (CALL, {**MESSAGE, "content": None}),
+        (City(name="Bonn"), {"name": "Bonn"}),
+        ([Point(1), City(name="Bonn")], [{"x": 1}, {"name": "Bonn"}]),
+    ],
+)
+def test_models_and_dataclasses_are_results(value: object, result: Any) -> None:
+    assert Collector(1 << 10).returned(value) == result
+
+
+@pytest.mark.parametrize("value", [{1, 2}, float("nan"), object(), b"bytes", "\ud800", City, Point])
 def test_what_json_cannot_carry_is_the_handlers_failure(value: object) -> None:
     with pytest.raises(HandlerFailed, match="JSON"):
         Collector(100).chunk(value)
@@ -55,7 +90,10 @@ def test_a_value_that_contains_itself_is_the_handlers_failure() -> None:
         Collector(100).returned(loop)
 
 
-@pytest.mark.parametrize("item", ["x" * 60, Delta("x" * 60), ["x" * 60]])
+LONG_CALL = Delta(tool_calls=(ToolCallDelta(0, arguments="x" * 4),))
+
+
+@pytest.mark.parametrize("item", ["x" * 60, Delta("x" * 60), ["x" * 60], Delta(reasoning="x" * 60), LONG_CALL])
 def test_output_is_bounded_over_all_chunks(item: Any) -> None:
     collector = Collector(100)
     collector.chunk(item)
