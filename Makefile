@@ -23,7 +23,7 @@ FOCUS_VALIDATOR := focus-validator==1.0.0 multimethod==1.12 numpy==1.26.4 pandas
 	pytz==2026.6 sqlalchemy==2.1.9 sqlglot==18.17.0 typeguard==4.6.1 typing-inspect==0.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator report clean
+.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured report clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -112,6 +112,9 @@ bench-exactness: $(BENCH_INSTALLED) ## How often a resumed answer differs from t
 
 bench-load-generator: $(BENCH_INSTALLED) ## `quickthaw load` beside a public load generator, on one endpoint
 	@$(BIN)/python -m benchmarks.load_generator
+
+bench-structured: $(BENCH_INSTALLED) ## Answers held to JSON schemas: valid, and how fast, beside llama.cpp's server
+	@$(BIN)/python -m benchmarks.structured $(if $(FULL),--full)
 
 report: $(BENCH_INSTALLED) ## Serverless or serverful: the real runs that docs/comparison.md shows, and their prediction checked
 	@$(BIN)/python -m benchmarks.comparison $(if $(FULL),--full)

@@ -24,6 +24,7 @@ class Stream:
     """One request as its client saw it. `done`: `[DONE]` came.
 
     `tokens` and `cached`: how many the answer has, and how many of the prompt's the server did not compute, if it said.
+    `finish_reason`: why the answer ended, as the server put it.
     """
 
     sent: float
@@ -33,6 +34,7 @@ class Stream:
     tokens: int | None = None
     error: str | None = None
     cached: int | None = None
+    finish_reason: str | None = None
 
     @property
     def text(self) -> str:
@@ -72,6 +74,7 @@ class StreamReader:
     tokens: int | None = None
     error: str | None = None
     cached: int | None = None
+    finish_reason: str | None = None
 
     def feed(self, line: bytes, at: float) -> None:
         """Take one line (its end may be missing) that came at `at`; all but `data:` lines are ignored."""
@@ -85,7 +88,8 @@ class StreamReader:
 
     def close(self, at: float) -> Stream:
         """Return what was collected, once the connection has ended."""
-        return Stream(self.sent, at, tuple(self.arrivals), self.done, self.tokens, self.error, self.cached)
+        said = (self.done, self.tokens, self.error, self.cached, self.finish_reason)
+        return Stream(self.sent, at, tuple(self.arrivals), *said)
 
     def _take(self, chunk: dict[str, Any], at: float) -> None:
         if "error" in chunk:
@@ -94,6 +98,7 @@ class StreamReader:
             self.tokens = usage["completion_tokens"]
             self.cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
         for choice in chunk.get("choices", ()):
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
             text = choice.get("text") or (choice.get("delta") or {}).get("content")
             if text:
                 self.arrivals.append(Arrival(at, text))

@@ -1,0 +1,1 @@
+"""Answers held to JSON schemas: whether they are valid, and what that costs."""
