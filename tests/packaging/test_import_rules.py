@@ -16,6 +16,7 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw_platform.errors",
     "quickthaw_platform.parent_death",
     "quickthaw_platform.serving",
+    "quickthaw_platform.signals",
     "quickthaw_platform.checkpoints.arrival",
     "quickthaw_platform.checkpoints.gguf_header",
     "quickthaw_platform.checkpoints.gguf_joining",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import psutil
 
 from quickthaw.errors import InvalidRequest
+from quickthaw_platform import signals
 from quickthaw_platform.parent_death import die_with_parent
 
 STOP_SECONDS = 20.0
@@ -31,7 +32,7 @@ class ServerCommand:
                 stdout=self._log,
                 stderr=self._log,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=_tie,
             )
         except (OSError, IndexError) as error:
             self._log.close()
@@ -69,6 +70,12 @@ class ServerCommand:
             root = psutil.Process(self._process.pid)
             yield root
             yield from root.children(recursive=True)
+
+
+def _tie() -> None:
+    """In the child: end with the parent, and hear every signal."""
+    signals.start_afresh()
+    die_with_parent()
 
 
 def _proportional_bytes(process: psutil.Process) -> int:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from quickthaw_platform import signals
 from quickthaw_platform.parent_death import die_with_parent
 
 
@@ -18,7 +19,8 @@ def tethered(command: Sequence[str]) -> list[str]:
 
 
 def main(parent: int, command: Sequence[str]) -> None:
-    """Tie this process to its parent, then become `command`."""
+    """Tie this process to its parent, then become `command`, with no signal ignored or blocked."""
+    signals.start_afresh()
     die_with_parent()
     if os.getppid() != parent:  # it died before the tie was made
         sys.exit(1)

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform import signals
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.commands.host import Access, Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower
@@ -21,12 +22,23 @@ POLL_SECONDS = 0.2
 
 
 class _Interrupts:
-    """Counts SIGINT and SIGTERM: the first stops in order, a second one at once."""
+    """Counts SIGINT and SIGTERM: the first stops in order, a second one at once. The end of its terminal is one, too.
+
+    Without a terminal SIGHUP is what it is to servers, and there is nothing to do, since who writes a log watches it.
+    Under nohup it stays ignored.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        signals.supervise()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._note if signals.has_terminal() else self._pass_over)
+        signal.signal(signal.SIGUSR1, self._pass_over)
+
+    def _pass_over(self, _number: int, _frame: FrameType | None) -> None:
+        """Do nothing."""
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1

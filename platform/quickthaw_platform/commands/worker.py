@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import click
@@ -22,7 +23,7 @@ def worker(node: str | None, redis_url: str | None, device: str | None, labels: 
     for name, value in given:
         if not is_blank(value or ""):
             os.environ[ENV_PREFIX + name] = str(value)
-    from quickthaw_platform import redis_client
+    from quickthaw_platform import redis_client, signals
     from quickthaw_platform import settings as settings_module
     from quickthaw_platform.worker.launch import worker_argv
 
@@ -30,4 +31,5 @@ def worker(node: str | None, redis_url: str | None, device: str | None, labels: 
     redis_client.connect(settings).close()  # says at once if no Redis is configured
     argv = worker_argv(settings)
     sys.stdout.flush()
+    signals.start_afresh(keeping=(signal.SIGHUP,))  # under nohup it outlives the terminal
     os.execvp(argv[0], argv)  # the worker is this process: signals and the supervisor's tie reach it directly

@@ -6,8 +6,10 @@ import os
 from typing import Any
 
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform import signals
 from quickthaw_platform.gateway.binding import check_binding
 
+signals.unblock()  # gunicorn sets its own handlers, but where its parent blocked signals it hears none
 _settings = settings_module.load()
 check_binding(_settings)
 

@@ -10,7 +10,7 @@ from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_ready
 from kombu import Queue
 
-from quickthaw_platform import collecting
+from quickthaw_platform import collecting, signals
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.controller.schedule import beat_config
 from quickthaw_platform.errors import SettingsInvalid
@@ -60,6 +60,7 @@ def make_app(settings: Settings) -> Celery:
 
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
+    signals.unblock()  # Celery sets its own handlers, but where its parent blocked signals it hears none
     roles = ("beat", "controller")
     process = next((role for role in roles if role in sys.argv), "worker")
     logs.configure(settings_module.load().log_level, process)

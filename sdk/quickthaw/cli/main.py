@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import click
 
 from quickthaw.cli import (
@@ -31,6 +33,8 @@ from quickthaw.version import VERSION
 @click.pass_context
 def main(context: click.Context, url: str | None, api_key: str | None, debug: bool) -> None:
     """Deploy and call model functions that cost nothing while nobody calls them."""
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a parent that blocks signals would make this one deaf
     context.obj = State(url, api_key, debug)
     context.call_on_close(context.obj.close)
 

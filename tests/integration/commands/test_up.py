@@ -26,13 +26,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 class Up:
     """One `quickthaw up`, with its output in a file."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.environment = {**os.environ, "QUICKTHAW_DATA_DIR": str(data_dir), "QUICKTHAW_NODE": "node-1"}
+    def __init__(self, data_dir: Path, leave: Callable[[], object] | None = None, **variables: str) -> None:
+        """`leave` sets, in the new process, what a parent leaves behind."""
+        own = {"QUICKTHAW_DATA_DIR": str(data_dir), "QUICKTHAW_NODE": "node-1"}
+        self.environment = {**os.environ, **own, **variables}
         self.output = data_dir / "up.out"
         data_dir.mkdir(exist_ok=True)
         with self.output.open("wb") as output:
             command = [QUICKTHAW, "up", "--port", "0"]
-            self.popen = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
+            self.popen = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output, preexec_fn=leave)
         self.process = psutil.Process(self.popen.pid)
 
     def wait_until_up(self) -> Client:
@@ -67,8 +69,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
     """Starts `quickthaw up` on this test's data directory; what still runs at the end is killed."""
     started: list[Up] = []
 
-    def one() -> Up:
-        started.append(Up(tmp_path / "data"))
+    def one(leave: Callable[[], object] | None = None, **variables: str) -> Up:
+        started.append(Up(tmp_path / "data", leave, **variables))
         return started[-1]
 
     yield one
@@ -117,3 +119,31 @@ def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start
     with start().wait_until_up() as client:
         stored = client.keys()
     assert sorted(key.name for key in stored) == ["admin", "kept"]
+
+
+def _as_a_bad_parent() -> None:
+    """Ignore Ctrl-C and the end of children, as some shells and runners do, and block what would end us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD})
+
+
+def test_up_comes_up_and_ends_whatever_proxies_signals_and_variables_it_inherits(start: Callable[..., Up]) -> None:
+    nobody = "http://127.0.0.1:9"
+    links = {"QUICKTHAW_PORT": "tcp://10.96.0.7:8080", "QUICKTHAW_REDIS_SERVICE_HOST": "10.96.0.7"}
+    blank = {"QUICKTHAW_DISK_DIR": "", "QUICKTHAW_LABELS": "", "QUICKTHAW_REMOTE": ""}
+    up = start(
+        _as_a_bad_parent, HTTP_PROXY=nobody, http_proxy=nobody, ALL_PROXY="socks5://127.0.0.1:9", **links, **blank
+    )
+    with up.wait_until_up() as client:
+        assert [node.id for node in client.nodes()] == ["node-1"]
+    asked = subprocess.run([QUICKTHAW, "ps"], env=up.environment, capture_output=True, text=True, check=False)
+    assert "node-1" in asked.stdout, asked.stderr
+    everybody = up.process.children(recursive=True)
+    for child in everybody:
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        assert "SigBlk:\t0000000000000000" in status, child
+    up.popen.send_signal(signal.SIGINT)
+    assert up.popen.wait(PATIENCE_SECONDS) == 0
+    _, left = psutil.wait_procs(everybody, timeout=5)
+    assert left == []
