@@ -6,14 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quickthaw.errors import InvalidRequest
 from quickthaw.generation import ChatOptions
+from quickthaw_backends.engines.chat_templates.taught import calls_as_text
+from quickthaw_backends.engines.chat_templates.tools import allowed_tools, checked_tools
+from quickthaw_backends.engines.chat_templates.variables import template_variables
 from quickthaw_backends.engines.messages import plain_messages
-from quickthaw_platform.contracts import Prompt
+from quickthaw_backends.engines.tool_forms.table import TAUGHT
+from quickthaw_platform.contracts import Prompt, Reading
 
 END = 256  # ends a message, and an answer
 USER = 257  # a message of the user begins
 OTHER = 258  # a message of anyone else begins
 VOCABULARY = 259
+_VARIABLES = ("enable_thinking", "reasoning_effort", "documents")  # of its `chat_template_kwargs`
 
 
 class EchoTokenizer:
@@ -24,23 +30,50 @@ class EchoTokenizer:
         return list(text.encode("utf-8", errors="replace"))
 
     def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
-        """Render a conversation: tools as JSON, then each message, between a mark and END; the mark of the answer."""
-        tokens = [
-            part
-            for tool in (options.tools if options else ())
-            for part in (OTHER, *self.encode(json.dumps(tool, sort_keys=True)), END)
-        ]
-        for message in plain_messages(messages):
+        """Render a conversation: tools and documents as JSON, then each message, between a mark and END; a last mark.
+
+        Calls are written, and read in the answer, in the form of Hermes. With `enable_thinking` or an effort, what
+        stands between <think> and </think> at the answer's beginning is what it thinks.
+        """
+        options = options or ChatOptions()
+        tools = checked_tools(options)
+        variables = template_variables(options, _VARIABLES, thinks=True)
+        thinks = bool(variables.get("enable_thinking", variables.get("reasoning_effort", "none") != "none"))
+        tokens = self._shown([*(options.tools if tools else ()), *options.documents])
+        texts = calls_as_text(plain_messages(messages))
+        for message in texts:
             tokens += [USER if message["role"] == "user" else OTHER, *self.encode(message["content"]), END]
-        return Prompt([*tokens, OTHER])
+        if options.continue_final_message and texts[-1]["role"] != "assistant":
+            raise InvalidRequest(
+                "continue_final_message needs a last message of the assistant", param="continue_final_message"
+            )
+        if options.continue_final_message:
+            tokens.pop()
+        return Prompt([*tokens, OTHER] if options.add_generation_prompt else tokens, _reading(tools, options, thinks))
 
     def infill(self, prefix: str, suffix: str) -> list[int]:
         """Return both texts with a mark between them."""
         return [*self.encode(prefix), OTHER, *self.encode(suffix)]
 
+    def _shown(self, objects: Sequence[Mapping[str, Any]]) -> list[int]:
+        texts = [self.encode(json.dumps(shown, sort_keys=True)) for shown in objects]
+        return [token for text in texts for token in (OTHER, *text, END)]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text; marks have none, and bytes that are no UTF-8 become U+FFFD."""
         return bytes(token for token in tokens if 0 <= token < END).decode("utf-8", errors="replace")
+
+
+def _reading(tools: list[dict[str, Any]], options: ChatOptions, thinks: bool) -> Reading | None:
+    if not tools and not thinks:
+        return None
+    return Reading(
+        calls=TAUGHT if tools else None,
+        tools=allowed_tools(tools, options),
+        must_call=options.tool_choice == "required",
+        parallel=options.parallel_tool_calls,
+        thoughts="think" if thinks else None,
+    )
 
 
 def echoed_segment(prompt: Sequence[int]) -> tuple[int, ...]:

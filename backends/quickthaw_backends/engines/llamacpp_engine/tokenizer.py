@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Any, NoReturn
-
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw.generation import ChatOptions
+from quickthaw_backends.engines.chat_templates import NO_TEMPLATE, ChatTemplate, chat_prompt
 from quickthaw_backends.engines.infill import NO_INFILL
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
-from quickthaw_backends.engines.messages import plain_messages
 from quickthaw_platform.contracts import Prompt
 
 _CACHED_TOKENS = 65536
@@ -44,22 +39,10 @@ class GgufTokenizer:
 
     def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
         """Render a conversation with the file's chat template and encode it; InvalidRequest where that fails."""
-        plain = plain_messages(messages)
         if self._template is None:
-            raise InvalidRequest(
-                "this model has no chat template; send a prompt to be completed instead", param="messages"
-            )
-        special = {"bos_token": self._special("bos"), "eos_token": self._special("eos")}
-        try:
-            text = self._template.render(
-                messages=plain,
-                tools=list(options.tools) or None if options else None,
-                add_generation_prompt=True,
-                **special,
-            )
-        except (TemplateError, TypeError, KeyError) as error:
-            raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
-        return Prompt(self._encode(text, add_special=False))
+            raise InvalidRequest(NO_TEMPLATE, param="messages")
+        rendered = self._template.render(messages, options)
+        return chat_prompt(rendered, lambda text: self._encode(text, add_special=False), self.decode)
 
     def infill(self, prefix: str, suffix: str) -> list[int]:
         """Return the prompt that asks for the text between two others: marks of the file, prefix first."""
@@ -97,17 +80,11 @@ class GgufTokenizer:
             room = -count
 
     @cached_property
-    def _template(self) -> Any:
+    def _template(self) -> ChatTemplate | None:
         if self._source is None:
             return None
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
-        return environment.from_string(self._source)
+        return ChatTemplate(self._source, {"bos_token": self._special("bos"), "eos_token": self._special("eos")})
 
     def _special(self, name: str) -> str:
         token = getattr(self._library, f"llama_vocab_{name}")(self._vocabulary)
         return self.text_of(token) if token >= 0 else ""
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)

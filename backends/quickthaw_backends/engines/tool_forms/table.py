@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 from quickthaw_backends.engines.tool_forms.form import Form
 from quickthaw_backends.engines.tool_forms.hermes import HERMES
+from quickthaw_backends.engines.tool_forms.thoughts import thoughts_named
 from quickthaw_platform.contracts import Reading
 
 _FORMS: dict[str, Form] = {form.name: form for form in (HERMES,)}
+_SIGNS: tuple[tuple[str, str], ...] = (("<tool_call>", "hermes"),)
+"""What stands in a family's chat templates, and the name of its form; the first that is found counts."""
+_UNKNOWN = "hermes"
 TAUGHT = "hermes"
 """The form that models are taught whose template has no place for tools."""
 
@@ -14,6 +21,24 @@ TAUGHT = "hermes"
 def form_named(name: str) -> Form:
     """Return the form with a name."""
     return _FORMS[name]
+
+
+def form_of(template: str) -> str:
+    """Return the name of the form that a chat template with a place for tools speaks of."""
+    return next((name for sign, name in _SIGNS if sign in template), _UNKNOWN)
+
+
+def with_specials(
+    reading: Reading, encode: Callable[[str], list[int]], decode: Callable[[Sequence[int]], str]
+) -> Reading:
+    """Return a reading that knows which of its marks are special tokens: one token each, which `decode` leaves out."""
+    marks = [] if reading.calls is None else [*form_named(reading.calls).specials]
+    if reading.thoughts is not None:
+        thoughts = thoughts_named(reading.thoughts)
+        marks += [thoughts.opening, thoughts.closing]
+    found = {mark: encode(mark) for mark in marks}
+    specials = {mark: ids[0] for mark, ids in found.items() if len(ids) == 1 and not decode(ids)}
+    return replace(reading, specials=specials)
 
 
 def short_ids(reading: Reading) -> bool:

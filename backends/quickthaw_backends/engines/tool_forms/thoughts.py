@@ -17,6 +17,19 @@ class Thoughts:
     opening: str
     closing: str
 
+    def open_at_end(self, prompt: str) -> bool:
+        """Return whether a prompt ends where the thoughts have begun."""
+        return prompt.rstrip().endswith(self.opening)
+
+    def open_in(self, answer: str) -> bool:
+        """Return whether the beginning of an answer ends within the thoughts."""
+        _, opening, thought = answer.rpartition(self.opening)
+        return bool(opening) and self.closing not in thought
+
+    def over_at_end(self, text: str) -> bool:
+        """Return whether a prompt ends right after the thoughts."""
+        return text.rstrip().endswith(self.closing)
+
 
 _FORMS = {
     form.name: form

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw.generation import ChatOptions
+from quickthaw_backends.engines.chat_templates import NO_TEMPLATE, ChatTemplate, chat_prompt
 from quickthaw_backends.engines.infill import INFILL_MARKS, NO_INFILL
-from quickthaw_backends.engines.messages import plain_messages
 from quickthaw_platform.contracts import Prompt
 
 _CACHED_TOKENS = 65536
@@ -30,6 +29,11 @@ class HfTokenizer:
         self._cached = lru_cache(maxsize=_CACHED_TOKENS)(self._text_of)
 
     @property
+    def fast(self) -> object:
+        """The library's own tokenizer."""
+        return self._tokenizer
+
+    @property
     def eos(self) -> frozenset[int]:
         """The tokens that end a text by the tokenizer's own word."""
         token = self._tokenizer.eos_token_id
@@ -42,22 +46,10 @@ class HfTokenizer:
 
     def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
         """Render a conversation with the model's chat template and encode it; InvalidRequest where that fails."""
-        plain = plain_messages(messages)
-        if not self._tokenizer.chat_template:
-            raise InvalidRequest(
-                "this model has no chat template; send a prompt to be completed instead", param="messages"
-            )
-        tools: list[Any] = [dict(tool) for tool in options.tools] if options else []
-        try:
-            text = self._tokenizer.apply_chat_template(
-                plain,
-                tools=tools or None,
-                add_generation_prompt=True,
-                tokenize=False,
-            )
-        except (TemplateError, TypeError, KeyError) as error:
-            raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
-        return Prompt(self._tokenizer.encode(text, add_special_tokens=False))
+        template = self._tool_template if options and options.tools else self._template
+        if template is None:
+            raise InvalidRequest(NO_TEMPLATE, param="messages")
+        return chat_prompt(template.render(messages, options), self._encode, self.decode)
 
     def infill(self, prefix: str, suffix: str) -> list[int]:
         """Return the prompt that asks for the text between two others, with the marks that the vocabulary has."""
@@ -65,7 +57,7 @@ class HfTokenizer:
         found = next((names for names in INFILL_MARKS if all(name in vocabulary for name in names)), None)
         if found is None:
             raise NotServable(f"this model {NO_INFILL}", param="suffix")
-        texts = [self._tokenizer.encode(text, add_special_tokens=False) for text in (prefix, suffix)]
+        texts = [self._encode(text) for text in (prefix, suffix)]
         before, after, between = (vocabulary[name] for name in found)
         return [*self._tokenizer.encode("")[:1], before, *texts[0], after, *texts[1], between]
 
@@ -77,6 +69,26 @@ class HfTokenizer:
     def text_of(self, token: int) -> str:
         """Return one token's own text, special tokens included."""
         return self._cached(token)
+
+    @cached_property
+    def _template(self) -> ChatTemplate | None:
+        return self._template_named("default")
+
+    @cached_property
+    def _tool_template(self) -> ChatTemplate | None:
+        return self._template_named("tool_use")
+
+    def _template_named(self, name: str) -> ChatTemplate | None:
+        """Return one of several templates, the default where there is none of that name."""
+        source = self._tokenizer.chat_template
+        if isinstance(source, Mapping):
+            source = source.get(name) or source.get("default")
+        special = {key: str(value) for key, value in self._tokenizer.special_tokens_map.items()}
+        return ChatTemplate(source, special) if source else None
+
+    def _encode(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return tokens
 
     def _raw(self, tokens: Sequence[int]) -> str:
         text = self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
