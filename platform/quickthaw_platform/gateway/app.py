@@ -40,6 +40,7 @@ from quickthaw_platform.gateway import (
 )
 from quickthaw_platform.gateway.binding import check_binding
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
+from quickthaw_platform.gateway.messages import api as messages
 from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.gateway.requests import JsonRequest
@@ -61,7 +62,7 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    nodes, checkpoints, migrating, router, keys, usage, health, metrics,
+    messages, nodes, checkpoints, migrating, router, keys, usage, health, metrics,
 )  # fmt: skip
 
 

@@ -15,9 +15,9 @@ _HOLE = "\x00text\x00"  # in no name and no id
 class ChunkTemplate:
     """Encodes chunks that differ in their text only."""
 
-    def __init__(self, make: Callable[[str], dict[str, Any]]) -> None:
-        """`make` returns the chunk with a text."""
-        self._before, _, self._after = sse.message(make(_HOLE)).partition(sse.compact(_HOLE).encode())
+    def __init__(self, make: Callable[[str], dict[str, Any]], event: str | None = None) -> None:
+        """`make` returns the chunk with a text; `event` is the name of the event that it is sent as."""
+        self._before, _, self._after = sse.message(make(_HOLE), event=event).partition(sse.compact(_HOLE).encode())
 
     def fill(self, text: str) -> bytes:
         """Return the encoded chunk with this text."""

@@ -1,4 +1,6 @@
-"""Every error leaves as the OpenAI error object with its true status, and says whether trying again can help."""
+"""Every error leaves as the OpenAI error object (from Anthropic's endpoints as theirs) with its true status, and says
+whether trying again can help.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from quickthaw_platform.errors import (
     RequestTooLarge,
     Unavailable,
 )
+from quickthaw_platform.gateway.messages import errors as anthropic
 from quickthaw_platform.gateway.requests import drain
 from quickthaw_platform.invocations.outage import OUTAGE
 
@@ -60,8 +63,12 @@ def register(app: Flask) -> None:
 
 def respond(error: QuickthawError) -> Response:
     """Return the answer that carries `error`."""
-    response = jsonify({"error": error.to_json()})
-    response.status_code = error.status
+    if request.path.startswith(anthropic.PATH):
+        response = jsonify(anthropic.error_body(error, g.get("request_id", "")))
+        response.status_code = anthropic.status_of(error)
+    else:
+        response = jsonify({"error": error.to_json()})
+        response.status_code = error.status
     response.headers.update(headers(error))
     return response
 

@@ -1,4 +1,4 @@
-"""What becomes of each field of the OpenAI endpoints' requests: one table (request_fields.toml), and its enforcement.
+"""What becomes of each field of OpenAI's and Anthropic's requests: one table (request_fields.toml), and its enforcement.
 
 No field is silently ignored: it is honoured, or it changes no answer, or the request is refused with the field's name.
 """
@@ -31,6 +31,7 @@ class Endpoint(enum.StrEnum):
     CHAT = "chat"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class RequestField:
     """A field of a request."""
 
     name: str
-    origin: str  # who defines it: OpenAI, vLLM or llama.cpp
+    origin: str  # who defines it: OpenAI, vLLM, llama.cpp or Anthropic
     treatment: Treatment
     about: str  # what is done with it, or why it is refused
     passes: tuple[Any, ...] = ()  # of a refused one: the values that ask for nothing else than what is done
@@ -55,7 +56,7 @@ class RequestField:
 def fields_of(endpoint: Endpoint) -> Mapping[str, RequestField]:
     """Return the fields of an endpoint by name."""
     sections = tomllib.loads(files(__package__).joinpath("request_fields.toml").read_text())
-    shared = {} if endpoint is Endpoint.EMBEDDINGS else sections["generation"]
+    shared = sections["generation"] if endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS) else {}
     return {name: _field(name, entry) for name, entry in {**shared, **sections[endpoint.value]}.items()}
 
 

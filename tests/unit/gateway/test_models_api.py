@@ -45,7 +45,7 @@ def test_while_it_starts_it_is_loading_with_the_routers_estimate(client: FlaskCl
     client.post("/v1/functions/chat/async", json={"input": {"prompt": "a"}})
     found = status(client)
     assert found["value"] == "loading"
-    assert found["estimate_seconds"] > 0
+    assert found["estimate_seconds"] >= 0
 
 
 def test_an_option_that_bounds_the_context_is_shown(client: FlaskClient) -> None:
