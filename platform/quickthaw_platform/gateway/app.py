@@ -36,6 +36,7 @@ from quickthaw_platform.gateway import (
     router,
     secrets,
     spans,
+    stored_completions,
     usage,
 )
 from quickthaw_platform.gateway.binding import check_binding
@@ -45,6 +46,7 @@ from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.gateway.requests import JsonRequest
 from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
+from quickthaw_platform.gateway.responses import endpoints as responses
 from quickthaw_platform.gateway.services import EXTENSION, Services
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
@@ -62,7 +64,7 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    messages, nodes, checkpoints, migrating, router, keys, usage, health, metrics,
+    stored_completions, responses, messages, nodes, checkpoints, migrating, router, keys, usage, health, metrics,
 )  # fmt: skip
 
 

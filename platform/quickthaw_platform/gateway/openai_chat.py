@@ -12,8 +12,12 @@ from quickthaw_platform.gateway.openai_mapping import chat_call
 from quickthaw_platform.gateway.openai_schema import ChatCompletion, ChatRequest
 from quickthaw_platform.gateway.openai_tools import is_legacy
 from quickthaw_platform.gateway.resource import resource
+from quickthaw_platform.gateway.responses.schema import ItemList
+from quickthaw_platform.gateway.services import services
+from quickthaw_platform.gateway.stored_completions import keep_completion, list_chat_completions
 
 api = resource("openai-chat", __name__, "OpenAI-compatible chat", read=Scope.INVOKE, write=Scope.INVOKE)
+api.get("/v1/chat/completions", responses={200: ItemList})(list_chat_completions)
 
 
 @api.post("/v1/chat/completions", responses={200: ChatCompletion})
@@ -23,8 +27,11 @@ def create_chat_completion(header: CallHeaders, body: ChatRequest) -> Response:
     call = chat_call(body, version.spec.handler, version.spec.tools or ())
     n = body.n or 1
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    connection = place(version, [call], header.idempotency_key)
+    kept_seconds = services().settings.stored_ttl if body.store else None
+    connection = place(version, [call], header.idempotency_key, keep_seconds=kept_seconds)
     top = head("chatcmpl", connection, body.model)
+    if body.store:
+        keep_completion(connection, body, version, top.id)
     if body.stream:
         return chunked(connection, [ChatChunks(top, n, include_usage, is_legacy(body))], include_usage)
     answers, usages = whole(connection, n)

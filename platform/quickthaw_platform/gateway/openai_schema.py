@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quickthaw_platform.gateway.labels import Metadata
 from quickthaw_platform.gateway.openai_parts import (
     AllowedToolsChoice,
     ChatMessage,
@@ -78,7 +79,7 @@ class ChatRequest(OpenAIRequest):
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
     store: bool | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
 
 
 class CompletionRequest(OpenAIRequest):

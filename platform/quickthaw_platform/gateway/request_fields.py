@@ -32,6 +32,7 @@ class Endpoint(enum.StrEnum):
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
     MESSAGES = "messages"
+    RESPONSES = "responses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class RequestField:
 def fields_of(endpoint: Endpoint) -> Mapping[str, RequestField]:
     """Return the fields of an endpoint by name."""
     sections = tomllib.loads(files(__package__).joinpath("request_fields.toml").read_text())
-    shared = sections["generation"] if endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS) else {}
+    shared = sections["generation"] if endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES) else {}
     return {name: _field(name, entry) for name, entry in {**shared, **sections[endpoint.value]}.items()}
 
 
