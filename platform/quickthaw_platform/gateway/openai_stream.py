@@ -12,6 +12,7 @@ from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.openai_answer import failure, outcome
+from quickthaw_platform.gateway.thaw import waiting_for
 
 
 class Chunks(Protocol):
@@ -41,7 +42,7 @@ def stream(
     try:
         for index, (call, builder) in enumerate(zip(line.calls, chunks, strict=True)):
             source = itertools.chain([started], rest) if index == 0 else line.events(call.id)
-            usages.append((yield from _one(line, source, builder)))
+            usages.append((yield from _one(line, call.id, source, builder)))
         if include_usage:
             total = Usage(
                 prompt_tokens=sum(usage.prompt_tokens for usage in usages),
@@ -54,18 +55,24 @@ def stream(
     yield sse.DONE
 
 
-def _one(line: Line, source: Iterator[Sequence[Event]], chunks: Chunks) -> Generator[bytes, None, Usage]:
+def _one(
+    line: Line, invocation: str, source: Iterator[Sequence[Event]], chunks: Chunks
+) -> Generator[bytes, None, Usage]:
     """Yield the chunks of one call, those of events that came together as one piece, and return its usage.
 
-    Raises the error that it ended with.
+    Until the first one has content, what fills a silence says what the call waits for. Raises the error that it ended
+    with.
     """
+    waits = True
     keepalive = line.services.settings.sse_keepalive
     spoke = time.monotonic() - keepalive
     for events in source:
         error = events[-1] if events and events[-1].type is EventType.ERROR else None
         said = b"".join(_encoded(event, chunks) for event in events if event is not error)
         if not said and error is None and time.monotonic() - spoke >= keepalive:
-            said = sse.message(chunks.keep_alive())
+            said = sse.message({**chunks.keep_alive(), **(waiting_for(line, invocation) if waits else {})})
+        elif said:
+            waits = False
         if said:
             spoke = time.monotonic()
             yield said

@@ -73,6 +73,25 @@ def test_a_thawing_stream_has_real_chunks_before_the_first_token(client: FlaskCl
     assert text == "Hello world"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"), [("chat/completions", CHAT), ("completions", {"model": "chat", "prompt": "a"})]
+)
+def test_a_thawing_stream_tells_the_routers_estimate(
+    client: FlaskClient, node: FakeNode, path: str, body: dict[str, Any]
+) -> None:
+    node.holding = True
+    response = client.post(f"/v1/{path}", json={**body, "stream": True}, buffered=False)
+    chunks = []
+    for piece in response.iter_encoded():
+        chunks += [message.data for message in messages(piece) if message.data != "[DONE]"]
+        if len(chunks) == 2:
+            node.release()
+    waits = chunks[0]["quickthaw"]
+    assert (waits["state"], waits["position"]) == ("queued", 1)
+    assert waits["estimate_seconds"] >= 0
+    assert not any("quickthaw" in chunk for chunk in chunks[2:])
+
+
 def test_a_start_that_fails_fails_the_stream_with_its_status(client: FlaskClient, node: FakeNode) -> None:
     node.script = lambda request: [StartFailed("weights-0.safetensors is missing")]
     answer = client.post("/v1/chat/completions", json={**CHAT, "stream": True})
