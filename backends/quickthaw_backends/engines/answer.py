@@ -1,14 +1,24 @@
-"""One answer as it grows: tokens in, deltas out, and when it ends. Pure; both engines use it."""
+"""One answer as it grows: tokens in, deltas out, and when it ends. Pure; every engine uses it."""
 
 from __future__ import annotations
 
+import hashlib
+import string
 from collections.abc import Sequence
+from functools import partial
 
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest
 from quickthaw.generation import Delta, FinishReason, TokenLogprob
+from quickthaw_backends.engines.constraint import Constraint
 from quickthaw_backends.engines.detokenizer import Decode, Detokenizer
+from quickthaw_backends.engines.marks import showing
 from quickthaw_backends.engines.stopping import StopMatcher
+from quickthaw_backends.engines.structure.guide import Guide
+from quickthaw_backends.engines.tool_forms import Piece, Reader, reader, short_ids
 from quickthaw_platform.contracts import GenerationRequest
+
+_LETTERS = string.digits + string.ascii_letters
+_ID_LETTERS = 9
 
 
 def answer_limit(request: GenerationRequest, context_tokens: int) -> int:
@@ -34,19 +44,29 @@ def answer_limit(request: GenerationRequest, context_tokens: int) -> int:
 class Answer:
     """Makes the deltas of one request and decides when it is finished.
 
-    In a resume the earlier tokens are replayed, so that text which was held back then comes with the first new token.
+    Its text passes the stop strings and then the reader, which takes it apart. In a resume the earlier tokens are
+    replayed, so that text which was held back then comes with the first new token.
     """
 
-    def __init__(self, request: GenerationRequest, decode: Decode, eos: frozenset[int], limit: int) -> None:
-        """`eos` are the tokens that end an answer; `limit` the most tokens it may have (see `answer_limit`)."""
+    def __init__(
+        self, request: GenerationRequest, decode: Decode, eos: frozenset[int], limit: int, guide: Guide | None = None
+    ) -> None:
+        """`eos` are the tokens that end an answer; `limit` the most tokens it may have (see `answer_limit`).
+
+        `guide` stands at the beginning of the answer, which follows it; None: nothing constrains it.
+        """
         prompt = request.tokens[: len(request.tokens) - request.generated]
+        sampling = request.sampling
+        self.constraint = Constraint(sampling, eos, guide)
         self._choice = request.choice
-        self._eos = frozenset() if request.sampling.ignore_eos else eos
         self._limit = limit
         self._prompt_tokens: int | None = None
         self.cached_tokens: int | None = None  # of the prompt, where its keys and values were there
-        self._detokenizer = Detokenizer(decode, prompt)
-        self._stops = StopMatcher(request.sampling.stop)
+        self._detokenizer = Detokenizer(showing(decode, _marks(request)), prompt)
+        self._includes_stop = sampling.include_stop
+        self._stops = StopMatcher(sampling.stop, include=sampling.include_stop)
+        self._reader = _reader(request, prompt)
+        self._called = False
         self.count = 0
         self.finish_reason: FinishReason | None = "length" if limit == 0 else None
         for token in request.tokens[len(prompt) :]:
@@ -56,31 +76,87 @@ class Answer:
     def push(self, token: int, logprob: TokenLogprob | None = None) -> Delta:
         """Take the next token of the answer."""
         self.count += 1
-        text = self._stops.push(self._detokenizer.push(token))
-        if self._stops.stopped or token in self._eos:
+        text = self._text_of(token)
+        if self._stops.stopped:
             self.finish_reason = "stop"
         elif self.count >= self._limit:
-            self.finish_reason = "length"
+            self.finish_reason = self.finish_reason or "length"
         if self.finish_reason and not self._stops.stopped:
             text += self._rest()
-        return self._delta(text, (token,), () if logprob is None else (logprob,))
+        return self._delta(self._read(text), (token,), () if logprob is None else (logprob,))
 
     def opening(self, text: str = "", logprobs: Sequence[TokenLogprob] = ()) -> Delta:
         """Return the delta that comes before the first token: the echo of the prompt, or the end of an empty answer."""
-        return self._delta(text, (), tuple(logprobs))
+        return self._delta(Piece(text), (), tuple(logprobs))
+
+    def _text_of(self, token: int) -> str:
+        """Take a token; return the text that is certain with it. One that ends the answer has none by default."""
+        if self.constraint.ends_with(token, self.count):
+            self.finish_reason = "stop"
+            if not self._includes_stop:
+                return ""
+        elif self.constraint.advance(token):
+            self.finish_reason = "stop"
+        return self._stops.push(self._detokenizer.push(token), may_stop=self._may_stop)
+
+    @property
+    def _may_stop(self) -> bool:
+        return self.count > self.constraint.least
 
     def _rest(self) -> str:
         """Return what is held back; a stop string that only now is complete still ends the text."""
-        text = self._stops.push(self._detokenizer.flush())
+        text = self._stops.push(self._detokenizer.flush(), may_stop=self._may_stop)
         if self._stops.stopped:
             self.finish_reason = "stop"
             return text
         return text + self._stops.flush()
 
-    def _delta(self, text: str, tokens: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> Delta:
+    def _read(self, text: str) -> Piece:
+        """Take the text apart; an answer that ends by itself after calls ends because of them."""
+        if self._reader is None:
+            return Piece(text)
+        piece = self._reader.push(text)
+        if self.finish_reason:
+            rest = self._reader.flush()
+            piece = Piece(piece.text + rest.text, piece.reasoning + rest.reasoning, piece.tool_calls + rest.tool_calls)
+        self._called = self._called or bool(piece.tool_calls)
+        if self._called and self.finish_reason == "stop":
+            self.finish_reason = "tool_calls"
+        return piece
+
+    def _delta(self, piece: Piece, tokens: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> Delta:
         prompt_tokens, self._prompt_tokens = self._prompt_tokens, None
-        cached_tokens = None if prompt_tokens is None else self.cached_tokens
-        stop = None if self.finish_reason is None else self._stops.matched
         return Delta(
-            text, tokens, self._choice, logprobs, self.finish_reason, prompt_tokens, cached_tokens, stop=stop
+            piece.text,
+            tokens,
+            self._choice,
+            logprobs,
+            self.finish_reason,
+            prompt_tokens,
+            cached_tokens=None if prompt_tokens is None else self.cached_tokens,
+            reasoning=piece.reasoning,
+            tool_calls=piece.tool_calls,
+            stop=None if self.finish_reason is None else self._stops.matched,
         )
+
+
+def _marks(request: GenerationRequest) -> dict[int, str]:
+    """Return the special tokens that the reader has to see."""
+    return {} if request.reading is None else {token: text for text, token in request.reading.specials.items()}
+
+
+def _reader(request: GenerationRequest, prompt: Sequence[int]) -> Reader | None:
+    if request.reading is None:
+        return None
+    return reader(request.reading, partial(_call_id, request, prompt))
+
+
+def _call_id(request: GenerationRequest, prompt: Sequence[int], index: int) -> str:
+    """Return the id of a call: the same in a resume, and another one for any other prompt, seed, choice and place."""
+    told = repr((request.sampling.seed, request.choice, index, list(prompt))).encode()
+    number = int.from_bytes(hashlib.blake2b(told, digest_size=8).digest())
+    digits = ""
+    for _ in range(_ID_LETTERS):
+        number, digit = divmod(number, len(_LETTERS))
+        digits += _LETTERS[digit]
+    return digits if request.reading is not None and short_ids(request.reading) else f"call_{digits}"

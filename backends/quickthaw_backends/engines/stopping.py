@@ -12,23 +12,29 @@ class StopMatcher:
     text; of several completed by the same character, the one that began first.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, include: bool = False) -> None:
+        """`include`: the stop string that ends the text is passed on too."""
         self._stops = tuple(stops)
+        self._include = include
         self._held = ""
         self.stopped = False
         self.matched: str | None = None
         """The stop string that ended the text."""
 
-    def push(self, text: str) -> str:
-        """Take more text; return what certainly is before any stop string. After a stop nothing is returned."""
+    def push(self, text: str, *, may_stop: bool = True) -> str:
+        """Take more text; return what certainly is before any stop string. After a stop nothing is returned.
+
+        `may_stop`: whether a stop string that this text completes ends it; if not, it is text like any other.
+        """
         if self.stopped:
             return ""
+        past = len(self._held)
         text = self._held + text
-        found = self._first_stop(text)
+        found = self._first_stop(text, past) if may_stop else None
         if found is not None:
             begin, self.matched = found
             self.stopped, self._held = True, ""
-            return text[:begin]
+            return text[: begin + len(self.matched)] if self._include else text[:begin]
         certain = len(text) - self._half_seen(text)
         self._held = text[certain:]
         return text[:certain]
@@ -38,8 +44,10 @@ class StopMatcher:
         held, self._held = self._held, ""
         return held
 
-    def _first_stop(self, text: str) -> tuple[int, str] | None:
-        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+    def _first_stop(self, text: str, past: int) -> tuple[int, str] | None:
+        """Return the stop string that is completed first, after `past` characters, and where it begins."""
+        begins = ((text.find(stop, max(0, past + 1 - len(stop))), stop) for stop in self._stops)
+        found = [(at + len(stop), at, stop) for at, stop in begins if at >= 0]
         return min(found)[1:] if found else None
 
     def _half_seen(self, text: str) -> int:

@@ -168,7 +168,7 @@ class BatchLoop:
             working = [sequence for sequence in self._running if sequence.request.id in plan.chunks]
         if not working:
             return
-        chunks = [self._chunk(sequence, plan.chunks[sequence.request.id], len(working)) for sequence in working]
+        chunks = self._chunks(working, plan)
         for sequence, chunk, result in zip(working, chunks, self._runner.run(chunks), strict=True):
             self._absorb(sequence, chunk, result)
 
@@ -184,16 +184,23 @@ class BatchLoop:
                 return plan
             room = 0  # what gave way is not made again at once
 
-    def _chunk(self, sequence: Sequence, count: int, working: int) -> Chunk:
-        """Return what a step computes of a request: known tokens, and where it only decodes, guessed ones."""
+    def _chunks(self, working: list[Sequence], plan: Plan) -> list[Chunk]:
+        """Return what a step computes: guesses take what is left of its tokens."""
+        left = self._budget.step_tokens - sum(plan.chunks.values())
+        if not self._runner.speculates or len(working) > SPECULATING_REQUESTS:
+            left = 0
+        chunks = []
+        for place, sequence in enumerate(working):
+            chunk = self._chunk(sequence, plan.chunks[sequence.request.id], left // (len(working) - place))
+            left -= len(sequence.guess)
+            chunks.append(chunk)
+        return chunks
+
+    def _chunk(self, sequence: Sequence, count: int, most: int) -> Chunk:
+        """Return what a step computes of a request: known tokens, and where it only decodes, `most` guessed ones."""
         self._runner.reserve(sequence.cache, sequence.reserved)
-        if (
-            self._runner.speculates
-            and working <= SPECULATING_REQUESTS
-            and sequence.view().decodes
-            and not sequence.held
-        ):
-            sequence.speculate()
+        if most > 0 and sequence.view().decodes and not sequence.held:
+            sequence.speculate(most)
         tokens = [*sequence.tokens(sequence.computed, count), *sequence.guess]
         rows = len(tokens) if sequence.scores_prompt else 1 + len(sequence.guess)
         return Chunk(sequence.cache, tokens, sequence.computed, rows)

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.answers import Answers
 from quickthaw_backends.engines.batching.prefixes import Prefix
 from quickthaw_backends.engines.batching.runner import Scores
 from quickthaw_backends.engines.batching.sampling import choose, token_logprob
 from quickthaw_backends.engines.batching.scheduler import View
-from quickthaw_backends.engines.batching.speculation import Guesser
-from quickthaw_backends.engines.detokenizer import Decode
+from quickthaw_backends.engines.batching.speculation import MOST_FORCED_TOKENS, Guesser
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
 
@@ -48,6 +48,7 @@ class Sequence:
     prefix: Prefix | None = None
     offer: tuple[Prefix, int] | None = None  # while it waits: what is kept of its beginning
     guess: tuple[int, ...] = ()  # computed with the next step's token; see `speculation`
+    forced: bool = False  # whether the guess is what the answer's grammar leaves
     guesser: Guesser = field(default_factory=Guesser)
 
     @classmethod
@@ -57,17 +58,16 @@ class Sequence:
         sink: Sink,
         on_held: Callable[[int], None] | None,
         *,
-        decode: Decode,
-        eos: frozenset[int],
+        answers: Answers,
         context_tokens: int,
     ) -> Sequence:
-        """Make one of a request; raises what `answer_limit` raises where it cannot fit into `context_tokens`."""
+        """Make one of a request; raises what `answer_limit` and `Answers.begin` raise. Compiles its grammar."""
         limit = answer_limit(request, context_tokens)
         prompt = len(request.tokens) - request.generated
         return cls(
             request=request,
             sink=sink,
-            answer=Answer(request, decode, eos, limit),
+            answer=answers.begin(request, limit),
             limit=prompt + limit,
             prompt=list(request.tokens[:prompt]),
             generated=list(request.tokens[prompt:]),
@@ -114,10 +114,21 @@ class Sequence:
         computed = self.offer[1] if self.offer else self.computed
         return View(self.request.id, self.known - self.held, computed, self.reserved, self.limit, self.shared)
 
-    def speculate(self) -> None:
-        """Guess what comes after its newest token, as far as room and limit go."""
-        room = min(self.reserved, self.limit - 1) - self.known
-        self.guess = self.guesser.guess([*self.prompt, *self.generated], room) if room > 0 else ()
+    def speculate(self, most: int) -> None:
+        """Guess at most so many tokens after its newest one, as far as room and limit go.
+
+        Where its grammar leaves only one text, that is the guess; any other guess is cut to what the grammar allows.
+        """
+        room = min(self.reserved, self.limit - 1, self.known + most) - self.known
+        guide = self.answer.constraint.guide
+        forced = guide.forced()[: min(room, MOST_FORCED_TOKENS)] if guide is not None and room > 0 else []
+        self.forced = bool(forced)
+        if forced or room <= 0:
+            self.guess = tuple(forced)
+            return
+        self.guess = self.guesser.guess([*self.prompt, *self.generated], room)
+        if self.guess and guide is not None:
+            self.guess = self.guess[: guide.fitting(self.guess)]
 
     def extend(self, tokens: Tokens[int]) -> None:
         """Take tokens of the answer that another engine chose."""
@@ -158,7 +169,7 @@ class Sequence:
                 break
             self.computed += 1
             deltas.append(self._next(row, texts))
-        if guess:
+        if guess and not self.forced:
             self.guesser.judge(len(guess), len(deltas) - 1)
         return deltas
 
@@ -170,7 +181,8 @@ class Sequence:
 
     def _next(self, scores: Scores, texts: Texts) -> Delta:
         sampling = self.request.sampling
-        token = choose(scores, sampling, self.known, self.prompt, self.generated)
+        constrained = self.answer.constraint.apply(scores, self.answer.count)
+        token = choose(constrained, sampling, self.known, self.prompt, self.generated)
         entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, texts.text_of)
         self.generated.append(token)
         return self.answer.push(token, entry)

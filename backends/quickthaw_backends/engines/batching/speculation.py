@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 NGRAM_TOKENS = 3
 MOST_GUESSED_TOKENS = 4
+MOST_FORCED_TOKENS = 16
+"""Of the tokens that a grammar leaves no choice in: these are nearly always right."""
+
 FIRST_REST_TOKENS = 8
 LONGEST_REST_TOKENS = 512
 

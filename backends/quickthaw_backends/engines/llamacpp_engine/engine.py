@@ -140,8 +140,7 @@ class LlamaCppEngine(LoopedEngine["BatchLoop"]):
                 request,
                 sink,
                 on_held,
-                decode=self.tokenizer.decode,
-                eos=loaded.tokenizer.eos,
+                answers=loaded.answers,
                 context_tokens=self.context_tokens,
             )
         )

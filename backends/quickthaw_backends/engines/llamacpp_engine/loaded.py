@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
+from quickthaw_backends.engines.answers import Answers
 from quickthaw_backends.engines.batching.loop import BatchLoop
 from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Chunk
@@ -15,6 +17,7 @@ from quickthaw_backends.engines.batching.scheduler import Budget
 from quickthaw_backends.engines.llamacpp_engine.adapter import LlamaAdapter
 from quickthaw_backends.engines.llamacpp_engine.cells import Cells
 from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Room
+from quickthaw_backends.engines.llamacpp_engine.guiding import gguf_guides
 from quickthaw_backends.engines.llamacpp_engine.model import ALL_LAYERS, NO_LAYERS, LlamaModel, kv_room
 from quickthaw_backends.engines.llamacpp_engine.options import LlamaCppOptions
 from quickthaw_backends.engines.llamacpp_engine.runner import LlamaRunner
@@ -141,6 +144,12 @@ class LoadedGguf:
             context_tokens=min(self.context_tokens, kv_tokens),
             prefixes=self._prefixes,
         )
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What answers are made with."""
+        eos = self.tokenizer.eos
+        return Answers(self.tokenizer.decode, eos, self.model.tokens, partial(gguf_guides, self.model, eos))
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a vector of length 1 for each text."""

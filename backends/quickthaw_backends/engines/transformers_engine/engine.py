@@ -18,6 +18,7 @@ from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
 if TYPE_CHECKING:
+    from quickthaw_backends.engines.answers import Answers
     from quickthaw_backends.engines.batching.loop import BatchLoop
     from quickthaw_backends.engines.transformers_engine.embedding import Embedder
     from quickthaw_backends.engines.transformers_engine.model import PreparedModel
@@ -44,6 +45,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         self._model: PreparedModel | None = None
         self._embedder: Embedder | None = None
         self._eos: frozenset[int] = frozenset()
+        self._answers: Answers | None = None
 
     @classmethod
     def missing(cls) -> str | None:
@@ -89,27 +91,29 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
             raise StartFailed("the engine was not prepared")
         import torch
 
+        from quickthaw_backends.engines.transformers_engine.guiding import hf_answers
+
         torch.set_num_threads(threads)
         with ThreadPoolExecutor(1) as placing:
             placing.submit(self._model.place, torch.device(device), self._options).result()
         if self._model.embeds:
             self._embedder = self._model.embedder(self.context_tokens)
             return
+        self._answers = hf_answers(self._texts, self._model.vocabulary, self._eos)
         self._loop = self._model.loop(self._options, self._texts, memory_bytes, self.context_tokens)
         self.context_tokens = self._loop.context_tokens
 
     def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
         from quickthaw_backends.engines.batching.sequence import Sequence as Running
 
-        loop = self._generating()
+        loop, answers = self._generating()
         self._check_tokens(request.tokens)
         loop.submit(
             Running.of(
                 request,
                 sink,
                 on_held,
-                decode=self.tokenizer.decode,
-                eos=self._eos,
+                answers=answers,
                 context_tokens=self.context_tokens,
             )
         )
@@ -141,12 +145,12 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         super().close()
         self._embedder = None
 
-    def _generating(self) -> BatchLoop:
+    def _generating(self) -> tuple[BatchLoop, Answers]:
         if self._model is not None and self._model.embeds:
             raise NotServable("this checkpoint embeds; deploy a generating model to get text")
-        if self._loop is None:
+        if self._loop is None or self._answers is None:
             raise Unavailable("the engine is not running")
-        return self._loop
+        return self._loop, self._answers
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
         check_tokens(tokens, self._model.vocabulary if self._model is not None else 0)

@@ -1,0 +1,55 @@
+"""What an engine makes its answers with: how it shows tokens, which of them end an answer, and its grammars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from quickthaw.errors import NotServable
+from quickthaw_backends.engines.answer import Answer
+from quickthaw_backends.engines.constraint import check_constraint
+from quickthaw_backends.engines.detokenizer import Decode
+from quickthaw_backends.engines.structure.guide import Guide
+from quickthaw_backends.engines.structure.guides import Guides
+from quickthaw_backends.engines.tool_forms import grammar
+from quickthaw_platform.contracts import GenerationRequest
+
+
+class Answers:
+    """Begins answers. Any thread may ask."""
+
+    def __init__(self, decode: Decode, eos: frozenset[int], vocabulary: int, guides: Callable[[], Guides]) -> None:
+        """`eos` are the tokens that end an answer, `vocabulary` how many tokens the model scores.
+
+        `guides` is called once, for the first answer that has a grammar, or by `prepare`.
+        """
+        self._decode = decode
+        self.eos = eos
+        self.vocabulary = vocabulary
+        self._make_guides = guides
+
+    def begin(self, request: GenerationRequest, limit: int) -> Answer:
+        """Return the answer of a request, with the tokens that it has already; it may come to `limit` tokens.
+
+        Compiles its grammar in this thread. Raises InvalidRequest naming the field where that cannot be done, and for
+        a token that the vocabulary does not have; NotServable where no token ends an answer.
+        """
+        check_constraint(request.sampling, self.vocabulary)
+        return Answer(request, self._decode, self.eos, limit, self._guide(request))
+
+    def prepare(self) -> None:
+        """Have ready what grammars need of the vocabulary; takes a tenth of a second."""
+        if self.eos:
+            self._guides  # noqa: B018
+
+    def _guide(self, request: GenerationRequest) -> Guide | None:
+        text = grammar(request.reading, request.sampling.structure)
+        if text is None:
+            return None
+        if not self.eos:
+            raise NotServable("this model has no token that ends an answer, so none can be held to a structure")
+        return self._guides.guide(text)
+
+    @cached_property
+    def _guides(self) -> Guides:
+        return self._make_guides()
