@@ -48,6 +48,7 @@ from quickthaw_platform.gateway.requests import JsonRequest
 from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
 from quickthaw_platform.gateway.responses import endpoints as responses
 from quickthaw_platform.gateway.services import EXTENSION, Services
+from quickthaw_platform.gateway.structure_check.checker import StructureChecker
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.stored import StoredObjects
@@ -120,6 +121,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         allocator=allocator,
         commands=commands,
         mover=Mover(store, allocator, registry, commands),
+        structures=StructureChecker(),
         models=ModelWatch(redis, registry, catalogue, slots),
     )
 

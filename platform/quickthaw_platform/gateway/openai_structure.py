@@ -39,7 +39,7 @@ def _named(request: OpenAIRequest) -> Iterator[Named]:
         yield "json_schema", {"json_schema": request.json_schema}
     texts = {"guided_regex": "regex", "guided_choice": "choice", "guided_grammar": "grammar", "grammar": "grammar"}
     for name, field in texts.items():
-        if value := getattr(request, name):  # llama.cpp's clients send an empty grammar for none
+        if (value := getattr(request, name)) is not None and value != "":  # an empty grammar is llama.cpp's for none
             yield name, {field: value}
 
 

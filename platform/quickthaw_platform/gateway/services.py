@@ -10,6 +10,7 @@ from redis import Redis
 
 from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.quotas import QuotaKeeper
+from quickthaw_platform.gateway.structure_check.checker import StructureChecker
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.stored import StoredObjects
@@ -40,6 +41,7 @@ class Services:
     allocator: Allocator
     commands: Commands
     mover: Mover
+    structures: StructureChecker
     models: ModelWatch
 
 

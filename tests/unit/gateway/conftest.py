@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from quickthaw.resources import CheckpointInfo, Quotas, Scope
 from quickthaw_platform.gateway.app import create_app
+from quickthaw_platform.gateway.services import EXTENSION
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
@@ -54,7 +55,9 @@ def relay() -> Relay:
 @pytest.fixture(scope="module")
 def shared_app(valkey: ValkeyProcess, settings: Settings, relay: Relay) -> Iterator[OpenAPI]:
     with valkey.client() as redis:
-        yield create_app(settings, redis, relay)  # type: ignore[arg-type]  # all of Celery that the gateway uses
+        app = create_app(settings, redis, relay)  # type: ignore[arg-type]  # all of Celery that the gateway uses
+        yield app
+        app.extensions[EXTENSION].structures.close()
 
 
 @pytest.fixture
