@@ -8,6 +8,6 @@ app = quickthaw.App("embed")
 
 
 @app.function(model="all-minilm-l6-v2")
-def embed(model: quickthaw.Model, input: str | list[str]) -> list[list[float]]:
-    """Embed a text or several: one unit vector for each, in order."""
+def embed(model: quickthaw.Model, input: str | list[str] | list[int] | list[list[int]]) -> list[list[float]]:
+    """Embed a text or several, or their token ids: one unit vector for each, in order."""
     return model.embed(input)

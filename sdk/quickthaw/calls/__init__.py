@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quickthaw.calls.builders import request
+from quickthaw.calls.call_options import CallOptions
 from quickthaw.calls.cluster_calls import (
     checkpoint,
     checkpoints,
@@ -32,7 +33,6 @@ from quickthaw.calls.function_calls import (
     versions,
 )
 from quickthaw.calls.invocation_calls import (
-    CallOptions,
     cancel,
     events,
     explain,

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 from quickthaw.calls.builders import get, nothing, one, path, request, send, stream_of
-from quickthaw.generation import Sampling
+from quickthaw.calls.call_options import CallOptions, request_fields
 from quickthaw.protocol import IDEMPOTENCY_HEADER, Call
-from quickthaw.resources import Explanation, InvocationLife, InvokeRequest, MigrateRequest, Webhook
-from quickthaw.types import InvocationInfo, Limits
+from quickthaw.resources import Explanation, InvocationLife, InvokeRequest, MigrateRequest
+from quickthaw.types import InvocationInfo
 
 T = TypeVar("T")
-
-
-class CallOptions(TypedDict, total=False):
-    """What a call of a function may say besides its input."""
-
-    sampling: Sampling | Mapping[str, Any] | None  # only the fields that are set count
-    alias: str | None  # None: live
-    webhook: Webhook | Mapping[str, Any] | None
-    limits: Limits | Mapping[str, Any] | None  # only the fields that are set count
-    idempotency_key: str | None  # None: a fresh one
 
 
 def invoke(name: str, input: Mapping[str, Any], options: CallOptions) -> Call[InvocationInfo]:
@@ -48,7 +38,7 @@ def _invoke(
     answer: Callable[[Any], T],
     waits: bool = False,
 ) -> Call[T]:
-    fields = {option: value for option, value in options.items() if value is not None}
+    fields = request_fields(options)
     key = fields.pop("idempotency_key", None) or uuid.uuid4().hex
     body = request(InvokeRequest, input=dict(input), **fields).model_dump(mode="python", exclude_unset=True)
     return Call(

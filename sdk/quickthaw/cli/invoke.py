@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Generator
 from typing import Any
 
@@ -11,8 +10,8 @@ import click
 
 from quickthaw.calls import CallOptions
 from quickthaw.cli import arguments, output, progress
+from quickthaw.cli.outputs_text import OutputsText
 from quickthaw.cli.root import State, pass_state
-from quickthaw.generation import Delta
 from quickthaw.outputs import Outputs, failure
 from quickthaw.types import Event, EventType
 
@@ -24,6 +23,7 @@ from quickthaw.types import Event, EventType
 @click.option("--async", "detached", is_flag=True, help="Do not wait: print the invocation's id.")
 @click.option("--alias", help="Alias to call (else live).")
 @click.option("-s", "--sampling", multiple=True, metavar="KEY=VALUE", help="Sampling, for example temperature=0.")
+@click.option("-c", "--chat", multiple=True, metavar="KEY=VALUE", help="Chat options, for example tool_choice=none.")
 @output.json_option
 @pass_state
 def invoke(
@@ -34,6 +34,7 @@ def invoke(
     detached: bool,
     alias: str | None,
     sampling: tuple[str, ...],
+    chat: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Call function NAME with ARGUMENT: a JSON object, `-` for one on standard input, or key=value pairs.
@@ -43,7 +44,11 @@ def invoke(
     if streamed and detached:
         raise click.UsageError("--stream waits and --async does not; choose one")
     input = arguments.handler_input(argument)
-    options: CallOptions = {"alias": alias, "sampling": arguments.pairs(sampling) or None}
+    options: CallOptions = {
+        "alias": alias,
+        "sampling": arguments.pairs(sampling) or None,
+        "chat": arguments.pairs(chat) or None,
+    }
     if detached:
         _detach(state, name, input, options, as_json)
         return
@@ -71,17 +76,13 @@ def _event_lines(events: Generator[Event, None, None]) -> None:
 
 
 def _text(events: Generator[Event, None, None]) -> None:
-    """Print text as it comes, any other value as JSON on a line of its own."""
-    reader, open_line = Outputs(), False
+    reader, text = Outputs(), OutputsText()
     try:
         for event in progress.shown(events):
             for item in reader.take(event):
-                text = str(item) if isinstance(item, Delta | str) else json.dumps(item, ensure_ascii=False) + "\n"
-                click.echo(text, nl=False)
-                open_line = not text.endswith("\n") if text else open_line
+                text.show(item)
     finally:
-        if open_line:
-            click.echo()
+        text.end()
 
 
 def _result(events: Generator[Event, None, None], as_json: bool) -> None:

@@ -103,6 +103,43 @@ def test_a_failure_is_one_line_and_a_status(run: Run, options: tuple[str, ...]) 
         assert result.stdout == "Par\n"  # what came before is kept, and its line ends
 
 
+def delta(seq: int, **fields: Any) -> bytes:
+    return event(seq, "chunk", {"delta": {"text": "", "tokens": [], **fields}})
+
+
+def piece(index: int, **fields: str) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, **fields}]}
+
+
+def test_calls_of_a_stream_are_lines_of_their_own_and_thoughts_are_apart(run: Run) -> None:
+    body = (
+        delta(1, reasoning="Hm"),
+        delta(2, reasoning="m."),
+        delta(3, text="I ask."),
+        delta(4, **piece(0, id="1", name="add")),
+        delta(5, **piece(0, arguments='{"a": ')),
+        delta(6, **piece(0, arguments="1}")),
+        delta(7, **piece(1, id="2", name="now", arguments="{}")),
+        delta(8, text="Done."),
+        event(9, "chunk", {"value": 7}),
+        event(10, "result", {}),
+    )
+    result = run(FakeGateway([stream(*body)]), "invoke", "f", "--stream")
+    assert result.stdout == 'I ask.\ncall add({"a": 1})\ncall now({})\nDone.\n7\n'
+    assert result.stderr == "Hmm.\n"
+
+
+def test_a_stream_that_ends_in_a_call_ends_its_line(run: Run) -> None:
+    body = (delta(1, **piece(0, id="1", name="add", arguments="{}")), event(2, "result", {}))
+    assert run(FakeGateway([stream(*body)]), "invoke", "f", "--stream").stdout == "call add({})\n"
+
+
+def test_chat_options_are_sent(run: Run) -> None:
+    gateway = FakeGateway([stream(RESULT)])
+    run(gateway, "invoke", "chat", "-c", "tool_choice=none", "--chat", 'tools=[{"type": "function"}]')
+    assert gateway.body()["chat"] == {"tool_choice": "none", "tools": [{"type": "function"}]}
+
+
 def test_alias_and_sampling_are_sent(run: Run) -> None:
     gateway = FakeGateway([stream(RESULT)])
     run(gateway, "invoke", "chat", "--alias", "next", "-s", "temperature=0", "-s", "stop=end")

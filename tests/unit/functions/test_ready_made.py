@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quickthaw import Delta, Function, loading
+from quickthaw import Answer, Delta, Function, loading
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = sorted(path.parent for path in ROOT.glob("functions/*/function.py"))
-STANDARD = {"__future__", "collections.abc", "typing"}
 
 
 class FakeModel:
     """Says what it was asked."""
 
-    def chat(self, messages: Sequence[dict[str, Any]], **sampling: Any) -> Iterator[Delta]:
-        yield Delta(f"chat {messages[0]['content']} {sampling['max_tokens']}")
+    def chat(self, messages: Sequence[dict[str, Any]], **fields: Any) -> Answer[Any]:
+        return Answer([Delta(f"chat {messages[0]['content']} {fields['max_tokens']}", finish_reason="stop")])
 
-    def complete(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[Delta]:
-        yield Delta(f"complete {prompt} {sampling['max_tokens']}")
+    def complete(self, prompt: str | Sequence[int], suffix: str | None = None, **fields: Any) -> Answer[Any]:
+        return Answer([Delta(f"complete {prompt} {suffix} {fields['max_tokens']}")])
 
     def embed(self, texts: str | Sequence[str]) -> list[list[float]]:
         return [[float(len(text))] for text in ([texts] if isinstance(texts, str) else texts)]
@@ -36,21 +36,21 @@ def load(folder: Path) -> Function[..., Any]:
 
 
 def test_they_are_all_there() -> None:
-    assert {"chat", "complete", "embed"} <= {folder.name for folder in FOLDERS}
+    assert {"agent", "chat", "complete", "embed"} <= {folder.name for folder in FOLDERS}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_function_is_one_file_that_imports_only_the_sdk(folder: Path) -> None:
+def test_a_function_is_one_file_that_imports_only_the_sdk_and_pythons_own_library(folder: Path) -> None:
     spec = load(folder).spec()
     assert spec.name == folder.name
     assert list(spec.source) == ["function.py"]
     imported = set()
     for node in ast.walk(ast.parse(spec.source["function.py"])):
         if isinstance(node, ast.Import):
-            imported |= {alias.name for alias in node.names}
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imported.add(node.module or "")
-    assert imported <= STANDARD | {"quickthaw"}
+            imported.add((node.module or "").partition(".")[0])
+    assert imported <= {*sys.stdlib_module_names, "quickthaw"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -67,8 +67,10 @@ def test_its_readme_is_short_and_names_command_arguments_and_checkpoint(folder: 
 
 OUTPUTS: list[tuple[str, dict[str, Any], Callable[[Any], Any], Any]] = [
     ("chat", {"messages": [{"role": "user", "content": "hi"}]}, lambda out: "".join(map(str, out)), "chat hi 256"),
-    ("complete", {"prompt": "Once", "max_tokens": 3}, lambda out: "".join(map(str, out)), "complete Once 3"),
-    ("complete", {"prompt": [1, 2]}, lambda out: "".join(map(str, out)), "complete [1, 2] 64"),
+    ("agent", {"messages": [{"role": "user", "content": "hi"}]}, lambda out: "".join(map(str, out)), "chat hi 256"),
+    ("complete", {"prompt": "Once", "max_tokens": 3}, lambda out: "".join(map(str, out)), "complete Once None 3"),
+    ("complete", {"prompt": [1, 2]}, lambda out: "".join(map(str, out)), "complete [1, 2] None 64"),
+    ("complete", {"prompt": "a", "suffix": "z"}, lambda out: "".join(map(str, out)), "complete a z 64"),
     ("embed", {"input": "four"}, list, [[4.0]]),
     ("embed", {"input": ["a", "bc"]}, list, [[1.0], [2.0]]),
 ]
@@ -81,7 +83,10 @@ def test_it_puts_out_what_the_model_says(
     assert read(load(ROOT / "functions" / name)(FakeModel(), **given)) == expected
 
 
-@pytest.mark.parametrize(("name", "required"), [("chat", ["messages"]), ("complete", ["prompt"]), ("embed", ["input"])])
+@pytest.mark.parametrize(
+    ("name", "required"),
+    [("agent", ["messages"]), ("chat", ["messages"]), ("complete", ["prompt"]), ("embed", ["input"])],
+)
 def test_its_schema_lets_the_openai_api_serve_it(name: str, required: list[str]) -> None:
     spec = load(ROOT / "functions" / name).spec()
     assert spec.handler is not None

@@ -9,10 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from quickthaw import (
     AsyncClient,
     AuthenticationFailed,
+    ChatOptions,
     Client,
     FunctionNotFound,
     FunctionSpec,
@@ -21,6 +23,7 @@ from quickthaw import (
     QueueFull,
     QuickthawError,
     RateLimited,
+    Sampling,
     TimedOut,
     Unavailable,
     Unreachable,
@@ -177,9 +180,45 @@ def test_a_call_carries_only_the_fields_that_were_set(call: Call) -> None:
     }
 
 
+class City(BaseModel):
+    name: str
+
+
+def add(a: int) -> int:
+    """Add."""
+    return a
+
+
+def test_a_call_carries_tools_and_the_shape_of_the_answer(call: Call) -> None:
+    gateway = FakeGateway([httpx.Response(200, json=INVOCATION)])
+    call(
+        gateway, "invoke", "chat", {},
+        sampling=Sampling(seed=1), response_format=City, chat={"tools": [add], "tool_choice": "add"},
+    )  # fmt: skip
+    sent = gateway.body()
+    schema = {"type": "object", "additionalProperties": False, "title": "City", "required": ["name"]}
+    assert sent["sampling"].pop("structure")["json_schema"] == {
+        **schema,
+        "properties": {"name": {"title": "Name", "type": "string"}},
+    }
+    assert sent["sampling"] == {"seed": 1}
+    assert [made["function"]["name"] for made in sent["chat"].pop("tools")] == ["add"]
+    assert sent["chat"] == {"tool_choice": "required", "allowed_tools": ["add"]}
+
+
+def test_chat_options_of_a_record_are_those_that_were_set(call: Call) -> None:
+    gateway = FakeGateway([httpx.Response(200, json=INVOCATION)])
+    call(gateway, "invoke", "chat", {}, chat=ChatOptions(tool_choice="none"), response_format={"type": "text"})
+    assert gateway.body() == {"input": {}, "chat": {"tool_choice": "none"}, "sampling": {}}
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
+        ({"chat": {"tool_choise": "none"}}, "chat.tool_choise"),
+        ({"chat": {"tool_choice": {}}}, "tool_choice"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": City, "sampling": {"structure": {"regex": "a"}}}, "response_format and structure"),
         ({"sampling": {"temperature": 9}}, "sampling.temperature"),
         ({"sampling": {"heat": 1}}, "sampling.heat"),
         ({"alias": "No Spaces"}, "alias"),
