@@ -44,12 +44,13 @@ def recorded(history: History) -> Frame:
     return {"outputs": list(history.outputs), "records": list(history.records)}
 
 
-def invoke_frame(work: Work, *, is_open: bool = False) -> Frame:
+def invoke_frame(work: Work, life: int, *, is_open: bool = False) -> Frame:
     """Return the frame that has the instance serve an invocation, from where its history ends.
 
-    `is_open`: that still grows, and nothing goes on live before it is closed.
+    `is_open`: that still grows, and nothing goes on live before it is closed. All that comes of it names the `life`,
+    so that what an earlier one still says is not taken for it.
     """
-    frame = {"t": "invoke", "invocation": work.invocation, "request": dict(work.request)}
+    frame = {"t": "invoke", "invocation": work.invocation, "life": life, "request": dict(work.request)}
     if work.history == NOTHING and not is_open:
         return frame
     return frame | {"recorded": recorded(work.history) | {"open": is_open}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import itertools
 import sys
 import threading
 import time
@@ -109,6 +108,7 @@ class _Run:
     """An invocation that runs."""
 
     invocation: str
+    life: int  # which run of the invocation here, by the agent's count
     model: BoundModel
     replay: Replay
 
@@ -146,12 +146,14 @@ class Runner:
         self._on_prefill = on_prefill
         self._on_output = on_output
         self._resumable = resumable
-        self._running: dict[str, _Run] = {}
-        self._lives = itertools.count()
+        self._running: dict[int, _Run] = {}  # by life
 
-    def invoke(self, invocation: str, request: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -> None:
-        """Start the handler on a request; what comes of it is sent.
+    def invoke(
+        self, invocation: str, life: int, request: Mapping[str, Any], recorded: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start the handler on a request; what comes of it is sent with its `life`.
 
+        The same invocation may run here in another life, which was given up and has not ended yet.
         `recorded` is what an earlier owner recorded: `outputs`, `records`, and whether more of both may come (`open`).
         """
         recorded = recorded or {}
@@ -161,41 +163,42 @@ class Runner:
         seed = request.get("seed")
         model = BoundModel(
             self._engine,
-            f"{invocation}/{next(self._lives)}",  # one that comes back may find its old requests still in the batch
+            f"{invocation}/{life}",  # one that comes back may find its old requests still in the batch
             seed=int(seed if seed is not None else sampling.get("seed") or 0),
             requested=sampling,
             requested_chat=request.get("chat"),
             on_prefill=self._on_prefill,
             replay=replay,
-            record=partial(self._record, invocation) if self._resumable else None,
-            on_caught_up=partial(self._report_held, invocation),
+            record=partial(self._record, invocation, life) if self._resumable else None,
+            on_caught_up=partial(self._report_held, invocation, life),
         )
-        run = self._running[invocation] = _Run(invocation, model, replay)
+        run = self._running[life] = _Run(invocation, life, model, replay)
         arguments = (run, request.get("input") or {})
         threading.Thread(target=self._run, args=arguments, name=f"handler-{invocation}", daemon=True).start()
 
-    def extend(self, invocation: str, more: Mapping[str, Any]) -> None:
-        """Add to what is recorded of an invocation whose record is open; `last`: and close it. Ignores unknown ones."""
-        run = self._running.get(invocation)
+    def extend(self, life: int, more: Mapping[str, Any]) -> None:
+        """Add to what is recorded of a run whose record is open; `last`: and close it. Ignores unknown ones."""
+        run = self._running.get(life)
         if run is None:
             return
         run.replay.extend(more["outputs"], more["records"])
         if more.get("last", False):
             run.replay.close()
         elif not run.model.is_behind:
-            self._report_held(invocation)
+            self._report_held(run.invocation, life)
 
-    def cancel(self, invocation: str) -> None:
-        """Stop an invocation at its next token. Unknown ids are ignored."""
-        run = self._running.get(invocation)
+    def cancel(self, life: int) -> None:
+        """Stop a run at its next token. Unknown ones are ignored."""
+        run = self._running.get(life)
         if run is not None:
             run.model.stop()
 
-    def _record(self, invocation: str, mark: str, delta: Delta) -> None:
-        self._send_soon({"t": "record", "invocation": invocation, "mark": mark, "delta": delta.to_json()})
+    def _record(self, invocation: str, life: int, mark: str, delta: Delta) -> None:
+        frame = {"t": "record", "invocation": invocation, "life": life, "mark": mark, "delta": delta.to_json()}
+        self._send_soon(frame)
 
-    def _report_held(self, invocation: str) -> None:
-        self._send({"t": "held", "invocation": invocation})
+    def _report_held(self, invocation: str, life: int) -> None:
+        self._send({"t": "held", "invocation": invocation, "life": life})
 
     def _run(self, run: _Run, given: Mapping[str, Any]) -> None:
         invocation, model = run.invocation, run.model
@@ -208,20 +211,19 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is the answer
             last = {"t": "error", "error": as_error(error, self._bundle).to_json()}
         model.stop()
-        if self._running.get(invocation) is run:
-            del self._running[invocation]
+        del self._running[run.life]
         for capture in self._captures:
             capture.end(invocation)
-        self._send_last(last | {"invocation": invocation})
+        self._send_last({"invocation": invocation, "life": run.life}, last)
 
-    def _send_last(self, last: Frame) -> None:
+    def _send_last(self, whose: Frame, last: Frame) -> None:
         try:
             if last["t"] == "done":
                 self._on_output()
-            self._send(last)
+            self._send(whose | last)
         except (TypeError, ValueError, OverflowError) as error:
             failed = HandlerFailed(f"the handler's result cannot be sent: {error}")
-            self._send({"t": "error", "invocation": last["invocation"], "error": failed.to_json()})
+            self._send(whose | {"t": "error", "error": failed.to_json()})
 
     def _serve(self, run: _Run, given: Mapping[str, Any]) -> Any:
         collector = Collector(self._max_output)
@@ -246,7 +248,8 @@ class Runner:
             mark = run.model.recorder.mark_of(item)
             self._on_output()
             send, sent = self._send_soon if sent else self._send, True
-            send({"t": "chunk", "invocation": run.invocation, "at": time.monotonic(), "mark": mark, **body})
+            frame = {"t": "chunk", "invocation": run.invocation, "life": run.life, "at": time.monotonic(), "mark": mark}
+            send(frame | body)
 
         for item in values:
             take(item)

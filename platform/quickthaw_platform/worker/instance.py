@@ -117,11 +117,11 @@ class Instance:
     def _take(self, frame: Frame) -> None:
         match frame["t"]:
             case "invoke":
-                self._runner.invoke(frame["invocation"], frame["request"], frame.get("recorded"))
+                self._runner.invoke(frame["invocation"], frame["life"], frame["request"], frame.get("recorded"))
             case "extend":
-                self._runner.extend(frame["invocation"], frame)
+                self._runner.extend(frame["life"], frame)
             case "cancel":
-                self._runner.cancel(frame["invocation"])
+                self._runner.cancel(frame["life"])
             case "warmup":
                 threading.Thread(target=self._warm_up, name="warmup", daemon=True).start()
 

@@ -100,7 +100,8 @@ class Instance:
     stages: dict[str, float] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
     arriving: dict[str, Arriving] = field(default_factory=dict)  # invocations that may be taken over
-    deaf: set[str] = field(default_factory=set)  # ended invocations whose handler thread still runs
+    lives: dict[str, int] = field(default_factory=dict)  # invocation to which of its runs here counts
+    deaf: set[int] = field(default_factory=set)  # runs that were ended, and whose handler thread still runs
     warming: bool = False
     timer: Timer | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 from quickthaw.errors import HandlerFailed, NodeLost, QuickthawError, from_json
@@ -15,6 +16,8 @@ from quickthaw_platform.worker.instance_life import Arriving, Instance, Phase
 from quickthaw_platform.worker.journal import End, Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
+
+_ENDS = ("done", "error", "ended")
 
 
 class Serving:
@@ -41,20 +44,34 @@ class Serving:
         self._tracer = tracer
         self._on_free = on_free
         self._on_deaf = on_deaf
+        self._lives = itertools.count(1)
 
     def invoke(self, work: Work) -> bool:
-        """Hand work to its instance; False when that is not (or no longer) here. Work that is there is left alone."""
+        """Hand work to its instance; False when that is not (or no longer) here.
+
+        Work that is there is left alone; what runs there for an earlier epoch is given up, as Redis has done.
+        """
         instance = self._instances.get(work.instance)
         if instance is None or instance.phase in (Phase.STARTING, Phase.STOPPING):
             return False
-        if work.invocation not in instance.flights:
+        flight = instance.flights.get(work.invocation)
+        if flight is not None and flight.work.epoch < work.epoch:
+            flight.leave()
+            _hush(instance, work.invocation)
+            _count(instance, flight)
+            flight = None
+        if flight is None:
             self._fly(instance, work)
-            instance.send(invoke_frame(work))
+            instance.send(invoke_frame(work, self._new_life(instance, work)))
         return True
 
     def take_output(self, instance: Instance, frame: Frame) -> None:
         """Take what an instance says of an invocation: its output, its end, that it is caught up."""
         kind, invocation = frame["t"], frame["invocation"]
+        if kind in _ENDS:
+            instance.deaf.discard(frame["life"])
+        if instance.lives.get(invocation) != frame["life"]:
+            return
         flight = instance.flights.get(invocation)
         match kind:
             case "chunk" if flight is not None:
@@ -66,7 +83,7 @@ class Serving:
             case "held" if invocation in instance.arriving:
                 instance.arriving[invocation].held()
             case "done" | "error" | "ended":
-                instance.deaf.discard(invocation)
+                del instance.lives[invocation]
                 failed = from_json(frame["error"]) if kind == "error" else None
                 if flight is not None:
                     self._end(instance, flight, frame, failed)
@@ -77,23 +94,23 @@ class Serving:
     def hold(self, work: Work, arriving: Arriving) -> bool:
         """Run an invocation that another node still runs, as far as its history goes; `arriving` hears how it goes.
 
-        False: the instance does not serve (yet), or has not let go of the invocation, which it served before.
+        False: the instance does not serve (yet), or serves the invocation itself.
         """
         instance = self._instances.get(work.instance)
         if instance is None or instance.phase not in (Phase.LOADED, Phase.READY):
             return False
-        if work.invocation in instance.flights or work.invocation in instance.deaf:
+        if work.invocation in instance.flights:
             return False
         instance.arriving[work.invocation] = arriving
         instance.meter.came(work.invocation, work.key)
-        instance.send(invoke_frame(work, is_open=True))
+        instance.send(invoke_frame(work, self._new_life(instance, work), is_open=True))
         return True
 
     def extend(self, instance_id: str, invocation: str, since: History) -> None:
         """Add to the history of an invocation that is held."""
         instance = self._instances.get(instance_id)
-        if instance is not None:
-            instance.send({"t": "extend", "invocation": invocation, **recorded(since)})
+        if instance is not None and invocation in instance.lives:
+            instance.send({"t": "extend", "life": instance.lives[invocation], **recorded(since)})
 
     def take(self, work: Work, since: History) -> bool:
         """Serve an invocation that was held, `since` being the last of its history; False: the instance is gone."""
@@ -101,7 +118,7 @@ class Serving:
         if instance is None or instance.arriving.pop(work.invocation, None) is None:
             return False
         self._fly(instance, work)
-        instance.send({"t": "extend", "invocation": work.invocation, **recorded(since), "last": True})
+        instance.send({"t": "extend", "life": instance.lives[work.invocation], **recorded(since), "last": True})
         return True
 
     def drop(self, instance_id: str, invocation: str) -> None:
@@ -142,6 +159,10 @@ class Serving:
         for flight in list(instance.flights.values()):
             flight.end(End(InvocationState.FAILED, error=NodeLost(reason), lost=True))
             self._release(instance, flight)
+
+    def _new_life(self, instance: Instance, work: Work) -> int:
+        life = instance.lives[work.invocation] = next(self._lives)
+        return life
 
     def _fly(self, instance: Instance, work: Work) -> None:
         if work.again:
@@ -188,5 +209,8 @@ def _count(instance: Instance, flight: Flight) -> None:
 
 
 def _hush(instance: Instance, invocation: str) -> None:
-    instance.deaf.add(invocation)
-    instance.send({"t": "cancel", "invocation": invocation})
+    """Tell the instance to stop working on it, and hear nothing more of this run."""
+    life = instance.lives.pop(invocation, None)
+    if life is not None:
+        instance.deaf.add(life)
+        instance.send({"t": "cancel", "life": life})

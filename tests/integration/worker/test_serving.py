@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from quickthaw.errors import NodeLost
 from quickthaw.types import InvocationState
-from quickthaw_platform.invocations.records import Assignment
+from quickthaw_platform.invocations.records import Assignment, Lost
 from tests.integration.worker.node_process import NodeProcess, wait_for
 
 
@@ -122,6 +125,28 @@ def test_a_cancel_for_an_earlier_owner_that_comes_late_leaves_the_new_one_alone(
     (lease,) = node.slots.leases(instance)
     node.commands.cancel(node.settings.node, identity, before_epoch=lease.epoch)
     assert node.ended(identity).result == "x" * 80
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["not told", "told to stop"])
+def test_a_call_that_comes_back_to_the_instance_which_still_runs_it_is_served_anew(
+    node: NodeProcess, told: bool
+) -> None:
+    """The end of the run that was given up is not the end of the new one, and its output is not the new one's."""
+    name = "back-told" if told else "back"
+    version = node.deploy(name, "import time\ndef handle(model):\n    yield 0\n    time.sleep(1)\n    yield 1\n")
+    instance = node.ready(version)
+    identity = node.invoke(version, {})
+    wait_for(lambda: node.chunks(identity), "the first output")
+    (lease,) = node.slots.leases(instance)
+    assert node.store.lose(identity, lease.epoch, "taken for dead", NodeLost("taken for dead")) is Lost.REQUEUED
+    if told:
+        node.commands.cancel(node.settings.node, identity, before_epoch=lease.epoch + 1)
+    (again,) = node.store.claim(instance)
+    assert again.epoch == lease.epoch + 1
+    node.commands.invoke(again)
+    ended = node.ended(identity)
+    assert (ended.state, ended.result, ended.error) == (InvocationState.SUCCEEDED, [0, 1], None)
+    assert [chunk["value"] for chunk in node.chunks(identity)] == [0, 1]
 
 
 def test_a_command_that_comes_twice_changes_nothing(node: NodeProcess) -> None:
