@@ -19,10 +19,13 @@ RESOURCES = ("chat", "responses", "test_completions.py", "test_embeddings.py", "
 KEY_IN_TESTS = 'api_key = "My API Key"'
 CONFIGURATION = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = session\nxfail_strict = true\n"
 TEST_SECONDS = 60
+PROCESSES = 6
+"""Most tests leave `max_tokens` out; answers are long, and quick only as a batch."""
+
 ENVIRONMENT = Python(
     (
         f"openai[aiohttp]=={VERSION}",
-        *("pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-timeout==2.4.0"),
+        *("pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-timeout==2.4.0", "pytest-xdist==3.8.0"),
         *("respx==0.23.1", "inline-snapshot==0.36.1", "rich==15.0.0"),
     ),
     (f"openai=={VERSION}",),
@@ -46,7 +49,7 @@ class OpenAIPython:
         _give_key(folder / "tests" / "conftest.py", place.api_key)
         python = str(self.environment.program(place.environment))
         tests = [f"tests/api_resources/{resource}" for resource in RESOURCES]
-        command = [python, "-m", "pytest", f"--timeout={TEST_SECONDS}", *tests]
+        command = [python, "-m", "pytest", f"--timeout={TEST_SECONDS}", f"--numprocesses={PROCESSES}", *tests]
         return pytest_cases(command, place, folder, {"TEST_API_BASE_URL": f"{place.url}/v1"})
 
 
