@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -131,6 +132,34 @@ def test_a_thawing_stream_has_comments_and_no_number_is_lost(client: FlaskClient
     assert [message.data["sequence_number"] for message in messages(body)] == list(range(10))
 
 
+def test_a_waiting_streams_comments_carry_the_estimate(client: FlaskClient, node: FakeNode) -> None:
+    node.holding = True
+    response = client.post("/v1/responses", json={**ASKED, "stream": True}, buffered=False)
+    comments = [piece for piece in _until_it_goes_on(response, node) if piece.startswith(b": ")]
+    assert json.loads(comments[0][2:])["quickthaw"]["state"] == "queued"
+
+
+def _until_it_goes_on(response: TestResponse, node: FakeNode) -> Iterator[bytes]:
+    for piece in response.iter_encoded():
+        yield piece
+        if piece.startswith(b": "):
+            node.release()
+
+
+def test_the_tokens_of_an_input_are_counted_without_an_answer(client: FlaskClient, node: FakeNode) -> None:
+    answer = client.post("/v1/responses/input_tokens", json={**ASKED, "instructions": "Be brief"})
+    assert answer.json == {"object": "response.input_tokens", "input_tokens": 3}
+    assert node.store.request(answer.headers["x-invocation-id"])["sampling"] == {"max_tokens": 0}
+
+
+def test_fields_of_other_servers_mean_what_they_mean_in_chats(client: FlaskClient, node: FakeNode) -> None:
+    made = create(client, seed=7, top_k=-1, min_p=0.1, stop="x", truncation="auto", parallel_tool_calls=False)
+    request = node.store.request(made.id.removeprefix("resp_"))
+    wanted = {"top_k": 0, "min_p": 0.1, "stop": ["x"], "truncate_prompt_tokens": -1}
+    assert wanted.items() <= request["sampling"].items()
+    assert request["seed"] == 7
+
+
 def test_a_call_that_fails_at_once_has_its_true_status_and_is_remembered(client: FlaskClient, node: FakeNode) -> None:
     node.script = lambda request: [HandlerFailed("boom")]
     for stream in (False, True):
@@ -182,7 +211,7 @@ def test_calls_of_tools_go_to_the_caller_and_what_they_return_comes_back(client:
 
 def test_an_item_is_referred_to_by_its_id(client: FlaskClient, node: FakeNode) -> None:
     first = create(client)
-    said = first.output[0].id
+    said = first.output[0].id or ""
     second = create(client, input=[{"type": "item_reference", "id": said}, {"role": "user", "content": "and?"}])
     assert input_of(node, second.id.removeprefix("resp_"))[0] == {"role": "assistant", "content": "Hello world"}
     answer = client.post("/v1/responses", json={**ASKED, "input": [{"type": "item_reference", "id": "msg_x_0"}]})

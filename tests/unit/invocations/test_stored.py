@@ -28,7 +28,7 @@ def objects(redis: Redis, settings: Settings) -> StoredObjects:
 
 def make_object(name: str, key: str | None = "k", **fields: Any) -> StoredObject:
     return StoredObject(
-        **{  # type: ignore[arg-type]  # of a table
+        **{
             "id": f"resp_{name}",
             "kind": Kind.RESPONSE,
             "key_id": key,

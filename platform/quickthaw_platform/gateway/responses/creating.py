@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import Response
@@ -13,19 +14,16 @@ from quickthaw_platform.errors import InvalidRequest, InvocationCancelled
 from quickthaw_platform.gateway.calls import ended, line, name_invocation, streaming
 from quickthaw_platform.gateway.following import ClientGone, Line, first_output, opening
 from quickthaw_platform.gateway.openai_answer import failure
-from quickthaw_platform.gateway.openai_calls import json_answer, place, resolve
+from quickthaw_platform.gateway.openai_calls import json_answer, place, resolve, result
 from quickthaw_platform.gateway.responses.body import Draft, repeated
 from quickthaw_platform.gateway.responses.events import ResponseEvents
 from quickthaw_platform.gateway.responses.items import invocation_in, items_of, named
 from quickthaw_platform.gateway.responses.mapping import response_call
 from quickthaw_platform.gateway.responses.schema import InputRequest, Item, ResponseRequest
-from quickthaw_platform.gateway.responses.stream import stream
+from quickthaw_platform.gateway.responses.stream import ALL, stream
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.gateway.stored import keep, log_so_far, stored
 from quickthaw_platform.invocations.stored import Kind, StoredObject
-
-ALL = -1
-"""Every event: the first has the number 0."""
 
 _WHOLE = ("completed", "incomplete")
 
@@ -43,6 +41,14 @@ def draft_of(found: StoredObject) -> Draft:
 def as_it_stands(found: StoredObject) -> dict[str, Any]:
     """Return a stored response as it stands, from its invocation's log."""
     return ResponseEvents(draft_of(found), found.invocation).read(log_so_far(found.invocation))
+
+
+def count_tokens(request: InputRequest) -> int:
+    """Return how many tokens a request's conversation has: by a call that generates nothing."""
+    version = resolve(request.model, "messages")
+    call = response_call(request, conversation(request), version.spec.handler, version.spec.tools or ())
+    _, usage = result(place(version, [replace(call, sampling={**call.sampling, "max_tokens": 0})], None))
+    return usage.prompt_tokens
 
 
 def conversation(request: InputRequest) -> list[Mapping[str, Any]]:
@@ -92,11 +98,12 @@ def _whole(connection: Line, invocation: str, told: ResponseEvents) -> Response:
 
 
 def _streamed(connection: Line, invocation: str, told: ResponseEvents) -> Response:
-    """Answer with a stream. A call that fails before its first output (or keep-alive) fails with its true status."""
-    keepalive_seconds = services().settings.sse_keepalive
+    """Answer with a stream. A call that somebody waits for and that fails before its first output (or keep-alive) fails
+    with its true status; one in the background is known at once.
+    """
     log = connection.events(invocation)
     try:
-        started = opening(log, keepalive_seconds)
+        started = opening(log, services().settings.sse_keepalive) if connection.calls else []
     except ClientGone:
         connection.hang_up()
         raise InvocationCancelled("the client hung up") from None
@@ -104,7 +111,7 @@ def _streamed(connection: Line, invocation: str, told: ResponseEvents) -> Respon
     if output is not None and output.type is EventType.ERROR:
         ended(invocation)
         raise failure(output)
-    return streaming(connection.guard(stream(log, started, told, keepalive_seconds, ALL)), invocation)
+    return streaming(connection.guard(stream(connection, invocation, started, log, told, ALL)), invocation)
 
 
 def _said_before(previous: StoredObject) -> list[Mapping[str, Any]]:

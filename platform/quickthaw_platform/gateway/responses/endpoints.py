@@ -13,10 +13,17 @@ from quickthaw_platform.gateway.admission import cancel
 from quickthaw_platform.gateway.calls import CallHeaders, line, streaming
 from quickthaw_platform.gateway.openai_calls import json_answer
 from quickthaw_platform.gateway.resource import resource
-from quickthaw_platform.gateway.responses.creating import ALL, as_it_stands, create, draft_of
+from quickthaw_platform.gateway.responses.creating import as_it_stands, count_tokens, create, draft_of
 from quickthaw_platform.gateway.responses.events import ResponseEvents
-from quickthaw_platform.gateway.responses.schema import ItemList, ResponseDeleted, ResponseObject, ResponseRequest
-from quickthaw_platform.gateway.responses.stream import stream
+from quickthaw_platform.gateway.responses.schema import (
+    InputRequest,
+    InputTokens,
+    ItemList,
+    ResponseDeleted,
+    ResponseObject,
+    ResponseRequest,
+)
+from quickthaw_platform.gateway.responses.stream import ALL, stream
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.gateway.stored import behind, forget, page_of, stored
 from quickthaw_platform.invocations.stored import Kind
@@ -58,6 +65,12 @@ def create_response(header: CallHeaders, body: ResponseRequest) -> Response:
     return create(body, header.idempotency_key)
 
 
+@api.post("/input_tokens", responses={200: InputTokens})
+def count_input_tokens(body: InputRequest) -> Response:
+    """Count the tokens of what a response would be made from, by a call that generates nothing."""
+    return json_answer({"object": "response.input_tokens", "input_tokens": count_tokens(body)})
+
+
 @api.get("/<response_id>", responses={200: ResponseObject})
 def get_response(path: ResponsePath, query: Retrieval) -> Response:
     """Return a stored response as it stands, or follow it; hanging up cancels nothing."""
@@ -67,10 +80,9 @@ def get_response(path: ResponsePath, query: Retrieval) -> Response:
     if not query.stream:
         return json_answer(as_it_stands(found))
     after = ALL if query.starting_after is None else query.starting_after
-    told = ResponseEvents(draft_of(found), found.invocation)
-    log = line().events(found.invocation)
-    keepalive_seconds = services().settings.sse_keepalive
-    return streaming(line().guard(stream(log, (), told, keepalive_seconds, after)), found.invocation)
+    told, connection = ResponseEvents(draft_of(found), found.invocation), line()
+    log = connection.events(found.invocation)
+    return streaming(connection.guard(stream(connection, found.invocation, (), log, told, after)), found.invocation)
 
 
 @api.delete("/<response_id>", responses={200: ResponseDeleted})

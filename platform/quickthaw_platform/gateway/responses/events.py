@@ -36,6 +36,11 @@ class ResponseEvents:
         self._usage: Usage | None = None
         self._error: dict[str, Any] | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing was said yet."""
+        return self._open is None and not self._done
+
     def begin(self) -> Iterator[Told]:
         """Yield what comes before anything of the log."""
         yield self._whole("response.created")
@@ -127,7 +132,7 @@ class ResponseEvents:
             yield from self._close("incomplete")
             yield self._failed(failure(event))
             return
-        if not self._done and self._open is None:
+        if self.waiting:
             yield from self._turn_to(Message(self._next_id()))
         self._status = "incomplete" if self._cut else "completed"
         yield from self._close(self._status)
