@@ -20,6 +20,7 @@ from tests.valkey_process import ValkeyProcess
 
 INPUT = {"input": {"prompt": "hi"}}
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+MESSAGE = {**CHAT, "max_tokens": 50}
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,9 @@ def the_invocation(node: PlayedNode) -> str:
         ("/v1/functions/cold/stream", INPUT),
         ("/v1/chat/completions", {**CHAT, "model": "cold"}),
         ("/v1/chat/completions", CHAT),
+        ("/v1/messages", {**MESSAGE, "model": "cold"}),
+        ("/v1/messages", MESSAGE),
+        ("/v1/messages", {**MESSAGE, "stream": False}),
     ],
 )
 def test_a_client_that_hangs_up_cancels(
@@ -102,6 +106,20 @@ def test_a_waiting_stream_is_never_silent_for_long(gateway: GatewayProcess, node
             if chunks == 3:
                 node.held = False
     assert chunks > 3
+
+
+def test_a_waiting_message_is_filled_with_pings(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
+    node.held = True
+    events = []
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/messages", headers={"x-api-key": key}, json=MESSAGE, timeout=4
+    ) as answer:
+        for line in answer.iter_lines():
+            events += [line.removeprefix("event: ")] if line.startswith("event: ") else []
+            if events.count("ping") == 3:
+                node.held = False
+    assert events[:2] == ["message_start", "ping"]
+    assert events[-2:] == ["message_delta", "message_stop"]
 
 
 def endless(size: int) -> Iterator[bytes]:

@@ -16,8 +16,8 @@ _SWITCHES = ("enable_thinking", "thinking")
 def template_variables(options: ChatOptions, known: Collection[str], *, thinks: bool) -> dict[str, Any]:
     """Return the variables, given those that the template `known`s, and whether its model thinks first.
 
-    Raises InvalidRequest, naming it, for an option that the template does not look at. That a model which does not
-    think shall not think is no such option.
+    Raises InvalidRequest, naming it, for an option that the template does not look at. That a model shall do what it
+    does anyway, think or not, is no such option.
     """
     variables: dict[str, Any] = {"add_generation_prompt": options.add_generation_prompt}
     for name, value in options.chat_template_kwargs.items():
@@ -25,7 +25,7 @@ def template_variables(options: ChatOptions, known: Collection[str], *, thinks: 
             raise _refusal(f"chat_template_kwargs.{name}", f"is a field of its own; send it as {name}")
         if name in known:
             variables[name] = value
-        elif thinks or name not in _SWITCHES or value:
+        elif name not in _SWITCHES or bool(value) != thinks:
             raise _refusal(f"chat_template_kwargs.{name}", "is no variable of this model's chat template")
     if options.documents:
         if "documents" not in known:
