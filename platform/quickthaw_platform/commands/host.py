@@ -130,8 +130,8 @@ class Host:
         }
 
     def _start_valkey(self, environment: dict[str, str]) -> str:
-        file, url = valkey.configure(self.data_dir / VALKEY, claim_port("127.0.0.1", 0))
-        child = self.supervisor.start(VALKEY, (valkey.binary(), str(file)), environment)
+        file, url = valkey.configure(self.data_dir / VALKEY, claim_port("127.0.0.1", 0), self.log_dir / f"{VALKEY}.log")
+        child = self.supervisor.start(VALKEY, (valkey.binary(), str(file)), environment, follows_log=True)
         valkey.wait_until_up(url, lambda: child.alive and not self._interrupted())
         return url
 
@@ -145,11 +145,11 @@ class Host:
     def _start_processes(self, environment: dict[str, str]) -> None:
         for process in PROCESSES:
             if not process.scaled:
-                self.supervisor.start(process.name, process.command.split(), environment)
+                self.supervisor.start(process.name, process.command.split(), environment, follows_log=True)
                 continue
             for name, worker in self._workers.items():
                 own = {**environment, ENV_PREFIX + "NODE": worker.node, **worker.environment}
-                self.supervisor.start(name, process.command.split(), own)
+                self.supervisor.start(name, process.command.split(), own, follows_log=True)
 
     def _access(self, redis: Redis) -> Access:
         url = f"http://{connect_host(self._settings.host)}:{self._settings.port}"

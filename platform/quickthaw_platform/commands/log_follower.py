@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +19,9 @@ class LogFollower:
         """Show what came since last time; a line still being written waits for its end."""
         for path in sorted(self._directory.glob("*.log")):
             place = self._places.get(path, 0)
-            if path.stat().st_size < place:  # set aside and begun anew
-                place = 0
             with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < place:  # set aside and begun anew
+                    place = 0
                 file.seek(place)
                 whole, newline, _rest = file.read().rpartition(b"\n")
             self._places[path] = place + len(whole) + len(newline)

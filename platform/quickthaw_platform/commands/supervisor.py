@@ -13,10 +13,11 @@ from typing import IO
 
 import structlog
 
+from quickthaw_platform.commands import log_rotation
 from quickthaw_platform.commands.tether import tethered
 
 LOG_BYTES = 16 << 20
-"""A log file larger than this is set aside (as `.1`) when its process starts."""
+"""A log file larger than this is set aside (as `.1`), also while its process runs."""
 
 HEALTHY_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.5
@@ -35,6 +36,7 @@ class Child:
     command: Sequence[str]
     env: Mapping[str, str]
     log: Path
+    follows_log: bool = False
     popen: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
@@ -54,16 +56,25 @@ class Supervisor:
         self._log_dir = log_dir
         self.children: dict[str, Child] = {}
 
-    def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> Child:
-        """Start a process; its output goes to `{name}.log`."""
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, follows_log: bool = False) -> Child:
+        """Start a process; its output goes to `{name}.log`.
+
+        `follows_log` says that it opens its log anew once that was moved (`metering.log_file`); of others the content
+        is copied away.
+        """
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        child = Child(name, tuple(command), dict(env), self._log_dir / f"{name}.log")
+        child = Child(name, tuple(command), dict(env), self._log_dir / f"{name}.log", follows_log)
         self.children[name] = child
         _run(child)
         return child
 
     def tend(self) -> list[Child]:
-        """Restart what died, after a pause that doubles while it keeps dying; return what died since last time."""
+        """Restart what died, after a pause that doubles while it keeps dying; return what died since last time.
+
+        Logs that have grown large are set aside.
+        """
+        for child in self.children.values():
+            log_rotation.rotate(child.log, LOG_BYTES, moved=child.follows_log)
         died = [child for child in self.children.values() if not child.alive and child.restart_at is None]
         now = time.monotonic()
         for child in died:
@@ -111,8 +122,7 @@ def _run(child: Child) -> None:
 
 
 def _open_log(path: Path) -> IO[bytes]:
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
+    log_rotation.rotate(path, LOG_BYTES, moved=True)
     return path.open("ab")
 
 

@@ -53,18 +53,22 @@ def binary() -> str:
     return found
 
 
-def configure(directory: Path, port: int) -> tuple[Path, str]:
-    """Write the configuration and return (its file, the URL to connect to). The password is made once and kept."""
+def configure(directory: Path, port: int, log: Path | None = None) -> tuple[Path, str]:
+    """Write the configuration and return (its file, the URL to connect to). The password is made once and kept.
+
+    `log` is opened for each line, so that it may be moved away; without one its output is the log.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     password = _password(directory / "password")
     file = directory / "valkey.conf"
     file.touch(mode=0o600)
     path = str(directory.resolve() / SOCKET)
+    logged = "" if log is None else f'logfile "{log.resolve()}"\n'
     reachable = len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
     socket = f'unixsocket "{path}"\nunixsocketperm 600\n' if reachable else ""
     file.write_text(
-        f'bind 127.0.0.1\nport {port}\n{socket}requirepass {password}\ndir "{directory.resolve()}"\n'
+        f'bind 127.0.0.1\nport {port}\n{socket}{logged}requirepass {password}\ndir "{directory.resolve()}"\n'
         'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
     )
     return file, f"unix://:{password}@{quote(path)}?db=0" if reachable else f"redis://:{password}@127.0.0.1:{port}/0"

@@ -23,6 +23,7 @@ graceful_timeout = max(1, int(_settings.drain_timeout))
 keepalive = 65  # longer than the 60 s after which common load balancers drop an idle connection
 accesslog = None  # the metrics count requests; one line a token stream says little
 errorlog = "-"
+logger_class = "quickthaw_platform.gateway.gunicorn_logger.GunicornLogger"
 loglevel = _settings.log_level
 control_socket_disable = True
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import structlog
+
+from quickthaw_platform.metering.log_file import FollowingHandler
+from quickthaw_platform.metering.throttle import Throttle
 
 CHATTY = ("botocore", "boto3", "s3transfer", "urllib3", "celery.app.trace", "celery.beat", "celery.worker.strategy")
 """Loggers that write a line for each command and each round of the controller, several a second."""
@@ -30,7 +32,8 @@ def configure(level: str, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(number),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = FollowingHandler()
+    handler.addFilter(Throttle())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

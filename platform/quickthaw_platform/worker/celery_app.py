@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -71,6 +72,8 @@ def _configure_logging(**_: Any) -> None:
 @beat_init.connect
 @worker_ready.connect
 def _started(**_: Any) -> None:
+    # Celery would restart the worker at SIGHUP, and beat would die of it. Logs need no signal: see metering.log_file.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     collecting.started()
 
 
