@@ -24,7 +24,7 @@ class Constraint:
         self.guide = guide
         self.ends = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos)
         self.least = sampling.min_tokens
-        self.bias = sampling.logit_bias
+        self._bias = _bias(sampling)
         self._never = _array(eos - self.ends) if guide is not None else _array(())
         self._never_yet = _array(eos | self.ends)
         self._stops = _array(sampling.stop_token_ids)
@@ -55,10 +55,13 @@ class Constraint:
 
     def apply(self, scores: Row, count: int) -> Row:
         """Return the scores of what may follow `count` tokens, biases added; what may not has minus infinity."""
-        allowed = self.allowed(count, len(scores))
-        if self.bias:
+        return self.narrowed(scores, self.allowed(count, len(scores)))
+
+    def narrowed(self, scores: Row, allowed: Mask | None) -> Row:
+        """Return the scores with biases added, and minus infinity where it is not `allowed`."""
+        if self._bias is not None:
             scores = scores.copy()
-            scores[list(self.bias)] += np.array(list(self.bias.values()), dtype=np.float32)
+            scores[self._bias[0]] += self._bias[1]
         return scores if allowed is None else np.where(allowed, scores, _NEVER)
 
 
@@ -78,6 +81,13 @@ def _without(mask: Mask, banned: NDArray[np.int64]) -> Mask:
     left = mask.copy()
     left[banned] = False
     return left if left.any() else mask
+
+
+def _bias(sampling: Sampling) -> tuple[NDArray[np.int64], Row] | None:
+    """Return tokens and what is added to their scores; None: nothing is."""
+    if not sampling.logit_bias:
+        return None
+    return np.array(list(sampling.logit_bias)), np.array(list(sampling.logit_bias.values()), dtype=np.float32)
 
 
 def _array(tokens: Iterable[int]) -> NDArray[np.int64]:

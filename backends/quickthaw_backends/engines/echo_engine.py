@@ -20,8 +20,10 @@ from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavai
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import parse_seconds
 from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.checks import check_tokens
 from quickthaw_backends.engines.counter import uniform
-from quickthaw_backends.engines.echo_tokenizer import END, EchoTokenizer, echoed_segment
+from quickthaw_backends.engines.echo_tokenizer import VOCABULARY, EchoTokenizer, echoed_segment
+from quickthaw_backends.engines.echo_voice import Voice, echo_answers
 from quickthaw_backends.engines.options import reject_unknown
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
@@ -70,7 +72,7 @@ class _Stream:
     request: GenerationRequest
     sink: Sink
     answer: Answer
-    echo: tuple[int, ...]  # what is said back
+    voice: Voice
     cached: int | None = None  # tokens of the prompt that were primed
     opened: bool = False
     cancelled: bool = False
@@ -85,7 +87,9 @@ class EchoEngine:
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors", "gguf"})
 
     def __init__(self) -> None:
-        self.tokenizer: Tokenizer = EchoTokenizer()
+        tokenizer = EchoTokenizer()
+        self.tokenizer: Tokenizer = tokenizer
+        self._answers = echo_answers(tokenizer)
         self.context_tokens = DEFAULT_CONTEXT_TOKENS
         self._options = EchoOptions()
         self._task: str | None = None
@@ -162,6 +166,7 @@ class EchoEngine:
                 return
             for token in tokens:
                 stream.answer.push(token)
+                stream.voice.hear(token)
             stream.position += len(tokens)
             self._schedule(stream, 0.0)
 
@@ -177,9 +182,13 @@ class EchoEngine:
         if self._task == "embed":
             raise NotServable("this checkpoint embeds; it generates no text")
         limit = answer_limit(request, self.context_tokens)
-        answer = Answer(request, self.tokenizer.decode, frozenset({END}), limit)
+        check_tokens(request.tokens, VOCABULARY)
+        answer = self._answers.begin(request, limit)
         prompt = request.tokens[: len(request.tokens) - request.generated]
-        stream = _Stream(request, sink, answer, echoed_segment(prompt), position=len(request.tokens))
+        voice = Voice(echoed_segment(prompt), answer.constraint, endless=request.sampling.ignore_eos)
+        for token in request.tokens[len(prompt) :]:
+            voice.hear(token)
+        stream = _Stream(request, sink, answer, voice, position=len(request.tokens))
         stream.on_held = on_held
         shared = sum(itertools.takewhile(bool, map(operator.eq, self._primed, prompt)))
         stream.cached = min(shared, len(prompt) - 1) or None
@@ -287,14 +296,23 @@ class EchoEngine:
             self._send(stream, stream.answer.opening())
 
     def _say(self, stream: _Stream) -> None:
-        said = stream.answer.count
-        ended = said >= len(stream.echo) and not stream.request.sampling.ignore_eos
-        token = END if ended or not stream.echo else stream.echo[said % len(stream.echo)]
+        try:
+            token = stream.voice.choose(stream.answer.count)
+        except InvalidRequest as error:
+            self._fail(stream, error)
+            return
         delta = stream.answer.push(token, self._logprob(stream.request, stream.position, token))
+        stream.voice.hear(token)
         stream.position += 1
         with self._changed:
             self._generated_tokens_total += 1
         self._send(stream, delta)
+
+    def _fail(self, stream: _Stream, error: QuickthawError) -> None:
+        with self._changed:
+            self._streams.pop(stream.request.id, None)
+            stream.cancelled = True
+        self._send(stream, error)
 
     def _logprob(self, request: GenerationRequest, position: int, token: int | None = None) -> TokenLogprob | None:
         """Return a log-probability that depends on the seed and the position, as a sampler's would."""
