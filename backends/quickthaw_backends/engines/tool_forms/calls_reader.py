@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
 
-from quickthaw_backends.engines.tool_forms.form import Block, Form
+from quickthaw_backends.engines.tool_forms.form import Block, Form, Tools
 from quickthaw_backends.engines.tool_forms.json_scanner import SPACE, Step
 from quickthaw_backends.engines.tool_forms.piece import Gathering
 
@@ -18,8 +17,8 @@ class CallsReader:
     after it where no text came before.
     """
 
-    def __init__(self, form: Form, names: Collection[str], gathering: Gathering) -> None:
-        self._form, self._names, self._gathering = form, names, gathering
+    def __init__(self, form: Form, tools: Tools, gathering: Gathering) -> None:
+        self._form, self._tools, self._gathering = form, tools, gathering
         self._held = ""  # taken, but neither text nor call so far
         self._block: Block | None = None
         self._given = 0  # how much the gathering had when the block began
@@ -65,7 +64,7 @@ class CallsReader:
         bare = rest in (self._form.first if self._blank else self._form.again if self._after_call else "")
         if self._gathering.full or not (bare or rest in self._form.openings):
             return False
-        self._block, self._given = self._form.block(self._names, self._gathering), self._gathering.given
+        self._block, self._given = self._form.block(self._tools, self._gathering), self._gathering.given
         self._after_call = False
         if bare:
             self._block.push(rest)

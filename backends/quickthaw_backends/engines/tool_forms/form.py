@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quickthaw_backends.engines.tool_forms.json_scanner import Step
+from quickthaw_backends.engines.tool_forms.lark import literal
 from quickthaw_backends.engines.tool_forms.piece import Gathering
 
 
@@ -20,9 +21,26 @@ class Block(Protocol):
         """
 
 
-Rules = Callable[[Sequence[Mapping[str, Any]], Mapping[str, int], bool], str]
-"""Takes functions as OpenAI describes them, the ids of markers that are special tokens, and whether there may be
-several calls. Returns Lark rules in which `calls` is all that follows the first opening, or the answer's beginning."""
+Tools = Mapping[str, Mapping[str, Any]]
+"""The functions that there are, by their names, as OpenAI describes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which calls a grammar shall allow."""
+
+    functions: Sequence[Mapping[str, Any]]
+    specials: Mapping[str, int]  # the markers that are special tokens, and their ids
+    parallel: bool  # whether there may be several calls
+    beside_json: bool = False  # whether the answer may be other JSON, so that braces and names are words of their own
+
+    def marker(self, text: str) -> str:
+        """Return a marker: the special token that the tokenizer has for it, else its text."""
+        return f"<[{self.specials[text]}]>" if text in self.specials else literal(text)
+
+    def repeated(self, words: str) -> str:
+        """Return what further calls look like, where there may be any."""
+        return f"({words})*" if self.parallel else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +48,9 @@ class Form:
     """One way of writing calls."""
 
     name: str
-    block: Callable[[Collection[str], Gathering], Block]  # a reader that knows the names of the tools
-    rules: Rules
-    openings: tuple[str, ...]  # markers that a block follows; the first is the one that grammars ask for
+    block: Callable[[Tools, Gathering], Block]  # makes the reader of what follows an opening
+    rules: Callable[[Asked], str]  # Lark rules: `calls` is all that follows the first opening, or begins the answer
+    openings: tuple[str, ...] = ()  # markers that a block follows; the first is the one that grammars ask for
     closings: tuple[str, ...] = ()  # what may follow a call and says nothing
     specials: tuple[str, ...] = ()  # the markers that some tokenizers have as special tokens
     first: str = ""  # characters with which a block may begin an answer without an opening

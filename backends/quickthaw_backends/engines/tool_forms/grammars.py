@@ -10,7 +10,7 @@ from typing import Any
 from quickthaw.generation import Structure
 from quickthaw_backends.engines.structure.grammar import structure_grammar
 from quickthaw_backends.engines.tool_forms import lark
-from quickthaw_backends.engines.tool_forms.form import Form
+from quickthaw_backends.engines.tool_forms.form import Asked, Form
 from quickthaw_backends.engines.tool_forms.table import form_named
 from quickthaw_backends.engines.tool_forms.thoughts import thoughts_named
 from quickthaw_platform.contracts import Reading
@@ -58,7 +58,7 @@ class _Answer:
         if self.reading.thoughts is None:
             return ["start: answer"]
         marks = thoughts_named(self.reading.thoughts)
-        opening, closing = (lark.marker(text, self.reading.specials) for text in (marks.opening, marks.closing))
+        opening, closing = (self._asked().marker(text) for text in (marks.opening, marks.closing))
         rules = ["start: thoughts GAP answer", r"GAP: /\n{0,2}/"]
         if not self.reading.thinking:
             rules[0] = f"start: answer | {opening} thoughts GAP answer"
@@ -71,20 +71,25 @@ class _Answer:
         if self.reading.calls is None:
             return ["answer: structure"]
         form = form_named(self.reading.calls)
-        functions = [tool["function"] for tool in self.reading.tools]
-        rules = form.rules(functions, self.reading.specials, self.reading.parallel)
-        opening = "" if form.first else lark.marker(form.openings[0], self.reading.specials)
+        asked = self._asked()
+        rules = form.rules(asked)
+        opening = "" if form.first else asked.marker(form.openings[0])
         if self.reading.must_call:
             return [f"answer: {opening} calls", rules]
         if self.structure is not None:
             return [f"answer: structure | {opening} calls", rules]
         return [f"answer: {' | '.join(self._ways(form))}", rules]
 
+    def _asked(self) -> Asked:
+        functions = [tool["function"] for tool in self.reading.tools]
+        beside_json = self.structure is not None and not self.reading.must_call
+        return Asked(functions, self.reading.specials, self.reading.parallel, beside_json)
+
     def _ways(self, form: Form) -> list[str]:
         """Return the ways of an answer that is free: text, text and calls, calls at once."""
         specials = [text for text in form.openings if text in self.reading.specials]
         literals = [text for text in form.openings if text not in self.reading.specials]
-        ways = ["TEXT", *(f"TEXT? {lark.marker(text, self.reading.specials)} calls" for text in specials)]
+        ways = ["TEXT", *(f"TEXT? {self._asked().marker(text)} calls" for text in specials)]
         return [*ways, *(["until calls"] if literals else []), *(["calls"] if form.first else [])]
 
     def _free(self) -> list[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from quickthaw_backends.engines.tool_forms import lark
-from quickthaw_backends.engines.tool_forms.form import Form
+from quickthaw_backends.engines.tool_forms.form import Asked, Form
 from quickthaw_backends.engines.tool_forms.json_call import JsonCall
 
 _OPENING, _CLOSING = "<tool_call>", "</tool_call>"
 
 
-def _rules(tools: Sequence[Mapping[str, Any]], specials: Mapping[str, int], parallel: bool) -> str:
-    opening, closing = (lark.marker(text, specials) for text in (_OPENING, _CLOSING))
-    following = rf'("\n" {opening} call)*' if parallel else ""
-    return f'calls: call {following}\ncall: "\\n" object "\\n" {closing}\n{lark.call_rules(tools, "arguments")}'
+def _rules(asked: Asked) -> str:
+    opening, closing = asked.marker(_OPENING), asked.marker(_CLOSING)
+    following = asked.repeated(rf'"\n" {opening} call')
+    call = rf'call: "\n" object "\n" {closing}'
+    return f"calls: call {following}\n{call}\n{lark.call_objects(asked.functions, 'arguments')}"
 
 
 HERMES = Form(

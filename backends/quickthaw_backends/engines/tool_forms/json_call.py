@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from quickthaw_backends.engines.tool_forms.json_scanner import SPACE, JsonScanner, Step
+from quickthaw_backends.engines.tool_forms.json_scanner import SPACE, JsonScanner, Step, escaped
 from quickthaw_backends.engines.tool_forms.piece import Gathering
 
 _ARGUMENTS = ("arguments", "parameters")
 
 
 class JsonCall:
-    """Reads one object. The call begins once its name and the key of its arguments were read; other keys are skipped.
+    """Reads one object. The call begins once its name was read and its arguments have begun; other keys are skipped.
 
     Arguments that came before the name are kept until then. Arguments that are a string of JSON are taken out of it.
     """
@@ -57,10 +57,7 @@ class JsonCall:
     def _value_follows(self) -> Step:
         if self._key in _ARGUMENTS and self._complete:
             return Step.WRONG
-        self._begin("value")
-        if self._key in _ARGUMENTS and self._name is not None:
-            self._begin_call()
-        return Step.MORE
+        return self._begin("value")
 
     def _begin(self, what: str, character: str = "") -> Step:
         self._expects, self._scanner, self._raw = what, JsonScanner(), ""
@@ -68,7 +65,7 @@ class JsonCall:
 
     @property
     def _streams(self) -> bool:
-        return self._begun and self._key in _ARGUMENTS
+        return self._expects == "value" and self._key in _ARGUMENTS and self._name is not None
 
     def _within(self, character: str) -> Step:
         if self._streams and not self._raw and character not in SPACE and character not in '{"n':
@@ -78,7 +75,7 @@ class JsonCall:
         if step is Step.WRONG:
             return step
         if step is not Step.PAST:
-            self._take(_escaped(character) if in_string else character)
+            self._take(escaped(character) if in_string else character)
         if step is Step.MORE:
             return step
         ended = self._end_key() if self._expects == "key" else self._end_value()
@@ -90,6 +87,7 @@ class JsonCall:
             text = text.lstrip(SPACE)
         self._raw += text
         if self._streams and self._raw.startswith("{") and text:
+            self._begin_call()
             self._gathering.add_arguments(text)
 
     def _end_key(self) -> Step:
@@ -97,13 +95,13 @@ class JsonCall:
         return Step.MORE
 
     def _end_value(self) -> Step:
-        self._expects = "comma"
+        streams, self._expects = self._streams, "comma"
         if self._key == "name":
             return self._named(json.loads(self._raw) if self._raw.startswith('"') else None)
         if self._key not in _ARGUMENTS:
             return Step.MORE
         self._complete = True
-        if self._begun:
+        if streams:
             return self._whole_arguments() if not self._raw.startswith("{") else Step.MORE
         self._kept = _object_text(self._raw)
         return Step.WRONG if self._kept is None else Step.MORE
@@ -121,6 +119,7 @@ class JsonCall:
         text = _object_text(self._raw)
         if text is None:
             return Step.WRONG
+        self._begin_call()
         self._gathering.add_arguments(text)
         return Step.MORE
 
@@ -136,11 +135,6 @@ class JsonCall:
             self._begin_call()
             self._gathering.add_arguments("{}")
         return Step.DONE
-
-
-def _escaped(character: str) -> str:
-    """Return a character of a string as JSON has it: control characters are escaped."""
-    return character if character >= " " else json.dumps(character)[1:-1]
 
 
 def _object_text(raw: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 
 SPACE = " \t\n\r"
@@ -123,6 +124,11 @@ class JsonScanner:
     def _expect(self, what: str) -> Step:
         self._expects = what
         return Step.MORE
+
+
+def escaped(character: str) -> str:
+    """Return a character of a string as JSON has it: control characters are escaped."""
+    return character if character >= " " else json.dumps(character)[1:-1]
 
 
 def _is_number(word: str) -> bool:

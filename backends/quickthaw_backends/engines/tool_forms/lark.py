@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 _GUIDANCE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -15,11 +16,6 @@ NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalP
 def literal(text: str) -> str:
     """Return a text as a terminal."""
     return json.dumps(text)
-
-
-def marker(text: str, specials: Mapping[str, int]) -> str:
-    """Return a marker: the special token that the tokenizer has for it, else its text."""
-    return f"<[{specials[text]}]>" if text in specials else literal(text)
 
 
 def pattern(text: str) -> str:
@@ -33,12 +29,12 @@ def json_value(schema: Mapping[str, Any] | bool) -> str:
     return f"%json {json.dumps(guided)}"
 
 
-def arguments_schema(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a tool's arguments, always of an object.
+def arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a function's arguments, always of an object.
 
     Where it lists properties and says nothing of others, no others are written: small models would not end.
     """
-    schema = tool.get("parameters")
+    schema = function.get("parameters")
     if not isinstance(schema, Mapping) or not schema:
         return NO_ARGUMENTS if schema is None else {"type": "object"}
     known = {"type": "object", **schema}
@@ -47,13 +43,47 @@ def arguments_schema(tool: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def call_rules(tools: Sequence[Mapping[str, Any]], key: str) -> str:
-    """Return `object`: a call as a JSON object with a name and, under `key`, the arguments."""
-    names = " | ".join(f"object_{index}" for index in range(len(tools)))
-    rules = [f"object: {names}"]
-    for index, tool in enumerate(tools):
-        head = ["{", '"name"', ": ", json.dumps(tool["name"]), ", ", f'"{key}"', ": "]
-        words = " ".join(map(literal, head))
-        rules.append(f'object_{index}: {words} arguments_{index} "}}"')
-        rules.append(f"arguments_{index}: {json_value(arguments_schema(tool))}")
-    return "\n".join(rules) + "\n"
+def call_objects(functions: Sequence[Mapping[str, Any]], key: str, *, apart: bool = False) -> str:
+    """Return `object`: a call as a JSON object with a name and, under `key`, the arguments.
+
+    Its beginning is one word up to the arguments, so that it can stand beside a text that begins with anything else;
+    or, `apart`, of the words that other JSON has too.
+    """
+    rules = [f"object: {' | '.join(f'object_{index}' for index in range(len(functions)))}"]
+    for index, function in enumerate(functions):
+        words = ["{", '"name"', ": ", json.dumps(function["name"]), ", ", json.dumps(key), ": "]
+        head = " ".join(map(literal, words)) if apart else literal("".join(words))
+        rules.append(f'object_{index}: {head} arguments_{index} "}}"')
+    return "\n".join([*rules, arguments(functions)])
+
+
+def arguments(functions: Sequence[Mapping[str, Any]]) -> str:
+    """Return `arguments_0` and so on: the arguments of each function as a JSON object."""
+    schemas = enumerate(map(arguments_schema, functions))
+    return "\n".join(f"arguments_{index}: {json_value(schema)}" for index, schema in schemas)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a function, where a form writes each by itself."""
+
+    name: str
+    schema: Mapping[str, Any] | bool  # with the definitions that it may refer to
+    required: bool
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its value is always a text."""
+        return isinstance(self.schema, Mapping) and self.schema.get("type") == "string"
+
+
+def parameters(function: Mapping[str, Any]) -> list[Parameter]:
+    """Return what a function's schema lists as properties, the required ones first."""
+    schema = arguments_schema(function)
+    shared: dict[str, Any] = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+    required = schema.get("required", ())
+    listed = [
+        Parameter(name, {**dict(of), **shared} if isinstance(of, Mapping) else of, name in required)
+        for name, of in schema.get("properties", {}).items()
+    ]
+    return sorted(listed, key=lambda parameter: not parameter.required)

@@ -25,8 +25,8 @@ class AnswerReader:
         self._gathering = Gathering(call_id, parallel=reading.parallel)
         answer: CallsReader | _PlainReader = _PlainReader(self._gathering)
         if reading.calls is not None:
-            names = frozenset(tool["function"]["name"] for tool in reading.tools)
-            answer = CallsReader(form_named(reading.calls), names, self._gathering)
+            tools = {tool["function"]["name"]: tool["function"] for tool in reading.tools}
+            answer = CallsReader(form_named(reading.calls), tools, self._gathering)
         self._reader: CallsReader | _PlainReader | ThoughtsReader = answer
         if reading.thoughts is not None:
             form = thoughts_named(reading.thoughts)

@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from quickthaw_backends.engines.tool_forms.deepseek import DEEPSEEK, DEEPSEEK_PLAIN
 from quickthaw_backends.engines.tool_forms.form import Form
 from quickthaw_backends.engines.tool_forms.hermes import HERMES
+from quickthaw_backends.engines.tool_forms.json_lines import JSON, LLAMA
+from quickthaw_backends.engines.tool_forms.mistral import MISTRAL, MISTRAL_NAMED
+from quickthaw_backends.engines.tool_forms.pythonic import PYTHONIC
 from quickthaw_backends.engines.tool_forms.thoughts import thoughts_named
 from quickthaw_platform.contracts import Reading
 
-_FORMS: dict[str, Form] = {form.name: form for form in (HERMES,)}
-_SIGNS: tuple[tuple[str, str], ...] = (("<tool_call>", "hermes"),)
-"""What stands in a family's chat templates, and the name of its form; the first that is found counts."""
-_UNKNOWN = "hermes"
-TAUGHT = "hermes"
+_FORMS: dict[str, Form] = {
+    form.name: form for form in (HERMES, LLAMA, JSON, PYTHONIC, MISTRAL, MISTRAL_NAMED, DEEPSEEK, DEEPSEEK_PLAIN)
+}
+_SIGNS = (
+    ("function<\uff5ctool\u2581sep\uff5c>", DEEPSEEK),
+    ("<\uff5ctool\u2581sep\uff5c>", DEEPSEEK_PLAIN),
+    ("[ARGS]", MISTRAL_NAMED),
+    ("[TOOL_CALLS]", MISTRAL),
+    ("<tool_call>", HERMES),
+    ("<|python_start|>", PYTHONIC),
+    ("func_name1(", PYTHONIC),
+    ("<|python_tag|>", LLAMA),
+    ('"parameters":', LLAMA),
+)
+"""What stands in a family's chat templates, and its form; the first that is found counts, else calls are bare JSON."""
+TAUGHT = HERMES.name
 """The form that models are taught whose template has no place for tools."""
 
 
@@ -25,7 +40,7 @@ def form_named(name: str) -> Form:
 
 def form_of(template: str) -> str:
     """Return the name of the form that a chat template with a place for tools speaks of."""
-    return next((name for sign, name in _SIGNS if sign in template), _UNKNOWN)
+    return next((form for sign, form in _SIGNS if sign in template), JSON).name
 
 
 def with_specials(
