@@ -149,6 +149,7 @@ def test_a_node_that_dies_while_it_loads_leaves_no_request_behind(cluster: Clust
 def test_a_node_that_returns_with_another_disk_is_not_believed_its_old_checkpoints(
     cluster: Cluster, tmp_path: Path
 ) -> None:
+    (tmp_path / "empty").mkdir()
     restart(cluster, "a", disk_dir=str(tmp_path / "empty"))
     (found,) = [node for node in cluster.client.nodes() if node.id == "a"]
     assert found.checkpoints == ()

@@ -17,6 +17,7 @@ from quickthaw_platform.checkpoints.importers.importing import MAX_PARTITIONS, I
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.commands.disks import require_disk
 
 _STAGES = {
     "wait": "waiting for another import of the same",
@@ -71,7 +72,9 @@ def models_import(
     """
     _hush(source)
     sample = None if text is None else text.read_text(encoding="utf-8")
-    store = DiskStore(settings_module.load().checkpoints_dir)
+    settings = settings_module.load()
+    require_disk(settings)
+    store = DiskStore(settings.checkpoints_dir)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -13,6 +13,7 @@ from rich.console import Console
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform import signals
 from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.commands.host import Access, Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower
 from quickthaw_platform.commands.workers import Worker, numbered, read_workers
@@ -76,6 +77,7 @@ def up(
     Without QUICKTHAW_REDIS_URL it brings a Valkey of its own, whose data stays in the data directory.
     """
     settings = _with_options(settings_module.load(), host, port)
+    require_disk(settings)
     planned = _workers(settings, workers, own_disks, workers_file)
     console = Console(stderr=True)
     interrupts = _Interrupts()

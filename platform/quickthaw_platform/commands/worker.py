@@ -25,10 +25,14 @@ def worker(node: str | None, redis_url: str | None, device: str | None, labels: 
             os.environ[ENV_PREFIX + name] = str(value)
     from quickthaw_platform import redis_client, signals
     from quickthaw_platform import settings as settings_module
+    from quickthaw_platform.commands.devices import require_device
+    from quickthaw_platform.commands.disks import require_disk
     from quickthaw_platform.worker.launch import worker_argv
 
     settings = settings_module.load()
     redis_client.connect(settings).close()  # says at once if no Redis is configured
+    require_disk(settings)
+    require_device(settings.device)
     argv = worker_argv(settings)
     sys.stdout.flush()
     signals.start_afresh(keeping=(signal.SIGHUP,))  # under nohup it outlives the terminal

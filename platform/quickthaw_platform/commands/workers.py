@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 from quickthaw_platform.settings_sources import is_blank
@@ -75,7 +76,7 @@ def read_workers(file: Path, settings: Settings) -> tuple[Worker, ...]:
         raise SettingsInvalid(f"{file} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise SettingsInvalid(f"{file}: {_said(error)}") from error
-    workers = tuple(_worker(table, f"{file}, worker {i}") for i, table in enumerate(found.workers, 1))
+    workers = tuple(_worker(table, f"{file}, worker {i}", settings) for i, table in enumerate(found.workers, 1))
     nodes = [worker.node for worker in workers]
     twice = sorted({node for node in nodes if nodes.count(node) > 1})
     if twice:
@@ -83,15 +84,16 @@ def read_workers(file: Path, settings: Settings) -> tuple[Worker, ...]:
     return _with_own_disks(workers, settings) if found.own_disks else workers
 
 
-def _worker(table: Mapping[str, Any], where: str) -> Worker:
+def _worker(table: Mapping[str, Any], where: str, settings: Settings) -> Worker:
     table = {name: value for name, value in table.items() if not is_blank(value)}
     if not table.get("node"):
         raise SettingsInvalid(f"{where} has no `node`, its id")
     _check_names(table, f"{where} ({table['node']})")
     try:
-        read = Settings(**table)
+        read = Settings(**{"data_dir": settings.data_dir, **table})
     except ValidationError as error:
         raise SettingsInvalid(f"{where} ({table['node']}): {_said(error)}") from error
+    require_disk(read, f"{where} ({table['node']}), disk_dir")
     return Worker(read.node, {ENV_PREFIX + name.upper(): _text(value) for name, value in table.items()})
 
 

@@ -42,7 +42,9 @@ def test_a_file_gives_each_worker_its_settings_as_variables(
     file = written(
         tmp_path,
         'own_disks = true\n[[workers]]\nnode = "a"\nlabels = {zone = "x", gpu = "l4"}\ndisk_bandwidth = "200MB"\n'
-        '[[workers]]\nnode = "b"\nthreads = 2\n[[workers]]\nnode = "c"\ndisk_dir = "/mnt/c"\n',
+        '[[workers]]\nnode = "b"\nthreads = 2\n[[workers]]\nnode = "c"\ndisk_dir = "DISK"\n'.replace(
+            "DISK", str(tmp_path / "c")
+        ),
     )
     workers = read_workers(file, settings)
     read = []
@@ -57,7 +59,7 @@ def test_a_file_gives_each_worker_its_settings_as_variables(
     assert [found.checkpoints_dir for found in read] == [
         tmp_path / "checkpoints",
         tmp_path / "nodes" / "b" / "checkpoints",
-        Path("/mnt/c"),
+        tmp_path / "c",
     ]
 
 

@@ -1,0 +1,39 @@
+"""Whether the folder named for checkpoints is there: a disk that is not mounted must not be filled up elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.settings import Settings
+
+FSTAB = Path("/etc/fstab")
+
+
+def require_disk(settings: Settings, where: str = "disk_dir") -> None:
+    """Raise SettingsInvalid, beginning with `where`, unless the disk tier may be written to where `disk_dir` says.
+
+    A folder outside the data directory has to exist, and a disk that /etc/fstab has for it to be mounted. One inside
+    the data directory is made when it is needed, as the default is.
+    """
+    if settings.disk_dir is None:
+        return
+    folder = settings.checkpoints_dir.resolve()
+    fstab = FSTAB.read_text() if FSTAB.is_file() else ""
+    missing = unmounted(folder, fstab, Path.is_mount)
+    if missing is not None:
+        raise SettingsInvalid(f"{where}: {folder} is on {missing}, which is not mounted; mount it and start again")
+    inside = folder.is_relative_to(settings.data_dir.expanduser().resolve())
+    if not inside and not folder.is_dir():
+        raise SettingsInvalid(
+            f"{where}: the folder {folder} does not exist; once its disk is mounted, make it: mkdir -p {folder}"
+        )
+
+
+def unmounted(folder: Path, fstab: str, is_mount: Callable[[Path], bool]) -> Path | None:
+    """Return the mount point that /etc/fstab has for a folder and where nothing is mounted; None where all is well."""
+    rows = (line.split() for line in fstab.splitlines() if not line.lstrip().startswith("#"))
+    points = [Path(row[1].replace("\\040", " ")) for row in rows if len(row) > 2 and row[1].startswith("/")]
+    above = [point for point in points if point != Path("/") and folder.is_relative_to(point)]
+    return next((point for point in above if not is_mount(point)), None)
