@@ -23,6 +23,12 @@ _TYPES = {
     OVERLOADED: "overloaded_error",
 }
 
+_DETAILS = {"thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
+"""By the field that is refused: what has Anthropic's clients go on without it."""
+
+_NAMES = {"chat_template_kwargs.enable_thinking": "thinking", "reasoning_effort": "output_config.effort"}
+"""What Anthropic calls the fields that chat templates are told."""
+
 
 def status_of(error: QuickthawError) -> int:
     """Return the status of the answer that tells of `error`."""
@@ -31,12 +37,15 @@ def status_of(error: QuickthawError) -> int:
 
 def error_body(error: QuickthawError, request_id: str) -> dict[str, Any]:
     """Return the body of that answer; the message names the field that is wrong."""
-    named = error.param is None or error.param in error.message
-    return {
-        "type": "error",
-        "error": {
-            "type": _TYPES.get(status_of(error), "api_error"),
-            "message": error.message if named else f"{error.param}: {error.message}",
-        },
-        "request_id": request_id,
-    }
+    told: dict[str, Any] = {"type": _TYPES.get(status_of(error), "api_error"), "message": _message(error)}
+    if error.param in _DETAILS:
+        told["details"] = _DETAILS[error.param]
+    return {"type": "error", "error": told, "request_id": request_id}
+
+
+def _message(error: QuickthawError) -> str:
+    if error.param is None:
+        return error.message
+    name = _NAMES.get(error.param, error.param)
+    message = error.message.replace(error.param, name)
+    return message if name in message else f"{name}: {message}"
