@@ -16,7 +16,7 @@ from quickthaw.types import Limits, Version
 from quickthaw_platform.gateway.auth import Principal
 from quickthaw_platform.gateway.beginnings import beginnings
 from quickthaw_platform.gateway.services import Services
-from quickthaw_platform.gateway.structure_check.demanded import check_structures
+from quickthaw_platform.gateway.structure_check.demanded import checked
 from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
 from quickthaw_platform.gateway.validation import check_input, merged_limits
 from quickthaw_platform.invocations.records import Admission, NewInvocation
@@ -77,8 +77,7 @@ class Admitted:
 def admit(services: Services, caller: Principal, order: Order) -> Admitted:
     """Accept a call and set it going; raises InvalidRequest, QueueFull or Conflict, with nothing accepted."""
     check_input(order.version, order.input)
-    request = order.request()
-    check_structures(services.structures, request, order.places)
+    request = checked(services.structures, order.request(), order.places)
     new = NewInvocation(
         id=uuid.uuid4().hex,
         version=order.version,

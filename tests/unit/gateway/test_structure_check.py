@@ -11,8 +11,9 @@ import pytest
 
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.structure_check.checker import MAX_BYTES, StructureChecker
+from quickthaw_platform.gateway.structure_check.cleaning import cleaned
 from quickthaw_platform.gateway.structure_check.compiling import tried
-from quickthaw_platform.gateway.structure_check.demanded import check_structures
+from quickthaw_platform.gateway.structure_check.demanded import checked
 from quickthaw_platform.gateway.structure_check.finiteness import is_endless
 from quickthaw_platform.gateway.structure_check.keywords import ANNOTATIONS, KEYWORDS, MAX_DEPTH, unsupported
 from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
@@ -65,7 +66,6 @@ def test_schemas_that_answers_can_be_held_to(schema: Any) -> None:
         ({"if": {}, "then": {}}, "if", "'if' is not supported"),
         ({"anyOf": [{}, {"contains": {}}]}, "anyOf.1.contains", "'contains' is not supported"),
         ({"$defs": {"a": {"dependentRequired": {}}}}, "$defs.a.dependentRequired", "is not supported"),
-        ({"type": "string", "nullable": True}, "nullable", '"null"'),  # with what to write instead
         ({"x-guidance": {"lenient": True}}, "x-guidance", "is not supported"),  # would let keywords pass
         ({"foo": 1}, "foo", "'foo' is not supported"),
         ({"type": "string", "format": "postcode"}, "format", "known: date"),
@@ -101,6 +101,23 @@ def test_no_name_is_both_a_keyword_and_an_annotation() -> None:
 @pytest.mark.parametrize("name", sorted(ANNOTATIONS - {"$schema", "$id", "$anchor"}))
 def test_annotations_pass_whatever_their_value(name: str) -> None:
     assert unsupported({"type": "object", name: {"not": 1}}) is None
+
+
+def test_what_allows_everything_is_left_out_and_values_are_left_alone() -> None:
+    noise = {"uniqueItems": False, "propertyNames": {"type": "string"}, "unevaluatedProperties": True}
+    schema = {
+        **noise,
+        "properties": {"uniqueItems": {"type": "string", "format": "password"}},
+        "items": {**noise, "const": noise},
+        "anyOf": [noise, True],
+        "$defs": {"a": {"additionalProperties": {"uniqueItems": True}}},
+    }
+    assert cleaned(schema) == {
+        "properties": {"uniqueItems": {"type": "string"}},
+        "items": {"const": noise},
+        "anyOf": [{}, True],
+        "$defs": {"a": {"additionalProperties": {"uniqueItems": True}}},
+    }
 
 
 @pytest.mark.parametrize(
@@ -182,9 +199,31 @@ def test_a_process_that_was_killed_while_idle_is_replaced(checker: StructureChec
 def test_the_place_of_a_refusal_is_the_callers_own(checker: StructureChecker) -> None:
     request: dict[str, Any] = {"sampling": {"structure": {"json_schema": {"not": {}}}}}
     with pytest.raises(InvalidRequest) as native:
-        check_structures(checker, request, NATIVE)
+        checked(checker, request, NATIVE)
     assert native.value.param == "sampling.structure.json_schema.not"
     tools: dict[str, Any] = {"sampling": {}, "chat": {"tools": [{"function": {"name": "f", "parameters": {"if": {}}}}]}}
     with pytest.raises(InvalidRequest) as theirs:
-        check_structures(checker, tools, Places(tool="tools.{}.input_schema"))
+        checked(checker, tools, Places(tool="tools.{}.input_schema"))
     assert theirs.value.param == "tools.0.input_schema.if"
+
+
+def test_the_instance_gets_the_cleaned_schemas(checker: StructureChecker) -> None:
+    noisy = {"type": "object", "propertyNames": {"type": "string"}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": noisy}}
+    request: dict[str, Any] = {
+        "sampling": {"n": 2, "structure": {"json_schema": noisy, "regex": None}},
+        "chat": {"tools": [tool, {"type": "function", "function": {"name": "g"}}], "tool_choice": "auto"},
+        "seed": 1,
+    }
+    clean = {"type": "object"}
+    assert checked(checker, request, NATIVE) == {
+        "sampling": {"n": 2, "structure": {"json_schema": clean}},
+        "chat": {
+            "tools": [
+                {"type": "function", "function": {"name": "f", "parameters": clean}},
+                {"type": "function", "function": {"name": "g"}},
+            ],
+            "tool_choice": "auto",
+        },
+        "seed": 1,
+    }

@@ -19,10 +19,12 @@ ANNOTATIONS = frozenset(
     {
         "title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly", "$comment",
         "$schema", "$id", "$anchor", "contentEncoding", "contentMediaType", "discriminator", "markdownDescription",
-        "enumNames", "enumDescriptions",
+        "enumNames", "enumDescriptions", "nullable",
     }
 )  # fmt: skip
-"""They describe, and change nothing. Names that begin with `x-` are extensions and annotate too."""
+"""They describe, and no value is valid or invalid for them. Names that begin with `x-` are extensions and annotate too.
+`nullable` is OpenAPI's of old; JSON Schema has no such keyword, so nothing becomes null by it.
+"""
 
 FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
@@ -33,11 +35,9 @@ _FINEST_STEP = 1 << 20
 _TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 _OLDER_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07", "2019-09")
 _HINTS = {
-    "nullable": 'write "type": ["string", "null"], say',
     "x-guidance": "it is llguidance's own",
     "$dynamicRef": "write $ref",
     "$recursiveRef": "write $ref",
-    "const_": "did you mean const?",
 }
 
 
@@ -84,13 +84,21 @@ _CONSTRAINTS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "a whole number above 0, or a binary fraction such as 0.5: others have no exact multiples",
     ),
 }
-_ONE = frozenset({"items", "additionalProperties", "additionalItems"})
-_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_OF_DRAFTS = {"additionalItems": True, "prefixItems": False}  # whether the drafts are older ones
-_MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+ONE = frozenset({"items", "additionalProperties", "additionalItems"})
+"""Keywords whose value is a schema; those of LISTS hold lists of schemas, those of MAPS objects of schemas."""
 
-KEYWORDS = frozenset({*_CONSTRAINTS, *_ONE, *_LISTS, *_MAPS})
+LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_OF_DRAFTS = {"additionalItems": True, "prefixItems": False}  # whether the drafts are older ones
+MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+
+KEYWORDS = frozenset({*_CONSTRAINTS, *ONE, *LISTS, *MAPS})
 """Those that an answer is held to, with those that hold the parts of a schema."""
+
+
+HANDLING_FORMATS = frozenset(
+    {"password", "binary", "byte", "base64", "base64url", "path", "file-path", "directory-path", "json-string"}
+)
+"""How programs handle a text; they say nothing of what it may be."""
 
 
 def unsupported(schema: object) -> Refusal | None:
@@ -121,14 +129,14 @@ def _refused(name: str, value: object, schema: Mapping[str, Any], place: str, ol
     if name in _OF_DRAFTS and _OF_DRAFTS[name] != old:
         which = "older drafts, which $schema has to name" if not old else "newer drafts than the one that $schema names"
         return Refusal(f"{name} is a keyword of {which}", place)
-    if name in _ONE:
+    if name in ONE:
         return None if _is_schema(value) else _refused_list(name, value, place, old)
-    if name in _LISTS:
+    if name in LISTS:
         return None if isinstance(value, list) and value else Refusal("it must be a list of schemas", place)
-    if name in _MAPS:
+    if name in MAPS:
         return None if isinstance(value, dict) else Refusal("it must be an object of schemas", place)
     is_annotation = name in ANNOTATIONS or (name.startswith("x-") and name != "x-guidance")
-    if is_annotation or (name == "nullable" and value is False):
+    if is_annotation:
         return None
     hint = f"; {_HINTS[name]}" if name in _HINTS else ""
     return Refusal(f"the keyword {name[:100]!r} is not supported: an answer could not be held to it{hint}", place)
@@ -151,11 +159,11 @@ def _refused_list(name: str, value: object, place: str, old: bool) -> Refusal | 
 
 
 def _parts(name: str, value: Any, place: str) -> Iterator[tuple[str, object]]:
-    if name in _ONE and not isinstance(value, list):
+    if name in ONE and not isinstance(value, list):
         yield place, value
-    elif name in _LISTS or name in _ONE:
+    elif name in LISTS or name in ONE:
         yield from ((f"{place}.{index}", part) for index, part in enumerate(value))
-    elif name in _MAPS:
+    elif name in MAPS:
         yield from ((f"{place}.{key}", part) for key, part in value.items())
 
 
