@@ -9,9 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from quickthaw.cli import output
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.settings import Described
 
@@ -26,7 +26,7 @@ def config(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_row(row) for row in rows], indent=2))
     else:
-        Console().print(_table(rows))
+        output.show(_table(rows))
 
 
 def _row(row: Described) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from quickthaw.cli.output import PIPE_WIDTH
 from quickthaw.cli.root import State, pass_state
 from quickthaw_platform.commands.traffic_options import (
     DURATION,
@@ -182,8 +181,7 @@ def _tell(summary: Summary, options: _Choices) -> None:
     if options["as_json"]:
         click.echo(json.dumps(found, indent=2))
     else:
-        screen = Console()
-        report.show(summary, screen if screen.is_terminal else Console(width=PIPE_WIDTH))
+        report.show(summary, Console())
     if out is not None:
         from quickthaw_platform.traffic import tables
 

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from quickthaw.cli import output
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.prices.bill import Bill
 from quickthaw_platform.prices.catalogue import check_files, load
@@ -40,7 +41,7 @@ def ls(kind: str | None, like: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    Console().print(_offers_table(rows))
+    output.show(_offers_table(rows))
     old = sum(row["stale"] for row in rows)
     click.echo(f"{len(rows)} offers; {old} marked * have no date or one older than 180 days", err=True)
 
@@ -141,24 +142,26 @@ def _offers_table(rows: Sequence[Row]) -> Table:
 
 def _print_offer(found: dict[str, Any], bills: dict[str, Bill]) -> None:
     console = Console()
-    console.print(f"{found['name']} ({found['id']}), {found['kind']}, from {found['file']}", highlight=False)
+    console.print(
+        f"{found['name']} ({found['id']}), {found['kind']}, from {found['file']}", highlight=False, soft_wrap=True
+    )
     for note in found["notes"]:
-        console.print(f"  note: {note}", highlight=False)
+        console.print(f"  note: {note}", highlight=False, soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("fact", "value", "date", "mark", "source"):
         table.add_column(title, overflow="fold")
     for row in found["facts"]:
         source = f"{row['source']} ({row['note']})" if row["note"] else row["source"]
         table.add_row(row["fact"], row["value"], row["date"], row["mark"], source)
-    console.print(table)
+    output.show(table)
     if not bills:
-        console.print("no bill: a price is not known", highlight=False)
+        console.print("no bill: a price is not known", highlight=False, soft_wrap=True)
         return
-    console.print(f"billed: {found['billed']}", highlight=False)
+    console.print(f"billed: {found['billed']}", highlight=False, soft_wrap=True)
     for name, bill in bills.items():
-        console.print(_bill_table(name, bill))
+        output.show(_bill_table(name, bill))
     for note in list(bills.values())[-1].notes:
-        console.print(f"  note: {note}", highlight=False)
+        console.print(f"  note: {note}", highlight=False, soft_wrap=True)
 
 
 def _bill_table(name: str, bill: Bill) -> Table:

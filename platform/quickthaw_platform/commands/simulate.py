@@ -14,6 +14,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from quickthaw.cli.output import show
 from quickthaw_platform.simulator.engine import simulate as run
 from quickthaw_platform.simulator.outcome import Outcome
 from quickthaw_platform.simulator.report import table
@@ -46,7 +47,7 @@ def simulate(
     if as_json:
         click.echo(text)
     else:
-        Console().print(table(summaries))
+        show(table(summaries))
 
 
 def _run(scenario: Scenario, pairs: Sequence[tuple[str, str]], seed: int | None) -> list[Outcome]:

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from quickthaw.cli import output
 from quickthaw_platform.traffic.percentiles import PERCENTS, Percentiles, enough
 from quickthaw_platform.traffic.planning import LoadPlan
 from quickthaw_platform.traffic.summary import Summary
@@ -19,9 +20,12 @@ _NAMES = {
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print it all."""
+    """Print it all, nothing of it cut to the width of the terminal."""
     for part in _parts(summary):
-        console.print(part)
+        if isinstance(part, Table):
+            output.show(part, console)
+        else:
+            console.print(part, soft_wrap=True)
 
 
 def arrivals_line(plan: LoadPlan) -> str:

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 import click
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PIPE_WIDTH = 200
+UNLIMITED = 100_000
 """Columns of a table that no terminal limits."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -52,21 +53,64 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
         made.add_column(column, overflow="fold")
     for row in rows:
         made.add_row(*(Text("-" if cell is None or cell == "" else str(cell)) for cell in row))
-    _console().print(made)
+    show(made)
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
     """Print one record, a field a line."""
-    made = Table(box=None, pad_edge=False, show_header=False)
-    made.add_column(style="bold")
-    made.add_column(overflow="fold")
+    found = [(name, "-" if value is None or value == "" else str(value)) for name, value in pairs]
+    _print_pairs(_console(), found, max((len(name) for name, _ in found), default=0) + 2)
+
+
+def show(made: Table, console: Console | None = None) -> None:
+    """Print a table whole: as one where it fits the terminal, else each of its rows as a block of lines.
+
+    So no name and no heading is ever cut or broken. Into a file a table is as wide as it is.
+    """
+    console = console or _console()
+    natural = Measurement.get(console, console.options.update(max_width=UNLIMITED), made).maximum
+    if natural <= console.width:
+        console.print(made)
+    elif not console.is_terminal:
+        console.width = natural
+        console.print(made)
+    else:
+        _print_blocks(made, console)
+
+
+def _print_blocks(made: Table, console: Console) -> None:
+    """Print each row of a table as lines of heading and value; a column without a heading gives the block's title."""
+    if made.title:
+        console.print(made.title, soft_wrap=True)
+    heads = [" ".join(_plain(column.header).split()) for column in made.columns]
+    width = max(map(len, heads)) + 2
+    rows = zip(*([_plain(cell) for cell in column.cells] for column in made.columns), strict=True)
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for head, value in zip(heads, row, strict=True):
+            if not head:
+                console.print(Text(value, style="bold"), soft_wrap=True)
+            else:
+                _print_pairs(console, [(head, value)], width)
+
+
+def _print_pairs(console: Console, pairs: Iterable[tuple[str, str]], width: int) -> None:
+    """Print names and values beside each other. What is too long the terminal breaks, so that it is copied whole."""
     for name, value in pairs:
-        made.add_row(Text(name), Text("-" if value is None or value == "" else str(value)))
-    _console().print(made)
+        first, *others = value.splitlines() or [""]
+        lines = [Text.assemble((f"{name:<{width}}", "bold"), first)]
+        lines += [Text(" " * width + other) for other in others]
+        for line in lines:
+            console.print(line, soft_wrap=True)
+
+
+def _plain(cell: RenderableType) -> str:
+    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
 
 
 def _console() -> Console:
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Console(file=sys.stdout, highlight=False)
 
 
 def size(count: int) -> str:
