@@ -14,7 +14,7 @@ from quickthaw.errors import InvalidRequest
 from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.chat_templates.environment import chat_environment
 from quickthaw_backends.engines.chat_templates.taught import calls_as_text, taught
-from quickthaw_backends.engines.chat_templates.tools import allowed_tools, checked_tools
+from quickthaw_backends.engines.chat_templates.tools import allowed_tools, checked_tools, shown_tools
 from quickthaw_backends.engines.chat_templates.variables import template_variables
 from quickthaw_backends.engines.messages import plain_messages
 from quickthaw_backends.engines.tool_forms.table import TAUGHT, form_of, with_specials
@@ -77,9 +77,9 @@ class ChatTemplate:
         if options.continue_final_message:
             plain = _open_ended(plain)
         if self.shows_tools:
-            text = self._render({**variables, "messages": plain, "tools": tools or None})
+            text = self._render({**variables, "messages": plain, "tools": shown_tools(tools) or None})
         else:
-            text = self._render_taught(plain, tools, variables)
+            text = self._render_taught(plain, shown_tools(tools), variables)
         prefill = plain[-1]["content"].removesuffix(_END) if options.continue_final_message else None
         if prefill is not None:
             text = _cut(text)

@@ -11,11 +11,11 @@ from quickthaw.generation import ChatOptions
 
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,256}")
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
-_SHOWN = ("name", "description", "parameters")
+_KNOWN = ("name", "description", "parameters", "strict")
 
 
 def checked_tools(options: ChatOptions) -> list[dict[str, Any]]:
-    """Return the tools that the model is shown, none where it may call none.
+    """Return the tools that there are, none where none may be called.
 
     Raises InvalidRequest, naming the place, for a tool that is no function with a name of its own, and for a choice
     among tools that are not there.
@@ -39,6 +39,12 @@ def allowed_tools(tools: Sequence[dict[str, Any]], options: ChatOptions) -> tupl
     return tuple(tool for tool in tools if allowed is None or tool["function"]["name"] in allowed)
 
 
+def shown_tools(tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the tools as the model is shown them: whether they are strict is no affair of its."""
+    functions = [{key: value for key, value in tool["function"].items() if key != "strict"} for tool in tools]
+    return [{"type": "function", "function": function} for function in functions]
+
+
 def _checked(tool: Mapping[str, Any], place: str) -> dict[str, Any]:
     if tool.get("type", "function") != "function":
         raise InvalidRequest(
@@ -59,8 +65,8 @@ def _checked(tool: Mapping[str, Any], place: str) -> dict[str, Any]:
         raise InvalidRequest(
             f"{place}.function.parameters must be a JSON schema of an object", param=f"{place}.function.parameters"
         )
-    shown = {key: function[key] for key in _SHOWN if function.get(key) is not None}
-    return {"type": "function", "function": {**shown, "parameters": parameters or _NO_PARAMETERS}}
+    known = {key: function[key] for key in _KNOWN if function.get(key) is not None}
+    return {"type": "function", "function": {**known, "parameters": parameters or _NO_PARAMETERS}}
 
 
 def _describes_object(parameters: object) -> bool:

@@ -50,7 +50,10 @@ class _Answer:
     def _structure_entry(self) -> Mapping[str, Any] | None:
         if self.structure is None or self.reading.must_call:
             return None
-        (entry,) = json.loads(structure_grammar(self.structure))["grammars"]
+        text = structure_grammar(self.structure)
+        if not text.startswith("{"):
+            return {"lark_grammar": text}
+        (entry,) = json.loads(text)["grammars"]
         return {name: value for name, value in entry.items() if value is not None}
 
     def _start(self) -> list[str]:

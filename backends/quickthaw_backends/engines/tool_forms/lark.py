@@ -23,10 +23,18 @@ def pattern(text: str) -> str:
     return re.escape(text).replace("/", r"\/")
 
 
-def json_value(schema: Mapping[str, Any] | bool) -> str:
-    """Return a JSON value of a schema, written without free space."""
-    guided = {**schema, "x-guidance": _GUIDANCE} if isinstance(schema, Mapping) else schema
-    return f"%json {json.dumps(guided)}"
+def json_value(schema: Mapping[str, Any] | bool, *, strict: bool) -> str:
+    """Return a JSON value of a schema, written without free space.
+
+    A keyword that llguidance does not know is an error where it is `strict`, and else constrains nothing.
+    """
+    known = schema if isinstance(schema, Mapping) else {} if schema else {"enum": []}
+    return f"%json {json.dumps({**known, 'x-guidance': {**_GUIDANCE, 'lenient': not strict}})}"
+
+
+def is_strict(function: Mapping[str, Any]) -> bool:
+    """Return whether all of a function's schema has to hold."""
+    return function.get("strict") is True
 
 
 def arguments_schema(function: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,8 +67,8 @@ def call_objects(functions: Sequence[Mapping[str, Any]], key: str, *, apart: boo
 
 def arguments(functions: Sequence[Mapping[str, Any]]) -> str:
     """Return `arguments_0` and so on: the arguments of each function as a JSON object."""
-    schemas = enumerate(map(arguments_schema, functions))
-    return "\n".join(f"arguments_{index}: {json_value(schema)}" for index, schema in schemas)
+    values = [json_value(arguments_schema(function), strict=is_strict(function)) for function in functions]
+    return "\n".join(f"arguments_{index}: {value}" for index, value in enumerate(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,12 @@ class Parameter:
     name: str
     schema: Mapping[str, Any] | bool  # with the definitions that it may refer to
     required: bool
+    strict: bool
+
+    @property
+    def value(self) -> str:
+        """The rule of its value as JSON."""
+        return json_value(self.schema, strict=self.strict)
 
     @property
     def is_text(self) -> bool:
@@ -83,7 +97,9 @@ def parameters(function: Mapping[str, Any]) -> list[Parameter]:
     shared: dict[str, Any] = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     required = schema.get("required", ())
     listed = [
-        Parameter(name, {**dict(of), **shared} if isinstance(of, Mapping) else of, name in required)
+        Parameter(
+            name, {**dict(of), **shared} if isinstance(of, Mapping) else of, name in required, is_strict(function)
+        )
         for name, of in schema.get("properties", {}).items()
     ]
     return sorted(listed, key=lambda parameter: not parameter.required)

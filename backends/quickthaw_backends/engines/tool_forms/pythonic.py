@@ -147,8 +147,7 @@ def _inside(index: int, parameters: list[lark.Parameter]) -> list[str]:
     """Return `inside_<index>`: what stands between a call's brackets and the closing one."""
     rules = []
     for number, parameter in enumerate(parameters):
-        value = lark.json_value(parameter.schema)
-        rules.append(f"value_{index}_{number}: {value}")
+        rules.append(f"value_{index}_{number}: {parameter.value}")
         rules.append(f"given_{index}_{number}: {lark.literal(f'{parameter.name}=')} value_{index}_{number}")
     given = [f"given_{index}_{number}" for number in range(len(parameters))]
     needed = [parameter.required for parameter in parameters]
