@@ -5,102 +5,17 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import gguf
 import pytest
 
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest, NotServable, Unavailable
-from quickthaw_backends.engines.echo_engine import EchoEngine
-from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
-from quickthaw_backends.engines.transformers_engine import TransformersEngine
-from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_platform import plugins
-from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
-from quickthaw_platform.checkpoints.store import DiskStore
-from quickthaw_platform.contracts import Checkpoint, Engine
-from tests.unit.checkpoints import gguf_files
+from quickthaw_platform.contracts import Engine
+from tests.contract.engines import MEMORY_BYTES, Kind, started
 from tests.unit.engines import tiny
 from tests.unit.engines.tiny import Collector, generate, request
-
-KINDS = (
-    "echo",
-    "transformers",
-    "transformers-steady",
-    pytest.param(
-        "llamacpp", marks=pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
-    ),
-    pytest.param("vllm", marks=pytest.mark.skipif(VllmEngine.missing() is not None, reason=str(VllmEngine.missing()))),
-)
-MEMORY_BYTES = 8 << 20
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How to make an engine of one kind, and what its streams do here."""
-
-    make: Callable[[], Engine]
-    checkpoint: Callable[[str], Checkpoint]  # by task
-    slow: dict[str, Any] = field(default_factory=dict)  # options with which a stream runs long enough to be looked at
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("engines")
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def kind(request: pytest.FixtureRequest, folder: Path) -> Kind:
-    if request.param == "echo":
-        return Kind(
-            EchoEngine,
-            lambda task: Checkpoint("none", Path("/nowhere"), {"task": task, "context_tokens": tiny.CONTEXT_TOKENS}),
-            slow={"token_delay": "50ms"},
-        )
-    if request.param == "llamacpp":
-        return Kind(LlamaCppEngine, lambda task: gguf_checkpoint(folder, task))
-    models = {"generate": "llama", "embed": "bert"}
-    if request.param == "vllm":
-        return Kind(
-            VllmEngine, lambda task: tiny.checkpoint(folder, f"wide_{models[task]}"), options={"dtype": "float32"}
-        )
-    steady = request.param == "transformers-steady"
-    return Kind(
-        TransformersEngine,
-        lambda task: tiny.checkpoint(folder, models[task], "bfloat16" if steady else "float32"),
-        options={"compute": "steady"} if steady else {},
-    )
-
-
-def gguf_checkpoint(folder: Path, task: str) -> Checkpoint:
-    file, store = folder / f"{task}.gguf", DiskStore(folder / "checkpoints")
-    if not file.exists():
-        pooling = gguf.PoolingType.MEAN if task == "embed" else None
-        gguf_files.write_llama(file, context_tokens=tiny.CONTEXT_TOKENS, pooling=pooling)
-    return import_checkpoint(str(file), store).checkpoint
-
-
-def started(kind: Kind, task: str = "generate", **options: Any) -> Engine:
-    engine = kind.make()
-    engine.prepare(kind.checkpoint(task), kind.options | options, lambda _name, _seconds: None)
-    engine.start("cpu", 1, MEMORY_BYTES)
-    return engine
-
-
-@pytest.fixture(scope="module")
-def engine(kind: Kind) -> Iterator[Engine]:
-    engine = started(kind)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def prompt(engine: Engine) -> list[int]:
-    return engine.tokenizer.encode("Größe: 3 € – and so on, and so forth.")
 
 
 def test_an_installed_engine_fulfils_the_protocol(engine: Engine) -> None:
