@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from flask import Response, jsonify
@@ -21,11 +21,18 @@ SECURITY_SCHEMES: dict[str, Any] = {
     API_KEY_SCHEME: {"type": "http", "scheme": "bearer", "description": "an API key of this platform, `qt-…`"},
     API_KEY_HEADER_SCHEME: {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": "the same key"},
 }
-_ERROR = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}}
-ERRORS: dict[Any, Any] = {
-    "4XX": {"description": "The caller's fault; `code` says which, `message` what to do", **_ERROR},
-    "5XX": {"description": "The function's (500), a limit's (504) or the platform's (503) fault", **_ERROR},
-}
+
+
+def errors(content: dict[str, Any]) -> dict[Any, Any]:
+    """Describe the answers that are errors; `content` is the schema of their bodies."""
+    body = {"content": {"application/json": {"schema": content}}}
+    return {
+        "4XX": {"description": "The caller's fault; `message` says what to do", **body},
+        "5XX": {"description": "The function's (500), a limit's (504) or the platform's (503, 529) fault", **body},
+    }
+
+
+ERRORS = errors({"$ref": f"#/components/schemas/{ErrorBody.__name__}"})
 
 T = TypeVar("T")
 
@@ -43,8 +50,17 @@ class FunctionPath(BaseModel):
     name: str = Field(description="the function")
 
 
-def resource(name: str, module: str, about: str, *, read: Scope, write: Scope, prefix: str = "") -> APIBlueprint:
-    """Make the blueprint of a resource: GET needs the scope `read`, all else `write`."""
+def resource(
+    name: str,
+    module: str,
+    about: str,
+    *,
+    read: Scope,
+    write: Scope,
+    prefix: str = "",
+    refusals: Mapping[Any, Any] = ERRORS,
+) -> APIBlueprint:
+    """Make the blueprint of a resource: GET needs the scope `read`, all else `write`; `refusals` are its errors."""
     scopes = f"reading needs the scope {read.value}, all else {write.value}"
     api = APIBlueprint(
         name,
@@ -52,7 +68,7 @@ def resource(name: str, module: str, about: str, *, read: Scope, write: Scope, p
         url_prefix=prefix or None,
         abp_tags=[Tag(name=name, description=f"{about} ({scopes})" if read != write else f"{about} (scope {read})")],
         abp_security=[{API_KEY_SCHEME: []}, {API_KEY_HEADER_SCHEME: []}],
-        abp_responses=ERRORS,
+        abp_responses=dict(refusals),
     )
     api.before_request(requires(read, write))
     return api
@@ -72,4 +88,4 @@ def page(records: Iterable[BaseModel]) -> Response:
 
 def event_stream(description: str) -> dict[str, Any]:
     """Describe an answer of server-sent events."""
-    return {"description": description, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    return {"description": description, "content": {"text/event-stream": {"schema": {"description": description}}}}

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.unit.gateway.conftest import ECHO
 
 EXAMPLES = 6
+ENDLESS = "/v1/models/events"
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     content_type_conformance,
@@ -42,6 +43,8 @@ def test_nothing_that_is_sent_breaks_the_gateway(
     for found in schema.get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
+        if operation.path == ENDLESS:
+            continue
         client.post("/v1/functions", json=ECHO)  # an operation before may have deleted it
 
         @settings(

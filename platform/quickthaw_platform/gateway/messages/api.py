@@ -11,19 +11,31 @@ from quickthaw.types import EventType
 from quickthaw_platform.errors import InvocationCancelled, QuickthawError
 from quickthaw_platform.gateway.calls import CallHeaders, ended, name_invocation, streaming
 from quickthaw_platform.gateway.following import ClientGone, Line, first_output, opening
-from quickthaw_platform.gateway.messages.errors import PATH
+from quickthaw_platform.gateway.messages.errors import PATH, SCHEMA
 from quickthaw_platform.gateway.messages.events import Head, MessageEvents, whole
 from quickthaw_platform.gateway.messages.mapping import count_call, messages_call, shows_thinking
-from quickthaw_platform.gateway.messages.schema import CountRequest, MessageAnswer, MessagesRequest, TokenCount
+from quickthaw_platform.gateway.messages.schema import (
+    CountRequest,
+    MessageAnswer,
+    MessagesRequest,
+    TokenCount,
+)
 from quickthaw_platform.gateway.messages.stream import stream
 from quickthaw_platform.gateway.openai_answer import failure, outcome
 from quickthaw_platform.gateway.openai_calls import json_answer, place, resolve, result
-from quickthaw_platform.gateway.resource import resource
+from quickthaw_platform.gateway.resource import errors, resource
 
 REQUEST_ID_HEADER = "request-id"
 """Where Anthropic's clients look for it."""
 
-api = resource("messages", __name__, "Anthropic-compatible messages", read=Scope.INVOKE, write=Scope.INVOKE)
+api = resource(
+    "messages",
+    __name__,
+    "Anthropic-compatible messages",
+    read=Scope.INVOKE,
+    write=Scope.INVOKE,
+    refusals=errors(SCHEMA),
+)
 
 
 @api.after_request

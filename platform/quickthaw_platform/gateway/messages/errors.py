@@ -10,6 +10,25 @@ PATH = "/v1/messages"
 OVERLOADED = 529
 """What Anthropic answers while it has no room."""
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "error", "request_id"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {
+                "type": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {"type": "object", "description": "what has Anthropic's clients go on otherwise"},
+            },
+        },
+        "request_id": {"type": "string"},
+    },
+}
+"""Of the bodies of answers that are no success."""
+
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
