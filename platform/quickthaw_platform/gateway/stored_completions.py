@@ -52,7 +52,7 @@ class Page(BaseModel):
     """Which part of a list is wanted."""
 
     after: str | None = Field(None, description="id of what is before the first")
-    limit: int = Field(20, ge=1, le=100)
+    limit: int = Field(20, ge=0, le=100)
     order: Literal["asc", "desc"] = Field("asc", description="desc: the latest first")
 
 

@@ -55,7 +55,7 @@ class ItemsPage(BaseModel):
     """Which items are to be listed."""
 
     after: str | None = Field(None, description="id of the item before the first")
-    limit: int = Field(20, ge=1, le=100)
+    limit: int = Field(20, ge=0, le=100)
     order: Literal["asc", "desc"] = Field("desc", description="desc: the latest first")
 
 

@@ -56,10 +56,10 @@ def messages_of(items: Sequence[Item], instructions: str | None = None) -> list[
 
 
 def _item(item: Item, place: str, find: Callable[[str, str], Item]) -> dict[str, Any]:
-    kind = item.get("type", "message" if "role" in item else "item_reference")
+    kind = item.get("type") or ("message" if "role" in item else "item_reference")
     if kind == "item_reference":
         return dict(find(_text(item, "id", place), f"{place}.id"))
-    reader = _READERS.get(kind)
+    reader = _READERS.get(str(kind))
     if reader is None:
         raise InvalidRequest(
             f"{place}.type: an item of type {kind!r} is not served; known: {', '.join((*_READERS, 'item_reference'))}",
@@ -114,7 +114,7 @@ def _parts(content: Any, place: str, kind: str) -> list[dict[str, Any]]:
 
 
 def _part_of(part: Mapping[str, Any], place: str, kind: str) -> dict[str, Any]:
-    field = TEXT_PARTS.get(part.get("type", ""))
+    field = TEXT_PARTS.get(str(part.get("type")))
     if field is None:
         raise InvalidRequest(
             f"{place}.type: a part of type {part.get('type')!r} is not served; only text is", param=f"{place}.type"
