@@ -24,6 +24,12 @@ EXACT: tuple[tuple[str, str, Calls], ...] = (
         (_F, _G),
     ),
     (
+        "qwen_coder",
+        "<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n<parameter=b>\nü, )\n</parameter>\n</function>\n"
+        "</tool_call>\n<tool_call>\n<function=g>\n</function>\n</tool_call>",
+        (_F, _G),
+    ),
+    (
         "llama",
         '{"name": "f", "parameters": {"a": 1, "b": "ü, )"}}; {"name": "g", "parameters": {}}',
         (_F, _G),
@@ -56,6 +62,14 @@ _LOOSE: tuple[tuple[str, str, str, Calls], ...] = (
     ("hermes", 'Let me see. <tool_call>{"name":"g"}</tool_call> Done.', "Let me see. Done.", (_G,)),
     ("hermes", '<tool_call>\n{"name": "g", "arguments": {}}\n{"name": "g", "arguments": {}}', "", (_G, _G)),
     ("hermes", '\n\n<tool_call>{"name": "g"}', "", (_G,)),  # the closing mark never came
+    (
+        "qwen_coder",
+        "<tool_call><function=f><parameter=c>[1, 2]</parameter><parameter=d>\nsome </x>\n</parameter>"
+        '<parameter=b>if "x":\n\t<y>\n\n</parameter></function></tool_call>',
+        "",
+        (("f", '{"c": [1, 2], "d": "some </x>", "b": "if \\"x\\":\\n\\t<y>\\n"}'),),
+    ),
+    ("qwen_coder", "<tool_call>\n<function=h>\n", "<tool_call>\n<function=h>\n", ()),
     ("llama", '<|python_tag|>{"type": "function", "name": "g", "parameters": {}}', "", (_G,)),
     ("llama", 'Sure: {"name": "g", "parameters": {}}', 'Sure: {"name": "g", "parameters": {}}', ()),  # only at once
     ("llama", '{"name": "g"}', '{"name": "g"}', ()),  # JSON that is an answer

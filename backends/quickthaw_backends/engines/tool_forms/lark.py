@@ -90,6 +90,12 @@ class Parameter:
         """Whether its value is always a text."""
         return isinstance(self.schema, Mapping) and self.schema.get("type") == "string"
 
+    @property
+    def choices(self) -> list[str]:
+        """The texts that it may be; none: any."""
+        choices = self.schema.get("enum", ()) if isinstance(self.schema, Mapping) else ()
+        return [choice for choice in choices if isinstance(choice, str)]
+
 
 def parameters(function: Mapping[str, Any]) -> list[Parameter]:
     """Return what a function's schema lists as properties, the required ones first."""

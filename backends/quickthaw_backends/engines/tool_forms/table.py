@@ -11,17 +11,20 @@ from quickthaw_backends.engines.tool_forms.hermes import HERMES
 from quickthaw_backends.engines.tool_forms.json_lines import JSON, LLAMA
 from quickthaw_backends.engines.tool_forms.mistral import MISTRAL, MISTRAL_NAMED
 from quickthaw_backends.engines.tool_forms.pythonic import PYTHONIC
+from quickthaw_backends.engines.tool_forms.qwen_coder import QWEN_CODER
 from quickthaw_backends.engines.tool_forms.thoughts import thoughts_named
 from quickthaw_platform.contracts import Reading
 
 _FORMS: dict[str, Form] = {
-    form.name: form for form in (HERMES, LLAMA, JSON, PYTHONIC, MISTRAL, MISTRAL_NAMED, DEEPSEEK, DEEPSEEK_PLAIN)
+    form.name: form
+    for form in (HERMES, QWEN_CODER, LLAMA, JSON, PYTHONIC, MISTRAL, MISTRAL_NAMED, DEEPSEEK, DEEPSEEK_PLAIN)
 }
 _SIGNS = (
     ("function<\uff5ctool\u2581sep\uff5c>", DEEPSEEK),
     ("<\uff5ctool\u2581sep\uff5c>", DEEPSEEK_PLAIN),
     ("[ARGS]", MISTRAL_NAMED),
     ("[TOOL_CALLS]", MISTRAL),
+    ("<function=", QWEN_CODER),
     ("<tool_call>", HERMES),
     ("<|python_start|>", PYTHONIC),
     ("func_name1(", PYTHONIC),
