@@ -119,7 +119,9 @@ def test_a_held_structure_goes_on_as_if_undisturbed(engine: Engine, prompt: list
 
 def test_structures_do_not_depend_on_what_runs_beside_them(engine: Engine, prompt: list[int]) -> None:
     names = [*STRUCTURES, None] * 2
-    asked = [{"seed": index, **(constrained(name) if name else {})} for index, name in enumerate(names)]
+    asked: list[dict[str, Any]] = [
+        {"seed": index, **(constrained(name) if name else {})} for index, name in enumerate(names)
+    ]
     alone = [generate(engine, prompt, **fields).tokens for fields in asked]
     together = [Collector() for _ in asked]
     for index, (fields, collector) in enumerate(zip(asked, together, strict=True)):
@@ -142,7 +144,7 @@ def test_a_stop_string_ends_a_structure_too(engine: Engine, prompt: list[int], i
 
 
 def test_biases_choose_among_what_a_structure_allows(engine: Engine, prompt: list[int]) -> None:
-    answers = {"structure": {"choice": ["alpha", "beta"]}, "temperature": 0}
+    answers: dict[str, Any] = {"structure": {"choice": ["alpha", "beta"]}, "temperature": 0}
     for letter, expected in (("a", "alpha"), ("b", "beta")):
         biased = {token(engine, letter): 100.0, token(engine, "z"): 100.0}
         assert generate(engine, prompt, logit_bias=biased, **answers).text == expected
@@ -157,7 +159,7 @@ def test_a_bias_rules_a_token_out_without_a_structure(engine: Engine, prompt: li
 def test_before_the_least_length_neither_the_model_nor_a_stop_ends_an_answer(engine: Engine) -> None:
     prompt = engine.tokenizer.encode("aaa")
     for seed in range(6):
-        ends = {"stop": ["a"], "stop_token_ids": [token(engine, "a")], "structure": {"regex": "[ab]{1,30}"}}
+        ends: dict[str, Any] = {"stop": ["a"], "stop_token_ids": [token(engine, "a")], "structure": {"regex": "[ab]{1,30}"}}
         answer = generate(engine, prompt, seed=seed, min_tokens=12, max_tokens=30, **ends)
         assert len(answer.tokens) > 12
         assert set(answer.text[:11]) <= set("ab")
@@ -207,10 +209,11 @@ def test_a_stop_token_ends_an_answer_and_its_text_is_left_out_unless_asked_for(
     ],
 )
 def test_what_cannot_be_held_to_is_refused_at_submit_by_its_field(
-    engine: Engine, prompt: list[int], field: str, value: object
+    engine: Engine, prompt: list[int], field: str, value: Any
 ) -> None:
+    fields: dict[str, Any] = {field: value}
     with pytest.raises(InvalidRequest) as refused:
-        engine.submit(request(prompt, **{field: value}), Collector())
+        engine.submit(request(prompt, **fields), Collector())
     assert refused.value.param == field
 
 

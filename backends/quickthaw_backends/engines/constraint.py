@@ -22,12 +22,18 @@ class Constraint:
     def __init__(self, sampling: Sampling, eos: frozenset[int], guide: Guide | None) -> None:
         """`eos` are the tokens that end an answer by the model's own word; `guide` stands where the answer does."""
         self.guide = guide
+        self.failure: InvalidRequest | None = None  # for engines that cannot raise where they choose
         self.ends = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos)
         self.least = sampling.min_tokens
         self._bias = _bias(sampling)
         self._never = _array(eos - self.ends) if guide is not None else _array(())
         self._never_yet = _array(eos | self.ends)
         self._stops = _array(sampling.stop_token_ids)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it changes anything of what the model says."""
+        return self.guide is not None or self._bias is not None or self.least > 0
 
     def ends_with(self, token: int, count: int) -> bool:
         """Whether `token`, the last of `count`, ends the answer."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quickthaw.errors import NotServable, StartFailed, Unavailable
-from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_backends.engines.answer import answer_limit
 from quickthaw_backends.engines.checks import check_text_to_embed, check_tokens
 from quickthaw_backends.engines.end_tokens import end_tokens
 from quickthaw_backends.engines.extras import missing_extra
@@ -21,6 +21,7 @@ from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
 if TYPE_CHECKING:
+    from quickthaw_backends.engines.answers import Answers
     from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
     from quickthaw_backends.engines.vllm_engine.loop import VllmLoop
 
@@ -53,6 +54,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         self._manifest: Manifest | None = None
         self._texts: HfTokenizer | None = None
         self._eos: frozenset[int] = frozenset()
+        self._answers: Answers | None = None
 
     @classmethod
     def missing(cls) -> str | None:
@@ -90,6 +92,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         """Wait for the weights, then make vLLM's engine; takes seconds. StartFailed has vLLM's own words."""
         if self._checkpoint is None or self._manifest is None:
             raise StartFailed("the engine was not prepared")
+        from quickthaw_backends.engines.transformers_engine.guiding import hf_answers
         from quickthaw_backends.engines.vllm_engine.loop import VllmLoop
         from quickthaw_backends.engines.vllm_engine.making import Making
 
@@ -100,6 +103,8 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         self.arrival_seconds = time.monotonic() - began
         making = Making(self._checkpoint, self._manifest, self._options, device, threads, memory_bytes)
         self._loop = VllmLoop(making.make)
+        if self._texts is not None:
+            self._answers = hf_answers(self._texts, self._loop.vocabulary, self._eos)
         self.context_tokens = min(self.context_tokens, self._loop.context_tokens)
 
     def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
@@ -114,12 +119,12 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
 
         if self._manifest is not None and self._manifest.task == "embed":
             raise NotServable("this checkpoint embeds; deploy a generating model to get text")
-        if self._loop is None or self._texts is None:
+        if self._loop is None or self._texts is None or self._answers is None:
             raise Unavailable("the engine is not running")
         limit = answer_limit(request, self.context_tokens)
         check_tokens(request.tokens, self._loop.vocabulary)
-        answer = Answer(request, self._texts.decode, self._eos, limit)
-        self._loop.submit(Stream(request, sink, answer, limit, self._eos, self._texts, on_held))
+        answer = self._answers.begin(request, limit)
+        self._loop.submit(Stream(request, sink, answer, limit, self._texts, on_held))
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a unit vector for each token sequence."""

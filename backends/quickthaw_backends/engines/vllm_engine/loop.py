@@ -227,7 +227,13 @@ class VllmLoop:
             if stream.on_held is not None:
                 stream.on_held(len(stream.tokens))
             return
-        self._deliver(stream, stream.absorb(output))
+        try:
+            deltas = stream.absorb(output)
+        except InvalidRequest as error:
+            self._engine.abort_request([stream.id])
+            self._fail(stream, error)
+            return
+        self._deliver(stream, deltas)
         if output.finished and stream.answer.finish_reason is None:
             self._fail(stream, FunctionFailed(f"vLLM ended the answer: {output.outputs[0].finish_reason}"))
 

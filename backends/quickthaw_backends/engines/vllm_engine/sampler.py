@@ -16,11 +16,14 @@ from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
 
+from quickthaw.errors import InvalidRequest
 from quickthaw.generation import Sampling
+from quickthaw_backends.engines.constraint import Constraint
 from quickthaw_backends.engines.counter import uniform
 
-SAMPLING, ANSWERED = "quickthaw_sampling", "quickthaw_answered"
-"""Names in `SamplingParams.extra_args`: a `Sampling`, and how many of the last prompt tokens belong to the answer."""
+SAMPLING, ANSWERED, CONSTRAINT = "quickthaw_sampling", "quickthaw_answered", "quickthaw_constraint"
+"""Names in `SamplingParams.extra_args`: a `Sampling`, how many of the last prompt tokens belong to the answer, and what
+narrows it: the answer's own `Constraint`, which has had all of its tokens before vLLM's next step."""
 
 _GREEDY_BELOW = 1e-5
 """A lower temperature is taken for 0: dividing by it would leave the range of float32."""
@@ -37,6 +40,7 @@ class Row:
     """A request at one place of the batch. `output` grows while vLLM generates."""
 
     sampling: Sampling
+    constraint: Constraint
     prompt: Sequence[int]
     answered: Sequence[int]
     output: Sequence[int]
@@ -81,21 +85,34 @@ def _row(params: SamplingParams, prompt: list[int] | None, output: list[int]) ->
     if SAMPLING not in extra or prompt is None:
         return None
     asked = len(prompt) - extra[ANSWERED]
-    return Row(extra[SAMPLING], prompt[:asked], prompt[asked:], output)
+    return Row(extra[SAMPLING], extra[CONSTRAINT], prompt[:asked], prompt[asked:], output)
 
 
 def choose(scores: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
     """Return each row's next token, given its scores ([rows, vocabulary], float32; overwritten).
 
-    Order: penalties, temperature, top-k, top-p, min-p, as in transformers.
+    Order: grammar and biases, penalties, temperature, top-k, top-p, min-p, as in transformers.
     """
     for index, row in enumerate(rows):
+        if row.constraint.narrows:
+            _narrow(scores[index], row)
         _penalise(scores[index], row)
     likeliest = scores.argmax(dim=1)
     greedy = torch.tensor([row.greedy for row in rows], device=scores.device)
     if greedy.all():
         return likeliest
     return torch.where(greedy, likeliest, _draw(_probabilities(scores, rows), rows))
+
+
+def _narrow(scores: torch.Tensor, row: Row) -> None:
+    """Change one row of scores as the answer's constraint says; its failure waits for the answer, not for the batch."""
+    count = len(row.answered) + len(row.output)
+    try:
+        narrowed = row.constraint.apply(scores.cpu().numpy(), count)
+    except InvalidRequest as error:
+        row.constraint.failure = error
+        return
+    scores.copy_(torch.from_numpy(narrowed))
 
 
 def _penalise(scores: torch.Tensor, row: Row) -> None:

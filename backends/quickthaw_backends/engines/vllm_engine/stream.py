@@ -12,7 +12,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw_backends.engines.answer import Answer
-from quickthaw_backends.engines.vllm_engine.sampler import ANSWERED, SAMPLING, is_plain
+from quickthaw_backends.engines.vllm_engine.sampler import ANSWERED, CONSTRAINT, SAMPLING, is_plain
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
 
@@ -38,7 +38,6 @@ class Stream:
     sink: Sink
     answer: Answer
     limit: int  # of the answer's tokens
-    eos: frozenset[int]
     texts: Texts
     on_held: Callable[[int], None] | None = None  # while it is held; see `contracts.Engine.hold`
     told: list[int] = field(default_factory=list)  # tokens of the answer that another engine chose
@@ -95,7 +94,7 @@ class Stream:
         return SamplingParams(
             max_tokens=max(1, self.limit - self.answer.count),
             temperature=0.0,
-            stop_token_ids=[] if sampling.ignore_eos else sorted(self.eos),
+            stop_token_ids=sorted(self.answer.constraint.ends),
             ignore_eos=True,  # the model's own are among those above
             logprobs=sampling.logprobs,
             prompt_logprobs=sampling.logprobs if self.scores_prompt else None,
@@ -106,11 +105,15 @@ class Stream:
         )
 
     def _drawing(self) -> dict[str, Any] | None:
-        sampling = self.request.sampling
-        return None if is_plain(sampling) else {SAMPLING: sampling, ANSWERED: self._answered}
+        sampling, constraint = self.request.sampling, self.answer.constraint
+        if is_plain(sampling) and not constraint.narrows:
+            return None
+        return {SAMPLING: sampling, ANSWERED: self._answered, CONSTRAINT: constraint}
 
     def absorb(self, output: RequestOutput) -> list[Delta]:
-        """Turn what a step gave into deltas."""
+        """Turn what a step gave into deltas. Raises InvalidRequest where the answer's grammar could not be followed."""
+        if self.answer.constraint.failure is not None:
+            raise self.answer.constraint.failure
         self.note_cached(output)
         deltas = [self.opening(output.prompt_logprobs)] if self.echoes else []
         (chosen,) = output.outputs
