@@ -9,7 +9,8 @@ import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from contextlib import ExitStack
+from itertools import islice, pairwise
 
 import httpx
 import pytest
@@ -120,6 +121,26 @@ def test_a_waiting_message_is_filled_with_pings(gateway: GatewayProcess, node: P
                 node.held = False
     assert events[:2] == ["message_start", "ping"]
     assert events[-2:] == ["message_delta", "message_stop"]
+
+
+def test_all_who_follow_the_models_hear_of_each_and_of_changes(
+    gateway: GatewayProcess, node: PlayedNode, key: str
+) -> None:
+    def told(lines: Iterator[str], count: int) -> list[tuple[str, str, str]]:
+        bodies = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+        return [(body["event"], body["model"], body["data"]["status"]) for body in islice(bodies, count)]
+
+    with ExitStack() as stack:
+        request = ("GET", f"{gateway.url}/v1/models/events")
+        answers = [
+            stack.enter_context(httpx.stream(*request, headers={"x-api-key": key}, timeout=20)) for _ in range(3)
+        ]
+        followers = [answer.iter_lines() for answer in answers]
+        for lines in followers:
+            assert told(lines, 2) == [("model_status", "chat", "loaded"), ("model_status", "cold", "unloaded")]
+        node.slots.remove("x1")
+        for lines in followers:
+            assert told(lines, 1) == [("status_change", "chat", "unloaded")]
 
 
 def endless(size: int) -> Iterator[bytes]:

@@ -90,3 +90,10 @@ def test_limits(prompt: int, generated: int, max_tokens: int | None, limit: int)
 def test_the_error_names_the_numbers() -> None:
     with pytest.raises(ContextLengthExceeded, match=r"90 tokens and max_tokens 20.*100"):
         answer_limit(request([65] * 90, max_tokens=20), 100)
+
+
+def test_the_last_delta_names_the_stop_string_that_ended_the_answer() -> None:
+    growing = answer(stop=["CD", "X"])
+    deltas = [growing.push(token) for token in b"ABCD"]
+    assert [delta.stop for delta in deltas] == [None, None, None, "CD"]
+    assert answer(stop=["X"]).push(256).stop is None
