@@ -5,16 +5,20 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 import quickthaw
 
 app = quickthaw.App("agent")
 
 Number = int | float
+Expression = Annotated[str, Field(pattern=r"^[0-9.+\-*/%() ]{1,60}$")]
+"""No other sign is let through: so a small model writes something that can be calculated, too."""
+
 Unit = Literal["m", "km", "ft", "mi", "g", "kg", "oz", "lb", "C", "F", "K"]
 
-MAX_CHARACTERS = 200
 MAX_BITS = 4096
 """Of a whole number on the way: a few characters can ask for more than any memory holds."""
 
@@ -44,14 +48,12 @@ UNITS: dict[str, tuple[str, float, float]] = {  # what it measures; a value time
 }
 
 
-def calculate(expression: str) -> Number:
+def calculate(expression: Expression) -> Number:
     """Calculate an arithmetic expression.
 
     Args:
         expression: numbers, + - * / // % ** and parentheses, for example (3 + 4) * 2
     """
-    if len(expression) > MAX_CHARACTERS:
-        raise ValueError(f"the expression has more than {MAX_CHARACTERS} characters")
     return value_of(ast.parse(expression.strip(), mode="eval").body)
 
 
@@ -99,9 +101,19 @@ def agent(
     messages: list[dict[str, Any]],
     max_tokens: int = 256,
     rounds: int = 6,
+    must_call: bool = False,
     show_calls: bool = False,
 ) -> Iterator[quickthaw.Delta]:
-    """Answer a conversation, calling tools on the way: at most `rounds` times the model is asked."""
+    """Answer a conversation, calling tools on the way: at most `rounds` times the model is asked.
+
+    With `must_call` it begins with a call, valid also where a small model would not think of one.
+    """
     yield from quickthaw.tools.run(
-        model, messages, [calculate, convert], rounds=rounds, show_calls=show_calls, max_tokens=max_tokens
+        model,
+        messages,
+        [calculate, convert],
+        rounds=rounds,
+        tool_choice="required" if must_call else "auto",
+        show_calls=show_calls,
+        max_tokens=max_tokens,
     )

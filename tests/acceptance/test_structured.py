@@ -1,0 +1,100 @@
+"""Answers with a shape from the real model: killed in the middle of an object and of a call, they end the same."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Annotated, Any, Literal
+
+import jsonschema
+import pytest
+from pydantic import BaseModel, Field
+
+from quickthaw import Delta, EventType, FunctionSpec, Invocation, InvocationState, Message, Tool
+from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
+from tests.acceptance.cluster import Cluster
+from tests.acceptance.test_kills import instances_of
+
+pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
+
+CUTS = (4, 12)
+"""After so many deltas, counted from the call's beginning, its instance dies."""
+
+WORKER_CUT = 20
+"""After so many the worker dies, and all that it runs."""
+
+
+Short = Annotated[str, Field(max_length=40)]
+
+
+class Fox(BaseModel):
+    name: Short
+    mood: Literal["sly", "hungry", "asleep"]
+    prey: Annotated[list[Short], Field(max_length=4)]
+    age: Annotated[int, Field(ge=0, le=20)]
+
+
+def tell(animal: Short, place: Short, seconds: Annotated[int, Field(ge=1, le=600)] = 60) -> str:
+    """Tell a story about an animal."""
+    return f"{animal} in {place}: {seconds}"
+
+
+MESSAGES = [{"role": "user", "content": "Describe a hungry fox who lives in the woods of Ødegård, and what it eats."}]
+SAMPLING: dict[str, Any] = {"temperature": 0.7, "seed": 11, "max_tokens": 120, "logprobs": 1}
+SHAPES: dict[str, dict[str, Any]] = {
+    "object": {"response_format": Fox},
+    "call": {"chat": {"tools": [tell], "tool_choice": "required", "parallel_tool_calls": False}},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(cluster: Cluster) -> None:
+    """Deploy `shaped`, on the engine whose log-probabilities are the same to the last bit at any cut."""
+    cluster.client.deploy(FunctionSpec(name="shaped", model="smollm2-gguf", memory="512MiB"))
+
+
+def said(call: Invocation) -> tuple[list[int], list[float | None], dict[str, Any]]:
+    """Return tokens, log-probabilities and the message of an answer that has ended."""
+    deltas = [Delta.from_json(event.data["delta"]) for event in call.events() if event.type is EventType.CHUNK]
+    message = Message()
+    for delta in deltas:
+        message.add(delta)
+    tokens = [token for delta in deltas for token in delta.tokens]
+    return tokens, [entry.logprob for delta in deltas for entry in delta.logprobs], message.to_json()
+
+
+def kill_on_the_way(cluster: Cluster, call: Invocation) -> None:
+    deltas = 0
+    for event in call.events():
+        deltas += event.type is EventType.CHUNK
+        if event.type is EventType.CHUNK and deltas in CUTS:
+            for process in instances_of(cluster, "shaped"):
+                process.kill()
+        elif event.type is EventType.CHUNK and deltas == WORKER_CUT:
+            cluster.kill("worker")
+            cluster.start("worker")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_killed_in_the_middle_it_ends_as_the_undisturbed_one(cluster: Cluster, shape: str) -> None:
+    options: dict[str, Any] = {"sampling": SAMPLING, **SHAPES[shape]}
+    undisturbed = cluster.client.spawn("shaped", {"messages": MESSAGES}, **options)
+    expected = said(undisturbed)
+    assert len(expected[0]) > WORKER_CUT
+    call = cluster.client.spawn("shaped", {"messages": MESSAGES}, **options)
+    kill_on_the_way(cluster, call)
+    assert (call.status().state, call.status().error) == (InvocationState.SUCCEEDED, None)
+    assert said(call) == expected
+    assert call.result() == undisturbed.result()
+    assert call.status().epoch > len(CUTS)
+
+
+def test_an_object_and_a_call_are_valid_whatever_the_model_thinks_of_them(cluster: Cluster) -> None:
+    for seed in range(4):
+        found: defaultdict[str, Any] = defaultdict(dict)
+        for shape, options in SHAPES.items():
+            sampling = {"temperature": 1.0, "seed": seed, "max_tokens": 400}
+            found[shape] = cluster.client.invoke("shaped", {"messages": MESSAGES}, sampling=sampling, **options).result
+        Fox.model_validate_json(found["object"])
+        (made,) = found["call"]["tool_calls"]
+        jsonschema.validate(json.loads(made["function"]["arguments"]), dict(Tool.of(tell).parameters))
