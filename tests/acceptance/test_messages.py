@@ -12,6 +12,7 @@ import pytest
 from quickthaw import FunctionSpec
 from quickthaw.sse import SSEParser
 from tests.acceptance.cluster import Cluster, running, wait_for
+from tests.acceptance.test_kills import instances_of
 from tests.integration.worker.node_process import MODEL, write_checkpoint
 
 TOOL = {
@@ -134,6 +135,32 @@ def test_a_schema_that_cannot_be_followed_is_refused_by_its_path(platform: Clust
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert "tools.0.input_schema" in answer.json()["error"]["message"]
+
+
+def test_a_call_of_a_tool_whose_process_is_killed_goes_on_where_it_was(platform: Cluster) -> None:
+    undisturbed = [event for event in stream(platform, CALL, tools=[TOOL]) if event["type"] != "ping"]
+    turns = [{"role": "user", "content": CALL}]
+    body = {"model": "slow", "max_tokens": 500, "messages": turns, "stream": True, "tools": [TOOL]}
+    events: list[dict[str, Any]] = []
+    killed = 0
+    headers = {"x-api-key": platform.api_key}
+    with httpx.stream("POST", f"{platform.url}/v1/messages", headers=headers, json=body, timeout=60) as answer:
+        parser = SSEParser()
+        for piece in answer.iter_raw():
+            events += [json.loads(event.data) for event in parser.feed(piece)]
+            if not killed and any(event.get("delta", {}).get("partial_json") for event in events):
+                for process in instances_of(platform, "slow"):
+                    process.kill()
+                    killed += 1
+    assert killed == 1
+    assert input_of(events) == input_of(undisturbed)
+    assert events[-1] == {"type": "message_stop"}
+    assert platform.client.status(answer.headers["x-invocation-id"]).epoch == 2
+
+
+def input_of(events: list[dict[str, Any]]) -> str:
+    """Return the text of the call's input."""
+    return "".join(event["delta"].get("partial_json", "") for event in events if "delta" in event)
 
 
 def test_hanging_up_cancels(platform: Cluster) -> None:
