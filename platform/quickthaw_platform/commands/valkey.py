@@ -74,6 +74,19 @@ def configure(directory: Path, port: int, log: Path | None = None) -> tuple[Path
     return file, f"unix://:{password}@{quote(path)}?db=0" if reachable else f"redis://:{password}@127.0.0.1:{port}/0"
 
 
+def kept_url(directory: Path) -> str | None:
+    """Return the URL of the Valkey that was configured in a folder last; None where there was none."""
+    try:
+        lines = (directory / "valkey.conf").read_text().splitlines()
+    except OSError:
+        return None
+    words = dict(line.split(" ", 1) for line in lines if " " in line)
+    password = words.get("requirepass", "")
+    if "unixsocket" in words:
+        return f"unix://:{password}@{quote(words['unixsocket'].strip(chr(34)))}?db=0"
+    return f"redis://:{password}@127.0.0.1:{words.get('port', '')}/0"
+
+
 def wait_until_up(url: str, alive: Callable[[], bool]) -> None:
     """Return when the server answers; Unavailable when it ended, or is not done loading after START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS

@@ -34,6 +34,8 @@ def worker(node: str | None, redis_url: str | None, device: str | None, labels: 
     require_disk(settings)
     require_device(settings.device)
     argv = worker_argv(settings)
+    if os.geteuid() == 0:
+        click.echo("this worker runs as root, and so does the code of functions; see docs/security.md", err=True)
     sys.stdout.flush()
     signals.start_afresh(keeping=(signal.SIGHUP,))  # under nohup it outlives the terminal
     os.execvp(argv[0], argv)  # the worker is this process: signals and the supervisor's tie reach it directly

@@ -7,8 +7,10 @@ from typing import Literal
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, Field
 
 from quickthaw.types import Wire
+from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.gateway.resource import ERRORS, answer
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.invocations.outage import outage_is_unavailable
@@ -40,8 +42,20 @@ def health() -> Response:
     return answer(Healthy())
 
 
+class ReadyQuery(BaseModel):
+    """What to ask of readiness."""
+
+    nodes: int = Field(0, ge=0, description="be ready only with at least so many nodes")
+
+
 @api.get("/readyz", responses={200: Ready})
-def readiness() -> Response:
-    """Whether the gateway reaches its Redis; 503 when it does not."""
+def readiness(query: ReadyQuery) -> Response:
+    """Whether the gateway reaches its Redis, and there are as many nodes as asked for; 503 when not.
+
+    Without nodes it is ready too: functions can be deployed, and calls wait for a node.
+    """
     with outage_is_unavailable():
-        return answer(Ready(nodes=int(services().redis.scard("qt:nodes"))))
+        found = int(services().redis.scard("qt:nodes"))
+    if found < query.nodes:
+        raise Unavailable(f"{found} of {query.nodes} nodes are there; `quickthaw worker` starts one")
+    return answer(Ready(nodes=found))

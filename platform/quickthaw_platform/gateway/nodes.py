@@ -6,6 +6,7 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from quickthaw.resources import Deleted, InstanceInfo, NodeInfo, Scope
+from quickthaw_platform.contracts import NodeState
 from quickthaw_platform.errors import NodeNotFound
 from quickthaw_platform.gateway.cluster_view import instance_infos, node_infos
 from quickthaw_platform.gateway.removal import stop_instance
@@ -42,12 +43,12 @@ def list_nodes() -> Response:
 
 @api.post("/nodes/<id>/drain", responses={200: NodeInfo})
 def drain_node(path: NodePath) -> Response:
-    """Have a node finish what runs and take nothing new; answers with the node as it is at this moment."""
+    """Have a node finish what runs and take nothing new; answers with the node, which is draining from now on."""
     nodes = {node.id: node for node in node_infos(services().redis)}
     if path.id not in nodes:
         raise NodeNotFound.named(path.id, nodes)
     services().commands.drain(path.id)
-    return answer(nodes[path.id])
+    return answer(nodes[path.id].model_copy(update={"state": NodeState.DRAINING.value}))
 
 
 @api.get("/instances", responses={200: Page[InstanceInfo]})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import beat_init, setup_logging, worker_ready
 from kombu import Queue
 
@@ -20,6 +22,9 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import broker
 from quickthaw_platform.worker.bootstep import AgentStep
 from quickthaw_platform.worker.commands import queue_of
+
+# Celery tells root to use an option that our commands do not have; `quickthaw worker` says it in its own words.
+warnings.filterwarnings("ignore", message=r"\s*You're running the worker with superuser", category=SecurityWarning)
 
 TASK_MODULES = (
     "quickthaw_platform.worker.tasks",

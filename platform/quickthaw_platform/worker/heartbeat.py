@@ -13,6 +13,7 @@ import structlog
 from redis import Redis
 
 from quickthaw.resources import CheckpointInfo
+from quickthaw.version import VERSION
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import NodeState
@@ -119,6 +120,7 @@ class Heartbeat:
             "labels": json.dumps(self._settings.labels),
             "remote": self._settings.remote or "",
             "pid": os.getpid(),
+            "version": VERSION,
         }
         with outage_is_unavailable():
             self._announce([describe(Manifest.of(checkpoint)) for checkpoint in reversed(checkpoints)])

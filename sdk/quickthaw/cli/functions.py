@@ -71,6 +71,7 @@ def describe(state: State, name: str, as_json: bool) -> None:
             ("created", output.when(function.created_at)),
             ("invoke", f"POST {url}/v1/functions/{function.name}/invoke"),
             ("trigger", f"POST {url}/t/{function.name}"),
+            ("OpenAI", f"{url}/v1 as base URL, {function.name} as model"),
         ]
     )
 

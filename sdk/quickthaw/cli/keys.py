@@ -5,13 +5,19 @@ from __future__ import annotations
 import click
 
 from quickthaw.cli import output
-from quickthaw.cli.root import State, pass_state
+from quickthaw.cli.root import PluggedGroup, State, pass_state
 from quickthaw.resources import KeyInfo, Quotas, Scope
 
 SCOPES = click.Choice([scope.value for scope in Scope])
 
 
-@click.group()
+class Keys(PluggedGroup):
+    """The group that `keys-…` plugins join."""
+
+    prefix = "keys"
+
+
+@click.group(cls=Keys)
 def keys() -> None:
     """API keys: who may call, deploy and administer, and how much."""
 

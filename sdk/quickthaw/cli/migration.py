@@ -64,12 +64,14 @@ def draw(life: InvocationLife) -> None:
         gap = (
             f"{life.gaps[epoch] * 1000:.0f} ms without output" if step.state == "running" and epoch in life.gaps else ""
         )
-        rows.append(
-            (f"+{step.at - info.created_at:.3f} s", epoch, _what(step, lost=lost), step.node, step.instance, gap)
-        )
+        rows.append((_since(step.at, info.created_at), epoch, _what(step, lost=lost), step.node, step.instance, gap))
     if info.ended_at is not None:
-        rows.append((f"+{info.ended_at - info.created_at:.3f} s", info.epoch, info.state.value, info.node, None, ""))
+        rows.append((_since(info.ended_at, info.created_at), info.epoch, info.state.value, info.node, None, ""))
     output.table(("TIME", "EPOCH", "WHAT", "NODE", "INSTANCE", "GAP"), rows, "Nothing is known of it.")
+
+
+def _since(at: float, begin: float) -> str:
+    return f"+{max(0.0, at - begin):.3f} s"  # two clocks of one moment may differ by a rounding error
 
 
 def _what(step: LifeStep, *, lost: bool) -> str:

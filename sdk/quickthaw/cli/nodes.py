@@ -57,7 +57,8 @@ def drain(state: State, node: str, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    click.echo(f"{found.id} is {found.state}; {found.instances} instances left")
+    click.echo(f"{found.id} is {found.state}: it takes nothing new; {found.instances} instances left")
+    click.echo("it comes back when its worker is started again: end that process, and its supervisor does so", err=True)
 
 
 @click.command()

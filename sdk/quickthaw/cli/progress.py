@@ -27,11 +27,14 @@ def line(status: dict[str, Any]) -> str:
 
 
 def shown(events: Iterable[Event], console: Console | None = None) -> Iterator[Event]:
-    """Pass the events on; until the first output, show on a terminal's standard error what the call waits for."""
+    """Pass the events on; until the first output, show on standard error what the call waits for.
+
+    A terminal shows it in one line that changes; elsewhere each new reason is a line.
+    """
     console = console or Console(file=sys.stderr)
     events = iter(events)
     if not console.is_terminal:
-        yield from events
+        yield from _told(events, console)
         return
     with console.status("calling") as status:
         for event in events:
@@ -40,3 +43,13 @@ def shown(events: Iterable[Event], console: Console | None = None) -> Iterator[E
             else:
                 status.update(Text(line(event.data)))
             yield event
+
+
+def _told(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    told = None
+    for event in events:
+        reason = event.data.get("reason") if event.type is EventType.STATUS else None
+        if reason and reason != told:
+            console.print(Text(line(event.data)), soft_wrap=True)
+            told = reason
+        yield event

@@ -50,7 +50,10 @@ PRIMED = {
 SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     # command line, the gateway's answers, what is asked, what people read
     (("ls",), [listed(FUNCTION)], ["GET /v1/functions"], ["chat", "v1", "echo"]),
-    (("describe", "chat"), [FUNCTION], ["GET /v1/functions/chat"], ["alias live", f"POST {URL}/t/chat"]),
+    (
+        ("describe", "chat"), [FUNCTION], ["GET /v1/functions/chat"],
+        ["alias live", f"POST {URL}/t/chat", f"{URL}/v1 as base URL, chat as model"],
+    ),
     (
         ("versions", "chat"), [listed(VERSION), listed(ALIAS)],
         ["GET /v1/functions/chat/versions", "GET /v1/functions/chat/aliases"], ["NUMBER", "v1", "live"],
@@ -62,7 +65,10 @@ SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     ),
     (("rollback", "chat"), [ALIAS], ["POST /v1/functions/chat/rollback"], ["chat: live → v1"]),
     (("ps",), [listed(NODE), listed(INSTANCE)], ["GET /v1/nodes", "GET /v1/instances"], ["n1", "i1", "0/8"]),
-    (("drain", "n1"), [NODE], ["POST /v1/nodes/n1/drain"], ["n1 is ready; 0 instances left"]),
+    (
+        ("drain", "n1"), [NODE | {"state": "draining"}], ["POST /v1/nodes/n1/drain"],
+        ["n1 is draining: it takes nothing new; 0 instances left"],
+    ),
     (("models", "ls"), [listed(CHECKPOINT)], ["GET /v1/checkpoints"], ["generate", "1 B"]),
     (
         ("models", "show", "m"), [LOCATED], ["GET /v1/checkpoints/m"],

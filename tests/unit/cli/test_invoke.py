@@ -202,7 +202,16 @@ def test_on_a_terminal_the_wait_is_shown_until_the_first_output() -> None:
     assert screen.getvalue() == before
 
 
-def test_elsewhere_the_wait_is_not_shown() -> None:
+def test_elsewhere_each_reason_to_wait_is_a_line() -> None:
     screen = io.StringIO()
-    assert list(progress.shown(events(), Console(file=screen))) == events()
-    assert screen.getvalue() == ""
+    waits = [
+        Event(seq=0, type=EventType.STATUS, data={"state": "queued", "reason": reason, "position": position})
+        for reason, position in (
+            ("no node has the label zone=b", 2),
+            ("no node has the label zone=b", 1),
+            ("[thaw]", 1),
+        )
+    ]
+    given = [Event(seq=0, type=EventType.STATUS, data={"state": "queued"}), *waits, *events()[1:]]
+    assert list(progress.shown(given, Console(file=screen))) == given
+    assert screen.getvalue() == "queued, position 2, no node has the label zone=b\nqueued, position 1, [thaw]\n"

@@ -103,6 +103,10 @@ def test_an_invocations_life_is_a_line_a_step_with_its_epochs_and_gaps(run: Run)
     ]
 
 
+def test_a_step_a_rounding_error_before_the_call_was_made_is_at_its_beginning() -> None:
+    assert migration._since(1764381600.1234567, 1764381600.1234569) == "+0.000 s"
+
+
 def test_one_that_failed_says_why(run: Run) -> None:
     ended = {**LIFE["invocation"], "state": "failed", "error": {"message": "no memory"}}
     result = run(FakeGateway([ok({**LIFE, "invocation": ended, "gaps": {}})]), "describe", ID)

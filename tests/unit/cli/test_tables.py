@@ -18,8 +18,10 @@ from rich.text import Text
 
 from quickthaw.cli import output
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform.commands import doctor
 from quickthaw_platform.commands.config import config
 from quickthaw_platform.commands.prices import prices
+from quickthaw_platform.doctor.checks import Finding, Level
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.simulator import report
 from tests.packaging.roots import ROOT
@@ -189,6 +191,13 @@ def test_prices_are_whole() -> None:
     assert [url for url in urls if url not in one] == []
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_findings_of_the_doctor_are_whole(terminal: bool) -> None:
+    found = [Finding(LONG, Level.PROBLEM, f"[f]-{LONG}", f"do {LONG}-x"), Finding("b", Level.OK, "fine")]
+    shown = rendered(doctor.table(found), terminal=terminal)
+    assert all(words in shown for words in (LONG, f"[f]-{LONG}", f"do {LONG}-x", "problem", "fine", "found"))
+
+
 def simulated(policy: str) -> dict[str, Any]:
     """What a simulation found, as its report reads it."""
     spread = {"p50": 1.0, "p90": 2.0, "p99": 3.0, "mean": 1.5}
@@ -216,7 +225,7 @@ def test_whoever_makes_a_table_shows_it_whole() -> None:
     with_tables = {
         file.name for area in areas for file in area.rglob("*.py") if "from rich.table import Table" in file.read_text()
     }
-    assert with_tables == {"config.py", "output.py", "prices.py", "report.py"}
+    assert with_tables == {"config.py", "doctor.py", "output.py", "prices.py", "report.py"}
     for area in areas:
         for file in area.rglob("*.py"):
             assert not re.search(r"Console\(\)\.print\(|PIPE_WIDTH", file.read_text()), file

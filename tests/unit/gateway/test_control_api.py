@@ -232,7 +232,8 @@ def test_nodes_and_instances(client: FlaskClient, node: FakeNode) -> None:
     instance = InstanceInfo.model_validate(data(client.get("/v1/instances"))[0])
     assert (instance.function, instance.state, instance.in_use) == ("chat", "ready", 0)
     assert instance.idle_since is not None
-    assert client.post("/v1/nodes/n1/drain").status_code == 200
+    drained = client.post("/v1/nodes/n1/drain")
+    assert (drained.status_code, drained.json["state"]) == (200, "draining")  # type: ignore[index]
     assert node.told(commands.DRAIN) == [{}]
     assert client.post("/v1/nodes/n2/drain").status_code == 404
     assert client.delete(f"/v1/instances/{instance.id}").status_code == 200

@@ -131,6 +131,18 @@ def test_what_needs_no_key(app: OpenAPI, path: str) -> None:
     assert app.test_client().get(path).status_code == 200
 
 
+def test_readiness_can_be_asked_for_nodes(app: OpenAPI, redis: Redis) -> None:
+    client = app.test_client()
+    redis.delete("qt:nodes")
+    assert client.get("/readyz").json == {"status": "ok", "nodes": 0}
+    answer = client.get("/readyz?nodes=1")
+    assert answer.status_code == 503
+    assert "0 of 1 nodes are there" in error(answer)["message"]
+    redis.sadd("qt:nodes", "n1")
+    assert client.get("/readyz?nodes=1").json == {"status": "ok", "nodes": 1}
+    assert client.get("/readyz?nodes=-1").status_code == 400
+
+
 def test_without_required_keys_everybody_on_this_machine_is_admin(settings: Settings, redis: Redis) -> None:
     open_settings = settings.model_copy(update={"require_api_key": False})
     app = create_app(open_settings, redis, None)  # type: ignore[arg-type]  # no command is sent here

@@ -1,0 +1,1 @@
+"""What `quickthaw doctor` looks at: facts of the machine and of a running platform, and what they mean."""

@@ -1,0 +1,96 @@
+"""What the facts of a machine mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from quickthaw_platform.commands.devices import TorchFacts
+from quickthaw_platform.doctor.checks import Finding, Level, findings, worst
+from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
+
+MACHINE = MachineFacts(
+    python=(3, 11, 7), root=False, memory=32 << 30, memory_available=16 << 30, shm_free=8 << 30,
+    shmem_huge_pages="advise", open_files=65_536, processes=None,
+)  # fmt: skip
+REDIS = RedisFacts("redis://127.0.0.1/0", version="8.1.0", persistent=True, memory=1 << 20)
+WELL = Facts(
+    version="1.0", device="cpu", machine=MACHINE, disks=(DiskFacts("data directory", "/d", 100 << 30),),
+    gateway=GatewayFacts("http://127.0.0.1:8080", version="1.0"), redis=REDIS,
+    remote=RemoteFacts("s3://b/p", clock_skew_seconds=0.2), torch=TorchFacts("2.6.0+cpu", None, 0), nodes={"n": "1.0"},
+)  # fmt: skip
+
+
+def machine(**changes: object) -> Facts:
+    return replace(WELL, machine=replace(MACHINE, **changes))  # type: ignore[arg-type]
+
+
+def redis(**changes: object) -> Facts:
+    return replace(WELL, redis=replace(REDIS, **changes))  # type: ignore[arg-type]
+
+
+def disk(**changes: object) -> Facts:
+    return replace(WELL, disks=(replace(WELL.disks[0], **changes),))  # type: ignore[arg-type]
+
+
+def test_a_machine_that_is_well_has_only_good_findings() -> None:
+    found = findings(WELL)
+    assert {finding.level for finding in found} == {Level.OK}
+    assert worst(found) is Level.OK
+    assert [finding for finding in found if finding.advice] == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "subject", "level", "advice"),
+    [
+        (machine(python=(3, 10, 2)), "Python", Level.PROBLEM, "Python 3.11"),
+        (machine(root=True), "user", Level.NOTE, "docs/security.md"),
+        (machine(memory_available=1 << 30), "memory", Level.WARNING, "dram_budget"),
+        (machine(shm_free=64 << 20), "/dev/shm", Level.WARNING, "--shm-size"),
+        (machine(shm_free=None), "/dev/shm", Level.PROBLEM, "mount"),
+        (machine(shmem_huge_pages="never"), "huge pages", Level.NOTE, "echo advise"),
+        (machine(shmem_huge_pages=None), "huge pages", Level.NOTE, "echo advise"),
+        (machine(open_files=256), "open files", Level.WARNING, "ulimit -n"),
+        (machine(processes=100), "processes", Level.WARNING, "ulimit -u"),
+        (machine(blank_variables=("QUICKTHAW_PORT",)), "variables", Level.NOTE, "count as not set"),
+        (machine(service_links=("QUICKTHAW_PORT",)), "variables", Level.NOTE, "enableServiceLinks"),
+        (machine(proxies={"HTTP_PROXY": "http://p"}, loopback_spared=False), "proxies", Level.NOTE, "NO_PROXY"),
+        (disk(free=1 << 30), "data directory", Level.WARNING, "models rm"),
+        (disk(problem="nothing can be written"), "data directory", Level.PROBLEM, "nothing can be written"),
+        (replace(WELL, device="cuda:0"), "device", Level.PROBLEM, "CUDA build of torch"),
+        (replace(WELL, torch=TorchFacts("2.6.0", "12.6", 1)), "device", Level.NOTE, "QUICKTHAW_DEVICE=cuda:0"),
+        (replace(WELL, redis=None), "Redis", Level.NOTE, "QUICKTHAW_REDIS_URL"),
+        (redis(problem="it refuses to write: OOM"), "Redis", Level.PROBLEM, "refuses to write"),
+        (redis(version="6.0.16"), "Redis' version", Level.PROBLEM, "6.2"),
+        (redis(persistent=False), "Redis' persistence", Level.WARNING, "appendonly yes"),
+        (redis(persistence_ok=False), "Redis' persistence", Level.PROBLEM, "space on its disk"),
+        (redis(policy="allkeys-lru"), "Redis' memory", Level.PROBLEM, "noeviction"),
+        (redis(memory=95, max_memory=100), "Redis' memory", Level.WARNING, "maxmemory"),
+        (redis(clock_skew_seconds=-90.0), "clock of Redis", Level.WARNING, "NTP"),
+        (replace(WELL, remote=RemoteFacts("s3://b", "AccessDenied")), "remote tier", Level.PROBLEM, "AccessDenied"),
+        (
+            replace(WELL, remote=RemoteFacts("s3://b", clock_skew_seconds=600.0)),
+            "clock of the remote tier", Level.WARNING, "NTP",
+        ),
+        (
+            replace(WELL, gateway=GatewayFacts("http://h", problem="refused")), "gateway", Level.NOTE, "quickthaw up",
+        ),
+        (
+            replace(WELL, gateway=GatewayFacts("http://h", "cannot listen; --port 0", "refused")),
+            "gateway", Level.PROBLEM, "--port 0",
+        ),
+        (replace(WELL, nodes={"n": "0.9"}), "versions", Level.WARNING, "start all of them"),
+        (replace(WELL, nodes={"n": ""}), "versions", Level.WARNING, "this is 1.0"),
+    ],
+)  # fmt: skip
+def test_each_finding_says_how_bad_it_is_and_what_to_do(facts: Facts, subject: str, level: Level, advice: str) -> None:
+    found = [finding for finding in findings(facts) if finding.level is not Level.OK]
+    assert [(finding.subject, finding.level) for finding in found] == [(subject, level)]
+    assert advice in found[0].advice
+    assert worst(findings(facts)) is level
+
+
+def test_a_gateway_of_which_nothing_is_known_is_not_asked_for_its_version() -> None:
+    found = findings(replace(WELL, gateway=GatewayFacts("http://h", problem="refused"), redis=None, nodes={}))
+    assert found[-1] == Finding("versions", Level.OK, "1.0, the same in 1 processes or nodes")

@@ -1,0 +1,130 @@
+"""What is asked of real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from quickthaw.version import VERSION
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.commands import valkey
+from quickthaw_platform.commands.doctor import doctor
+from quickthaw_platform.commands.seaweed import Seaweed
+from quickthaw_platform.doctor import gathering
+from quickthaw_platform.settings import Settings
+from tests.valkey_process import ValkeyProcess
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ask torch nothing, look for a gateway where there is none, and read the settings anew."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gathering, "torch_facts", lambda: None)
+    monkeypatch.setenv("QUICKTHAW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("QUICKTHAW_URL", "http://127.0.0.1:9")
+    settings_module.load.cache_clear()
+    yield
+    settings_module.load.cache_clear()
+
+
+def test_a_redis_is_asked_what_it_does_with_what_it_is_given(own_valkey: ValkeyProcess, tmp_path: Path) -> None:
+    settings = Settings(redis_url=own_valkey.url, data_dir=tmp_path)
+    with own_valkey.client() as redis:
+        redis.sadd("qt:nodes", "n1")
+        redis.hset("qt:node:n1", "version", "0.9")
+        facts = gathering.gather(settings, {})
+        assert facts.redis is not None
+        assert (facts.redis.problem, facts.redis.persistent, facts.redis.policy) == (None, True, "noeviction")
+        assert abs(facts.redis.clock_skew_seconds) < 10
+        assert facts.nodes == {"n1": "0.9"}
+        redis.config_set("min-replicas-to-write", 1)  # it refuses all writes, and answers all else
+        found = gathering.gather(settings, {}).redis
+        assert found is not None
+        assert "refuses to write" in str(found.problem)
+        assert found.version
+        redis.config_set("min-replicas-to-write", 0)
+
+
+def test_a_redis_that_does_not_answer_is_a_fact(tmp_path: Path) -> None:
+    found = gathering.gather(Settings(redis_url="redis://:hunter2@127.0.0.1:9/0", data_dir=tmp_path), {}).redis
+    assert found is not None
+    assert "check QUICKTHAW_REDIS_URL" in str(found.problem)
+    assert "hunter2" not in found.url
+
+
+def test_the_embedded_valkey_of_the_data_directory_is_found(tmp_path: Path) -> None:
+    assert valkey.kept_url(tmp_path) is None
+    _, url = valkey.configure(tmp_path / "short", 7000)
+    assert valkey.kept_url(tmp_path / "short") == url
+    deep = tmp_path / ("x" * 100)
+    _, url = valkey.configure(deep, 7000)
+    assert url.startswith("redis://")
+    assert valkey.kept_url(deep) == url
+
+
+def test_an_s3_server_is_asked_for_its_time(s3_environment: Seaweed, tmp_path: Path) -> None:
+    assert s3_environment
+    found = gathering.gather(Settings(remote="s3://quickthaw/x", data_dir=tmp_path), {}).remote
+    assert found is not None
+    assert found.problem is None
+    assert abs(found.clock_skew_seconds or 0.0) < 10
+    missing = gathering.gather(Settings(remote="s3://no-such-bucket/x", data_dir=tmp_path), {}).remote
+    assert missing is not None
+    assert "check AWS_ENDPOINT_URL_S3" in str(missing.problem)
+
+
+def test_variables_and_proxies_are_seen_without_passwords(tmp_path: Path) -> None:
+    environment = {
+        "QUICKTHAW_DISK_DIR": "",
+        "QUICKTHAW_PORT": "tcp://10.0.0.1:8080",
+        "HTTPS_PROXY": "http://me:hunter2@proxy.lan:3128",
+    }
+    machine = gathering.gather(Settings(data_dir=tmp_path), environment).machine
+    assert machine.blank_variables == ("QUICKTHAW_DISK_DIR",)
+    assert machine.service_links == ("QUICKTHAW_PORT",)
+    assert machine.proxies == {"HTTPS_PROXY": "http://me:***@proxy.lan:3128"}
+    assert not machine.loopback_spared
+    assert gathering.gather(Settings(data_dir=tmp_path), {"NO_PROXY": "127.0.0.1"}).machine.loopback_spared
+
+
+def test_a_port_that_somebody_else_has_is_a_problem_and_the_exit_status_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("QUICKTHAW_PORT", str(server.getsockname()[1]))
+        result = CliRunner().invoke(doctor, ["--json"])
+    (gateway,) = [finding for finding in json.loads(result.stdout) if finding["subject"] == "gateway"]
+    assert gateway["level"] == "problem"
+    assert "cannot listen on" in gateway["advice"]
+    assert result.exit_code == 1
+
+
+def test_without_a_problem_the_exit_status_is_0_and_people_get_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKTHAW_PORT", "0")
+    result = CliRunner().invoke(doctor, catch_exceptions=False)
+    assert result.exit_code == 0, result.stdout
+    assert f"{VERSION}, the same in" in result.stdout
+    assert "data directory" in result.stdout
+
+
+def test_settings_that_cannot_be_read_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKTHAW_PROT", "1")
+    result = CliRunner().invoke(doctor, ["--json"])
+    (finding,) = json.loads(result.stdout)
+    assert "unknown setting QUICKTHAW_PROT" in finding["found"]
+    assert result.exit_code == 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    disks = gathering.gather(Settings(data_dir=tmp_path), {}).disks
+    assert {disk.problem for disk in disks} == {f"nothing can be written to {tmp_path}: No space left on device"}
