@@ -190,6 +190,16 @@ def test_what_takes_too_long_is_refused_and_the_next_one_is_served(checker: Stru
     assert checker.check("json_schema", {"type": "array"}) is None
 
 
+def test_what_is_remembered_waits_for_nobody() -> None:
+    checker = StructureChecker()
+    try:
+        assert checker.check("json_schema", {"type": "object"}) is None
+        with checker._trying:  # another thread tries something that takes long
+            assert checker.check("json_schema", {"type": "object"}) is None
+    finally:
+        checker.close()
+
+
 def test_a_process_that_was_killed_while_idle_is_replaced(checker: StructureChecker) -> None:
     assert checker.check("json_schema", {"type": "null"}) is None
     os.kill(pid(checker), signal.SIGKILL)

@@ -19,11 +19,15 @@ _TRIES = 2
 
 
 class StructureChecker:
-    """Any thread may ask. One process is started when it is first needed, and again after it had to be killed."""
+    """Any thread may ask. One process is started when it is first needed, and again after it had to be killed.
+
+    New structures are tried one after the other; who asks for one that is remembered waits for nobody.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._found: OrderedDict[bytes, Refusal | None] = OrderedDict()  # least recently used first
+        self._trying = threading.Lock()
         self._helper: Helper | None = None
 
     def check(self, kind: str, value: Any) -> Refusal | None:
@@ -34,24 +38,26 @@ class StructureChecker:
             return Refusal("it nests too deeply")
         if len(message) > MAX_BYTES:
             return Refusal(f"it has {len(message):,} bytes as JSON; at most {MAX_BYTES:,} are allowed")
+        digest = hashlib.sha256(message).digest()
         with self._lock:
-            return self._remembered(message)
+            if digest in self._found:
+                self._found.move_to_end(digest)
+                return self._found[digest]
+        with self._trying:
+            return self._found[digest] if digest in self._found else self._remember(digest, self._tried(message))
 
     def close(self) -> None:
         """End the process; another is started where more is asked."""
-        with self._lock:
+        with self._trying:
             if self._helper is not None:
                 self._helper.close()
                 self._helper = None
 
-    def _remembered(self, message: bytes) -> Refusal | None:
-        digest = hashlib.sha256(message).digest()
-        if digest in self._found:
-            self._found.move_to_end(digest)
-            return self._found[digest]
-        refusal = self._found[digest] = self._tried(message)
-        if len(self._found) > REMEMBERED:
-            self._found.popitem(last=False)
+    def _remember(self, digest: bytes, refusal: Refusal | None) -> Refusal | None:
+        with self._lock:
+            self._found[digest] = refusal
+            if len(self._found) > REMEMBERED:
+                self._found.popitem(last=False)
         return refusal
 
     def _tried(self, message: bytes) -> Refusal | None:
