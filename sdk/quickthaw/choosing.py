@@ -13,7 +13,7 @@ MODES = ("none", "auto", "required")
 def tool_choice_fields(tool_choice: object) -> dict[str, Any]:
     """Read "none", "auto", "required", the name of a tool, or what OpenAI's chat completions take; None: no fields.
 
-    A named tool must be called. Raises InvalidRequest, naming tool_choice, for anything else.
+    A named tool must be called, once. Raises InvalidRequest, naming tool_choice, for anything else.
     """
     if tool_choice is None:
         return {}
@@ -27,7 +27,7 @@ def tool_choice_fields(tool_choice: object) -> dict[str, Any]:
 
 
 def _must_call(names: list[str]) -> dict[str, Any]:
-    return {"tool_choice": "required", "allowed_tools": names}
+    return {"tool_choice": "required", "allowed_tools": names, "parallel_tool_calls": False}
 
 
 def _allowed(allowed: object) -> dict[str, Any]:

@@ -21,6 +21,9 @@ _SAME = (
     "continue_final_message",
 )  # fmt: skip
 
+ONE_CALL = {"parallel_tool_calls": False}
+"""Of a tool that is named: it is called once, as by OpenAI. A small model would call it until its tokens are used up."""
+
 
 def options_of(request: ChatRequest) -> dict[str, Any]:
     """Return the fields of ChatOptions that a request sets."""
@@ -85,7 +88,7 @@ def _choice(request: ChatRequest) -> dict[str, Any]:
     if isinstance(choice, AllowedToolsChoice):
         allowed = [reference.function.name for reference in choice.allowed_tools.tools]
         return {"tool_choice": choice.allowed_tools.mode, "allowed_tools": allowed}
-    return {"tool_choice": "required", "allowed_tools": [_name(choice)]}
+    return {"tool_choice": "required", "allowed_tools": [_name(choice)], **ONE_CALL}
 
 
 def _check_extra(tool: Tool, place: str) -> None:

@@ -20,7 +20,7 @@ WEATHER = {
     },
 }
 USED = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
-ASKED = {"model": MODEL, "max_tokens": 48, "messages": MESSAGES, "temperature": 0}
+ASKED = {"model": MODEL, "max_tokens": 48, "messages": MESSAGES, "extra_body": {"temperature": 0}}
 
 
 class Person(BaseModel):

@@ -109,7 +109,10 @@ def test_a_last_message_of_the_assistant_is_continued() -> None:
             {"type": "any", "disable_parallel_tool_use": True},
             {"tool_choice": "required", "parallel_tool_calls": False},
         ),
-        ({"type": "tool", "name": "weather"}, {"tool_choice": "required", "allowed_tools": ["weather"]}),
+        (
+            {"type": "tool", "name": "weather"},
+            {"tool_choice": "required", "allowed_tools": ["weather"], "parallel_tool_calls": False},
+        ),
     ],
 )
 def test_choices_of_tools(choice: dict[str, Any], chat: dict[str, Any]) -> None:

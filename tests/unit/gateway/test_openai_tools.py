@@ -51,7 +51,7 @@ def test_a_tool_without_parameters_takes_none_and_strict_is_no_part_of_it() -> N
     [
         ("none", {"tool_choice": "none"}),
         ("required", {"tool_choice": "required"}),
-        (NAMED, {"tool_choice": "required", "allowed_tools": ["look"]}),
+        (NAMED, {"tool_choice": "required", "allowed_tools": ["look"], "parallel_tool_calls": False}),
         (
             {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}},
             {"tool_choice": "auto", "allowed_tools": ["look"]},

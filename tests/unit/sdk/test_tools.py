@@ -277,13 +277,16 @@ def test_it_needs_tools_and_one_answer() -> None:
         ran(Scripted([Delta("x", choice=1)]))
 
 
+ADD_ONCE = {"tool_choice": "required", "allowed_tools": ["add"], "parallel_tool_calls": False}
+
+
 @pytest.mark.parametrize(
     ("given", "fields"),
     [
         (None, {}),
         ("none", {"tool_choice": "none"}),
-        ("add", {"tool_choice": "required", "allowed_tools": ["add"]}),
-        ({"type": "function", "function": {"name": "add"}}, {"tool_choice": "required", "allowed_tools": ["add"]}),
+        ("add", ADD_ONCE),
+        ({"type": "function", "function": {"name": "add"}}, ADD_ONCE),
         (
             {
                 "type": "allowed_tools",

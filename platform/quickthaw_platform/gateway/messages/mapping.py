@@ -104,7 +104,7 @@ def _choice(choice: ToolChoice) -> dict[str, Any]:
         raise InvalidRequest("tool_choice has a name where its type is tool, and only there", param="tool_choice.name")
     found: dict[str, Any] = {"tool_choice": _TOOL_CHOICES[choice.type]}
     if choice.name is not None:
-        found["allowed_tools"] = [choice.name]
+        found |= {"allowed_tools": [choice.name], "parallel_tool_calls": False}  # a named tool is called once
     if choice.disable_parallel_tool_use is not None:
         found["parallel_tool_calls"] = not choice.disable_parallel_tool_use
     return found
