@@ -159,7 +159,8 @@ def test_a_bias_rules_a_token_out_without_a_structure(engine: Engine, prompt: li
 def test_before_the_least_length_neither_the_model_nor_a_stop_ends_an_answer(engine: Engine) -> None:
     prompt = engine.tokenizer.encode("aaa")
     for seed in range(6):
-        ends: dict[str, Any] = {"stop": ["a"], "stop_token_ids": [token(engine, "a")], "structure": {"regex": "[ab]{1,30}"}}
+        ends: dict[str, Any] = {"stop": ["a"], "stop_token_ids": [token(engine, "a")]}
+        ends["structure"] = {"regex": "[ab]{1,30}"}
         answer = generate(engine, prompt, seed=seed, min_tokens=12, max_tokens=30, **ends)
         assert len(answer.tokens) > 12
         assert set(answer.text[:11]) <= set("ab")

@@ -13,6 +13,7 @@ import pytest
 
 from quickthaw.errors import InvalidRequest, NotServable, StartFailed, Unavailable
 from quickthaw.generation import Sampling
+from quickthaw_backends.engines.constraint import Constraint
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
@@ -90,8 +91,9 @@ def chosen(scores: list[float], answered: list[int] | None = None, prompt: tuple
 
     from quickthaw_backends.engines.vllm_engine.sampler import Row, choose
 
-    row = Row(Sampling.model_validate({"seed": 7, **asked}), prompt, answered or [], [])
-    other = Row(Sampling(temperature=0, seed=1), (0,), [], [])
+    sampling, greedy = Sampling.model_validate({"seed": 7, **asked}), Sampling(temperature=0, seed=1)
+    row = Row(sampling, Constraint(sampling, frozenset(), None), prompt, answered or [], [])
+    other = Row(greedy, Constraint(greedy, frozenset(), None), (0,), [], [])
     both = torch.tensor([scores, scores[::-1]])
     first, second = choose(both, [row, other]).tolist()
     assert second == max(range(len(scores)), key=lambda token: scores[::-1][token])  # rows do not disturb each other
