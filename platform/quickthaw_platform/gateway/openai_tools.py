@@ -22,7 +22,7 @@ _SAME = (
 )  # fmt: skip
 
 ONE_CALL = {"parallel_tool_calls": False}
-"""Of a tool that is named: it is called once, as by OpenAI. A small model would call it until its tokens are used up."""
+"""Of a tool that is named: it is called once, as by OpenAI. A small model would call it until it is cut."""
 
 
 def options_of(request: ChatRequest) -> dict[str, Any]:

@@ -80,6 +80,20 @@ def test_cuts_change_nothing_in_damaged_answers_either(
         assert said(reading, cut(damaged, places)) == said(reading, [damaged])
 
 
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ('<tool_call>\n{"name": "f"', ()),
+        ('<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n<tool_call>\n{"na', (("f", "{}"),)),
+    ],
+)
+def test_where_calls_are_a_must_the_beginning_of_one_that_is_cut_off_is_no_text(
+    text: str, calls: tuple[tuple[str, str], ...]
+) -> None:
+    assert said(Reading("hermes", TOOLS, must_call=True), text) == ("", "", calls)
+    assert said(HERMES, text)[0] != ""
+
+
 @given(st.sampled_from(sorted({form for form, *_ in EXAMPLES})), st.text(st.sampled_from('<>[]{}()/",:=fxtool_cal \n')))
 def test_nothing_is_lost_of_a_text_that_calls_nothing(form: str, text: str) -> None:
     tools = ({"type": "function", "function": {"name": "zzz"}},)

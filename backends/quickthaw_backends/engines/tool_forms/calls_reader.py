@@ -14,11 +14,11 @@ class CallsReader:
 
     What looks like a call and is none, or is one of an unknown tool, is text. Where a call breaks off after its
     arguments began, they stay as far as they went, and the rest is text. Space before a call is dropped, and space
-    after it where no text came before.
+    after it where no text came before. Where the answer must be calls, the beginning of one that is cut off is dropped.
     """
 
-    def __init__(self, form: Form, tools: Tools, gathering: Gathering) -> None:
-        self._form, self._tools, self._gathering = form, tools, gathering
+    def __init__(self, form: Form, tools: Tools, gathering: Gathering, *, must_call: bool = False) -> None:
+        self._form, self._tools, self._gathering, self._must_call = form, tools, gathering, must_call
         self._held = ""  # taken, but neither text nor call so far
         self._block: Block | None = None
         self._given = 0  # how much the gathering had when the block began
@@ -40,7 +40,7 @@ class CallsReader:
         """Give what is held back: no more text follows."""
         rest = self._held.strip(SPACE)
         closing = self._after_call and any(marker.startswith(rest) for marker in self._form.closings)
-        if (rest and not closing) or not self._gathering.calls:
+        if not self._must_call and ((rest and not closing) or not self._gathering.calls):
             self._gathering.say(self._held)
         self._held = ""
 

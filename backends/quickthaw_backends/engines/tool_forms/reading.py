@@ -26,7 +26,7 @@ class AnswerReader:
         answer: CallsReader | _PlainReader = _PlainReader(self._gathering)
         if reading.calls is not None:
             tools = {tool["function"]["name"]: tool["function"] for tool in reading.tools}
-            answer = CallsReader(form_named(reading.calls), tools, self._gathering)
+            answer = CallsReader(form_named(reading.calls), tools, self._gathering, must_call=reading.must_call)
         self._reader: CallsReader | _PlainReader | ThoughtsReader = answer
         if reading.thoughts is not None:
             form = thoughts_named(reading.thoughts)
