@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from quickthaw.generation import Structure
-from quickthaw_backends.engines.tool_forms import grammar
+from quickthaw_backends.engines.tool_forms import grammar, reader
+from quickthaw_backends.engines.tool_forms.form import MOST_CALLS
 from quickthaw_platform.contracts import Reading
 from tests.unit.engines.tool_examples import EXACT, TOOLS, Calls
 
@@ -160,3 +162,38 @@ def test_pythonic_arguments_come_in_the_schemas_order_the_required_ones_first() 
     reading = Reading("pythonic", ({"type": "function", "function": optional},), must_call=True)
     assert all(allows(reading, f"[f({inside})]") for inside in ("", "a=1", 'b="u"', 'a=1, b="u"'))
     assert not any(allows(reading, f"[f({inside})]") for inside in (", ", 'a="x"', 'b="v"', 'b="u", a=1'))
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("pythonic", '[f(größe="😀 \\"\\n")]'),
+        ("qwen_coder", '<tool_call>\n<function=f>\n<parameter=größe>\n😀 "\n\n</parameter>\n</function>\n</tool_call>'),
+        ("hermes", '<tool_call>\n{"name": "f", "arguments": {"größe": "😀 \\"\\n"}}\n</tool_call>'),
+    ],
+)
+def test_names_and_values_may_have_any_characters(form: str, text: str) -> None:
+    parameters = {"properties": {"größe": {"type": "string", "enum": ['😀 "\n']}}, "required": ["größe"]}
+    tools = ({"type": "function", "function": {"name": "f", "parameters": parameters}},)
+    reading = Reading(form, tools, must_call=True)
+    assert allows(reading, text)
+    assert not allows(reading, text.replace("😀", "😁"))
+    [call] = reader(reading, str).push(text).tool_calls
+    assert json.loads(call.arguments) == {"größe": '😀 "\n'}
+
+
+def test_an_answer_has_an_end_however_many_calls_it_makes() -> None:
+    call = '{"name": "g", "arguments": {}}'
+    reading = Reading("json", TOOLS, must_call=True)
+    assert allows(reading, "\n".join([call] * MOST_CALLS))
+    assert not allows(reading, "\n".join([call] * (MOST_CALLS + 1)))
+
+
+def test_a_strict_tools_schema_is_taken_at_its_word() -> None:
+    parameters: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
+    tool: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": parameters, "strict": True}}
+    rules = grammar(Reading("json", (tool,), must_call=True), None)
+    assert rules is not None
+    assert "uniqueItems" in LLMatcher.validate_grammar(rules, TOKENIZER)
+    del tool["function"]["strict"]
+    assert allows(Reading("json", (tool,), must_call=True), '{"name": "f", "arguments": {"a": [1, 1]}}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -70,4 +71,11 @@ def _checked(tool: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def _describes_object(parameters: object) -> bool:
-    return parameters is None or (isinstance(parameters, Mapping) and parameters.get("type", "object") == "object")
+    """Return whether this is no schema, or one of an object that can be written as JSON."""
+    if parameters is None:
+        return True
+    try:
+        json.dumps(parameters)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(parameters, Mapping) and parameters.get("type", "object") == "object"

@@ -21,6 +21,9 @@ class Block(Protocol):
         """
 
 
+MOST_CALLS = 32
+"""Calls that one answer may make where a grammar holds it."""
+
 Tools = Mapping[str, Mapping[str, Any]]
 """The functions that there are, by their names, as OpenAI describes them."""
 
@@ -39,8 +42,8 @@ class Asked:
         return f"<[{self.specials[text]}]>" if text in self.specials else literal(text)
 
     def repeated(self, words: str) -> str:
-        """Return what further calls look like, where there may be any."""
-        return f"({words})*" if self.parallel else ""
+        """Return what further calls look like, where there may be any; a small model would not end by itself."""
+        return f"({words}){{0,{MOST_CALLS - 1}}}" if self.parallel else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalP
 
 def literal(text: str) -> str:
     """Return a text as a terminal."""
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
 
 
 def pattern(text: str) -> str:
