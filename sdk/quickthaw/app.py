@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 from quickthaw import bundle, calls, outputs, runtime, schema
 from quickthaw.errors import InvalidRequest, InvalidSource
 from quickthaw.resources import DEFAULT_ALIAS
+from quickthaw.tool import AnyTool, definitions
 from quickthaw.types import FunctionSpec, Handler, Limits, Version
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class FunctionOptions(TypedDict, total=False):
     target_utilisation: float  # part of the slots in use beyond which another instance starts
     resumable: bool  # calls go on elsewhere when their process dies; the handler is run again
     system: str  # the system message that its chats begin with; used to have it read before a call comes
-    tools: Sequence[Mapping[str, Any]]  # … the tools, as OpenAI describes them
+    tools: Sequence[AnyTool]  # … the tools: Python functions, or as OpenAI describes them
     prefix: str  # the text that its completions begin with
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine
@@ -198,6 +199,8 @@ class Function(Generic[P, R]):
 def _settings(name: str, model: str, options: FunctionOptions) -> FunctionSpec:
     """Check the options at once, where they are written; the source comes at deploy."""
     fields: dict[str, Any] = dict(options)
+    if options.get("tools"):
+        fields["tools"] = definitions(options["tools"])
     limits = {_LIMITS[option]: fields.pop(option) for option in _LIMITS if option in fields}
     if limits:
         fields["limits"] = calls.request(Limits, **limits)

@@ -61,23 +61,24 @@ def joined(outputs: Iterable[Any]) -> Any:
     return messages[0].result()
 
 
+def returned(value: Any) -> Any:
+    """Return the result of a handler that is no generator."""
+    return joined([value]) if isinstance(value, Delta) else _plain(value)
+
+
 def record_json(value: object) -> Any:
     """Return the JSON value of a Pydantic model or a dataclass; TypeError for anything else."""
-    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
-        return to_jsonable_python(value)
-    raise TypeError(f"{type(value).__name__} is not serializable")
+    if not _is_record(value):
+        raise TypeError(f"{type(value).__name__} is not serializable")
+    return to_jsonable_python(value)
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type))
 
 
 def _plain(item: Any) -> Any:
     """Return an output as it stands in a list: a delta is its text, and one with a piece of a call all of it."""
-    if not isinstance(item, Delta):
-        return item
-    return item.to_json() if item.tool_calls else item.text
-
-
-def returned(value: Any) -> Any:
-    """Return the result of a handler that is no generator."""
-    if isinstance(value, Delta):
-        return joined([value])
-    is_record = isinstance(value, BaseModel) or is_dataclass(value)
-    return record_json(value) if is_record else value
+    if isinstance(item, Delta):
+        return item.to_json() if item.tool_calls else item.text
+    return to_jsonable_python(item) if _is_record(item) else item

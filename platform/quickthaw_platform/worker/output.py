@@ -38,7 +38,7 @@ class Collector:
             self._count(len(item.text.encode()) + written + 8 * len(item.tokens) + 160 * len(item.logprobs) + 32)
         else:
             body = {"value": self._json(item)}
-        self._chunks.append(item)
+        self._chunks.append(body.get("value", item))
         return body
 
     def returned(self, value: object) -> Any:

@@ -83,6 +83,16 @@ def test_a_wrong_option_fails_where_it_is_written(options: dict[str, Any], field
         App("demo").function(model="m", **{"name": "x", **options})(lambda model: None)
 
 
+def test_python_functions_are_described_where_a_function_names_its_tools() -> None:
+    def add(a: int) -> int:
+        """Add."""
+        return a
+
+    function = App("demo").function(model="m", name="x", tools=[add])(lambda model: None)
+    (made,) = function._settings.tools or ()
+    assert made["function"]["name"] == "add"
+
+
 def test_two_functions_of_one_name_are_refused() -> None:
     app = App("demo")
     app.function(model="m", name="x")(lambda model: None)

@@ -203,7 +203,7 @@ def test_a_call_carries_tools_and_the_shape_of_the_answer(call: Call) -> None:
     }
     assert sent["sampling"] == {"seed": 1}
     assert [made["function"]["name"] for made in sent["chat"].pop("tools")] == ["add"]
-    assert sent["chat"] == {"tool_choice": "required", "allowed_tools": ["add"]}
+    assert sent["chat"] == {"tool_choice": "required", "allowed_tools": ["add"], "parallel_tool_calls": False}
 
 
 def test_chat_options_of_a_record_are_those_that_were_set(call: Call) -> None:

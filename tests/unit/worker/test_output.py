@@ -50,6 +50,7 @@ def collected(*items: Any) -> Any:
         ((Delta("a"), CALL), MESSAGE),
         ((Delta("a"), CALL, Delta("x", choice=1)), [MESSAGE, "x"]),
         ((1, CALL), [1, CALL.to_json()]),
+        ((City(name="Bonn"), "x"), [{"name": "Bonn"}, "x"]),
     ],
 )
 def test_the_result_is_text_where_all_was_text_else_the_values(items: tuple[Any, ...], result: Any) -> None:
