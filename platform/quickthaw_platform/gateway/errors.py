@@ -5,6 +5,7 @@ whether trying again can help.
 from __future__ import annotations
 
 import math
+import re
 from typing import IO, Any, cast
 
 import structlog
@@ -31,6 +32,7 @@ LONGEST_RETRY_AFTER_SECONDS = 120
 """The official OpenAI client gives up on a longer Retry-After."""
 
 REDIS_RETRY_SECONDS = 1.0
+_ALTERNATIVE = re.compile(r"^((str|bool|int|float|[A-Z][a-z][A-Za-z]*)$|(literal|list|dict|tuple|constrained)[\[-])")
 _WORTH_A_RETRY = (Unavailable, QueueFull, RateLimited)
 _log = structlog.get_logger()
 
@@ -88,8 +90,7 @@ def invalid(error: ValidationError) -> InvalidRequest:
     """Turn pydantic's findings into one message that names each field."""
     findings = error.errors(include_url=False, include_context=False, include_input=False)
     said = "; ".join(f"{_place(f['loc'])}{f['msg'].removeprefix('Value error, ')}" for f in findings[:5])
-    param = ".".join(map(str, findings[0]["loc"])) or None
-    return InvalidRequest(said, param=param)
+    return InvalidRequest(said, param=_path(findings[0]["loc"]) or None)
 
 
 def outage() -> Unavailable:
@@ -100,7 +101,13 @@ def outage() -> Unavailable:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    return f"{'.'.join(map(str, location))}: " if location else ""
+    path = _path(location)
+    return f"{path}: " if path else ""
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Return the steps to a field, without the names of types by which pydantic tells its alternatives apart."""
+    return ".".join(str(step) for step in location if isinstance(step, int) or not _ALTERNATIVE.match(step))
 
 
 def _outage(error: Exception) -> Response:

@@ -10,12 +10,15 @@ from flask.testing import FlaskClient
 from openai.types import Completion, CreateEmbeddingResponse, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from quickthaw.generation import Delta, ToolCallDelta
 from quickthaw_platform.errors import HandlerFailed, StartFailed
 from quickthaw_platform.worker import commands
 from tests.unit.gateway.conftest import ECHO
 from tests.unit.gateway.node import FakeNode, Output, words
 from tests.unit.gateway.sse import messages
 
+NOT = "response_format.json_schema.schema.not"
+IF = "tools.0.function.parameters.if"
 CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -177,6 +180,63 @@ def test_bad_chat_requests(client: FlaskClient, change: dict[str, Any], says: st
     assert answer.json is not None
     assert says in answer.json["error"]["message"]
     assert answer.json["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"tool_choice": "foo"}, "tool_choice"),  # the path is the caller's, without names of types
+        ({"messages": [{"role": "user", "content": [{"text": "a"}]}]}, "messages.0.content"),
+        ({"response_format": {"type": "x"}}, "response_format.type"),
+        ({"frobnicate": 1}, "frobnicate"),
+        ({"audio": {"voice": "x"}}, "audio"),
+        ({"logit_bias": {"1": 101}}, "logit_bias.1"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"not": {}}}}}, NOT),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"if": {}}}}]}, IF),
+    ],
+)
+def test_what_is_refused_is_named(client: FlaskClient, change: dict[str, Any], param: str) -> None:
+    answer = client.post("/v1/chat/completions", json={**CHAT, **change})
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert answer.json["error"]["param"] == param
+    assert param.rpartition(".")[2] in answer.json["error"]["message"]
+
+
+def test_calls_are_streamed(client: FlaskClient, node: FakeNode) -> None:
+    node.script = lambda _: [
+        Delta(tool_calls=(ToolCallDelta(0, "call_1", "f"),)),
+        Delta(tool_calls=(ToolCallDelta(0, arguments="{}"),)),
+        Delta(finish_reason="tool_calls"),
+    ]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    answer = client.post("/v1/chat/completions", json={**CHAT, "tools": tools, "stream": True})
+    deltas = [m.data["choices"][0]["delta"] for m in messages(answer.data) if m.data != "[DONE]"]
+    assert [call["function"]["arguments"] for delta in deltas for call in delta.get("tool_calls", ())] == ["", "{}"]
+
+
+def test_the_instance_gets_options_and_structure(client: FlaskClient, node: FakeNode) -> None:
+    requests: list[Any] = []
+
+    def keep(request: Any) -> list[Output]:
+        requests.append(request)
+        return ["1"]
+
+    node.script = keep
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    body = {**CHAT, "tools": tools, "tool_choice": "none", "guided_json": {"type": "integer"}, "logit_bias": {"5": 1}}
+    assert client.post("/v1/chat/completions", json=body).status_code == 200
+    assert requests[0]["chat"] == {"tools": tools, "tool_choice": "none"}
+    assert requests[0]["sampling"] == {"structure": {"json_schema": {"type": "integer"}}, "logit_bias": {"5": 1.0}}
+
+
+def test_the_best_of_several_is_answered_without_the_likelihoods_that_nobody_asked_for(client: FlaskClient) -> None:
+    answer = client.post("/v1/completions", json={"model": "chat", "prompt": "a", "best_of": 3})
+    body = Completion.model_validate(answer.json)
+    assert len(body.choices) == 1
+    assert body.choices[0].logprobs is None
+    assert body.usage is not None
+    assert body.usage.completion_tokens == 6
 
 
 def test_a_function_by_its_alias(client: FlaskClient, node: FakeNode) -> None:
