@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
+from quickthaw.proxies import spare_loopback
 from quickthaw_platform import signals
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import Manifest
@@ -36,10 +37,14 @@ hypothesis_settings.load_profile("quickthaw")
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> Iterator[None]:
-    """Keep the developer's own settings out of the tests."""
+    """Keep the developer's own settings out of the tests, and their proxies out of talks within this machine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
             patch.delenv(name)
+        proxied = dict(os.environ)
+        spare_loopback(proxied)
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, proxied[name])
         yield
 
 

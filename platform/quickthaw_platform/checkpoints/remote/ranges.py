@@ -5,14 +5,15 @@ from __future__ import annotations
 import http.client
 import random
 import re
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
 from urllib3.util import wait_for_read
 
+from quickthaw_platform.checkpoints.remote.connections import Road, trusted
 from quickthaw_platform.contracts import RemoteObject
 from quickthaw_platform.errors import (
     LoadCancelled,
@@ -69,12 +70,21 @@ class _Broken(Exception):
 class RangeReader:
     """Any thread may call. Connections are kept for the next read, whichever thread makes it."""
 
-    def __init__(self, urls: SignedUrls, *, tries: int, connect_seconds: float, read_seconds: float) -> None:
+    def __init__(
+        self,
+        urls: SignedUrls,
+        *,
+        tries: int,
+        connect_seconds: float,
+        read_seconds: float,
+        ca_bundle: str | None = None,
+    ) -> None:
         """`tries` in a row that bring nothing are the limit; `read_seconds` without a byte end a try."""
         self._urls = urls
         self._tries = tries
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
+        self._trusted = cache(lambda: trusted(ca_bundle))  # made where it is needed: it takes many milliseconds
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
 
@@ -102,10 +112,11 @@ class RangeReader:
     def _one_try(self, found: RemoteObject, begin: int, into: memoryview, stop: Callable[[], bool]) -> Iterator[int]:
         """Yield how many bytes came, again and again. Raises _Broken, or what no other try can mend."""
         url = self._urls.of(found.key)
-        connection = self._take(url)
+        road = Road.to(url)
+        connection = self._take(url, road)
         whole = False
         try:
-            response = self._ask(connection, url, found, begin, len(into))
+            response = self._ask(connection, road, url, found, begin, len(into))
             _check(response, found, begin, len(into))
             while into:
                 if stop():
@@ -117,28 +128,31 @@ class RangeReader:
                 yield got
             whole = not response.read()  # the end of the response: the connection can be used again
         except (OSError, http.client.HTTPException) as error:
-            raise _Broken(f"{type(error).__name__}: {error}") from error
+            raise _Broken(road.named(error)) from error
         finally:
             self._let_go(connection, good=whole)
 
     def _ask(
-        self, connection: http.client.HTTPConnection, url: SplitResult, found: RemoteObject, begin: int, size: int
+        self,
+        connection: http.client.HTTPConnection,
+        road: Road,
+        url: SplitResult,
+        found: RemoteObject,
+        begin: int,
+        size: int,
     ) -> http.client.HTTPResponse:
         headers = {"Range": f"bytes={begin}-{begin + size - 1}", "If-Match": found.etag, "Accept-Encoding": "identity"}
-        connection.request("GET", f"{url.path}?{url.query}", headers=headers)
+        connection.request("GET", road.target(url), headers=headers | road.headers(url))
         if connection.sock is not None:
             connection.sock.settimeout(self._read_seconds)
         return connection.getresponse()
 
-    def _take(self, url: SplitResult) -> http.client.HTTPConnection:
+    def _take(self, url: SplitResult, road: Road) -> http.client.HTTPConnection:
         while (kept := self._take_idle()) is not None:
             if kept.sock is not None and not wait_for_read(kept.sock, 0):
                 return kept
             kept.close()  # the server has closed it meanwhile
-        if url.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(url.netloc, timeout=self._connect_seconds, context=context)
-        return http.client.HTTPConnection(url.netloc, timeout=self._connect_seconds)
+        return road.connection(url, self._trusted, self._connect_seconds)
 
     def _take_idle(self) -> http.client.HTTPConnection | None:
         with self._lock:

@@ -7,6 +7,7 @@ Data is not read through boto3, whose streams copy it twice: see `ranges`.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -46,7 +47,13 @@ class S3Store:
         with self._mapped(""):
             self._client = client or make_client()
         urls = SignedUrls(self._sign, SIGNED_SECONDS)
-        self._ranges = RangeReader(urls, tries=TRIES, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS)
+        self._ranges = RangeReader(
+            urls,
+            tries=TRIES,
+            connect_seconds=CONNECT_SECONDS,
+            read_seconds=READ_SECONDS,
+            ca_bundle=boto3.session.Session()._session.get_config_variable("ca_bundle"),
+        )
 
     def list(self, prefix: str = "") -> list[RemoteObject]:
         """Return the objects whose keys begin with `prefix`."""
@@ -122,7 +129,21 @@ def make_client() -> Any:
     client: Any = session.client("s3", region_name=region, config=_config("auto"))
     endpoint: str = client.meta.endpoint_url
     addressing: Literal["auto", "path"] = "auto" if endpoint.endswith("amazonaws.com") else "path"
-    return session.client("s3", region_name=region, config=_config(addressing, _proxies(endpoint)))
+    config = _config(addressing, _proxies(endpoint))
+    return session.client("s3", region_name=region, config=config.merge(_checksums(session)))
+
+
+def _checksums(session: boto3.session.Session) -> Config:
+    """Send and check boto3's own checksums only where S3 demands them, unless AWS' configuration says otherwise.
+
+    Other stores answer its newer default, in trailers of a chunked body, with 501. Every chunk of a checkpoint has a
+    checksum of ours.
+    """
+    names = ("request_checksum_calculation", "response_checksum_validation")
+    set_by_user = {name for name in session._session.get_scoped_config() if name in names}
+    set_by_user |= {name for name in names if os.environ.get(f"AWS_{name.upper()}", "").strip()}
+    chosen: dict[str, Any] = {name: "when_required" for name in names if name not in set_by_user}
+    return Config(**chosen)
 
 
 def _proxies(endpoint: str) -> dict[str, str]:

@@ -43,3 +43,14 @@ def test_a_server_of_this_machine_is_reached_whatever_the_proxies(s3_environment
     assert [found.key for found in store.list()] == ["a"]
     assert s3_environment.environment["AWS_ENDPOINT_URL_S3"].startswith("http://127.0.0.1")
     store.close()
+
+
+def test_checksums_of_boto3_are_sent_only_where_they_are_demanded_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")
+    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
+    config = make_client().meta.config
+    assert config.request_checksum_calculation == config.response_checksum_validation == "when_required"
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+    config = make_client().meta.config
+    assert config.request_checksum_calculation == "when_supported"
+    assert config.response_checksum_validation == "when_required"
