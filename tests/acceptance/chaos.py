@@ -224,7 +224,7 @@ def up(data_dir: Path, *, kept_seconds: float = 3600.0) -> Iterator[Cluster]:
         write_checkpoint(folder)
     file = data_dir / "workers.toml"
     file.write_text(EAST_AND_WEST)
-    settings = {"preload": "", "gateway_workers": "1", "invocation_ttl": f"{kept_seconds:g}"}
+    settings = {"preload": "none", "gateway_workers": "1", "invocation_ttl": f"{kept_seconds:g}"}
     yield from running(data_dir, workers_file=file, **settings)
 
 

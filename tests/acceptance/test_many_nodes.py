@@ -37,7 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     file = data_dir / "workers.toml"
     file.write_text(WORKERS)
     (data_dir / "beyond").mkdir()
-    settings = {"preload": "", "allocation_policy": "startup-time", "remote": str(data_dir / "beyond")}
+    settings = {"preload": "none", "allocation_policy": "startup-time", "remote": str(data_dir / "beyond")}
     for cluster in running(data_dir, workers_file=file, **settings):
         wait_for_checkpoints(cluster, 3)
         yield cluster

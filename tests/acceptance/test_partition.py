@@ -78,7 +78,7 @@ def cluster(made: Network, s3: dict[str, str], tmp_path_factory: pytest.TempPath
     write_echo_model(data_dir / "checkpoints", MODEL)
     file = data_dir / "workers.toml"
     file.write_text(EAST_AND_WEST)
-    settings = {"preload": "", "allocation_policy": "startup-time", "remote": f"s3://{seaweed.BUCKET}/partition"}
+    settings = {"preload": "none", "allocation_policy": "startup-time", "remote": f"s3://{seaweed.BUCKET}/partition"}
     spread = Spread(data_dir, made, workers_file=file, **settings)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.items():

@@ -53,7 +53,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     file = data_dir / "workers.toml"
     file.write_text(EAST_AND_WEST)
     settings = {
-        "preload": "",
+        "preload": "none",
         "allocation_policy": "startup-time",
         "remote": str(data_dir / "beyond"),
         "node_memory": NODE_MEMORY,

@@ -76,7 +76,7 @@ class NodeProcess:
 
     def __init__(self, redis_url: str, data_dir: Path, **settings: Any) -> None:
         self.settings = Settings(
-            redis_url=redis_url, data_dir=data_dir, node=NODE, **{"preload": "", "threads": 1, **settings}
+            redis_url=redis_url, data_dir=data_dir, node=NODE, **{"preload": "none", "threads": 1, **settings}
         )
         self.redis: Redis = connect(self.settings)
         self.store = InvocationStore(self.redis, self.settings)
