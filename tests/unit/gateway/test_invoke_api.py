@@ -19,6 +19,7 @@ from tests.unit.gateway.node import FakeNode
 from tests.unit.gateway.sse import Message, messages
 
 INPUT = {"input": {"prompt": "hi"}}
+BAD_TOOL = {"type": "function", "function": {"name": "f", "parameters": {"if": {}}}}
 Later = Callable[[Callable[[], TestResponse]], Callable[[], TestResponse]]
 
 
@@ -219,6 +220,16 @@ def test_a_seed_is_drawn_once_and_kept(client: FlaskClient, node: FakeNode) -> N
     assert requests[1] == {"input": {"prompt": "hi"}, "sampling": {"seed": 7}, "seed": 7}
 
 
+def test_the_instance_gets_the_callers_chat_options(client: FlaskClient, node: FakeNode) -> None:
+    requests: list[Any] = []
+    node.script = lambda request: requests.append(request) or [{"result": 1}]  # type: ignore[func-returns-value]
+    chat = {"tool_choice": "none", "chat_template_kwargs": {"a": None}}
+    client.post("/v1/functions/chat/invoke", json={**INPUT, "chat": chat})
+    client.post("/v1/functions/chat/invoke", json=INPUT)
+    assert requests[0]["chat"] == chat
+    assert "chat" not in requests[1]
+
+
 @pytest.mark.parametrize(
     ("body", "says", "param"),
     [
@@ -233,6 +244,18 @@ def test_a_seed_is_drawn_once_and_kept(client: FlaskClient, node: FakeNode) -> N
         ({**INPUT, "limits": {"total": "2h"}}, "more than the function's own 300 s", "limits.total"),
         ({**INPUT, "limits": {"total": "soon"}}, "is not a duration", "limits.total"),
         ({**INPUT, "webhook": {"url": "file:///etc/passwd"}}, "webhook.url", "webhook.url"),
+        ({**INPUT, "sampling": {"structure": {}}}, "exactly one of json_schema", "sampling.structure"),
+        (
+            {**INPUT, "sampling": {"structure": {"json_schema": {"properties": {"a": {"not": {}}}}}}},
+            "'not' is not supported",
+            "sampling.structure.json_schema.properties.a.not",
+        ),
+        ({**INPUT, "sampling": {"structure": {"regex": "(a"}}}, "unclosed group", "sampling.structure.regex"),
+        ({**INPUT, "chat": {"tool_choice": "maybe"}}, "'none', 'auto' or 'required'", "chat.tool_choice"),
+        ({**INPUT, "chat": {"tols": []}}, "chat.tols", "chat.tols"),
+        ({**INPUT, "chat": {"tools": [BAD_TOOL]}}, "'if' is not supported", "chat.tools.0.function.parameters.if"),
+        ({"input": {"prompt": "x", "suffix": ""}}, "input.suffix", "input.suffix"),
+        ({"input": {"suffix": "x"}}, "exactly one of messages, prompt and input", "input"),
     ],
 )
 def test_bad_calls_are_refused_by_field(
