@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,8 @@ from quickthaw_platform.errors import (
 )
 from quickthaw_platform.gateway.responses.body import Draft
 from quickthaw_platform.gateway.responses.events import ResponseEvents
+from quickthaw_platform.gateway.responses.stream import Encoder
+from tests.unit.gateway.sse import messages
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "cached_tokens": 2}
@@ -129,6 +132,29 @@ def test_one_in_the_background_waits_in_a_queue_until_it_runs() -> None:
     assert kinds(said)[:4] == ["created", "queued", "in_progress", "output_item.added"]
     assert [each["response"]["status"] for each in said[:3]] == ["queued", "queued", "in_progress"]
     assert reader(background=True).read([queued])["status"] == "queued"
+
+
+@pytest.mark.parametrize("after", [-1, 5])
+def test_texts_are_encoded_as_any_other_event_is(after: int) -> None:
+    logprob = TokenLogprob(1, "p", -0.5)
+    texts: list[Any] = [
+        "a",
+        "b",
+        Delta('ü\n"', (1,)),
+        Delta("p", (2,), logprobs=(logprob,)),
+        "c",
+        *MIXED,
+        Delta("x"),
+        Delta("y"),
+    ]
+    events = log(*texts)
+    found = reader()
+    list(found.begin())
+    encoder = Encoder(found, after)
+    said = b"".join(map(encoder.encode, events))
+    wanted = [(each["type"], each) for each in json.loads(json.dumps(told(events)[2:]))]
+    assert [(message.event, message.data) for message in messages(said)] == wanted[max(0, after - 1) :]
+    assert found.response() == reader().read(events)
 
 
 def test_an_answer_that_may_not_be_longer_is_incomplete() -> None:

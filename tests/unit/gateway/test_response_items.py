@@ -142,6 +142,7 @@ def test_an_id_tells_its_invocation() -> None:
         ({**RETURNED, "output": [{"type": "input_image"}]}, "input.0.output.0.type"),
         ({**CALL, "arguments": {}}, "input.0.arguments"),
         ({"type": "reasoning", "summary": "so"}, "input.0.summary"),
+        ({**THOUGHT, "encrypted_content": "gAAA"}, "input.0.encrypted_content"),
         ({"type": ["message"]}, "input.0.type"),
         ({"type": "web_search_call"}, "input.0.type"),
         ({"role": "user", "content": [{"type": ["text"]}]}, "input.0.content.0.type"),

@@ -6,17 +6,34 @@ So whoever asks again, at whichever gateway, hears the same events under the sam
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from quickthaw.generation import Delta, TokenLogprob, ToolCallDelta
 from quickthaw.types import Event, EventType, InvocationState, Usage
 from quickthaw_platform.errors import InvalidRequest, InvocationCancelled, QuickthawError, RateLimited
+from quickthaw_platform.gateway.chunk_template import plain_text
 from quickthaw_platform.gateway.openai_answer import failure
 from quickthaw_platform.gateway.openai_mapping import piece
 from quickthaw_platform.gateway.responses.body import Draft
 from quickthaw_platform.gateway.responses.output import Message, Speaking, Thoughts, Told, ToolCall
 
 _BEGUN = frozenset({InvocationState.ASSIGNED.value, InvocationState.RUNNING.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of text, as one event tells it."""
+
+    item: Message
+    output_index: int
+    text: str
+    number: int
+
+    def told(self) -> Told:
+        """Return the event."""
+        event = self.item.delta(self.text, [])
+        return {**event, "output_index": self.output_index, "sequence_number": self.number}
 
 
 class ResponseEvents:
@@ -58,13 +75,24 @@ class ResponseEvents:
         if event.ends:
             yield from self._end(event)
 
+    def quick(self, event: Event) -> Piece | None:
+        """Return the piece of an event that only adds text to the message that is being said; None: see `feed`."""
+        item, plain = self._open, plain_text(event)
+        if plain is None or plain[0] or self._held or not isinstance(item, Message):
+            return None
+        self._pieces += 1
+        self._number += 1
+        item.append(plain[1])
+        return Piece(item, len(self._done), plain[1], self._number - 1)
+
     def read(self, log: Iterable[Event]) -> dict[str, Any]:
         """Return the response as it stands after these events."""
         for _ in self.begin():
             pass
         for event in log:
-            for _ in self.feed(event):
-                pass
+            if self.quick(event) is None:
+                for _ in self.feed(event):
+                    pass
         return self.response()
 
     def response(self) -> dict[str, Any]:

@@ -92,6 +92,11 @@ def _call_output(item: Item, place: str) -> dict[str, Any]:
 
 
 def _thoughts(item: Item, place: str) -> dict[str, Any]:
+    if item.get("encrypted_content") is not None:
+        raise InvalidRequest(
+            f"{place}.encrypted_content: thoughts that were encrypted elsewhere cannot be read; leave the item out",
+            param=f"{place}.encrypted_content",
+        )
     found: dict[str, Any] = {"type": "reasoning", "summary": [], "content": []}
     for field, kind in (("summary", "summary_text"), ("content", "reasoning_text")):
         for index, part in enumerate(_list(item.get(field) or [], f"{place}.{field}")):

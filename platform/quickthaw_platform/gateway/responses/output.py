@@ -41,11 +41,17 @@ class Message:
     def add(self, text: str, logprobs: Sequence[TokenLogprob]) -> Told:
         """Append a piece of text with its tokens; returns the event that tells it."""
         tokens = [_logprob(entry) for entry in logprobs]
-        self._texts.append(text)
+        self.append(text)
         self._logprobs += tokens
-        return self._event(
-            "response.output_text.delta", delta=text, logprobs=[_without_bytes(token) for token in tokens]
-        )
+        return self.delta(text, list(map(_without_bytes, tokens)))
+
+    def append(self, text: str) -> None:
+        """Append a piece of text without log-probabilities."""
+        self._texts.append(text)
+
+    def delta(self, text: str, logprobs: list[dict[str, Any]]) -> Told:
+        """Return the event that tells a piece of text."""
+        return self._event("response.output_text.delta", delta=text, logprobs=logprobs)
 
     def end(self) -> Iterator[Told]:
         """Yield what precedes its end."""
