@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from quickthaw import Answer, Delta, Tool
+from quickthaw import Answer, Delta, Tool, UnusableAnswer, tools
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_platform.contracts import Checkpoint, Engine
 from quickthaw_platform.worker.model import BoundModel
@@ -78,3 +78,25 @@ def test_cut_after_every_delta_it_is_the_same(engine: EchoEngine, ask: Callable[
         replay = Replay()
         replay.extend((), [(mark, delta.to_json()) for mark, delta in records[:cut]])
         assert list(ask(bind(engine, replay=replay))) == undisturbed, cut
+
+
+def note(number: int) -> int:
+    """Note a number."""
+    return number
+
+
+NOTE = [{"role": "user", "content": '<tool_call>\n{"name": "note", "arguments": {"number": 5}}\n</tool_call>'}]
+
+
+def test_a_model_that_calls_is_told_the_result_and_answers(engine: EchoEngine) -> None:
+    said = "".join(map(str, tools.run(bind(engine), NOTE, [note])))
+    assert said == "<tool_response>\n5\n</tool_response>"  # the echo of what it is told
+
+
+def test_a_model_that_calls_in_the_last_round_is_stopped(engine: EchoEngine) -> None:
+    with pytest.raises(UnusableAnswer, match=r"\(note\) after 1 rounds"):
+        list(tools.run(bind(engine), NOTE, [note], rounds=1))
+
+
+def test_a_model_that_calls_nothing_just_answers(engine: EchoEngine) -> None:
+    assert "".join(map(str, tools.run(bind(engine), MESSAGES, [add]))) == MESSAGES[0]["content"]
