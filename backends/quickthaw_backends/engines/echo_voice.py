@@ -79,7 +79,7 @@ class Voice:
 
 def echo_answers(tokenizer: EchoTokenizer) -> Answers:
     """Return what the echo engine's answers are made with."""
-    return Answers(tokenizer.decode, frozenset({END}), VOCABULARY, partial(_guides, tokenizer))
+    return Answers(tokenizer.decode, frozenset({END}), VOCABULARY, partial(echo_guides, tokenizer))
 
 
 class _Tokens:
@@ -97,5 +97,6 @@ class _Tokens:
         return self._tokenizer.encode(text)
 
 
-def _guides(tokenizer: EchoTokenizer) -> Guides:
+def echo_guides(tokenizer: EchoTokenizer) -> Guides:
+    """Make the guides of the echo engine."""
     return Guides(LLTokenizer(TokenizerWrapper(_Tokens(tokenizer))), VOCABULARY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llguidance import LLMatcher
@@ -21,6 +22,8 @@ _JSON: JsonCompileOptions = {
     "coerce_one_of": False,
 }
 """These hold whatever a schema says of them itself."""
+
+_DEEPEST = 120
 
 
 def structure_grammar(structure: Structure) -> str:
@@ -48,8 +51,25 @@ def _grammar(structure: Structure) -> str:
 def _schema(schema: dict[str, Any] | bool | None) -> dict[str, Any]:
     """Return a schema as an object: some tools write true for any value, and false for none."""
     if isinstance(schema, dict):
+        _check_depth(schema)
         return schema
     return {} if schema else {"enum": []}
+
+
+def _check_depth(schema: dict[str, Any]) -> None:
+    """Raise ValueError for a schema that nests so deeply that llguidance would refuse it, or overflow its stack."""
+    level: list[Any] = [schema]
+    for _ in range(_DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return
+    raise ValueError(f"the schema nests deeper than {_DEEPEST} objects and lists")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _literal(text: str) -> str:

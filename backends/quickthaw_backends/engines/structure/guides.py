@@ -35,7 +35,7 @@ class Guides:
 
     def __init__(self, tokenizer: LLTokenizer, vocabulary: int) -> None:
         """`vocabulary` is how many tokens the model scores: as many as the tokenizer has, or more."""
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, Future[Guide]] = OrderedDict()  # least recently used first
@@ -60,7 +60,7 @@ class Guides:
 
     def _compile(self, grammar: str, into: Future[Guide]) -> None:
         try:
-            guide = Guide(LLMatcher(self._tokenizer, grammar, log_level=0, limits=_limits()), self._vocabulary)
+            guide = Guide(LLMatcher(self.tokenizer, grammar, log_level=0, limits=_limits()), self._vocabulary)
             guide.mask()  # shows what is wrong with it, and builds the first states of its lexer
         except Exception as error:  # noqa: BLE001 (whoever waits for it gets the error)
             with self._lock:
