@@ -104,6 +104,17 @@ def _huge_pages(machine: MachineFacts) -> Finding:
     return Finding("huge pages", Level.NOTE, f"shmem_enabled is {setting or 'not there'}", advice)
 
 
+def _overcommit(machine: MachineFacts) -> Finding:
+    text = f"vm.overcommit_memory is {'unknown' if machine.overcommit is None else machine.overcommit}"
+    if machine.overcommit == 2:
+        advice = "instances share memory that is counted for each of them: sysctl vm.overcommit_memory=1"
+        return Finding("overcommit", Level.WARNING, text, advice)
+    if machine.overcommit == 0:
+        advice = "Redis and Valkey may fail to save where memory is short: sysctl vm.overcommit_memory=1"
+        return Finding("overcommit", Level.NOTE, text, advice)
+    return Finding("overcommit", Level.OK, text)
+
+
 def _open_files(machine: MachineFacts) -> Finding:
     text = f"at most {machine.open_files:,}"
     if machine.open_files < LEAST_OPEN_FILES:
@@ -121,7 +132,7 @@ def _processes(machine: MachineFacts) -> Finding:
 
 
 _OF_THE_MACHINE: tuple[Callable[[MachineFacts], Finding], ...] = (
-    _python, _user, _memory, _shared_memory, _huge_pages, _open_files, _processes,
+    _python, _user, _memory, _shared_memory, _huge_pages, _overcommit, _open_files, _processes,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ class MachineFacts:
     memory_available: int
     shm_free: int | None
     shmem_huge_pages: str | None  # always, within_size, advise, never, deny or force
+    overcommit: int | None  # vm.overcommit_memory
     open_files: int  # the hard limit, to which a process may raise its own
     processes: int | None
     blank_variables: tuple[str, ...] = ()

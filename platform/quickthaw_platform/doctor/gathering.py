@@ -64,6 +64,7 @@ def _machine(environment: dict[str, str]) -> MachineFacts:
         memory_available=memory.available,
         shm_free=shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else None,
         shmem_huge_pages=_chosen(SHMEM_ENABLED),
+        overcommit=_number(Path("/proc/sys/vm/overcommit_memory")),
         open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) or sys.maxsize,
         processes=_limit(processes),
         blank_variables=tuple(sorted(n for n, v in environment.items() if n.startswith(ENV_PREFIX) and is_blank(v))),
@@ -75,6 +76,13 @@ def _machine(environment: dict[str, str]) -> MachineFacts:
 
 def _limit(value: int) -> int | None:
     return None if value == resource.RLIM_INFINITY else value
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _chosen(file: Path) -> str | None:

@@ -12,7 +12,7 @@ from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, Mach
 
 MACHINE = MachineFacts(
     python=(3, 11, 7), root=False, memory=32 << 30, memory_available=16 << 30, shm_free=8 << 30,
-    shmem_huge_pages="advise", open_files=65_536, processes=None,
+    shmem_huge_pages="advise", overcommit=1, open_files=65_536, processes=None,
 )  # fmt: skip
 REDIS = RedisFacts("redis://127.0.0.1/0", version="8.1.0", persistent=True, memory=1 << 20)
 WELL = Facts(
@@ -51,6 +51,8 @@ def test_a_machine_that_is_well_has_only_good_findings() -> None:
         (machine(shm_free=None), "/dev/shm", Level.PROBLEM, "mount"),
         (machine(shmem_huge_pages="never"), "huge pages", Level.NOTE, "echo advise"),
         (machine(shmem_huge_pages=None), "huge pages", Level.NOTE, "echo advise"),
+        (machine(overcommit=0), "overcommit", Level.NOTE, "vm.overcommit_memory=1"),
+        (machine(overcommit=2), "overcommit", Level.WARNING, "vm.overcommit_memory=1"),
         (machine(open_files=256), "open files", Level.WARNING, "ulimit -n"),
         (machine(processes=100), "processes", Level.WARNING, "ulimit -u"),
         (machine(blank_variables=("QUICKTHAW_PORT",)), "variables", Level.NOTE, "count as not set"),
