@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quickthaw.errors import ContextLengthExceeded
+from quickthaw.generation import Delta
 from quickthaw_backends.engines.answer import Answer, answer_limit
+from quickthaw_platform.contracts import Reading
 from tests.unit.engines.tiny import request
 
 EOS = frozenset({256})
@@ -97,3 +100,68 @@ def test_the_last_delta_names_the_stop_string_that_ended_the_answer() -> None:
     deltas = [growing.push(token) for token in b"ABCD"]
     assert [delta.stop for delta in deltas] == [None, None, None, "CD"]
     assert answer(stop=["X"]).push(256).stop is None
+
+
+TOOL = {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}
+CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+
+
+def read(text: str, reading: Reading, limit: int = 200, **fields: Any) -> list[Delta]:
+    growing = Answer(replace(request([65], **fields), reading=reading), decode, EOS, limit)
+    return [growing.push(token) for token in [*text.encode(), 256] if growing.finish_reason is None]
+
+
+def test_an_answer_that_made_calls_ends_because_of_them() -> None:
+    deltas = read(f"Wait. {CALL}", Reading(calls="hermes", tools=(TOOL,)))
+    calls = [call for delta in deltas for call in delta.tool_calls]
+    assert "".join(map(str, deltas)) == "Wait."
+    assert [call.name for call in calls if call.name] == ["now"]
+    assert "".join(call.arguments for call in calls) == "{}"
+    assert deltas[-1].finish_reason == "tool_calls"
+
+
+def test_an_answer_that_is_cut_off_after_a_call_ends_because_of_its_length() -> None:
+    assert read(CALL, Reading(calls="hermes", tools=(TOOL,)), limit=len(CALL))[-1].finish_reason == "length"
+
+
+def test_an_answer_without_calls_ends_as_any_other() -> None:
+    assert read("No.", Reading(calls="hermes", tools=(TOOL,)))[-1].finish_reason == "stop"
+
+
+def test_thoughts_are_no_part_of_the_text() -> None:
+    deltas = read("<think>hm</think>\n\nYes.", Reading(thoughts="think"))
+    assert "".join(delta.reasoning for delta in deltas) == "hm"
+    assert "".join(map(str, deltas)) == "Yes."
+
+
+@given(
+    st.integers(0, 90), st.sampled_from([f"So <think> {CALL} and on", f"<think>hm</think>{CALL}", "Just <tool_ text"])
+)
+def test_replayed_tokens_leave_the_reader_in_the_same_state(cut: int, text: str) -> None:
+    reading = Reading(calls="hermes", tools=(TOOL,), thoughts="think")
+    whole, tokens = read(text, reading), [*text.encode(), 256]
+    cut = min(cut, len(tokens) - 1)
+    resumed = Answer(replace(request([65, *tokens[:cut]], generated=cut), reading=reading), decode, EOS, 200)
+    rest = [resumed.push(token) for token in tokens[cut:]]
+    assert [(d.text, d.reasoning, d.tool_calls, d.finish_reason) for d in rest[1:]] == [
+        (d.text, d.reasoning, d.tool_calls, d.finish_reason) for d in whole[cut + 1 :]
+    ]
+
+
+def test_special_tokens_that_a_reading_knows_are_shown_to_it_and_others_stay_hidden() -> None:
+    marks = {"<tool_call>": 300, "</tool_call>": 301}
+    growing = Answer(
+        replace(request([65]), reading=Reading(calls="hermes", tools=(TOOL,), specials=marks)), decode, EOS, 99
+    )
+    inner = [*b'{"name": "now", "arguments": {}}']
+    deltas = [growing.push(token) for token in [300, *inner, 302, 301, 256]]
+    assert "".join(map(str, deltas)) == ""
+    assert deltas[-1].finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("include", [False, True])
+def test_a_stop_token_has_text_only_where_that_is_asked_for(include: bool) -> None:
+    growing = answer(stop_token_ids=[ord("!")], include_stop=include)
+    growing.push(ord("a"))
+    delta = growing.push(ord("!"))
+    assert (delta.text, delta.finish_reason) == ("!" if include else "", "stop")

@@ -55,3 +55,25 @@ def test_it_tells_which_stop_string_ended_the_text() -> None:
     assert [matcher.push(piece) for piece in ("a S", "TO", "P b END")] == ["a ", "", ""]
     assert matcher.matched == "STOP"
     assert StopMatcher(["END"]).matched is None
+
+
+def test_a_stop_string_that_is_to_be_shown_is_passed_on_with_what_was_before_it() -> None:
+    matcher = StopMatcher(["END"], include=True)
+    assert [matcher.push(text) for text in ("a", "bE", "ND more")] == ["a", "b", "END"]
+    assert matcher.stopped
+
+
+@pytest.mark.parametrize(
+    ("pieces", "passed", "stopped"),
+    [
+        ([("xEND", False), ("y", True)], "xENDy", False),  # complete too early
+        ([("xEN", False), ("Dy", True)], "x", True),  # begun early, complete later
+        ([("xENDE", False), ("NDy", True)], "xEND", True),  # the second one counts
+    ],
+)
+def test_text_that_may_not_stop_holds_no_stop_string_though_one_may_begin_in_it(
+    pieces: list[tuple[str, bool]], passed: str, stopped: bool
+) -> None:
+    matcher = StopMatcher(["END"])
+    assert "".join(matcher.push(text, may_stop=may_stop) for text, may_stop in pieces) == passed
+    assert matcher.stopped is stopped
