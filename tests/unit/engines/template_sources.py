@@ -104,3 +104,13 @@ DOCUMENTS = """\
 {% for document in documents or [] %}[{{ document.title }}: {{ document.text }}]{% endfor %}\
 {% for message in messages %}{{ message.content }}{% endfor %}|{{ reasoning_effort }}|"""
 """Shows documents and knows an effort."""
+
+GPT_OSS = """\
+{% if tools %}<|start|>developer<|message|>{% for tool in tools %}{{ tool.function.name }}\
+{% endfor %}<|end|>{% endif %}\
+{% for message in messages %}<|start|>{{ message.role }}\
+{% if message.thinking is defined %}<|channel|>analysis<|message|>{{ message.thinking }}<|end|>\
+<|start|>assistant{% endif %}\
+{% if message.role == 'assistant' %}<|channel|>final{% endif %}<|message|>{{ message.content }}<|end|>{% endfor %}\
+{% if add_generation_prompt %}<|start|>assistant{% endif %}{# {{ reasoning_effort }} #}"""
+"""Says everything in channels."""

@@ -209,6 +209,13 @@ def test_earlier_thoughts_reach_the_template() -> None:
     assert "<think>\nHm.\n</think>\n\nYes." in rendered(sources.QWEN, [ASKED, said, ASKED]).text
 
 
+def test_channels_are_read_without_tools_too() -> None:
+    assert reading(sources.GPT_OSS) == Reading("harmony", thoughts="harmony")
+    assert reading(sources.GPT_OSS, tools=[WEATHER], tool_choice="required").must_call
+    said = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
+    assert "<|channel|>analysis<|message|>Hm.<|end|>" in rendered(sources.GPT_OSS, [ASKED, said, ASKED]).text
+
+
 @pytest.mark.parametrize(
     ("begun", "read"),
     [

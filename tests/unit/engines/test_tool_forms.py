@@ -182,6 +182,12 @@ def test_thoughts_are_apart_from_the_answer(thinking: bool, text: str, answer: s
         assert said(reading, text) == said(reading, [text]) == (answer, reasoning, ())
 
 
+def test_gpt_oss_thinks_in_a_channel() -> None:
+    text = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Rome"
+    reading = Reading("harmony", thoughts="harmony")
+    assert said(reading, text) == said(reading, [text]) == ("Rome", "Hm.", ())
+
+
 def test_mistral_marks_thoughts_otherwise() -> None:
     assert said(Reading(thoughts="mistral"), "[THINK]Hm.[/THINK]Rome") == ("Rome", "Hm.", ())
 

@@ -197,3 +197,26 @@ def test_a_strict_tools_schema_is_taken_at_its_word() -> None:
     assert "uniqueItems" in LLMatcher.validate_grammar(rules, TOKENIZER)
     del tool["function"]["strict"]
     assert allows(Reading("json", (tool,), must_call=True), '{"name": "f", "arguments": {"a": [1, 1]}}')
+
+
+def test_gpt_oss_answers_in_channels() -> None:
+    specials = {"<|end|>": TAG, "<|channel|>": THINK_END}
+    thought = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+
+    def tokens(text: str) -> list[int]:
+        parts = re.split("(" + "|".join(map(re.escape, specials)) + ")", text)
+        return [token for part in parts for token in ([specials[part]] if part in specials else part.encode())]
+
+    def may(answer: str, structure: Structure | None = None, **more: Any) -> bool:
+        found = Reading("harmony", thoughts="harmony", specials=specials, **more)
+        return all(allows(found, tokens(before + answer), structure) for before in ("", thought))
+
+    call = '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}'
+    assert may(call, tools=TOOLS)
+    assert may(call, SCHEMA, tools=TOOLS)
+    assert may(call, tools=TOOLS, must_call=True)
+    assert not may(call.replace("1", "x"), tools=TOOLS, must_call=True)
+    assert may("<|channel|>final<|message|>Rome", tools=TOOLS)
+    assert not may("<|channel|>final<|message|>Rome", tools=TOOLS, must_call=True)
+    assert may('<|channel|>final<|message|>{"a": 1}', SCHEMA)
+    assert not may('{"a": 1}', SCHEMA)

@@ -70,6 +70,16 @@ _LOOSE: tuple[tuple[str, str, str, Calls], ...] = (
         (("f", '{"c": [1, 2], "d": "some </x>", "b": "if \\"x\\":\\n\\t<y>\\n"}'),),
     ),
     ("qwen_coder", "<tool_call>\n<function=h>\n", "<tool_call>\n<function=h>\n", ()),
+    (
+        "harmony",
+        "<|channel|>commentary<|message|>Let me see.<|end|><|start|>assistant<|channel|>commentary to=functions.f "
+        '<|constrain|>json<|message|>{"a": 1}<|call|>',
+        "Let me see.",
+        (("f", '{"a": 1}'),),
+    ),
+    ("harmony", "to=functions.g<|channel|>commentary json<|message|>{}", "", (_G,)),
+    ("harmony", "<|start|>assistant<|channel|>final<|message|>Rome < x", "Rome < x", ()),
+    ("harmony", "Mail to=functions.org", "Mail to=functions.org", ()),
     ("llama", '<|python_tag|>{"type": "function", "name": "g", "parameters": {}}', "", (_G,)),
     ("llama", 'Sure: {"name": "g", "parameters": {}}', 'Sure: {"name": "g", "parameters": {}}', ()),  # only at once
     ("llama", '{"name": "g"}', '{"name": "g"}', ()),  # JSON that is an answer

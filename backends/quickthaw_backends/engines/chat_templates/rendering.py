@@ -17,7 +17,7 @@ from quickthaw_backends.engines.chat_templates.taught import calls_as_text, taug
 from quickthaw_backends.engines.chat_templates.tools import allowed_tools, checked_tools, shown_tools
 from quickthaw_backends.engines.chat_templates.variables import template_variables
 from quickthaw_backends.engines.messages import plain_messages
-from quickthaw_backends.engines.tool_forms.table import TAUGHT, form_of, with_specials
+from quickthaw_backends.engines.tool_forms.table import TAUGHT, always_read, form_of, with_specials
 from quickthaw_backends.engines.tool_forms.thoughts import Thoughts, thoughts_of
 from quickthaw_platform.contracts import Prompt, Reading
 
@@ -74,6 +74,8 @@ class ChatTemplate:
         options = options or ChatOptions()
         plain, tools = plain_messages(messages), checked_tools(options)
         variables = template_variables(options, self._variables, thinks=self.thoughts is not None)
+        if self.thoughts is not None:
+            plain = [_with_thoughts(message, self.thoughts.field) for message in plain]
         if options.continue_final_message:
             plain = _open_ended(plain)
         if self.shows_tools:
@@ -113,13 +115,13 @@ class ChatTemplate:
             thinking = thoughts.open_in(prefill) if prefill else thoughts.open_at_end(text)
             over = not thinking if prefill else thoughts.over_at_end(text)
             thoughts = None if over else thoughts
-        calls = (form_of(self._source) if self.shows_tools else TAUGHT) if tools else None
+        calls = (form_of(self._source) if self.shows_tools else TAUGHT) if tools else always_read(self._source)
         if calls is None and thoughts is None:
             return None
         return Reading(
             calls=calls,
             tools=tools,
-            must_call=calls is not None and options.tool_choice == "required",
+            must_call=bool(tools) and options.tool_choice == "required",
             parallel=options.parallel_tool_calls,
             thoughts=None if thoughts is None else thoughts.name,
             thinking=thinking,
@@ -134,6 +136,12 @@ def chat_prompt(
     if rendered.reading is None:
         return Prompt(tokens)
     return Prompt(tokens, with_specials(rendered.reading, encode, decode))
+
+
+def _with_thoughts(message: dict[str, Any], field: str) -> dict[str, Any]:
+    """Return the message with what was thought where its template looks for it."""
+    thought = message.get("reasoning_content")
+    return message if thought is None else {**message, field: thought}
 
 
 def _open_ended(plain: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -49,14 +49,14 @@ class CallsReader:
         while rest := self._held.lstrip(SPACE):
             if self._may_grow(rest) or self._opens(rest):
                 return
-            if self._after_call and rest in self._form.closings:
+            if rest in self._form.silent or (self._after_call and rest in self._form.closings):
                 self._held = ""
                 return
             self._say(len(self._held) - len(rest) + 1)
 
     def _may_grow(self, rest: str) -> bool:
         """Return whether this is the beginning of a marker and not all of it."""
-        markers = (*self._form.openings, *(self._form.closings if self._after_call else ()))
+        markers = (*self._form.openings, *self._form.silent, *(self._form.closings if self._after_call else ()))
         return any(marker.startswith(rest) and marker != rest for marker in markers)
 
     def _opens(self, rest: str) -> bool:

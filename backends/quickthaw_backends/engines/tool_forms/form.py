@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -38,8 +39,12 @@ class Asked:
     beside_json: bool = False  # whether the answer may be other JSON, so that braces and names are words of their own
 
     def marker(self, text: str) -> str:
-        """Return a marker: the special token that the tokenizer has for it, else its text."""
-        return f"<[{self.specials[text]}]>" if text in self.specials else literal(text)
+        """Return a marker: the special tokens that the tokenizer has for parts of it, and the rest as text."""
+        borders = "|".join(map(re.escape, self.specials))
+        parts = re.split(f"({borders})", text) if borders else [text]
+        return " ".join(
+            f"<[{self.specials[part]}]>" if part in self.specials else literal(part) for part in parts if part
+        )
 
     def repeated(self, words: str) -> str:
         """Return what further calls look like, where there may be any; a small model would not end by itself."""
@@ -53,9 +58,12 @@ class Form:
     name: str
     block: Callable[[Tools, Gathering], Block]  # makes the reader of what follows an opening
     rules: Callable[[Asked], str]  # Lark rules: `calls` is all that follows the first opening, or begins the answer
-    openings: tuple[str, ...] = ()  # markers that a block follows; the first is the one that grammars ask for
+    openings: tuple[str, ...] = ()  # markers that a block follows
+    asked: int = 1  # how many of these, from the first, grammars let a model write
     closings: tuple[str, ...] = ()  # what may follow a call and says nothing
     specials: tuple[str, ...] = ()  # the markers that some tokenizers have as special tokens
+    silent: tuple[str, ...] = ()  # what may stand within or before text and says nothing
+    leads: tuple[str, ...] = ()  # of these, what text has to begin with one of
     first: str = ""  # characters with which a block may begin an answer without an opening
     beginning: str = ""  # as a regular expression, how such a block begins for certain
     again: str = ""  # characters with which another block may follow a call without an opening

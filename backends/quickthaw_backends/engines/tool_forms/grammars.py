@@ -27,7 +27,7 @@ def grammar(reading: Reading | None, structure: Structure | None) -> str | None:
     """
     if reading is None or (reading.calls is None and reading.thoughts is None):
         return None if structure is None else structure_grammar(structure)
-    if reading.calls is None and structure is None:
+    if not reading.tools and structure is None:
         return None
     return _Answer(reading, structure).text()
 
@@ -73,15 +73,18 @@ class _Answer:
         """Return `answer` where there are calls, and what a call is."""
         if self.reading.calls is None:
             return ["answer: structure"]
-        form = form_named(self.reading.calls)
-        asked = self._asked()
-        rules = form.rules(asked)
-        opening = "" if form.first else asked.marker(form.openings[0])
+        form, asked = form_named(self.reading.calls), self._asked()
+        leads = [f"lead: {' | '.join(map(asked.marker, form.leads))}"] if form.leads else []
+        text = f"{'lead' if leads else ''} {'TEXT' if self.structure is None else 'structure'}"
+        if not self.reading.tools:
+            return [f"answer: {text}", *leads]
+        opening = "" if form.first else f"({' | '.join(map(asked.marker, form.openings[: form.asked]))})"
+        rules = [form.rules(asked), *leads]
         if self.reading.must_call:
-            return [f"answer: {opening} calls", rules]
+            return [f"answer: {opening} calls", *rules]
         if self.structure is not None:
-            return [f"answer: structure | {opening} calls", rules]
-        return [f"answer: {' | '.join(self._ways(form))}", rules]
+            return [f"answer: {text} | {opening} calls", *rules]
+        return [f"answer: {' | '.join([text, *self._ways(form)])}", *rules]
 
     def _asked(self) -> Asked:
         functions = [tool["function"] for tool in self.reading.tools]
@@ -89,22 +92,26 @@ class _Answer:
         return Asked(functions, self.reading.specials, self.reading.parallel, beside_json)
 
     def _ways(self, form: Form) -> list[str]:
-        """Return the ways of an answer that is free: text, text and calls, calls at once."""
-        specials = [text for text in form.openings if text in self.reading.specials]
-        literals = [text for text in form.openings if text not in self.reading.specials]
-        ways = ["TEXT", *(f"TEXT? {self._asked().marker(text)} calls" for text in specials)]
+        """Return the ways of an answer that is free and calls: text and calls, calls at once."""
+        specials = [text for text in form.openings if self._is_special(text)]
+        ways = [f"TEXT? {self._asked().marker(text)} calls" for text in specials]
+        literals = len(specials) < len(form.openings) and not form.leads
         return [*ways, *(["until calls"] if literals else []), *(["calls"] if form.first else [])]
+
+    def _is_special(self, opening: str) -> bool:
+        return opening.startswith(tuple(self.reading.specials))
 
     def _free(self) -> list[str]:
         """Return what free text is: all but what thoughts or calls begin with."""
-        if self.reading.calls is None or self.reading.must_call or self.structure is not None:
+        reading = self.reading
+        if reading.calls is None or not reading.tools or reading.must_call or self.structure is not None:
             return []
-        form = form_named(self.reading.calls)
+        form = form_named(reading.calls)
         excluded = [form.beginning] if form.first else []
         if self.reading.thoughts is not None and not self.reading.thinking:
             excluded.append(lark.pattern(thoughts_named(self.reading.thoughts).opening))
         other = "".join(f" & ~/(?s:{begin}.*)/" for begin in excluded)
-        literals = "|".join(lark.pattern(text) for text in form.openings if text not in self.reading.specials)
+        literals = "|".join(lark.pattern(text) for text in form.openings if not self._is_special(text))
         until = [f"until[lazy]: /(?s:.*)({literals})/{other}"] if literals else []
         return [f"TEXT: /(?s:.*)/{other}", *until]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from quickthaw_backends.engines.tool_forms.deepseek import DEEPSEEK, DEEPSEEK_PLAIN
 from quickthaw_backends.engines.tool_forms.form import Form
+from quickthaw_backends.engines.tool_forms.harmony import HARMONY
 from quickthaw_backends.engines.tool_forms.hermes import HERMES
 from quickthaw_backends.engines.tool_forms.json_lines import JSON, LLAMA
 from quickthaw_backends.engines.tool_forms.mistral import MISTRAL, MISTRAL_NAMED
@@ -17,9 +18,10 @@ from quickthaw_platform.contracts import Reading
 
 _FORMS: dict[str, Form] = {
     form.name: form
-    for form in (HERMES, QWEN_CODER, LLAMA, JSON, PYTHONIC, MISTRAL, MISTRAL_NAMED, DEEPSEEK, DEEPSEEK_PLAIN)
+    for form in (HARMONY, HERMES, QWEN_CODER, LLAMA, JSON, PYTHONIC, MISTRAL, MISTRAL_NAMED, DEEPSEEK, DEEPSEEK_PLAIN)
 }
 _SIGNS = (
+    ("<|channel|>", HARMONY),
     ("function<\uff5ctool\u2581sep\uff5c>", DEEPSEEK),
     ("<\uff5ctool\u2581sep\uff5c>", DEEPSEEK_PLAIN),
     ("[ARGS]", MISTRAL_NAMED),
@@ -44,6 +46,12 @@ def form_named(name: str) -> Form:
 def form_of(template: str) -> str:
     """Return the name of the form that a chat template with a place for tools speaks of."""
     return next((form for sign, form in _SIGNS if sign in template), JSON).name
+
+
+def always_read(template: str) -> str | None:
+    """Return the name of the form whose marks stand in answers without calls too; None: the model's is none such."""
+    name = form_of(template)
+    return name if form_named(name).silent else None
 
 
 def with_specials(

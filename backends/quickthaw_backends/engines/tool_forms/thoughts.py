@@ -16,6 +16,8 @@ class Thoughts:
     name: str
     opening: str
     closing: str
+    sign: str  # what stands in the templates of its models
+    field: str = "reasoning_content"  # of an earlier message, where templates look for what was thought
 
     def open_at_end(self, prompt: str) -> bool:
         """Return whether a prompt ends where the thoughts have begun."""
@@ -31,11 +33,13 @@ class Thoughts:
         return text.rstrip().endswith(self.closing)
 
 
+_ANALYSIS = "<|channel|>analysis"
 _FORMS = {
     form.name: form
     for form in (
-        Thoughts("think", "<think>", "</think>"),  # Qwen3, DeepSeek R1 and most others
-        Thoughts("mistral", "[THINK]", "[/THINK]"),  # Magistral
+        Thoughts("think", "<think>", "</think>", "</think>"),  # Qwen3, DeepSeek R1 and most others
+        Thoughts("mistral", "[THINK]", "[/THINK]", "[/THINK]"),  # Magistral
+        Thoughts("harmony", f"{_ANALYSIS}<|message|>", "<|end|>", _ANALYSIS, "thinking"),  # gpt-oss
     )
 }
 
@@ -47,7 +51,7 @@ def thoughts_named(name: str) -> Thoughts:
 
 def thoughts_of(template: str) -> Thoughts | None:
     """Return the form of the thoughts that a chat template speaks of."""
-    return next((form for form in _FORMS.values() if form.closing in template), None)
+    return next((form for form in _FORMS.values() if form.sign in template), None)
 
 
 class Rest(Protocol):
