@@ -98,6 +98,17 @@ def test_what_is_to_stay_ignored_stays_so() -> None:
     assert masks(run([sys.executable, "-c", code], _ignore))["SigIgn"] == {signal.SIGHUP}
 
 
+def test_a_servers_command_of_a_comparison_hears_every_signal() -> None:
+    code = (
+        "from quickthaw_backends.serving.server_command import ServerCommand; import time\n"
+        "server = ServerCommand('cat /proc/self/status')\n"
+        "while not server.ended: time.sleep(0.01)\n"
+        "print(server.tail())"
+    )
+    found = masks(run([sys.executable, "-c", code], _both))
+    assert (found["SigBlk"], found["SigIgn"]) == (set(), set())
+
+
 def test_a_handler_of_ones_own_stays() -> None:
     def own(*_: object) -> None:
         """Do nothing."""
