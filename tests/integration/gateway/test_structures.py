@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from tests.integration.gateway.processes import GatewayProcess, PlayedNode, headers, wait_for
+from tests.unit.gateway.test_structure_check import long_chain
 from tests.valkey_process import ValkeyProcess
 
 CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
-HEAVY = {"type": "object", "properties": {f"property {i}": {"type": "string"} for i in range(12_000)}}
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_a_schema_that_takes_too_long_stalls_no_stream(
     try:
         wait_for(lambda: len(arrivals) > 5, "the stream's beginning")
         began = time.monotonic()
-        answer = asked(lone_gateway, key, HEAVY)
+        answer = asked(lone_gateway, key, long_chain(20_000))
         ended = time.monotonic()
     finally:
         refused.set()

@@ -132,5 +132,7 @@ def _limits() -> LLParserLimits:
 def _short(reason: str) -> str:
     if "coerce_one_of" in reason:
         return "a value could satisfy several branches of a oneOf; write anyOf, or keep them apart by a const"
+    if reason.startswith("panic"):
+        return "it makes a grammar that is too large"
     said = " ".join(reason.replace("<non-verbose/>", "").split())
     return said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]} …"
