@@ -52,7 +52,9 @@ class Sampling(Wire):
     logprobs: int | None = Field(None, ge=0, le=20, description="None: none; k: the chosen token and the k likeliest")
     echo: bool = Field(False, description="begin with the prompt's own tokens")
     ignore_eos: bool = False
-    min_tokens: int = Field(0, ge=0, description="before so many tokens nothing but a full context ends the answer")
+    min_tokens: int = Field(
+        0, ge=0, description="before so many tokens only a full context, or a structure that is complete, ends the answer"
+    )
     logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
         default_factory=dict, max_length=1024, description="token id to what is added to its score"
     )
