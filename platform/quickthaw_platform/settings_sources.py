@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 _LINKED_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 _LINKED_NAME = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
 
-_OF_LIBRARIES = ("AWS_", "HF_", "OTEL_", "PROMETHEUS_")
-"""What the libraries read of which we say that it may be set. To some of them an empty text is a folder or a URL."""
+_OF_LIBRARIES = ("AWS_", "CELERY_", "GUNICORN_", "HF_", "OTEL_", "PROMETHEUS_", "WEB_CONCURRENCY")
+"""What libraries of ours read. To some of them an empty text is a folder or a URL, to others no number."""
 
 
 def is_blank(value: object) -> bool:

@@ -24,7 +24,7 @@ from quickthaw.client import Client
 from quickthaw.errors import InvalidRequest
 from quickthaw.resources import DEFAULT_ALIAS, CheckpointInfo
 from quickthaw.types import FunctionSpec
-from quickthaw_platform import settings
+from quickthaw_platform import settings, signals
 from quickthaw_platform.commands.compare_options import CompareChoices, changed_runs, compare_options, endpoints
 from quickthaw_platform.commands.traffic_options import chosen_sizes, chosen_traffic
 from quickthaw_platform.comparison.machine import describe_machine, source_commit
@@ -79,6 +79,7 @@ def _measure(client: Client, target: str, options: CompareChoices) -> Path:
     from quickthaw_platform.comparison.runner import Plan, Runner, Watching
     from quickthaw_platform.comparison.writing import make_folder
 
+    signals.supervise()  # it starts servers, and ends them at Ctrl-C
     spec = _spec(client, target)
     chosen = sides(
         spec, options["backends"], endpoints(options, spec.name), replicas=options["replicas"],

@@ -124,7 +124,13 @@ def test_a_key_of_an_endpoint_that_is_empty_is_refused(monkeypatch: pytest.Monke
 
 
 def test_empty_variables_of_libraries_are_forgotten_and_those_of_others_stay() -> None:
-    environment = {"AWS_ENDPOINT_URL_S3": "", "HF_HOME": " ", "CUDA_VISIBLE_DEVICES": "", "AWS_REGION": "eu"}
+    environment = {
+        "AWS_ENDPOINT_URL_S3": "",
+        "HF_HOME": " ",
+        "WEB_CONCURRENCY": "",
+        "CUDA_VISIBLE_DEVICES": "",
+        "AWS_REGION": "eu",
+    }
     forget_blank(environment, "QUICKTHAW_")
     assert environment == {"CUDA_VISIBLE_DEVICES": "", "AWS_REGION": "eu"}  # an empty list of devices means: none
 

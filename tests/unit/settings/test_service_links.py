@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.errors import SettingsInvalid
-from quickthaw_platform.settings_sources import is_service_link
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.settings_sources import is_service_link, service_links, unknown
 
 OF_A_SERVICE = {
     "SERVICE_HOST": "10.96.0.7",
@@ -49,6 +52,35 @@ def test_the_whole_family_is_ignored_and_explained(
     (record,) = caplog.records
     assert all(f"{service}_{suffix}" in record.getMessage() for suffix in OF_A_SERVICE)
     assert "enableServiceLinks" in record.getMessage()
+
+
+NAMES = st.from_regex(r"[A-Z]([A-Z0-9_]{0,20}[A-Z0-9])?", fullmatch=True)
+PORTS = st.integers(1, 65535)
+PROTOCOLS = st.sampled_from(["TCP", "UDP", "SCTP"])
+
+
+@given(service=NAMES, port_name=NAMES, port=PORTS, protocol=PROTOCOLS)
+def test_no_service_whatever_its_name_keeps_a_process_from_starting(
+    service: str, port_name: str, port: int, protocol: str
+) -> None:
+    base, address = f"QUICKTHAW_{service}", f"{protocol.lower()}://10.96.0.7:{port}"
+    links = {
+        f"{base}_SERVICE_HOST": "10.96.0.7",
+        f"{base}_SERVICE_PORT": str(port),
+        f"{base}_SERVICE_PORT_{port_name}": str(port),
+        f"{base}_PORT": address,
+        f"{base}_PORT_{port}_{protocol}": address,
+        f"{base}_PORT_{port}_{protocol}_PROTO": protocol.lower(),
+        f"{base}_PORT_{port}_{protocol}_PORT": str(port),
+        f"{base}_PORT_{port}_{protocol}_ADDR": "10.96.0.7",
+    }
+    assert service_links(links, "QUICKTHAW_") == sorted(links)
+    assert unknown(links, "QUICKTHAW_", frozenset()) == []
+
+
+@given(name=st.sampled_from(sorted(Settings.model_fields)), value=st.sampled_from(["1", "a", "http://h", "/x"]))
+def test_no_setting_is_taken_for_a_link(name: str, value: str) -> None:
+    assert not is_service_link(f"QUICKTHAW_{name.upper()}", value)
 
 
 def test_a_port_of_the_file_holds_beside_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
