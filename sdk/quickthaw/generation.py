@@ -53,7 +53,9 @@ class Sampling(Wire):
     echo: bool = Field(False, description="begin with the prompt's own tokens")
     ignore_eos: bool = False
     min_tokens: int = Field(
-        0, ge=0, description="before so many tokens only a full context, or a structure that is complete, ends the answer"
+        0,
+        ge=0,
+        description="before so many tokens only a full context, or a structure that is complete, ends the answer",
     )
     logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
         default_factory=dict, max_length=1024, description="token id to what is added to its score"
