@@ -65,7 +65,7 @@ def run(
         if asked < rounds - 1:
             conversation += [_carried_out(known, call) for call in said.tool_calls]
     names = ", ".join(call.name for call in said.tool_calls)
-    raise UnusableAnswer(f"the model still calls tools ({names}) after {rounds} rounds; allow more rounds")
+    raise UnusableAnswer(f"the model still calls tools ({names}) in round {rounds}, the last; allow more rounds")
 
 
 def _by_name(tools: Iterable[AnyTool]) -> dict[str, Tool]:

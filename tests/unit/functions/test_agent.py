@@ -129,5 +129,5 @@ def test_it_calls_both_tools_and_streams_the_answer(agent: Any, show_calls: bool
 
 
 def test_its_tools_are_bounded_in_rounds(agent: Any) -> None:
-    with pytest.raises(UnusableAnswer, match="after 2 rounds"):
+    with pytest.raises(UnusableAnswer, match="in round 2, the last"):
         list(agent(Caller(), MESSAGES, rounds=2))

@@ -245,7 +245,7 @@ def test_a_choice_holds_for_the_first_round() -> None:
 
 def test_too_many_rounds_are_an_error_that_names_the_calls() -> None:
     model = Scripted(*2 * [calls(("add", "{}"))])
-    with pytest.raises(UnusableAnswer, match=r"still calls tools \(add\) after 2 rounds"):
+    with pytest.raises(UnusableAnswer, match=r"still calls tools \(add\) in round 2, the last"):
         ran(model, rounds=2)
     assert len(model.asked) == 2
 

@@ -94,7 +94,7 @@ def test_a_model_that_calls_is_told_the_result_and_answers(engine: EchoEngine) -
 
 
 def test_a_model_that_calls_in_the_last_round_is_stopped(engine: EchoEngine) -> None:
-    with pytest.raises(UnusableAnswer, match=r"\(note\) after 1 rounds"):
+    with pytest.raises(UnusableAnswer, match=r"\(note\) in round 1, the last"):
         list(tools.run(bind(engine), NOTE, [note], rounds=1))
 
 
