@@ -60,7 +60,9 @@ def response_call(
 
 def _here(error: InvalidRequest) -> InvalidRequest:
     """Name the field as it is called here."""
-    error.param = _name(error.param)
+    there, here = error.param or "", _name(error.param) or ""
+    if there and there != here:
+        error.param, error.message = here, error.message.replace(there, here)
     return error
 
 
