@@ -283,6 +283,9 @@ class CheckpointCopy(Wire):
     node: str
     tiers: tuple[Tier, ...] = Field(description="nearest first")
     arriving_bytes: int | None = Field(None, description="what has still to come into its memory, while it comes")
+    push_error: str | None = Field(
+        None, description="why the remote tier did not take it from there; it is tried again"
+    )
 
 
 class CheckpointInfo(Wire):

@@ -82,6 +82,7 @@ class TiersView:
     dram_used_bytes: int = 0
     disk_used_bytes: int = 0
     remote: frozenset[str] = frozenset()  # ids that it can fetch from beyond
+    push_failures: Mapping[str, str] = field(default_factory=dict)  # id to why the remote tier did not take it
 
 
 @dataclass(frozen=True, slots=True)

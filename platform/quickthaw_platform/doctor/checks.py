@@ -54,6 +54,10 @@ def findings(facts: Facts) -> list[Finding]:
         found.append(_clock("clock of Redis", facts.redis.clock_skew_seconds, SKEW_SECONDS))
     if facts.remote is not None:
         found += _remote(facts.remote)
+    found += [
+        Finding("remote tier", Level.WARNING, f"did not take all that {node} has", f"only its disk has that: {why}")
+        for node, why in sorted(facts.push_failures.items())
+    ]
     return [*found, _gateway(facts.gateway), _versions(facts)]
 
 

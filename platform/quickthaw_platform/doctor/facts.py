@@ -84,3 +84,4 @@ class Facts:
     remote: RemoteFacts | None = None
     torch: TorchFacts | None = None
     nodes: Mapping[str, str] = field(default_factory=dict)  # node → version of its worker
+    push_failures: Mapping[str, str] = field(default_factory=dict)  # node → why the remote tier lacks what it has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -10,7 +11,7 @@ import tempfile
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -39,7 +40,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 def gather(settings: Settings, environment: dict[str, str]) -> Facts:
     """Gather everything. `environment` is that of this process, before empty variables were forgotten."""
-    redis, nodes = _redis(settings)
+    redis, nodes, failures = _redis(settings)
     return Facts(
         version=VERSION,
         device=settings.device,
@@ -50,6 +51,7 @@ def gather(settings: Settings, environment: dict[str, str]) -> Facts:
         remote=_remote(settings.remote),
         torch=torch_facts(),
         nodes=nodes,
+        push_failures=failures,
     )
 
 
@@ -127,19 +129,19 @@ def _disk(name: str, path: Path, problem: str | None = None) -> DiskFacts:
     return DiskFacts(name, str(path), shutil.disk_usage(there).free, problem)
 
 
-def _redis(settings: Settings) -> tuple[RedisFacts | None, dict[str, str]]:
-    """Ask Redis, or the embedded Valkey of this data directory, and read which versions the nodes announced."""
+def _redis(settings: Settings) -> tuple[RedisFacts | None, dict[str, str], dict[str, str]]:
+    """Ask Redis, or the embedded Valkey of this data directory, and read the nodes' versions and failed pushes."""
     url = settings.redis_url or valkey.kept_url(settings.data_dir.expanduser() / "valkey")
     if url is None:
-        return None, {}
+        return None, {}, {}
     shown = _without_password(url)
     try:
         with redis_client.connect(settings.model_copy(update={"redis_url": url})) as redis:
-            return _asked(redis, shown), _nodes(redis)
+            return _asked(redis, shown), *_nodes(redis)
     except (RedisError, OSError, ValueError) as error:
         own = settings.redis_url is None
         advice = "`quickthaw up` starts it" if own else "check QUICKTHAW_REDIS_URL, and that it runs"
-        return (None if own else RedisFacts(shown, problem=f"{error}; {advice}")), {}
+        return (None if own else RedisFacts(shown, problem=f"{error}; {advice}")), {}, {}
 
 
 def _asked(redis: Redis, url: str) -> RedisFacts:
@@ -164,9 +166,18 @@ def _asked(redis: Redis, url: str) -> RedisFacts:
     )
 
 
-def _nodes(redis: Redis) -> dict[str, str]:
-    names: set[str] = redis.smembers("qt:nodes")  # type: ignore[assignment]  # an answer, as the client is not async
-    return {name: str(redis.hget(f"qt:node:{name}", "version") or "") for name in sorted(names)}
+def _nodes(redis: Redis) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the version of each node's worker, and why the remote tier lacks what some of them have."""
+    names = sorted(cast("set[str]", redis.smembers("qt:nodes")))
+    rows = {name: cast("list[str | None]", redis.hmget(f"qt:node:{name}", "version", "tiers")) for name in names}
+    failures = {name: "; ".join(_push_failures(tiers).values()) for name, (_, tiers) in rows.items()}
+    return {name: version or "" for name, (version, _) in rows.items()}, {n: why for n, why in failures.items() if why}
+
+
+def _push_failures(tiers: str | None) -> dict[str, str]:
+    """Read what checkpoints.tiers.status wrote; ValueError where it is something else."""
+    found = json.loads(tiers or "{}")
+    return {str(name): str(why) for name, why in dict(found.get("push_failures", {})).items()}
 
 
 def _remote(url: str | None) -> RemoteFacts | None:

@@ -96,4 +96,5 @@ def _copy(checkpoint_id: str, node: NodeView) -> CheckpointCopy | None:
     arriving = node.tiers.arriving.get(checkpoint_id)
     if not tiers and arriving is None:
         return None
-    return CheckpointCopy(node=node.id, tiers=tiers, arriving_bytes=arriving)
+    push_error = node.tiers.push_failures.get(checkpoint_id)
+    return CheckpointCopy(node=node.id, tiers=tiers, arriving_bytes=arriving, push_error=push_error)

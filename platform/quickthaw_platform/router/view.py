@@ -123,6 +123,7 @@ def _tiers(text: str | None, remote: frozenset[str]) -> TiersView:
             dram_used_bytes=int(found.get("dram_used_bytes", 0)),
             disk_used_bytes=int(found.get("disk_used_bytes", 0)),
             remote=remote,
+            push_failures={str(name): str(why) for name, why in found.get("push_failures", {}).items()},
         )
     except (TypeError, ValueError, AttributeError, OverflowError):
         return TiersView(remote=remote)

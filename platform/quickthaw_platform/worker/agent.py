@@ -276,7 +276,7 @@ class Agent:
             memory_bytes=self._settings.node_memory,
             templates=self._loop.ask(self._templates.checkpoints),
             primed=self._loop.ask(self._primed.versions),
-            tiers=status.describe(self.checkpoints.tiers),
+            tiers=status.describe(self.checkpoints.tiers, self.checkpoints.push_failures),
         )
 
     def _exited(self, pid: int, status: int) -> None:

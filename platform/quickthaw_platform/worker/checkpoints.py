@@ -16,7 +16,7 @@ from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.checkpoints.tiers.node import NodeTiers
 from quickthaw_platform.checkpoints.tiers.resident import Tier
 from quickthaw_platform.contracts import Checkpoint
-from quickthaw_platform.errors import QuickthawError
+from quickthaw_platform.errors import QuickthawError, RemoteError
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.catalogue import Catalogue, describe
 from quickthaw_platform.registry.remote_index import RemoteIndex
@@ -55,6 +55,7 @@ class NodeCheckpoints:
         self._catalogue = Catalogue(redis)
         self._index = RemoteIndex(redis)
         self._wake = threading.Event()
+        self.push_failures: dict[str, str] = {}  # checkpoint to why it is not in the remote tier; replaced as a whole
         self._closing = threading.Event()
         self._work = ThreadPoolExecutor(COMMANDS_AT_ONCE, thread_name_prefix="agent-checkpoints")
         self._thread = threading.Thread(target=self._run, name="agent-tiers", daemon=True)
@@ -133,7 +134,14 @@ class NodeCheckpoints:
         for checkpoint in local:
             if self._closing.is_set() or self.tiers.elsewhere(checkpoint.id):
                 continue
-            remote.push(checkpoint, lambda _done, _total: None, self._closing.is_set)
+            others = {known: why for known, why in self.push_failures.items() if known != checkpoint.id}
+            try:
+                remote.push(checkpoint, lambda _done, _total: None, self._closing.is_set)
+            except RemoteError as error:  # the next round tries again; meanwhile this disk has the only copy
+                self.push_failures = {**others, checkpoint.id: str(error)}
+                _log.error("checkpoint not pushed", name=checkpoint.manifest["name"], error=str(error))
+                continue
+            self.push_failures = others
             self.tiers.note_remote(frozenset(remote.ids()))
             with outage_is_unavailable():
                 self._index.add(url, checkpoint.id)

@@ -83,6 +83,9 @@ def where(state: State, name: str, as_json: bool) -> None:
         return
     columns = ("NODE", "MEMORY", "DISK", "REMOTE")
     output.table(columns, map(_copy, found.copies), f"No node has {name}, and none can fetch it.")
+    for copy in found.copies:
+        if copy.push_error is not None:
+            click.echo(f"{copy.node} cannot push it to the remote tier, and tries again: {copy.push_error}", err=True)
 
 
 def _copy(copy: CheckpointCopy) -> tuple[object, ...]:

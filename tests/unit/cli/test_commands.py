@@ -36,8 +36,8 @@ LOCATED = {
     "dtype": "bfloat16",
     "tensors": 272,
     "copies": [
-        {"node": "n1", "tiers": ["dram", "disk"], "arriving_bytes": None},
-        {"node": "n2", "tiers": ["remote"], "arriving_bytes": 512},
+        {"node": "n1", "tiers": ["dram", "disk"], "arriving_bytes": None, "push_error": None},
+        {"node": "n2", "tiers": ["remote"], "arriving_bytes": 512, "push_error": "s3://b/k: 501"},
     ],
 }
 
@@ -78,7 +78,10 @@ SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
         ("models", "show", "m"), [LOCATED | {"weights_format": "gguf", "quantization": "Q4_1"}],
         ["GET /v1/checkpoints/m"], ["1 B of Q4_1, GGUF"],
     ),
-    (("models", "where", "m"), [LOCATED], ["GET /v1/checkpoints/m"], ["n1", "yes", "n2", "512 B to come"]),
+    (
+        ("models", "where", "m"), [LOCATED], ["GET /v1/checkpoints/m"],
+        ["n1", "yes", "512 B to come", "n2 cannot push it to the remote tier, and tries again: s3://b/k: 501"],
+    ),
     (("keys", "ls"), [listed(KEY)], ["GET /v1/keys"], ["k1", "ci", "invoke"]),
     (("keys", "create", "ci"), [{**KEY, "key": "qt-new"}], ["POST /v1/keys"], ["qt-new", "not shown again"]),
     (("secrets", "ls", "chat"), [listed({"name": "TOKEN"})], ["GET /v1/functions/chat/secrets"], ["TOKEN"]),

@@ -82,6 +82,7 @@ def test_a_machine_that_is_well_has_only_good_findings() -> None:
             replace(WELL, gateway=GatewayFacts("http://h", "cannot listen; --port 0", "refused")),
             "gateway", Level.PROBLEM, "--port 0",
         ),
+        (replace(WELL, push_failures={"n": "s3://b/k: 501"}), "remote tier", Level.WARNING, "s3://b/k: 501"),
         (replace(WELL, nodes={"n": "0.9"}), "versions", Level.WARNING, "start all of them"),
         (replace(WELL, nodes={"n": ""}), "versions", Level.WARNING, "this is 1.0"),
     ],

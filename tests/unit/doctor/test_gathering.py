@@ -37,12 +37,14 @@ def test_a_redis_is_asked_what_it_does_with_what_it_is_given(own_valkey: ValkeyP
     settings = Settings(redis_url=own_valkey.url, data_dir=tmp_path)
     with own_valkey.client() as redis:
         redis.sadd("qt:nodes", "n1")
-        redis.hset("qt:node:n1", "version", "0.9")
+        tiers = json.dumps({"push_failures": {"c1": "s3://b/c1: 501"}})
+        redis.hset("qt:node:n1", mapping={"version": "0.9", "tiers": tiers})
         facts = gathering.gather(settings, {})
         assert facts.redis is not None
         assert (facts.redis.problem, facts.redis.persistent, facts.redis.policy) == (None, True, "noeviction")
         assert abs(facts.redis.clock_skew_seconds) < 10
         assert facts.nodes == {"n1": "0.9"}
+        assert facts.push_failures == {"n1": "s3://b/c1: 501"}
         redis.config_set("min-replicas-to-write", 1)  # it refuses all writes, and answers all else
         found = gathering.gather(settings, {}).redis
         assert found is not None

@@ -245,7 +245,7 @@ def test_checkpoints(client: FlaskClient, node: FakeNode) -> None:
     shown = [CheckpointInfo.model_validate(entry) for entry in data(client.get("/v1/checkpoints"))]
     assert [(entry.name, entry.nodes) for entry in shown] == [("tiny", ("n1",)), ("tiny-embed", ("n1",))]
     assert client.get("/v1/checkpoints/tiny").get_json()["copies"] == [
-        {"node": "n1", "tiers": ["disk"], "arriving_bytes": None}
+        {"node": "n1", "tiers": ["disk"], "arriving_bytes": None, "push_error": None}
     ]
     assert client.delete("/v1/checkpoints/tiny").status_code == 409  # chat uses it
     assert client.delete("/v1/checkpoints/tiny-embed").status_code == 200
@@ -257,7 +257,7 @@ def test_checkpoints_move_between_the_tiers_of_a_node(client: FlaskClient, node:
     RemoteIndex(redis).replace("s3://bucket", ["c1"])
     tiers = {"dram": [], "arriving": {"c1": 7}, "bandwidths": {"remote": 1e9}, "dram_bytes": 100}
     redis.hset("qt:node:n1", mapping={"checkpoints": "[]", "tiers": json.dumps(tiers), "remote": "s3://bucket"})
-    copy = {"node": "n1", "tiers": ["remote"], "arriving_bytes": 7}
+    copy = {"node": "n1", "tiers": ["remote"], "arriving_bytes": 7, "push_error": None}
     assert client.get("/v1/checkpoints/tiny").get_json()["copies"] == [copy]
     assert client.post("/v1/checkpoints/tiny/pull", json={"node": "n1"}).status_code == 202
     assert node.told(commands.PULL_CHECKPOINT) == [{"checkpoint": "c1"}]

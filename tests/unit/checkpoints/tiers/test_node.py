@@ -286,7 +286,8 @@ def test_a_node_says_what_it_has_and_how_fast_it_came(node: Node) -> None:
 
     big = node.add("big", size=3 * CHUNK_BYTES, keep=False)
     node.tiers.pull(big)
-    said = json.loads(status.describe(node.tiers))
+    said = json.loads(status.describe(node.tiers, {"x": "refused"}))
+    assert said["push_failures"] == {"x": "refused"}
     assert said["dram"] == [big]
     assert said["arriving"] == {}
     assert said["bandwidths"]["remote"] > 0
