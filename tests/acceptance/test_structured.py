@@ -6,14 +6,16 @@ import json
 from collections import defaultdict
 from typing import Annotated, Any, Literal
 
+import httpx
 import jsonschema
 import pytest
 from pydantic import BaseModel, Field
 
-from quickthaw import Delta, EventType, FunctionSpec, Invocation, InvocationState, Message, Tool
+from quickthaw import Delta, EventType, FunctionSpec, Invocation, InvocationState, Message, Tool, loading
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
-from tests.acceptance.cluster import Cluster
+from tests.acceptance.cluster import ROOT, Cluster
 from tests.acceptance.test_kills import instances_of
+from tests.integration.worker.node_process import MODEL
 
 pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
 
@@ -49,8 +51,14 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def deployed(cluster: Cluster) -> None:
-    """Deploy `shaped`, on the engine whose log-probabilities are the same to the last bit at any cut."""
+    """Deploy `shaped`, on the engine whose log-probabilities are the same to the last bit at any cut, and `agent`.
+
+    The agent's model is the echo engine: it makes the call that it is given, and answers with what it is told.
+    """
     cluster.client.deploy(FunctionSpec(name="shaped", model="smollm2-gguf", memory="512MiB"))
+    (agent,) = loading.functions(ROOT / "functions" / "agent" / "function.py")
+    echo = {"engine": "echo", "model": MODEL, "options": {"token_delay": "20ms"}}
+    cluster.client.deploy(agent.spec().model_copy(update=echo))
 
 
 def said(call: Invocation) -> tuple[list[int], list[float | None], dict[str, Any]]:
@@ -98,3 +106,35 @@ def test_an_object_and_a_call_are_valid_whatever_the_model_thinks_of_them(cluste
         Fox.model_validate_json(found["object"])
         (made,) = found["call"]["tool_calls"]
         jsonschema.validate(json.loads(made["function"]["arguments"]), dict(Tool.of(tell).parameters))
+
+
+CALL = '<tool_call>\n{"name": "calculate", "arguments": {"expression": "6 * 7"}}\n</tool_call>'
+ANSWER = "<tool_response>\n42\n</tool_response>"
+GIVEN = {"messages": [{"role": "user", "content": CALL}], "show_calls": True}
+
+
+def test_an_agent_that_is_killed_in_a_call_and_in_its_answer_goes_on(cluster: Cluster) -> None:
+    undisturbed = cluster.client.spawn("agent", GIVEN, sampling={"seed": 5})
+    expected = said(undisturbed)
+    assert expected[2]["content"] == ANSWER
+    assert [made["function"]["arguments"] for made in expected[2]["tool_calls"]] == ['{"expression": "6 * 7"}']
+    call = cluster.client.spawn("agent", GIVEN, sampling={"seed": 5})
+    cuts = [len(CALL) // 2, len(CALL) - 15, len(CALL) + 10]
+    outputs = 0
+    for event in call.events():
+        outputs += event.type is EventType.CHUNK
+        if event.type is EventType.CHUNK and outputs in cuts:
+            for process in instances_of(cluster, "agent"):
+                process.kill()
+    assert said(call) == expected
+    assert call.status().usage == undisturbed.status().usage
+    assert call.status().epoch == 1 + len(cuts)
+
+
+def test_an_agents_calls_are_its_own_affair_in_the_openai_api(cluster: Cluster) -> None:
+    body = {"model": "agent", "messages": GIVEN["messages"]}
+    headers = {"Authorization": f"Bearer {cluster.api_key}"}
+    answer = httpx.post(f"{cluster.url}/v1/chat/completions", json=body, headers=headers, timeout=60).json()
+    (choice,) = answer["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (ANSWER, "stop")
+    assert not choice["message"].get("tool_calls")
