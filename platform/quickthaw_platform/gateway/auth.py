@@ -1,5 +1,5 @@
-"""Who calls, and whether they may: an API key as a bearer token or as `x-api-key`, checked before anything of the request
-is read.
+"""Who calls, and whether they may: an API key as a bearer token or as `x-api-key`, checked before anything of the
+request is read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What becomes of each field of OpenAI's and Anthropic's requests: one table (request_fields.toml), and its enforcement.
+"""What becomes of each field of OpenAI's and Anthropic's requests: one table (request_fields.toml), enforced here.
 
 No field is silently ignored: it is honoured, or it changes no answer, or the request is refused with the field's name.
 """
