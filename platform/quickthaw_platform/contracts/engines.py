@@ -188,6 +188,17 @@ class Built(Protocol):
 
 
 @runtime_checkable
+class Settles(Protocol):
+    """An engine that puts off part of what its instances may need, so that the first of them begins sooner."""
+
+    def settle(self) -> None:
+        """Have that ready. Called at most once, in the template, after `prepare`, when nothing is asked of it.
+
+        Single-threaded like `prepare`. Instances that were forked before do it themselves where they need it.
+        """
+
+
+@runtime_checkable
 class TakesAdapters(Protocol):
     """An engine that can put a LoRA adapter, a checkpoint of its own, on the model that it has prepared."""
 

@@ -24,6 +24,9 @@ TEMPLATE_PATIENCE_SECONDS = 1.0
 ZYGOTE_PATIENCE_SECONDS = 3.0
 """The same for templates."""
 
+IDLE_SECONDS = 2.0
+"""How long nothing must have been asked of a process before it does what it has put off."""
+
 
 def fork(run: Callable[[], None]) -> int:
     """Fork a child that calls `run` and exits, 0 if it returned; return the child's process id."""
@@ -54,12 +57,17 @@ class Parent:
         self._receiver = frames.Receiver(control)
         self._children: dict[int, int] = {}  # pidfd → pid
         self._leaving = False
+        self._when_idle: Callable[[], None] | None = None
 
-    def serve(self, handle: Callable[[Frame, frames.Receiver], None]) -> None:
+    def serve(
+        self, handle: Callable[[Frame, frames.Receiver], None], when_idle: Callable[[], None] | None = None
+    ) -> None:
         """Call `handle` for each frame until the agent's end closes, then end the children and return.
 
-        At the frame `leave` return at once: the children go on, and the agent adopts them.
+        At the frame `leave` return at once: the children go on, and the agent adopts them. `when_idle` is called once,
+        when nothing has happened for IDLE_SECONDS.
         """
+        self._when_idle = when_idle
         while self._round(handle):
             pass
         if not self._leaving:
@@ -87,7 +95,12 @@ class Parent:
         poll = select.poll()
         for fd in (self.control.fileno(), *self._children):
             poll.register(fd, select.POLLIN)
-        return [fd for fd, _event in poll.poll()]
+        when_idle = self._when_idle
+        ready = [fd for fd, _event in poll.poll(None if when_idle is None else IDLE_SECONDS * 1000)]
+        if not ready and when_idle is not None:
+            self._when_idle = None
+            when_idle()
+        return ready
 
     @staticmethod
     def _readable(fd: int) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import traceback
 from functools import partial
 
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw_platform import plugins
-from quickthaw_platform.contracts import Engine
+from quickthaw_platform.contracts import Engine, Settles
 from quickthaw_platform.worker import checkpoint_frames, forking, frames, instance, priming
 from quickthaw_platform.worker.frames import Frame
 
@@ -29,7 +30,19 @@ def main(control: socket.socket, order: Frame) -> None:
         return
     parent = forking.Parent(control, forking.TEMPLATE_PATIENCE_SECONDS)
     frames.send(control, {"t": "prepared"})
-    parent.serve(partial(_handle, parent, engine, order))
+    parent.serve(partial(_handle, parent, engine, order), partial(_settle, engine))
+
+
+def _settle(engine: Engine) -> None:
+    """Have ready what an engine puts off, for instances forked from now on; where that fails all goes on."""
+    if not isinstance(engine, Settles):
+        return
+    try:
+        engine.settle()
+    except Exception:  # noqa: BLE001 - an engine is a plugin; what needs this says what is wrong when it is asked for
+        traceback.print_exc()
+    gc.collect()
+    gc.freeze()
 
 
 def _prepare(control: socket.socket, order: Frame) -> Engine:

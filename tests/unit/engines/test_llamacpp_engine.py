@@ -13,7 +13,7 @@ import pytest
 from gguf import GGMLQuantizationType as Quantization
 
 from quickthaw.errors import StartFailed
-from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine, library
+from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine, guiding, library
 from quickthaw_backends.engines.llamacpp_engine.zero_pages import give_back_zero_pages
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.store import DiskStore
@@ -209,3 +209,19 @@ def test_a_file_that_is_no_model_fails_with_its_name(tiny_checkpoint: Checkpoint
     broken = Checkpoint(tiny_checkpoint.id, tiny_checkpoint.path, tiny_checkpoint.manifest, weights=(file,))
     with pytest.raises(StartFailed, match=r"weights\.gguf"):
         prepared(broken)
+
+
+def test_what_a_template_settled_its_forks_need_not_do_for_their_first_structure(
+    tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = prepared(tiny_checkpoint)
+    engine.settle()
+    monkeypatch.setattr(guiding, "LLTokenizer", None)  # whoever needed one now would fail
+
+    def answer() -> str:
+        engine.start("cpu", 1, MEMORY_BYTES)
+        said = generate(engine, [65, 66], max_tokens=20, structure={"choice": ["yes", "no"]})
+        engine.close()
+        return said.text
+
+    assert in_a_fork(answer) in ("yes", "no")

@@ -83,6 +83,11 @@ class LlamaCppEngine(LoopedEngine["BatchLoop"]):
         if self._options.exact and self._loaded.float_matrices:
             _log.warning(INEXACT, manifest.name, self._loaded.float_matrices)
 
+    def settle(self) -> None:
+        """Have ready what grammars need of the vocabulary."""
+        if self._loaded is not None and not self._loaded.embeds:
+            self._loaded.answers.prepare()
+
     def prime(self, tokens: Sequence[int], file: Path) -> bool:
         """Have a prompt's beginning in the context that is forked: from `file`, or computed and written there."""
         if self._loaded is None:

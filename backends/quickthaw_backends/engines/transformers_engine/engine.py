@@ -79,6 +79,11 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
             self._model.map_weights(checkpoint, manifest)
         self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
 
+    def settle(self) -> None:
+        """Have ready what grammars need of the vocabulary."""
+        if self._model is not None and not self._model.embeds:
+            self._with_answers().prepare()
+
     def prime(self, tokens: Sequence[int], file: Path) -> bool:
         """Compute or read a prompt's beginning for instances on a CPU; others do without. Starts no threads."""
         if self._model is None:
@@ -91,15 +96,13 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
             raise StartFailed("the engine was not prepared")
         import torch
 
-        from quickthaw_backends.engines.transformers_engine.guiding import hf_answers
-
         torch.set_num_threads(threads)
         with ThreadPoolExecutor(1) as placing:
             placing.submit(self._model.place, torch.device(device), self._options).result()
         if self._model.embeds:
             self._embedder = self._model.embedder(self.context_tokens)
             return
-        self._answers = hf_answers(self._texts, self._model.vocabulary, self._eos)
+        self._with_answers()
         self._loop = self._model.loop(self._options, self._texts, memory_bytes, self.context_tokens)
         self.context_tokens = self._loop.context_tokens
 
@@ -144,6 +147,15 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         """Stop the batch loop."""
         super().close()
         self._embedder = None
+
+    def _with_answers(self) -> Answers:
+        if self._answers is None:
+            if self._model is None or self._texts is None:
+                raise StartFailed("the engine was not prepared")
+            from quickthaw_backends.engines.transformers_engine.guiding import hf_answers
+
+            self._answers = hf_answers(self._texts, self._model.vocabulary, self._eos)
+        return self._answers
 
     def _generating(self) -> tuple[BatchLoop, Answers]:
         if self._model is not None and self._model.embeds:
