@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import cache
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
@@ -23,8 +24,9 @@ class Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
+@cache
 def chat_environment() -> ImmutableSandboxedEnvironment:
-    """Return a new environment; templates in it reach nothing but what they are given, and change none of it."""
+    """Return the environment; templates in it reach nothing but what they are given, and change none of it."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation]
     )

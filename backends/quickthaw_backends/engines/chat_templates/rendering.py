@@ -36,21 +36,25 @@ class Rendered:
 
 
 class ChatTemplate:
-    """One template with the texts of the tokenizer's special tokens (bos_token and so on)."""
+    """One template with the texts of the tokenizer's special tokens (bos_token and so on).
+
+    All that takes time is done when it is made, so that forks share it.
+    """
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
         """Compile it. Raises InvalidRequest where it is no template."""
         self._source, self._special = source, dict(special)
         try:
             environment = chat_environment()
-            self._template = environment.from_string(source)
-            self._variables = frozenset(find_undeclared_variables(environment.parse(source)))
+            parsed = environment.parse(source)
+            self._variables = frozenset(find_undeclared_variables(parsed))
+            self._template = environment.from_string(parsed)
         except (TemplateError, RecursionError) as error:
             raise InvalidRequest(f"the model's chat template cannot be read: {error}", param="messages") from error
+        self.shows_tools = self._shows_tools()
 
-    @cached_property
-    def shows_tools(self) -> bool:
-        """Whether a tool that it is given appears in what it renders."""
+    def _shows_tools(self) -> bool:
+        """Return whether a tool that it is given appears in what it renders."""
         if "tools" not in self._variables:
             return False
         function = {"name": _PROBE, "description": "", "parameters": {"type": "object", "properties": {}}}

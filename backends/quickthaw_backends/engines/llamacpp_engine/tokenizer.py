@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -26,6 +27,8 @@ class GgufTokenizer:
         self._tokens = model.tokens
         self._source = model.chat_template
         self._piece = lru_cache(maxsize=_CACHED_TOKENS)(self._read_piece)
+        with suppress(InvalidRequest):  # whoever sends a conversation hears of it
+            _ = self._template
 
     @cached_property
     def eos(self) -> frozenset[int]:

@@ -19,6 +19,7 @@ class CallsReader:
 
     def __init__(self, form: Form, tools: Tools, gathering: Gathering, *, must_call: bool = False) -> None:
         self._form, self._tools, self._gathering, self._must_call = form, tools, gathering, must_call
+        self._marks = frozenset(mark[0] for mark in (*form.openings, *form.silent, *form.closings)) | frozenset(SPACE)
         self._held = ""  # taken, but neither text nor call so far
         self._block: Block | None = None
         self._given = 0  # how much the gathering had when the block began
@@ -45,6 +46,9 @@ class CallsReader:
         self._held = ""
 
     def _outside(self, character: str) -> None:
+        if self._spoken and not (self._held or self._after_call or character in self._marks):
+            self._gathering.say(character)  # as nearly all are
+            return
         self._held += character
         while rest := self._held.lstrip(SPACE):
             if self._may_grow(rest) or self._opens(rest):

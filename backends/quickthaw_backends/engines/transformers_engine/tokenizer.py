@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class HfTokenizer:
         self._anchor = self._tokenizer.encode("a", add_special_tokens=False)[-1:]
         self._anchor_text = self._raw(self._anchor)
         self._cached = lru_cache(maxsize=_CACHED_TOKENS)(self._text_of)
+        with suppress(InvalidRequest):  # whoever sends a conversation hears of it
+            _ = self._template, self._tool_template
 
     @property
     def fast(self) -> object:
@@ -72,19 +75,22 @@ class HfTokenizer:
 
     @cached_property
     def _template(self) -> ChatTemplate | None:
-        return self._template_named("default")
+        return self._compiled("default")
 
     @cached_property
     def _tool_template(self) -> ChatTemplate | None:
-        return self._template_named("tool_use")
+        """The template for conversations with tools, where there are several."""
+        return self._compiled("tool_use") if "tool_use" in self._sources else self._template
 
-    def _template_named(self, name: str) -> ChatTemplate | None:
-        """Return one of several templates, the default where there is none of that name."""
-        source = self._tokenizer.chat_template
-        if isinstance(source, Mapping):
-            source = source.get(name) or source.get("default")
+    @property
+    def _sources(self) -> Mapping[str, str]:
+        """The templates by name."""
+        found = self._tokenizer.chat_template
+        return found if isinstance(found, Mapping) else {"default": found} if found else {}
+
+    def _compiled(self, name: str) -> ChatTemplate | None:
         special = {key: str(value) for key, value in self._tokenizer.special_tokens_map.items()}
-        return ChatTemplate(source, special) if source else None
+        return ChatTemplate(self._sources[name], special) if name in self._sources else None
 
     def _encode(self, text: str) -> list[int]:
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
