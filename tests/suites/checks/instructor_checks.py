@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import instructor
@@ -18,6 +19,12 @@ class Person(BaseModel):
     name: str = Field(max_length=20)
     age: int = Field(ge=0, le=150)
     mood: Literal["glad", "sad"]
+
+
+class Anything(BaseModel):
+    """Any object."""
+
+    model_config = {"extra": "allow"}
 
 
 def client(mode: instructor.Mode) -> instructor.Instructor:
@@ -55,7 +62,12 @@ def json_schema() -> None:
 def json_mode() -> None:
     """`json_object`: the schema is only in the prompt, so an answer need be JSON, not a person."""
     _, completion = client(instructor.Mode.JSON).create_with_completion(
-        model=MODEL, messages=MESSAGES, response_model=dict[str, object], max_retries=0, max_tokens=128, temperature=0
+        model=MODEL,
+        messages=MESSAGES,
+        response_model=Anything,
+        max_retries=0,
+        max_tokens=256,
+        extra_body={"repetition_penalty": 1.1},
     )
     assert completion.choices[0].message.content.startswith("{")
 
@@ -64,7 +76,7 @@ def json_mode() -> None:
 def parallel_tools() -> None:
     """Several calls in one answer, as many as the model makes."""
     found = client(instructor.Mode.PARALLEL_TOOLS).create(
-        model=MODEL, messages=MESSAGES, response_model=list[Person], max_retries=0, max_tokens=128, temperature=0
+        model=MODEL, messages=MESSAGES, response_model=Iterable[Person], max_retries=0, max_tokens=128, temperature=0
     )
     for one in found:
         assert isinstance(one, Person)
