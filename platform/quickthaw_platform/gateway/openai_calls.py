@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask import Response, jsonify
@@ -86,8 +86,11 @@ def result(connection: Line) -> tuple[Any, Usage]:
     return events[-1].data.get("value"), usage
 
 
-def chunked(connection: Line, chunks: Sequence[Chunks], include_usage: bool) -> Response:
-    """Answer with a stream. A call that fails before its first output (or keep-alive) fails with its true status."""
+def opened(connection: Line) -> tuple[list[Event], Iterator[Sequence[Event]]]:
+    """Return the first events of a line's first call, up to its first output or a keep-alive, and those that follow.
+
+    Raises the error of a call that fails before, which so has its true status; the others of the line end then too.
+    """
     first = connection.calls[0].id
     events = connection.events(first)
     try:
@@ -100,7 +103,14 @@ def chunked(connection: Line, chunks: Sequence[Chunks], include_usage: bool) -> 
         connection.hang_up()
         ended(first)
         raise failure(output)
-    return streaming(connection.guard(stream(connection, started, events, chunks, include_usage)), first)
+    return started, events
+
+
+def chunked(connection: Line, chunks: Sequence[Chunks], include_usage: bool) -> Response:
+    """Answer with a stream; raises what `opened` raises."""
+    started, events = opened(connection)
+    answer = stream(connection, started, events, chunks, include_usage)
+    return streaming(connection.guard(answer), connection.calls[0].id)
 
 
 def json_answer(body: dict[str, Any]) -> Response:

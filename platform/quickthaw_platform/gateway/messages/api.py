@@ -7,10 +7,9 @@ import itertools
 from flask import Response, g
 
 from quickthaw.resources import Scope
-from quickthaw.types import EventType
-from quickthaw_platform.errors import InvocationCancelled, QuickthawError
+from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.gateway.calls import CallHeaders, ended, name_invocation, streaming
-from quickthaw_platform.gateway.following import ClientGone, Line, first_output, opening
+from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.messages.errors import PATH, SCHEMA
 from quickthaw_platform.gateway.messages.events import Head, MessageEvents, whole
 from quickthaw_platform.gateway.messages.mapping import count_call, messages_call, shows_thinking
@@ -21,8 +20,8 @@ from quickthaw_platform.gateway.messages.schema import (
     TokenCount,
 )
 from quickthaw_platform.gateway.messages.stream import stream
-from quickthaw_platform.gateway.openai_answer import failure, outcome
-from quickthaw_platform.gateway.openai_calls import json_answer, place, resolve, result
+from quickthaw_platform.gateway.openai_answer import outcome
+from quickthaw_platform.gateway.openai_calls import json_answer, opened, place, resolve, result
 from quickthaw_platform.gateway.resource import errors, resource
 
 REQUEST_ID_HEADER = "request-id"
@@ -78,17 +77,7 @@ def _whole(connection: Line, builder: MessageEvents) -> Response:
 
 
 def _streamed(connection: Line, builder: MessageEvents) -> Response:
-    """Answer with a stream. A call that fails before its first output (or ping) fails with its true status."""
-    invocation = connection.calls[0].id
-    events = connection.events(invocation)
-    try:
-        started = opening(events, connection.services.settings.sse_keepalive)
-    except ClientGone:
-        connection.hang_up()
-        raise InvocationCancelled("the client hung up") from None
-    output = first_output(started)
-    if output is not None and output.type is EventType.ERROR:
-        ended(invocation)
-        raise failure(output)
+    """Answer with a stream; raises what `opened` raises."""
+    started, events = opened(connection)
     body = stream(connection, started, events, builder, g.get("request_id", ""))
-    return streaming(connection.guard(body), invocation)
+    return streaming(connection.guard(body), connection.calls[0].id)

@@ -10,11 +10,11 @@ from typing import Any
 from flask import Response
 
 from quickthaw.types import EventType, Version
-from quickthaw_platform.errors import InvalidRequest, InvocationCancelled
+from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.calls import ended, line, name_invocation, streaming
-from quickthaw_platform.gateway.following import ClientGone, Line, first_output, opening
+from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.openai_answer import failure
-from quickthaw_platform.gateway.openai_calls import json_answer, place, resolve, result
+from quickthaw_platform.gateway.openai_calls import json_answer, opened, place, resolve, result
 from quickthaw_platform.gateway.responses.body import Draft, repeated
 from quickthaw_platform.gateway.responses.events import ResponseEvents
 from quickthaw_platform.gateway.responses.items import invocation_in, items_of, named
@@ -101,16 +101,7 @@ def _streamed(connection: Line, invocation: str, told: ResponseEvents) -> Respon
     """Answer with a stream. A call that somebody waits for and that fails before its first output (or keep-alive) fails
     with its true status; one in the background is known at once.
     """
-    log = connection.events(invocation)
-    try:
-        started = opening(log, services().settings.sse_keepalive) if connection.calls else []
-    except ClientGone:
-        connection.hang_up()
-        raise InvocationCancelled("the client hung up") from None
-    output = first_output(started)
-    if output is not None and output.type is EventType.ERROR:
-        ended(invocation)
-        raise failure(output)
+    started, log = opened(connection) if connection.calls else ([], connection.events(invocation))
     return streaming(connection.guard(stream(connection, invocation, started, log, told, ALL)), invocation)
 
 
