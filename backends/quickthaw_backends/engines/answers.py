@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from quickthaw.errors import NotServable
+from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw_backends.engines.answer import Answer
 from quickthaw_backends.engines.constraint import check_constraint
 from quickthaw_backends.engines.detokenizer import Decode
@@ -43,11 +43,22 @@ class Answers:
             self._guides  # noqa: B018
 
     def _guide(self, request: GenerationRequest) -> Guide | None:
-        text = grammar(request.reading, request.sampling.structure)
-        if text is None:
-            return None
+        wished = "tools" if request.sampling.structure is None else "structure"
+        try:
+            text = grammar(request.reading, request.sampling.structure)
+            return None if text is None else self._compiled(text)
+        except RecursionError as error:
+            raise InvalidRequest(f"{wished}: a schema nests too deeply", param=wished) from error
+        except InvalidRequest as error:
+            if error.param != "structure" or wished == "structure":
+                raise
+            raise InvalidRequest(f"calls of the tools cannot be constrained: {error}", param=wished) from error
+
+    def _compiled(self, text: str) -> Guide:
         if not self.eos:
-            raise NotServable("this model has no token that ends an answer, so none can be held to a structure")
+            raise NotServable(
+                "this model has no token that ends an answer, so none can be held to a structure", param="structure"
+            )
         return self._guides.guide(text)
 
     @cached_property
