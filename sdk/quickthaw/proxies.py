@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Generic, TypeVar
@@ -71,8 +71,21 @@ def is_loopback(host: str) -> bool:
 
 def spare_loopback(environ: MutableMapping[str, str]) -> None:
     """Add this machine to NO_PROXY, for the libraries that read it themselves."""
+    _spare(LOOPBACK, environ)
+
+
+def share_reading(url: str, environ: MutableMapping[str, str]) -> Proxy | None:
+    """Return the proxy for a URL, and have libraries reach it directly where we would: add its host to NO_PROXY."""
+    proxy = proxy_for(url, environ)
+    host = urlsplit(url).hostname
+    if proxy is None and host:
+        _spare((host,), environ)
+    return proxy
+
+
+def _spare(hosts: Iterable[str], environ: MutableMapping[str, str]) -> None:
     listed = _listed(_variable("no_proxy", environ)[1])
-    wanted = ",".join([*listed, *(name for name in LOOPBACK if name not in listed)])
+    wanted = ",".join([*listed, *(name for name in hosts if name not in listed)])
     environ["NO_PROXY"] = environ["no_proxy"] = wanted
 
 

@@ -202,6 +202,20 @@ def test_without_a_network_the_hub_is_named_and_a_way_around_it(
         import_checkpoint("hf:org/name", store)
 
 
+def test_a_proxy_on_the_way_to_the_hub_is_named_and_a_hub_of_this_machine_needs_none(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://hub.test")
+    with pytest.raises(InvalidRequest, match=r"through the proxy http://127\.0\.0\.1:9 \(HTTP_PROXY"):
+        import_checkpoint("hf:org/name", store)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.2:9")
+    with pytest.raises(InvalidRequest, match=r"from http://127\.0\.0\.2:9: (?!.*proxy)"):
+        import_checkpoint("hf:org/name", store)
+
+
 def test_a_repository_is_written_as_organisation_and_name(store: DiskStore) -> None:
     with pytest.raises(InvalidRequest, match="write hf:org/name"):
         import_checkpoint("hf:name", store)

@@ -12,7 +12,7 @@ import pytest
 
 from quickthaw import AsyncClient, Backoff, Client, proxies
 from quickthaw.errors import QuickthawError, Unreachable
-from quickthaw.proxies import Proxy, is_loopback, proxy_for, spare_loopback
+from quickthaw.proxies import Proxy, is_loopback, proxy_for, share_reading, spare_loopback
 
 PROXY = "http://proxy.lan:3128"
 BOTH = {"HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY}
@@ -145,6 +145,14 @@ def test_libraries_are_told_to_spare_this_machine_beside_what_was_spared() -> No
     environ = {"NO_PROXY": "10.0.0.0/8,localhost"}
     spare_loopback(environ)
     assert environ["NO_PROXY"] == environ["no_proxy"] == "10.0.0.0/8,localhost,127.0.0.1,127.0.0.0/8,::1"
+
+
+def test_libraries_reach_directly_what_we_reach_directly() -> None:
+    environ = {"HTTP_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8"}
+    assert share_reading("http://10.1.2.3:8080", environ) is None
+    assert environ["NO_PROXY"] == environ["no_proxy"] == "10.0.0.0/8,10.1.2.3"
+    assert share_reading("http://gateway.lan", environ) == Proxy(PROXY, "HTTP_PROXY")
+    assert environ["NO_PROXY"] == "10.0.0.0/8,10.1.2.3"
 
 
 def test_a_password_of_a_proxy_is_not_shown() -> None:

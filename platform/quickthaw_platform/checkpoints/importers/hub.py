@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from quickthaw.proxies import share_reading
 from quickthaw_platform.checkpoints.gguf_header import part_of
 from quickthaw_platform.checkpoints.importers.source import USED, Fetching, Kind, Source, checkpoint_name, find_in
 from quickthaw_platform.errors import InvalidRequest
@@ -65,6 +67,7 @@ def _fetched(
     from huggingface_hub import HfApi, errors
 
     api = HfApi()
+    proxy = share_reading(api.endpoint, os.environ)
     try:
         info = api.model_info(repository, revision=revision, timeout=30)
         names = [file.rfilename for file in info.siblings or ()]
@@ -88,10 +91,11 @@ def _fetched(
     except InvalidRequest:
         raise
     except Exception as error:  # the library's HTTP client differs by its version, and so do its errors
+        through = f", {proxy}" if proxy is not None else ""
         raise InvalidRequest(
-            f"{repository} cannot be fetched from {api.endpoint}: {_short(error)}. Without a network, run `hf download "
-            f"{repository} --local-dir DIRECTORY` where there is one, copy the directory here and import that; "
-            "HF_ENDPOINT names a mirror"
+            f"{repository} cannot be fetched from {api.endpoint}: {_short(error)}{through}. Without a network, "
+            f"run `hf download {repository} --local-dir DIRECTORY` where there is one, copy the directory here and "
+            "import that; HF_ENDPOINT names a mirror"
         ) from error
     return Path(path), info.sha or "unknown", ggufs
 
