@@ -266,3 +266,13 @@ def test_calls_of_different_prompts_seeds_and_choices_have_different_ids(engine:
     ids = [joined(run(engine, one).deltas)[2][0][0] for one in asked]
     assert len(set(ids)) == len(asked)
     assert all(re.fullmatch("call_[0-9a-zA-Z]{9}", found) for found in ids)
+
+
+def test_a_strict_tool_whose_calls_cannot_be_constrained_is_refused_by_the_field(
+    engine: Engine, prompt: list[int]
+) -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters, "strict": True}}
+    with pytest.raises(InvalidRequest, match="uniqueItems") as refused:
+        engine.submit(calling(prompt, Reading(calls="hermes", tools=(tool,))), Collector())
+    assert refused.value.param == "tools"
