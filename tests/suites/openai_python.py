@@ -18,7 +18,7 @@ VERSION = "3.57.0"
 RESOURCES = ("chat", "responses", "test_completions.py", "test_embeddings.py", "test_models.py", "test_responses.py")
 KEY_IN_TESTS = 'api_key = "My API Key"'
 CONFIGURATION = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = session\nxfail_strict = true\n"
-TEST_SECONDS = 60
+TEST_SECONDS = 180
 PROCESSES = 6
 """Most tests leave `max_tokens` out; answers are long, and quick only as a batch."""
 
