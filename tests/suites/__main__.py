@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -75,6 +77,7 @@ def _run(suite: Suite, access: Access, screen: Console) -> Result:
     except (RuntimeError, OSError) as error:
         screen.print(f"{suite.name} did not run: {error}", markup=False)
         return Result(suite.name, suite.version, broken=str(error))
+    (scratch / "cases.json").write_text(json.dumps([asdict(case) for case in cases], indent=1))
     screen.print(f"{suite.name}: {', '.join(f'{number} {verdict}' for verdict, number in counts(cases).items())}")
     return Result(suite.name, suite.version, cases, explain(suite.name, cases, _known()))
 
