@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
@@ -30,6 +31,7 @@ def _local() -> OpenModel:
     points = entry_points(group=GROUP, name="local")
     if not points:
         raise NotServable(f"nothing installed here can run models; .local() needs the platform: {INSTALL}")
+    print(".local(): importing the platform", file=sys.stderr, flush=True)  # takes seconds, the first time many
     try:
         found: OpenModel = next(iter(points)).load()
     except ImportError as error:

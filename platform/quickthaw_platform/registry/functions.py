@@ -58,7 +58,7 @@ class FunctionRegistry:
         self._versions: dict[str, Version] = {}  # they are immutable, so what was read once holds
 
     def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
-        """Register `spec` and point `alias` to it; the same spec again is the same version.
+        """Register `spec` and point `alias` to it; the same spec again is the same version, which comes `unchanged`.
 
         Its serving backend fills in how many instances there are, the checkpoint's format which engine. Raises
         InvalidSource, InvalidRequest, EngineNotFound, BackendNotFound or CheckpointNotFound before anything is written.
@@ -97,7 +97,7 @@ class FunctionRegistry:
                 pipe.rpush(_versions_key(spec.name), identity)
             pipe.sadd(FUNCTIONS_KEY, spec.name)
             _write(pipe, record.pointing(alias, {identity: 1.0}))
-            return version
+            return version.model_copy(update={"unchanged": known})
 
         return self._transact(spec.name, write)
 

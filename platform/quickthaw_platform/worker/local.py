@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,13 +27,15 @@ def open_model(
 ) -> Iterator[Model]:
     """Load the checkpoint `name` from this machine's disk; the model is closed at the end of the `with` block.
 
-    `engine` None takes the one that a deploy would. `adapter` names a LoRA adapter to be put on it. Raises
-    CheckpointNotFound, EngineNotFound, InvalidRequest and StartFailed as a deploy or a start would.
+    `engine` None takes the one that a deploy would. `adapter` names a LoRA adapter to be put on it. Says on stderr what
+    it waits for. Raises CheckpointNotFound, EngineNotFound, InvalidRequest and StartFailed as a deploy or a start would.
     """
+    began = time.monotonic()
     settings = settings_module.load()
     store = DiskStore(settings.checkpoints_dir)
     checkpoint = store.find(name)
     engine = engine or default_engine(Manifest.of(checkpoint).weights_format)
+    _say(f"loading {name} with the engine {engine}, in this process and for this call alone")
     loaded = plugins.usable_engine(engine)()
     manifest = Manifest.of(checkpoint)
     check_takes(engine, name, manifest.weights_format, manifest.task)
@@ -42,7 +46,13 @@ def open_model(
     if lora is not None and isinstance(loaded, TakesAdapters):
         loaded.adapt(lora)
     loaded.start(settings.device, settings.threads, int(settings.instance_memory * KV_SHARE))
+    _say(f"{name} is loaded, after {time.monotonic() - began:.1f} s")
     try:
         yield BoundModel(loaded, f"local-{secrets.token_hex(4)}", seed=secrets.randbits(63))
     finally:
         loaded.close()
+
+
+def _say(what: str) -> None:
+    """Tell a person at the terminal; stdout belongs to the function."""
+    print(f".local(): {what}", file=sys.stderr, flush=True)

@@ -90,6 +90,8 @@ def _bare(given: dict[str, Any]) -> FunctionSpec:
 
 def _print(version: Version, alias: str, url: str) -> None:
     click.echo(f"{version.function}  version {version.number} ({version.id}), alias {alias}")
+    if version.unchanged:
+        click.echo(f"  no new version: this source and these settings were version {version.number} already")
     click.echo(f"  invoke   POST {url}/v1/functions/{version.function}/invoke")
     click.echo(f"  trigger  POST {url}/t/{version.function}")
     click.echo(f"  OpenAI   {url}/v1 with model={version.function!r}")

@@ -67,6 +67,15 @@ def test_version_and_urls_are_printed(run: Run, file: Path) -> None:
         assert text in output
 
 
+def test_a_deploy_that_changed_nothing_says_that_it_made_no_new_version(run: Run, file: Path) -> None:
+    class Unchanged(Deploys):
+        def _version(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, json={**super()._version(request).json(), "unchanged": True})
+
+    assert "no new version" in run(Unchanged(), "deploy", f"{file}:one").output
+    assert "no new version" not in run(Deploys(), "deploy", f"{file}:one").output
+
+
 def test_json_is_the_versions(run: Run, file: Path) -> None:
     result = run(Deploys(), "deploy", str(file), "--json")
     assert [version["function"] for version in json.loads(result.stdout)] == ["one", "deux"]

@@ -34,6 +34,16 @@ def test_a_local_model_answers_with_the_engine_and_options_asked_for() -> None:
         assert model.count_tokens("abc") == 3
 
 
+def test_it_says_on_stderr_what_it_waits_for_and_leaves_stdout_to_the_function(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with open_model(MODEL, engine="echo"):
+        said = capsys.readouterr()
+    assert said.out == ""
+    assert f"loading {MODEL} with the engine echo" in said.err
+    assert f"{MODEL} is loaded" in said.err
+
+
 def test_without_an_engine_the_checkpoints_format_chooses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import_checkpoint(str(write_llama(tmp_path / "tiny.gguf")[0]), DiskStore(tmp_path / "checkpoints"))
     monkeypatch.setattr(plugins, "names", lambda _group: ["echo", "transformers"])
