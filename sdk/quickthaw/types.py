@@ -157,7 +157,7 @@ class Version(Wire):
     adapter_checkpoint: str | None = Field(None, description="id of the checkpoint that `spec.adapter` meant at deploy")
     created_at: float = Field(description="Unix seconds")
     spec: FunctionSpec
-    unchanged: bool = Field(False, description="of a deploy's answer: the version was there already, no new one was made")
+    unchanged: bool = Field(False, description="of a deploy's answer: no new version was made, this one was there")
 
     @property
     def engine(self) -> str:

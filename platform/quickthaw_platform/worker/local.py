@@ -27,8 +27,9 @@ def open_model(
 ) -> Iterator[Model]:
     """Load the checkpoint `name` from this machine's disk; the model is closed at the end of the `with` block.
 
-    `engine` None takes the one that a deploy would. `adapter` names a LoRA adapter to be put on it. Says on stderr what
-    it waits for. Raises CheckpointNotFound, EngineNotFound, InvalidRequest and StartFailed as a deploy or a start would.
+    `engine` None takes the one that a deploy would. `adapter` names a LoRA adapter to be put on it. What is waited for
+    is said on stderr. Raises CheckpointNotFound, EngineNotFound, InvalidRequest and StartFailed as a deploy or a start
+    would.
     """
     began = time.monotonic()
     settings = settings_module.load()
