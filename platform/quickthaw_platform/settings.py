@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from quickthaw.types import Bytes, Labels, Seconds
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.settings_origins import read_origins
 from quickthaw_platform.settings_sources import Given, forget_blank, is_blank, is_service_link, service_links, unknown
 
 ENV_PREFIX = "QUICKTHAW_"
@@ -67,7 +68,10 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="port of the gateway; 0: a free one")
     gateway_workers: int = Field(2, ge=1, description="gunicorn workers")
     require_api_key: bool = Field(True, description="refuse calls without an API key; false only on a loopback address")
-    max_body: Bytes = Field(16 << 20, description="largest request body")
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_origins)] = Field(
+        (), description="web pages that browsers let call the gateway: https://a.example,http://localhost:3000; *: all"
+    )
+    max_body: Bytes = Field(16 << 20, description="largest request body, also when it is unpacked")
     sse_keepalive: Seconds = Field(10.0, description="longest silence on a stream, thaw included")
     outage_patience: Seconds = Field(30.0, description="how long a running stream survives without Redis")
 

@@ -18,6 +18,7 @@ from quickthaw.version import VERSION
 from quickthaw_platform import plugins
 from quickthaw_platform.gateway import (
     checkpoints,
+    cors,
     docs,
     errors,
     functions,
@@ -33,6 +34,7 @@ from quickthaw_platform.gateway import (
     openai_completions,
     openai_embeddings,
     openai_models,
+    pages,
     router,
     secrets,
     spans,
@@ -65,7 +67,7 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    stored_completions, responses, messages, nodes, checkpoints, migrating, router, keys, usage, health, metrics,
+    stored_completions, responses, messages, nodes, checkpoints, migrating, router, keys, usage, pages, health, metrics,
 )  # fmt: skip
 
 
@@ -88,6 +90,7 @@ def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer 
         validation_error_callback=_raise_invalid,
     )
     app.request_class = JsonRequest
+    app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.json = _InOrder(app)
     app.extensions[EXTENSION] = make_services(settings, redis, celery)
@@ -95,6 +98,7 @@ def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer 
     metrics.observe(app)
     spans.observe(app, tracer or Tracer())  # runs after _add_headers' hook has named the invocation
     _add_headers(app)
+    cors.register(app, settings)
     for module in _RESOURCES:
         app.register_api(module.api)
     docs.register(app)

@@ -19,6 +19,6 @@ def register(app: OpenAPI) -> None:
     def openapi_document() -> Response:
         return jsonify(app.api_doc)
 
-    @app.route(PAGE_URL)
+    @app.route(PAGE_URL, strict_slashes=True)  # it names its parts relative to itself
     def openapi_page() -> str:
         return render_template_string(swagger_html_string, doc_url=DOCUMENT_URL, oauth_config=None)

@@ -9,10 +9,12 @@ import re
 from typing import IO, Any, cast
 
 import structlog
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, request
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound as NoSuchPath
+from werkzeug.routing import RequestRedirect
 
 from quickthaw.types import Wire
 from quickthaw_platform.errors import (
@@ -24,9 +26,12 @@ from quickthaw_platform.errors import (
     RequestTooLarge,
     Unavailable,
 )
+from quickthaw_platform.gateway.body_encoding import SUPPORTED
+from quickthaw_platform.gateway.foreign_paths import pointer
 from quickthaw_platform.gateway.messages import errors as anthropic
 from quickthaw_platform.gateway.requests import drain
 from quickthaw_platform.invocations.outage import OUTAGE
+from quickthaw_platform.redis_replies import CannotServe
 
 LONGEST_RETRY_AFTER_SECONDS = 120
 """The official OpenAI client gives up on a longer Retry-After."""
@@ -93,11 +98,11 @@ def invalid(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(said, param=_path(findings[0]["loc"]) or None)
 
 
-def outage() -> Unavailable:
-    """Return the error for a platform that cannot reach its Redis."""
-    return Unavailable(
-        "the platform cannot reach its Redis at the moment; try again shortly", retry_after_seconds=REDIS_RETRY_SECONDS
-    )
+def outage(error: Exception) -> Unavailable:
+    """Return the error for a platform that cannot reach its Redis, or whose Redis says that it cannot serve now."""
+    said = f"the platform's Redis cannot serve at the moment ({error.code})" if isinstance(error, CannotServe) else ""
+    said = said or "the platform cannot reach its Redis at the moment"
+    return Unavailable(f"{said}; try again shortly", retry_after_seconds=REDIS_RETRY_SECONDS)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -112,7 +117,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _outage(error: Exception) -> Response:
     _log.warning("redis is out of reach", error=str(error), path=request.path)
-    return respond(outage())
+    return respond(outage(error))
 
 
 def _http(error: HTTPException) -> Response:
@@ -122,15 +127,31 @@ def _http(error: HTTPException) -> Response:
     response = respond(_named(error))
     response.status_code = error.code or 500
     response.headers.extend((key, value) for key, value in error.get_headers() if key == "Allow")
+    if error.code == 415:
+        response.headers["Accept-Encoding"] = SUPPORTED
     return response
 
 
 def _named(error: HTTPException) -> QuickthawError:
     if error.code == 404:
-        return NotFound(f"there is nothing at {request.path}; /docs lists the endpoints")
+        told = pointer(request.path, _exists) or "/docs/ lists the endpoints"
+        return NotFound(f"there is nothing at {request.path}; {told}")
     if error.code == 405:
         return InvalidRequest(f"{request.path} does not take {request.method}", code="method_not_allowed")
+    if error.code == 415:
+        return InvalidRequest(error.description or error.name, code="unsupported_media_type")
     return InvalidRequest(error.description or error.name, code="bad_request")
+
+
+def _exists(path: str) -> bool:
+    """Whether there is an endpoint at a path, for whatever method."""
+    try:
+        current_app.url_map.bind("").match(path)
+    except NoSuchPath:
+        return False
+    except (MethodNotAllowed, RequestRedirect):
+        return True
+    return True
 
 
 def _unexpected(error: Exception) -> Response:

@@ -9,6 +9,7 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from quickthaw_platform.errors import InvalidRequest
+from quickthaw_platform.gateway.body_encoding import encodings_of, unpacked
 
 MAX_INTEGER = 2**63
 DRAIN_CHUNK_BYTES = 1 << 16
@@ -20,7 +21,8 @@ class JsonRequest(Request):
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
         """Return the parsed body, {} where there is none. The parameters are Flask's and change nothing."""
-        value = parse_json(self._body())
+        encodings = encodings_of(self.headers.get("Content-Encoding", ""))
+        value = parse_json(unpacked(self._body(), encodings, self.max_content_length))
         if not isinstance(value, dict):
             raise InvalidRequest("the body must be a JSON object")
         return value

@@ -15,7 +15,7 @@ from flask_openapi3.openapi import OpenAPI
 from quickthaw_platform.errors import QuickthawError
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "http-api.md"
-OPEN = {"/healthz", "/readyz", "/metrics"}
+OPEN = {"/", "/version", "/health", "/v1/health", "/ping", "/healthz", "/readyz", "/metrics"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,76 @@
+"""Calls from web pages of other origins: which ones the setting `cors_origins` lets browsers make.
+
+A browser asks first (a preflight: OPTIONS, without a key), and shows an answer, an error as well, only to a page that
+the answer names. https://fetch.spec.whatwg.org/#http-cors-protocol
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from quickthaw_platform.errors import PermissionDenied
+from quickthaw_platform.settings import Settings
+from quickthaw_platform.settings_origins import ANY
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+PREFLIGHT_SECONDS = 600
+EXPOSED = ", ".join(
+    (
+        "x-request-id", "request-id", "x-invocation-id", "Retry-After", "x-should-retry", "Location", "Allow",
+        *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
+    )
+)  # fmt: skip
+"""Headers of answers that pages may read."""
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Answer preflights before anything asks for a key, and name the page in every answer to one that is allowed."""
+    allowed = frozenset(settings.cors_origins)
+
+    @app.before_request
+    def check() -> Response | None:
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return None
+        if origin in allowed or ANY in allowed:
+            return _preflight() if _is_preflight() else None
+        if _is_preflight() or not (settings.require_api_key or _is_own(origin)):
+            raise PermissionDenied(
+                f"the setting cors_origins of this platform does not list the origin {origin[:200]!r}; "
+                "whoever runs the platform can add it"
+            )
+        return None
+
+    @app.after_request
+    def name(response: Response) -> Response:
+        origin = request.headers.get("Origin")
+        if allowed and ANY not in allowed:
+            response.vary.add("Origin")  # a cache must not show one page the answer to another
+        if origin is not None and (origin in allowed or ANY in allowed):
+            response.headers["Access-Control-Allow-Origin"] = ANY if ANY in allowed else origin
+            response.headers["Access-Control-Expose-Headers"] = EXPOSED
+        return response
+
+
+def _is_preflight() -> bool:
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _is_own(origin: str) -> bool:
+    """Whether the page came from this gateway itself, as /docs/ does."""
+    return urlsplit(origin).netloc == request.host
+
+
+def _preflight() -> Response:
+    """Allow what is asked for: what a call may do is decided when it comes, by its key."""
+    headers = {
+        "Access-Control-Allow-Methods": METHODS,
+        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", ""),
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+        "Vary": "Access-Control-Request-Headers, Access-Control-Request-Private-Network",
+    }
+    if request.headers.get("Access-Control-Request-Private-Network") == "true":
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return Response(status=204, headers=headers)
