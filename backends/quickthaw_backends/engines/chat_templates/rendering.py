@@ -69,6 +69,16 @@ class ChatTemplate:
         """The form of what the model thinks first; None: it does not."""
         return thoughts_of(self._source)
 
+    @cached_property
+    def after_answer(self) -> str:
+        """What the template writes after an answer: it begins with the mark that ends a turn, where there is one."""
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE}]
+        try:
+            _, shown, after = self._render({"messages": turns, "add_generation_prompt": False}).rpartition(_PROBE)
+        except InvalidRequest:
+            return ""
+        return after if shown else ""
+
     def render(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Rendered:
         """Return the conversation as text.
 

@@ -32,9 +32,19 @@ class GgufTokenizer:
 
     @cached_property
     def eos(self) -> frozenset[int]:
-        """The tokens that end an answer."""
+        """The tokens that end an answer: those that llama.cpp knows as such, and the chat template's end of a turn."""
         ends = self._library.llama_vocab_is_eog
-        return frozenset(token for token in range(self._tokens) if ends(self._vocabulary, token))
+        known = frozenset(token for token in range(self._tokens) if ends(self._vocabulary, token))
+        return known | self._end_of_turn()
+
+    def _end_of_turn(self) -> frozenset[int]:
+        """Return the special token that the template writes after an answer, if it writes one."""
+        after = ""
+        with suppress(InvalidRequest):
+            after = "" if self._template is None else self._template.after_answer.lstrip()
+        first = self._encode(after, add_special=False)[:1] if after else []
+        special = first and not self.decode(first) and first[0] != self._library.llama_vocab_bos(self._vocabulary)
+        return frozenset(first if special else ())
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a plain text, with the special tokens that the model expects at its start."""

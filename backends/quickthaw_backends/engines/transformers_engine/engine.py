@@ -71,7 +71,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         torch.set_num_threads(1)  # a process that ran a parallel region cannot be forked: the child would hang
         with timed("tokenizer", stage, checkpoint.path):
             tokenizer = HfTokenizer(checkpoint.path)
-            self._eos = end_tokens(checkpoint.path) or tokenizer.eos
+            self._eos = end_tokens(checkpoint.path) | tokenizer.eos
             self.tokenizer = self._texts = tokenizer
         with timed("skeleton", stage, checkpoint.path):
             self._model = PreparedModel.build(checkpoint.path, manifest)

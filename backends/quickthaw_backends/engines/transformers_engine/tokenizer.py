@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.chat_templates import NO_TEMPLATE, ChatTemplate, chat_prompt
+from quickthaw_backends.engines.end_tokens import mark_at_start
 from quickthaw_backends.engines.infill import INFILL_MARKS, NO_INFILL
 from quickthaw_platform.contracts import Prompt
 
@@ -38,9 +39,25 @@ class HfTokenizer:
 
     @property
     def eos(self) -> frozenset[int]:
-        """The tokens that end a text by the tokenizer's own word."""
+        """The tokens that end a text by the tokenizer's own word, and those that end a turn in its chat templates."""
         token = self._tokenizer.eos_token_id
-        return frozenset() if token is None else frozenset({token})
+        ends = frozenset() if token is None else frozenset({token})
+        return ends.union(*(mark_at_start(template.after_answer, self._marks) for template in self._templates))
+
+    @property
+    def _marks(self) -> dict[str, int]:
+        """Special tokens by their texts, but for the one that begins a text."""
+        added = self._tokenizer.added_tokens_decoder
+        begin = self._tokenizer.bos_token_id
+        return {str(mark.content): token for token, mark in added.items() if token != begin}
+
+    @property
+    def _templates(self) -> list[ChatTemplate]:
+        """The templates that can be read."""
+        found: list[ChatTemplate | None] = []
+        with suppress(InvalidRequest):
+            found += [self._template, self._tool_template]
+        return [template for template in found if template is not None]
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a plain text, with the special tokens that the model expects at its start."""

@@ -77,7 +77,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
             from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 
             self.tokenizer = self._texts = HfTokenizer(checkpoint.path)
-            self._eos = end_tokens(checkpoint.path) or self._texts.eos
+            self._eos = end_tokens(checkpoint.path) | self._texts.eos
         with timed("skeleton", stage, checkpoint.path):
             from quickthaw_backends.engines.vllm_engine import loop, making  # noqa: F401
         stage("weights", 0.0)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quickthaw_platform.checkpoints.importers.checking import check_weights
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, Task, read_model, read_tokenizer
 from quickthaw_platform.checkpoints.importers.source import Source, spdx
 from quickthaw_platform.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _BY_CODE = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
@@ -39,7 +42,10 @@ def load(source: Source, dtype: str) -> LoadedModel:
         _refuse_other_pooling(source.path)
     directory = str(source.path)
     tokenizer = read_tokenizer(directory)
-    return LoadedModel(read_model(task, directory, dtype), tokenizer, task, _model_card_license(source.path))
+    model = read_model(task, directory, dtype)
+    if task == "generate":
+        _name_no_other_end(model, config, source.path)
+    return LoadedModel(model, tokenizer, task, _model_card_license(source.path))
 
 
 def _config(directory: Path) -> dict[str, Any]:
@@ -48,6 +54,16 @@ def _config(directory: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidRequest(f"{directory / 'config.json'} is not JSON: {error}") from error
     return config
+
+
+def _name_no_other_end(model: PreTrainedModel, written: dict[str, Any], directory: Path) -> None:
+    """Take out the end token that transformers fills in where no file names one: it is another vocabulary's."""
+    text = written.get("text_config") or written
+    for config, own in ((model.config, written), (model.config.get_text_config(), text)):
+        if "eos_token_id" not in own:
+            config.eos_token_id = None
+    if not (directory / "generation_config.json").is_file():
+        model.generation_config.eos_token_id = text.get("eos_token_id", written.get("eos_token_id"))
 
 
 def _task(config: dict[str, Any]) -> Task:

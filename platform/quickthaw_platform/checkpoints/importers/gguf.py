@@ -47,6 +47,7 @@ def load(source: Source, dtype: str) -> LoadedModel:
         tokenizer = read_tokenizer(**where)
         model = read_model("generate", dtype=dtype, quantization_config=GgufConfig(dequantize=True), **where)
     mend_tokenizer(tokenizer, source.path)
+    model.config.eos_token_id = model.generation_config.eos_token_id = end_tokens(source.path)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return LoadedModel(model, tokenizer, "generate", facts.license)
@@ -79,6 +80,13 @@ def _parsed_once() -> Iterator[None]:
         yield
     finally:
         vars(gguf).update(kept)
+
+
+def end_tokens(file: Path) -> list[int] | None:
+    """Return the tokens that end a text, a turn or a message by a GGUF file's own word; None: it names none."""
+    metadata = read_gguf_header(file).metadata
+    named = (metadata.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom"))
+    return sorted({token for token in named if isinstance(token, int)}) or None
 
 
 def mend_tokenizer(tokenizer: Any, file: Path) -> None:

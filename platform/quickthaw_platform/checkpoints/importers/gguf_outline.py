@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from quickthaw_platform.checkpoints.gguf_header import read_gguf_header
 from quickthaw_platform.checkpoints.gguf_joining import write_outline
-from quickthaw_platform.checkpoints.importers.gguf import mend_tokenizer
+from quickthaw_platform.checkpoints.importers.gguf import end_tokens, mend_tokenizer
 from quickthaw_platform.checkpoints.importers.loaded import read_tokenizer, save_configuration
 from quickthaw_platform.checkpoints.manifest import FileRecord
 from quickthaw_platform.errors import InvalidRequest
@@ -51,6 +51,7 @@ def describe(parts: Sequence[Path], dtype: str, directory: Path) -> Described | 
 
     mend_tokenizer(tokenizer, parts[0])
     config.dtype = dtype
+    config.eos_token_id = end_tokens(parts[0])
     generation = GenerationConfig.from_model_config(config)
     return Described(architecture, save_configuration(directory, architecture, config, tokenizer, generation))
 
