@@ -17,6 +17,10 @@ from quickthaw_backends.engines.structure.guide import Guide
 from quickthaw_backends.engines.tool_forms import Piece, Reader, reader, short_ids
 from quickthaw_platform.contracts import GenerationRequest
 
+CONTEXT_BOUNDS = (
+    "The context is the least of what the model was made for, what the function's memory holds (`memory`), and the "
+    "engine's option `context_tokens`."
+)
 _LETTERS = string.digits + string.ascii_letters
 _ID_LETTERS = 9
 
@@ -32,10 +36,12 @@ def answer_limit(request: GenerationRequest, context_tokens: int) -> int:
     wanted = request.sampling.max_tokens
     needed = prompt + (1 if wanted is None else wanted)
     if needed > context_tokens:
-        asked = "" if wanted is None else f" and max_tokens {wanted:,}"
+        asked = "" if wanted is None else f" and {wanted} for the answer (max_tokens)"
         raise ContextLengthExceeded(
-            f"the prompt has {prompt:,} tokens{asked}; together they must fit into {context_tokens:,}. "
-            "Shorten the prompt or ask for fewer tokens.",
+            # The first words, and numbers without commas, are how clients know this error.
+            f"This model's maximum context length is {context_tokens} tokens, for prompt and answer together; you "
+            f"asked for {needed}: {prompt} in the prompt{asked}. Shorten the prompt or ask for fewer tokens. "
+            f"{CONTEXT_BOUNDS}",
             param="max_tokens" if prompt < context_tokens and wanted else "prompt",
         )
     return context_tokens - prompt if wanted is None else wanted

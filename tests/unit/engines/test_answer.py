@@ -90,9 +90,11 @@ def test_limits(prompt: int, generated: int, max_tokens: int | None, limit: int)
     assert answer_limit(request(tokens, generated=generated, max_tokens=max_tokens), 100) == limit
 
 
-def test_the_error_names_the_numbers() -> None:
-    with pytest.raises(ContextLengthExceeded, match=r"90 tokens and max_tokens 20.*100"):
-        answer_limit(request([65] * 90, max_tokens=20), 100)
+def test_the_error_names_the_numbers_in_the_words_that_clients_know_and_what_bounds_the_context() -> None:
+    said = r"^This model's maximum context length is 5000 tokens, .*: 4990 in the prompt and 20 for the answer.*memory"
+    with pytest.raises(ContextLengthExceeded, match=said) as raised:
+        answer_limit(request([65] * 4990, max_tokens=20), 5000)
+    assert raised.value.param == "max_tokens"
 
 
 def test_the_last_delta_names_the_stop_string_that_ended_the_answer() -> None:

@@ -7,6 +7,7 @@ import pytest
 from quickthaw_platform.errors import (
     AuthenticationFailed,
     Conflict,
+    ContextLengthExceeded,
     FunctionNotFound,
     HandlerFailed,
     InvalidRequest,
@@ -70,3 +71,11 @@ def test_the_message_names_the_field_as_anthropic_does(message: str, param: str,
 def test_a_refused_thread_tells_the_client_to_go_on_without() -> None:
     details = error_body(InvalidRequest("thread is not served", param="thread"), "")["error"]["details"]
     assert details["error_code"] == "thread_unsupported_request"
+
+
+@pytest.mark.parametrize(
+    ("param", "said"),
+    [("prompt", "prompt is too long: why"), ("max_tokens", "input length and `max_tokens` exceed context limit: why")],
+)
+def test_a_conversation_that_is_too_long_is_told_in_the_words_that_clients_know(param: str, said: str) -> None:
+    assert error_body(ContextLengthExceeded("why", param=param), "")["error"]["message"] == said

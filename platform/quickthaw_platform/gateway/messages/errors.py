@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quickthaw_platform.errors import NoCapacity, QuickthawError, StartTooLate
+from quickthaw_platform.errors import ContextLengthExceeded, NoCapacity, QuickthawError, StartTooLate
 
 PATH = "/v1/messages"
 OVERLOADED = 529
@@ -49,6 +49,13 @@ _NAMES = {"chat_template_kwargs.enable_thinking": "thinking", "reasoning_effort"
 """What Anthropic calls the fields that chat templates are told."""
 
 
+_TOO_LONG = {
+    "prompt": "prompt is too long",
+    "max_tokens": "input length and `max_tokens` exceed context limit",
+}
+"""By the field that is at fault: the words by which Anthropic's clients know that a conversation is too long."""
+
+
 def status_of(error: QuickthawError) -> int:
     """Return the status of the answer that tells of `error`."""
     return OVERLOADED if isinstance(error, NoCapacity | StartTooLate) else error.status
@@ -65,6 +72,8 @@ def error_body(error: QuickthawError, request_id: str) -> dict[str, Any]:
 def _message(error: QuickthawError) -> str:
     if error.param is None:
         return error.message
+    if error.code == ContextLengthExceeded.default_code and error.param in _TOO_LONG:
+        return f"{_TOO_LONG[error.param]}: {error.message}"
     name = _NAMES.get(error.param, error.param)
     message = error.message.replace(error.param, name)
     return message if name in message else f"{name}: {message}"
