@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
-from quickthaw import bundle, calls, outputs, runtime, schema
-from quickthaw.errors import InvalidRequest, InvalidSource
+from quickthaw import awaiting, bundle, calls, folder, handler_place, outputs, runtime, schema
+from quickthaw.errors import InvalidRequest
 from quickthaw.resources import DEFAULT_ALIAS
 from quickthaw.tool import AnyTool, definitions
 from quickthaw.types import FunctionSpec, Handler, Limits, Version
@@ -39,6 +39,8 @@ class FunctionOptions(TypedDict, total=False):
     first_token_timeout: float | str
     token_timeout: float | str  # … between two outputs
     memory: int | str  # for handler and KV cache
+    max_tokens: int  # of an answer, where neither caller nor handler names a number
+    max_tokens_limit: int  # … at most, whoever asks
     device: Literal["cpu", "cuda"]
     labels: Mapping[str, str]  # that a node must have
     spread: bool  # rather one instance a node
@@ -63,7 +65,8 @@ _LIMITS = {
 class App:
     """Functions that belong together: they share a bundle's extra files and a client.
 
-    `include` names further files for the bundle of each function, as globs under the folder of its file. `client` is
+    Modules beside a function's file that it imports are deployed with it. `include` names further files, such as
+    prompts, as globs under the folder of its file: "prompts/*.txt". Relative paths begin in that folder. `client` is
     what `remote`, `stream` and `spawn` go through; by default one is made from the environment at the first call.
     """
 
@@ -94,7 +97,8 @@ class App:
         """
 
         def decorate(handler: Callable[Concatenate[M, P], R]) -> Function[P, R]:
-            made = Function(self, handler, model, name or handler.__name__, options)
+            made = Function(self, handler, model, name or handler_place.name_of(handler), options)
+            made.written_in = sys._getframe(1).f_globals
             if made.name in self.functions:
                 raise InvalidRequest(f"{self!r} already has a function called {made.name!r}; give another `name`")
             self.functions[made.name] = made
@@ -115,10 +119,12 @@ class Function(Generic[P, R]):
     ) -> None:
         self.app = app
         self.handler: Callable[..., R] = handler
+        self.written_in: Mapping[str, Any] = {}
+        """The global names of the module that made it a function."""
         self.name = name
         self.__doc__ = handler.__doc__
         self._settings = _settings(name, model, options)
-        self._parameters = schema.parameters(handler)
+        self.signature = schema.Signature(handler)
 
     def __repr__(self) -> str:
         return f"Function({self.name!r}, model={self._settings.model!r})"
@@ -130,25 +136,13 @@ class Function(Generic[P, R]):
     def spec(self) -> FunctionSpec:
         """Return what is deployed: settings, the handler's place, and the source as text.
 
-        Raises InvalidSource where the handler is not a function at the top of a file, or a file does not suit.
+        Raises InvalidSource where the handler is not at the top of a file, or a file does not suit.
         """
-        file = self._file()
-        place = Handler(file=file.name, object=self.handler.__name__, parameters=self._parameters)
+        file, name = handler_place.find(self, self.written_in)
+        place = Handler(file=file.name, object=name, parameters=self.signature.parameters())
         source = bundle.collect(file, self.app.include)
         fields = {field: getattr(self._settings, field) for field in self._settings.model_fields_set}
         return calls.request(FunctionSpec, **{**fields, "handler": place, "source": source})
-
-    def _file(self) -> Path:
-        qualified = self.handler.__qualname__
-        if qualified != self.handler.__name__:
-            raise InvalidSource(f"{qualified} cannot be deployed: a handler is a function at the top level of a file")
-        try:
-            file = Path(inspect.getfile(self.handler))
-        except TypeError as error:
-            raise InvalidSource(f"{qualified} is not a Python function") from error
-        if not file.is_file():
-            raise InvalidSource(f"{qualified} was not read from a file ({file}); write it into one to deploy it")
-        return file
 
     def deploy(self, alias: str = DEFAULT_ALIAS) -> Version:
         """Make a version of the function and point `alias` to it."""
@@ -169,24 +163,33 @@ class Function(Generic[P, R]):
     def local(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the function in this process, without a gateway; the result is what `remote` would return.
 
-        Loads the model for this call. Needs the platform installed and the checkpoint imported here.
+        Loads the model for this call. Relative paths begin in the folder of the function, as they do in an instance:
+        it is the working directory of this process meanwhile. Needs the platform installed and the checkpoint imported
+        here.
         """
-        input = self._input(args, kwargs)
-        with self._opened() as model:
-            answer = self.handler(model, **input)
-            if isinstance(answer, Iterator):
-                return outputs.joined(answer)
-            return outputs.returned(answer)
+        items = list(self._run(self._input(args, kwargs)))
+        return items[0].value if len(items) == 1 and isinstance(items[0], _Returned) else outputs.joined(items)
 
     def local_stream(self, *args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
         """Run the function in this process and yield what `stream` would."""
-        input = self._input(args, kwargs)
+        for item in self._run(self._input(args, kwargs)):
+            yield item.value if isinstance(item, _Returned) else outputs.streamed(item)
+
+    def _run(self, input: dict[str, Any]) -> Iterator[Any]:
+        """Yield what the handler yields; what it returns instead as the one item, a _Returned."""
+        place = handler_place.folder_of(self.handler, self.written_in)
         with self._opened() as model:
-            answer = self.handler(model, **input)
-            if isinstance(answer, Iterator):
-                yield from answer
-            else:
-                yield answer
+            with folder.entered(place):
+                answer = awaiting.settled(self.handler(model, **self.signature.read(input)))
+            if not isinstance(answer, Iterator):
+                yield _Returned(outputs.returned(answer))
+                return
+            while True:
+                with folder.entered(place):
+                    item = next(answer, _END)
+                if item is _END:
+                    return
+                yield item
 
     def _opened(self) -> Any:
         settings = self._settings
@@ -194,6 +197,16 @@ class Function(Generic[P, R]):
 
     def _input(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         return schema.bind(self.handler, args, kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    """The result of a handler that does not yield."""
+
+    value: Any
+
+
+_END = object()
 
 
 def _settings(name: str, model: str, options: FunctionOptions) -> FunctionSpec:

@@ -1,10 +1,11 @@
-"""The source of a function as plain text files: the handler's own file and what the include patterns name."""
+"""The source of a function as plain text files: its file, the modules beside it, and what `include` names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from quickthaw import imports
 from quickthaw.errors import InvalidSource
 
 _NEVER = frozenset({"__pycache__", ".git", ".venv", "node_modules"})
@@ -13,13 +14,18 @@ _NEVER = frozenset({"__pycache__", ".git", ".venv", "node_modules"})
 def collect(file: Path, include: Sequence[str] = ()) -> dict[str, str]:
     """Return path → text, with paths relative to the folder of `file`.
 
-    Patterns are globs under that folder (`prompts/*.txt`, `lib/**/*.py`). InvalidSource names a pattern that finds
-    nothing or leaves the folder, and a file that is no UTF-8 text.
+    Modules of the folder that the file imports are in it by themselves. Patterns are globs under that folder
+    (`prompts/*.txt`, `lib/**/*.py`). InvalidSource names a pattern that finds nothing or leaves the folder, a file that
+    is no UTF-8 text, an import that an instance could not follow, and a file that the code reads and nothing includes.
     """
-    root = file.resolve().parent
-    found = {file.resolve()}
+    file = file.resolve()
+    root = file.parent
+    found = {file}
     for pattern in include:
         found |= _matches(root, pattern)
+    for module in [path for path in found if path.suffix == ".py"]:
+        found |= _inside(root, imports.needed(root, module))
+    _check_opened(root, found)
     return {path.relative_to(root).as_posix(): _text(path) for path in sorted(found)}
 
 
@@ -34,10 +40,27 @@ def _matches(root: Path, pattern: str) -> set[Path]:
     }
     if not paths:
         raise InvalidSource(f"include pattern {pattern!r} matches no file in {root}")
+    return _inside(root, paths)
+
+
+def _inside(root: Path, paths: set[Path]) -> set[Path]:
     for path in paths:
         if not path.resolve().is_relative_to(root):
             raise InvalidSource(f"{path} is a link that leads out of {root}; copy the file into the folder")
     return paths
+
+
+def _check_opened(root: Path, found: set[Path]) -> None:
+    """Refuse source that reads a file of the folder which would not be there in an instance."""
+    for module in sorted(path for path in found if path.suffix == ".py"):
+        for name, line in imports.files_opened(module):
+            read = root / name
+            inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+            if inside and read.is_file() and read not in found and read.resolve() not in found:
+                raise InvalidSource(
+                    f"{module.relative_to(root)}, line {line}: {name!r} lies beside the function and is not in its "
+                    f"bundle; name it: App(…, include=[{name!r}])"
+                )
 
 
 def _text(path: Path) -> str:

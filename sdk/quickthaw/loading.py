@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
 
+from quickthaw import folder
 from quickthaw.app import App, Function
 from quickthaw.errors import InvalidSource
-
-MODULE_NAME = "quickthaw_user_file"
 
 
 def functions(file: Path, name: str | None = None) -> list[Function[..., object]]:
@@ -42,21 +39,16 @@ def _named(file: Path, name: str, found: dict[str, App | Function[..., object]])
 
 
 def _run(file: Path) -> ModuleType:
-    """Import the file under a name of its own, with its folder first on the path, as it is in an instance."""
-    spec = importlib.util.spec_from_file_location(MODULE_NAME, file)
-    if spec is None or spec.loader is None or not file.is_file():
+    """Run the file in its folder, as it is run in an instance."""
+    if file.suffix != ".py" or not file.is_file():
         raise InvalidSource(f"{file} is not a Python file")
     _compile(file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[MODULE_NAME] = module  # dataclasses and pydantic look their module up while it runs
-    sys.path.insert(0, str(file.resolve().parent))
+    place = file.resolve()
     try:
-        spec.loader.exec_module(module)
+        with folder.entered(place.parent):
+            return folder.run(place.parent, place.name)
     except (Exception, SystemExit) as error:  # the user's own code can raise anything
-        raise InvalidSource(f"{file}{_line(file, error)}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(file.resolve().parent))
-    return module
+        raise InvalidSource(f"{file}{_line(place, error)}: {type(error).__name__}: {error}") from error
 
 
 def _compile(file: Path) -> None:

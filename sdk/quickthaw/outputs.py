@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import is_dataclass
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
-
-from quickthaw import errors
+from quickthaw import errors, json_values
 from quickthaw.generation import Delta
 from quickthaw.message import Message
 from quickthaw.types import Event, EventType
@@ -66,19 +62,13 @@ def returned(value: Any) -> Any:
     return joined([value]) if isinstance(value, Delta) else _plain(value)
 
 
-def record_json(value: object) -> Any:
-    """Return the JSON value of a Pydantic model or a dataclass; TypeError for anything else."""
-    if not _is_record(value):
-        raise TypeError(f"{type(value).__name__} is not serializable")
-    return to_jsonable_python(value)
-
-
-def _is_record(value: object) -> bool:
-    return isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type))
+def streamed(item: Any) -> Any:
+    """Return an output as a stream's reader gets it: a Delta or text as it is, anything else as its JSON value."""
+    return item if isinstance(item, Delta | str) else json_values.of(item)
 
 
 def _plain(item: Any) -> Any:
     """Return an output as it stands in a list: a delta is its text, and one with a piece of a call all of it."""
     if isinstance(item, Delta):
         return item.to_json() if item.tool_calls else item.text
-    return to_jsonable_python(item) if _is_record(item) else item
+    return json_values.of(item)

@@ -11,9 +11,9 @@ from itertools import takewhile
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError
 
-from quickthaw import schema
+from quickthaw import json_values, schema
 from quickthaw.errors import HandlerDiverged, InvalidRequest
 from quickthaw.shape import ClosedSchema
 
@@ -92,14 +92,17 @@ class Tool:
         if unknown or missing:
             wrong = [f"there is no argument {name}" for name in unknown] + [f"{name} is missing" for name in missing]
             raise BadCall(f"{'; '.join(wrong)}; {self.name} takes {', '.join(self.adapters) or 'no arguments'}")
-        return {name: self._value(name, value) for name, value in values.items()}
+        read = {name: self._value(name, value) for name, value in values.items()}
+        for parameter in inspect.signature(self.function).parameters.values():
+            if parameter.name not in read and schema.needs_filling(parameter):
+                read |= schema.default_of(parameter.name, self.adapters[parameter.name])
+        return read
 
     def _value(self, name: str, value: Any) -> Any:
         try:
             return self.adapters[name].validate_python(value)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in error.errors())
-            raise BadCall(wrong) from error
+            raise BadCall(schema.said(name, error)) from error
 
 
 def definitions(tools: Iterable[AnyTool]) -> tuple[dict[str, Any], ...]:
@@ -157,6 +160,6 @@ def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(to_jsonable_python(value), ensure_ascii=False)
+        return json.dumps(json_values.jsonable(value), ensure_ascii=False)
     except (PydanticSerializationError, ValueError) as error:
         raise BadCall(f"the result cannot be written as JSON: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import sys
 import threading
@@ -12,17 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from quickthaw import awaiting, folder
+from quickthaw.app import Function
 from quickthaw.errors import (
     HandlerFailed,
     InvalidRequest,
     MemoryLimitExceeded,
-    NotServable,
     QuickthawError,
     StartFailed,
 )
 from quickthaw.generation import Delta
+from quickthaw.schema import Signature
 from quickthaw_platform.contracts import Engine
 from quickthaw_platform.worker.capture import Capture, current_invocation
 from quickthaw_platform.worker.delta_stream import passed_on
@@ -57,27 +58,49 @@ def built_in(model: BoundModel, **given: Any) -> Any:
 
 
 def load(bundle: Path, file: str, name: str) -> HandlerFunction:
-    """Import `file` of the bundle and return the handler called `name` in it; StartFailed has the cause."""
+    """Import `file` of the bundle and return what is called `name` in it; StartFailed has the cause.
+
+    What the SDK's decorator has wrapped is returned as that: a Function.
+    """
+    folder.forget_modules()
+    _check_names(bundle, file)
     sys.path.insert(0, str(bundle))
-    module_name = file.removesuffix(".py").replace("/", ".")
-    spec = importlib.util.spec_from_file_location(module_name, bundle / file)
-    if spec is None or spec.loader is None:
-        raise StartFailed(f"{file} is not a Python file of the bundle")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        module = folder.run(bundle, file)
     except BaseException as error:
-        raise StartFailed(f"importing {file} failed: {describe(error, bundle)}") from error
-    return unwrap(getattr(module, name, None), f"{file} does not hold {name!r}")
+        raise StartFailed(f"importing {file} failed: {describe(error, bundle)}{_advice(error, bundle)}") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise StartFailed(f"{file} does not hold {name!r}")
+    return cast("HandlerFunction", found)
 
 
-def unwrap(found: object, missing: str) -> HandlerFunction:
-    """Return the plain handler of an object that the SDK's decorator may have wrapped."""
-    handler = found if inspect.isroutine(found) else getattr(found, "handler", found)
-    if not callable(handler):
-        raise StartFailed(missing)
-    return handler
+def _check_names(bundle: Path, handlers_file: str) -> None:
+    """Refuse a module of the bundle that would never be imported, as the platform has imported another of its name."""
+    for path in bundle.iterdir():
+        loaded = sys.modules.get(path.stem)
+        file = getattr(loaded, "__file__", None)
+        is_module = path.name != handlers_file and (path.suffix == ".py" or any(path.glob("*.py")))
+        if is_module and loaded is not None and not (file and Path(file).is_relative_to(bundle)):
+            raise StartFailed(f"{path.name} has the name of a module that the platform itself uses; rename it")
+
+
+def _advice(error: BaseException, bundle: Path) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"\nthe module {error.name!r} is neither in the function's bundle nor installed on the node"
+    return _missing_file(error, bundle)
+
+
+def _missing_file(error: BaseException, bundle: Path) -> str:
+    """Say how a file gets into the bundle, where one that the function reads is not there."""
+    name = getattr(error, "filename", None)
+    if not isinstance(error, FileNotFoundError) or not isinstance(name, str):
+        return ""
+    path = Path(name)
+    if path.is_absolute() and not path.is_relative_to(bundle):
+        return ""
+    inside = path.relative_to(bundle) if path.is_absolute() else path
+    return f"\nfiles beside the function are deployed where App(include=[…]) names them, here {str(inside)!r}"
 
 
 def describe(error: BaseException, bundle: Path) -> str:
@@ -100,7 +123,7 @@ def as_error(error: BaseException, bundle: Path) -> QuickthawError:
         return MemoryLimitExceeded(f"the handler allocated past its memory limit: {describe(error, bundle)}")
     if isinstance(error, SystemExit):
         return HandlerFailed(f"the handler exited: {describe(error, bundle)}")
-    return HandlerFailed(f"the handler raised {describe(error, bundle)}")
+    return HandlerFailed(f"the handler raised {describe(error, bundle)}{_missing_file(error, bundle)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +160,8 @@ class Runner:
         `resumable`: model output is recorded, so that the invocation can go on elsewhere.
         """
         self._engine = engine
-        self._handler = handler
+        self._handler: HandlerFunction = handler.handler if isinstance(handler, Function) else handler
+        self._signature = None if handler is built_in else _signature(handler)
         self._bundle = bundle
         self._max_output = max_output
         self._captures = captures
@@ -261,11 +285,19 @@ class Runner:
     def _call(self, model: BoundModel, given: Mapping[str, Any]) -> Any:
         if self._handler is built_in:
             return built_in(model, **given)
+        values = given if self._signature is None else self._signature.read(given)
         try:
-            inspect.signature(self._handler).bind(model, **given)
+            inspect.signature(self._handler).bind(model, **values)
         except TypeError as error:
             raise InvalidRequest(f"the input does not suit the handler: {error}", param="input") from error
-        value = self._handler(model, **given)
-        if inspect.isawaitable(value) or inspect.isasyncgen(value):
-            raise NotServable("the handler is asynchronous; write it as a plain function or generator")
-        return value
+        return awaiting.settled(self._handler(model, **values))
+
+
+def _signature(handler: HandlerFunction) -> Signature | None:
+    """Return how the handler's arguments are read; None where its signature cannot be: then they are passed as sent."""
+    if isinstance(handler, Function):
+        return handler.signature
+    try:
+        return Signature(handler)
+    except (QuickthawError, ValueError):
+        return None

@@ -7,15 +7,8 @@ from typing import Any
 
 from quickthaw.errors import HandlerFailed
 from quickthaw.generation import Delta
-from quickthaw.outputs import joined, record_json
-
-
-def encode_json(value: object) -> bytes:
-    """Return the JSON of a value in UTF-8, or raise HandlerFailed naming its type."""
-    try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False, default=record_json).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise HandlerFailed(f"the handler put out a {type(value).__name__} that JSON cannot carry: {error}") from error
+from quickthaw.json_values import encode
+from quickthaw.outputs import joined
 
 
 class Collector:
@@ -51,7 +44,7 @@ class Collector:
 
     def _json(self, value: object) -> Any:
         """Return the value as a reader of its JSON sees it (keys are strings, tuples are lists)."""
-        text = encode_json(value)
+        text = encode(value)
         self._count(len(text))
         return value if isinstance(value, str) else json.loads(text)
 

@@ -30,7 +30,6 @@ CASES = {
     "recursion": ("return handle(model)", "handler_failed", "RecursionError"),
     "sampling": ("return list(model.complete('x', temperature=9))", "invalid_request", "temperature"),
     "context": ("return list(model.complete('x' * 9000))", "context_length_exceeded", "9,000"),
-    "coroutine": ("async def f(): pass\n    return f()", "not_servable", "asynchronous"),
 }
 
 

@@ -38,7 +38,7 @@ def test_text_is_joined_and_anything_else_is_a_list(outputs: list[Any], expected
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(Delta("a"), "a"), (Point(1), {"x": 1}), ((1, 2), (1, 2)), (None, None), (Point, Point)]
+    ("value", "expected"), [(Delta("a"), "a"), (Point(1), {"x": 1}), ((1, 2), [1, 2]), (None, None)]
 )
 def test_what_a_handler_returns_is_a_result_too(value: Any, expected: Any) -> None:
     assert returned(value) == expected
