@@ -7,6 +7,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from quickthaw_platform import redis_replies
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import Settings
 
@@ -23,8 +24,10 @@ MAX_CONNECTIONS = 10_000
 def connect(settings: Settings) -> Redis:
     """Return a client that answers str, opens as many connections as are in use, and connects at its first command.
 
-    A connection that broke while it lay idle is replaced once, silently; an outage raises ConnectionError at once.
+    A connection that broke while it lay idle is replaced once, silently; an outage raises ConnectionError at once, and
+    so does a Redis that says that it cannot serve now.
     """
+    redis_replies.install()
     if settings.redis_url is None:
         raise SettingsInvalid("redis_url is not set; start with `quickthaw up`, or set QUICKTHAW_REDIS_URL")
     return Redis.from_url(

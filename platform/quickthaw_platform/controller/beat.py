@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,23 @@ class ControllerBeat(RedBeatScheduler):  # type: ignore[misc]  # redbeat has no 
     """RedBeat ends when Redis does not answer, or when its lock ran out meanwhile; this one tries again."""
 
     lock: Any
+
+    def setup_schedule(self) -> None:
+        """Write down what is to be sent and when; blocks while Redis is out."""
+        while True:
+            try:
+                super().setup_schedule()
+                return
+            except OUTAGE as error:
+                _log.warning("beat cannot begin without Redis; trying again", error=str(error))
+                time.sleep(RETRY_SECONDS)
+
+    def close(self) -> None:
+        """Give the lock back, if Redis takes it: else it runs out."""
+        try:
+            super().close()
+        except (*OUTAGE, LockError) as error:
+            _log.warning("beat's lock stays until it runs out", error=str(error))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due; returns the seconds to the next tick."""

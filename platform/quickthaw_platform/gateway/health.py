@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -21,6 +21,9 @@ api = APIBlueprint(
     abp_tags=[Tag(name="health", description="For load balancers and monitoring; no API key needed")],
     abp_responses=ERRORS,
 )
+
+PROBE_SECONDS = 60
+"""How long what readiness wrote, to see whether that can be, is kept."""
 
 
 class Healthy(Wire):
@@ -50,12 +53,14 @@ class ReadyQuery(BaseModel):
 
 @api.get("/readyz", responses={200: Ready})
 def readiness(query: ReadyQuery) -> Response:
-    """Whether the gateway reaches its Redis, and there are as many nodes as asked for; 503 when not.
+    """Whether the gateway's Redis takes changes, and there are as many nodes as asked for; 503 when not.
 
     Without nodes it is ready too: functions can be deployed, and calls wait for a node.
     """
-    with outage_is_unavailable():
-        found = int(services().redis.scard("qt:nodes"))
+    with outage_is_unavailable(), services().redis.pipeline(transaction=False) as pipe:
+        pipe.set("qt:ready", 1, ex=PROBE_SECONDS)  # a Redis that is full or read-only answers reads only
+        pipe.scard("qt:nodes")
+        found = int(cast("int", pipe.execute()[1]))
     if found < query.nodes:
         raise Unavailable(f"{found} of {query.nodes} nodes are there; `quickthaw worker` starts one")
     return answer(Ready(nodes=found))

@@ -1,7 +1,7 @@
 -- The owner of an invocation is gone. Whoever is about to take it over owns it now; else it is queued again, unless it
 -- may not be run again (it is not resumable and has put out something), or was lost so many times in a row while it
 -- ran, without anything new in between. ARGV: id, epoch, reason, most losses in a row, then event and error of a loss
--- that ends it, and those of one loss too many.
+-- that ends it, those of one loss too many, and 0 where it was never run by who is gone.
 -- Returns {'requeued'} | {'moved'} | {'failed', next assignment or false} | {'stale'}.
 local id, epoch, time = ARGV[1], ARGV[2], now()
 local inv = inv_key(id)
@@ -15,7 +15,7 @@ end
 if not owned or f[2] ~= epoch then return {'stale'} end
 if f[3] and f[5] == '0' then return {'failed', close(id, 'failed', ARGV[5], {'error', ARGV[6]}, time)} end
 local progress = (f[3] or '') .. '/' .. (f[4] or '')
-if f[1] == 'running' then  -- what nobody had begun to run has killed nothing
+if f[1] == 'running' and ARGV[9] ~= '0' then  -- what nobody had begun to run has killed nothing
   local losses = progress == f[7] and tonumber(f[6]) + 1 or 1
   if losses >= tonumber(ARGV[4]) then return {'failed', close(id, 'failed', ARGV[7], {'error', ARGV[8]}, time)} end
   redis.call('HSET', inv, 'losses', losses, 'lost_at', progress)

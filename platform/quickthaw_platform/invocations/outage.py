@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.redis_replies import CannotServe
 
-OUTAGE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError, OutOfMemoryError)
-"""Redis cannot serve now and may again soon: it is down, restarting, or loading its file."""
+OUTAGE = (RedisConnectionError, RedisTimeoutError)
+"""Redis cannot serve now and may again soon: it is out of reach, or says so (`redis_replies`)."""
 
 RETRY_AFTER_SECONDS = 1.0
 
@@ -23,7 +23,10 @@ def outage_is_unavailable() -> Iterator[None]:
     try:
         yield
     except OUTAGE as error:
-        raise Unavailable(
-            f"the platform's store does not answer ({error}); try again shortly",
-            retry_after_seconds=RETRY_AFTER_SECONDS,
-        ) from error
+        raise unavailable(error) from error
+
+
+def unavailable(error: Exception) -> Unavailable:
+    """Return what a caller is told of an outage."""
+    what = f"cannot serve now ({error})" if isinstance(error, CannotServe) else f"does not answer ({error})"
+    return Unavailable(f"the platform's store {what}; try again shortly", retry_after_seconds=RETRY_AFTER_SECONDS)

@@ -86,12 +86,13 @@ class Agent:
         self._beginnings = Beginnings(self._primed)
         learning = Learning(redis, settings.node)
         self._meters = NodeMeter(UsageStore(redis, settings.usage_retention), Endings(redis), settings.usage_period)
+        self._effects = self._make_effects(commands)
         self._fleet = Fleet(
             self._loop,
             self._writer,
             self._templates,
             self._beginnings,
-            self._make_effects(commands),
+            self._effects,
             learning=learning,
             meters=self._meters,
             tracer=tracing.configure("worker"),
@@ -294,7 +295,10 @@ class Agent:
     def _bury_predecessor(self) -> None:
         """A worker of this node that was killed has left instances in Redis whose processes are gone."""
         error = NodeLost(f"node {self._settings.node} was started anew")
+        mine = self._loop.ask(self._fleet.ids)  # Redis may have been out until some had started
         for view in self._slots.instances(node=self._settings.node):
+            if view.id in mine:
+                continue
             for lease in self._slots.remove(view.id):
                 self._store.lose(lease.invocation, lease.epoch, error.message, error)
 
@@ -312,10 +316,12 @@ class Agent:
         if not self._serving.invoke(work):
             lease = Lease(work.invocation, work.epoch)
             error = InstanceLost("the instance that was to serve the invocation is gone")
-            self._writer.submit(lambda: self._lose(lease, error))
+            self._writer.submit(lambda: self._give_back(lease, error))
+            if work.instance not in self._fleet.ids():  # a ghost, if Redis still has it: nothing more must come to it
+                self._effects.died(work.instance, error)
 
-    def _lose(self, lease: Lease, error: QuickthawError) -> None:
-        self._store.lose(lease.invocation, lease.epoch, error.message, error)
+    def _give_back(self, lease: Lease, error: QuickthawError) -> None:
+        self._store.lose(lease.invocation, lease.epoch, error.message, error, ran=False)
 
     def _lose_checkpoint(self, checkpoint: str, error: QuickthawError) -> None:
         self._templates.forget(checkpoint)

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from quickthaw_platform import redis_replies
+
 
 def url(redis_url: str) -> str:
     """Return the URL by which kombu finds a Redis: it has words of its own for one at a socket of this host."""
@@ -60,5 +62,6 @@ class Transport(redis.Transport):
 
 def install() -> None:
     """Have every connection to Redis that kombu makes from now on use this transport."""
+    redis_replies.install()
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

@@ -308,6 +308,16 @@ class TestLose:
             store.claim("x1")
         assert store.get("a").state is InvocationState.ASSIGNED
 
+    def test_the_loss_of_what_its_owner_never_ran_is_not_laid_to_its_charge(
+        self, redis: Redis, store: InvocationStore
+    ) -> None:
+        run(redis, store)
+        for epoch in range(1, 5):
+            assert store.lose("a", epoch, "a ghost had it", self.ERROR, ran=False) is Lost.REQUEUED
+            [again] = store.claim("x1")
+            store.begin("a", again.epoch, "n1", "x1")
+        assert store.get("a").state is InvocationState.RUNNING
+
     def test_it_may_be_lost_any_number_of_times_while_something_new_comes_of_it(
         self, redis: Redis, store: InvocationStore
     ) -> None:
