@@ -73,11 +73,26 @@ class WeightsFile(FileRecord):
         return self
 
 
+Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+"""How one vector is made of those of all tokens, by sentence-transformers' names."""
+
+
+class EmbeddingRecipe(BaseModel):
+    """How an encoder's vector of a text is made of the last layer's vectors of its tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pooling: tuple[Pooling, ...] = Field(
+        ("mean",), min_length=1, description="of several, the vectors one after another"
+    )
+    normalize: bool = Field(True, description="whether the vector is brought to length 1")
+
+
 class Manifest(BaseModel):
     """What a checkpoint is made of. Its digest, without the time, is the checkpoint's id.
 
     Checkpoints of safetensors were made before `weights_format` was: it is no part of their digest. Neither is
-    `gguf_architecture`, which the file says itself.
+    `gguf_architecture`, which the file says itself, nor an `embedding` that is None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,6 +124,9 @@ class Manifest(BaseModel):
     quantization: str | None = Field(
         None, description="how large weights are stored: int8, or a GGUF's file type such as Q4_1; None: as `dtype`"
     )
+    embedding: EmbeddingRecipe | None = Field(
+        None, description="of an encoder in safetensors; None: the mean over the tokens, brought to length 1"
+    )
     files: tuple[FileRecord, ...] = Field(description="configuration and tokenizer; small")
     weights: tuple[WeightsFile, ...] = Field(min_length=1, description="in order of execution")
     created_at: float = Field(description="Unix seconds")
@@ -127,6 +145,8 @@ class Manifest(BaseModel):
     def id(self) -> str:
         """The checkpoint's content address."""
         left_out = {"created_at", "gguf_architecture"}
+        if self.embedding is None:
+            left_out.add("embedding")
         if self.weights_format != "gguf":
             left_out.add("weights_format")
         body = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True, separators=(",", ":"))

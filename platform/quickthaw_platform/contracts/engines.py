@@ -171,7 +171,10 @@ class Engine(Protocol):
         """Leave the batch at the next step and free the memory. An unknown id is ignored."""
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return a unit vector for each token sequence. Blocks. Raises NotServable on a generating model."""
+        """Return a vector for each token sequence, of length 1 unless the checkpoint's recipe has it otherwise. Blocks.
+
+        Raises NotServable on a generating model, and InvalidRequest for a sequence that is empty or too long.
+        """
 
     def stats(self) -> EngineStats:
         """Return a snapshot; cheap."""

@@ -114,7 +114,7 @@ def _said(checkpoint: Checkpoint) -> _Said:
 def test_the_embedding_model_is_known_as_one(published_models: dict[str, Checkpoint]) -> None:
     checkpoint = published_models["all-minilm-l6-v2"]
     manifest = Manifest.of(checkpoint)
-    assert (manifest.task, manifest.architecture, manifest.context_tokens) == ("embed", "BertModel", 512)
+    assert (manifest.task, manifest.architecture, manifest.context_tokens) == ("embed", "BertModel", 256)
     assert manifest.license == "Apache-2.0"  # of the model, by its card; the package around it is under another
     saved = json.loads((checkpoint.path / "tokenizer.json").read_text())
     assert (saved["truncation"], saved["padding"]) == (None, None)

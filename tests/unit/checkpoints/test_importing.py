@@ -130,14 +130,6 @@ def test_an_encoder_is_for_embeddings_and_its_card_names_the_licence(store: Disk
     assert manifest.context_tokens == 32
 
 
-def test_an_encoder_that_pools_otherwise_is_refused(store: DiskStore, tmp_path: Path) -> None:
-    save_bert(tmp_path / "bert")
-    (tmp_path / "bert" / "1_Pooling").mkdir()
-    (tmp_path / "bert" / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": false}')
-    with pytest.raises(InvalidRequest, match="mean pooling"):
-        import_checkpoint(str(tmp_path / "bert"), store)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -14,7 +14,7 @@ from quickthaw_backends.engines.extras import missing_extra
 from quickthaw_backends.engines.looped import LoopedEngine
 from quickthaw_backends.engines.stages import Stage, timed
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
-from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
+from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         self._embedder: Embedder | None = None
         self._eos: frozenset[int] = frozenset()
         self._answers: Answers | None = None
+        self._recipe: EmbeddingRecipe | None = None
 
     @classmethod
     def missing(cls) -> str | None:
@@ -61,6 +62,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         """Read the tokenizer, build the skeleton on the meta device, map the weights; StartFailed says what failed."""
         self._options = TransformersOptions.parse(options)
         manifest = Manifest.of(checkpoint)
+        self._recipe = manifest.embedding
         import torch
 
         from quickthaw_backends.engines.transformers_engine import loading
@@ -100,7 +102,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         with ThreadPoolExecutor(1) as placing:
             placing.submit(self._model.place, torch.device(device), self._options).result()
         if self._model.embeds:
-            self._embedder = self._model.embedder(self.context_tokens)
+            self._embedder = self._model.embedder(self.context_tokens, self._recipe)
             return
         self._with_answers()
         self._loop = self._model.loop(self._options, self._texts, memory_bytes, self.context_tokens)
@@ -122,7 +124,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         )
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return a unit vector for each token sequence."""
+        """Return a vector for each token sequence, as the checkpoint's recipe has it."""
         if self._model is not None and not self._model.embeds:
             raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
         if self._embedder is None:

@@ -25,7 +25,7 @@ from quickthaw_backends.engines.transformers_engine.options import TransformersO
 from quickthaw_backends.engines.transformers_engine.probe import Shape, probe
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, SoloRunner
 from quickthaw_platform.checkpoints.arrival import Arrival
-from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
+from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import NotServable, StartFailed
 
@@ -194,9 +194,9 @@ class PreparedModel:
         if options.dtype != "auto":
             self._model.to(dtype=getattr(torch, options.dtype))
 
-    def embedder(self, context_tokens: int) -> Embedder:
+    def embedder(self, context_tokens: int, recipe: EmbeddingRecipe | None) -> Embedder:
         """Return what embeds with this model."""
-        return Embedder(self._model, context_tokens)
+        return Embedder(self._model, context_tokens, recipe or EmbeddingRecipe())
 
     def loop(self, options: TransformersOptions, tokenizer: Texts, memory_bytes: int, context_tokens: int) -> BatchLoop:
         """Start a batch loop whose KV cache takes at most `memory_bytes`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch._dynamo
@@ -22,11 +22,12 @@ from vllm.v1.engine.llm_engine import LLMEngine
 from quickthaw.errors import StartFailed
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
 from quickthaw_backends.engines.vllm_engine.sampler import CounterSampler
-from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, Manifest
 from quickthaw_platform.contracts import Checkpoint
 
 _NO_SHARE = 0.01
 """vLLM refuses to start where less than this part of a GPU is free; how large its cache is we say in bytes."""
+_POOLERS: dict[str, Literal["MEAN", "CLS", "LAST"]] = {"mean": "MEAN", "cls": "CLS", "lasttoken": "LAST"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,21 @@ class Making:
             "generation_config": "vllm",  # the request says how to choose, not the checkpoint
         }
         if self.manifest.task == "embed":
-            pooler = PoolerConfig(seq_pooling_type="MEAN", use_activation=True)
-            return common | {"runner": "pooling", "convert": "embed", "pooler_config": pooler}
+            return common | {"runner": "pooling", "convert": "embed", "pooler_config": _pooler(self.manifest)}
         return common | {
             "max_logprobs": 20,
             "enable_prefix_caching": given.prefix_caching,
             "async_scheduling": False,  # with it a step begins before the last one's tokens are known
             "logits_processors": [CounterSampler],
         }
+
+
+def _pooler(manifest: Manifest) -> PoolerConfig:
+    recipe = manifest.embedding or EmbeddingRecipe()
+    kind = _POOLERS.get("+".join(recipe.pooling))
+    if kind is None:
+        raise StartFailed(f"vLLM does not pool by {' and '.join(recipe.pooling)}; choose the engine transformers")
+    return PoolerConfig(seq_pooling_type=kind, use_activation=recipe.normalize)
 
 
 def _check_device(device: str) -> None:

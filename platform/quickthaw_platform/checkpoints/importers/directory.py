@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quickthaw_platform.checkpoints.importers.checking import check_weights
+from quickthaw_platform.checkpoints.importers.embedding_recipe import read_limits, read_recipe
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, Task, read_model, read_tokenizer
 from quickthaw_platform.checkpoints.importers.source import Source, spdx
+from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe
 from quickthaw_platform.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _BY_CODE = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
@@ -39,13 +42,14 @@ def load(source: Source, dtype: str) -> LoadedModel:
         )
     task = _task(config)
     if task == "embed":
-        _refuse_other_pooling(source.path)
+        read_recipe(source.path)
     directory = str(source.path)
     tokenizer = read_tokenizer(directory)
     model = read_model(task, directory, dtype)
     if task == "generate":
         _name_no_other_end(model, config, source.path)
-    return LoadedModel(model, tokenizer, task, _model_card_license(source.path))
+    loaded = LoadedModel(model, tokenizer, task, _model_card_license(source.path))
+    return _as_encoder(loaded, source.path) if task == "embed" else loaded
 
 
 def _config(directory: Path) -> dict[str, Any]:
@@ -87,11 +91,20 @@ def _stored_dtype(directory: Path) -> str:
     return next((_BY_CODE[code] for code in codes if code in _BY_CODE), "float32")
 
 
-def _refuse_other_pooling(directory: Path) -> None:
-    """Engines pool by the mean; a model trained in another way (sentence-transformers says so) would embed wrongly."""
-    file = directory / "1_Pooling" / "config.json"
-    if file.is_file() and not json.loads(file.read_text()).get("pooling_mode_mean_tokens", True):
-        raise InvalidRequest(f"{directory} embeds by another way than mean pooling, which is not supported")
+def _as_encoder(model: LoadedModel, directory: Path) -> LoadedModel:
+    """Return the model with what the directory says of vectors. InvalidRequest names what cannot be computed."""
+    recipe, limits = read_recipe(directory), read_limits(directory)
+    if limits.lower_case and not _lowers(model.tokenizer):
+        raise InvalidRequest(
+            f"{directory} has each text in lower case (do_lower_case), which its tokenizer does not; set it to false, "
+            "import again and send texts in lower case"
+        )
+    return replace(model, embedding=None if recipe == EmbeddingRecipe() else recipe, most_tokens=limits.most_tokens)
+
+
+def _lowers(tokenizer: PreTrainedTokenizerBase) -> bool:
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    return normalizer is not None and normalizer.normalize_str("AB") == normalizer.normalize_str("ab")
 
 
 def _model_card_license(directory: Path) -> str | None:

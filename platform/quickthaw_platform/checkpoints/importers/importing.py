@@ -196,6 +196,7 @@ def _write_dense(
         source_digest=wanted.source_digest,
         tied=tied.aliases,
         quantization=wanted.quantization,
+        embedding=loaded.embedding,
         files=small,
         weights=written.files,
         created_at=time.time(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from quickthaw_platform.checkpoints.manifest import FileRecord
+from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, FileRecord
 from quickthaw_platform.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     task: Task
     license: str | None
+    embedding: EmbeddingRecipe | None = None  # as the manifest has it
+    most_tokens: int | None = None  # of a text, where the source names fewer than the model can see
 
     @property
     def context_tokens(self) -> int:
@@ -38,7 +40,7 @@ class LoadedModel:
             raise InvalidRequest(f"the config of this {self.model.config.model_type} model names no context length")
         if self.task == "embed":  # some count position ids that no token can have, such as RoBERTa's padding
             found = min(found, self.tokenizer.model_max_length)
-        return int(found)
+        return int(found if self.most_tokens is None else min(found, self.most_tokens))
 
     def save_configuration(self, directory: Path) -> tuple[FileRecord, ...]:
         """Write configuration and tokenizer; return what they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Literal
 
 from quickthaw.types import NAME_PATTERN
 from quickthaw_platform.checkpoints.gguf_header import part_name, part_of
+from quickthaw_platform.checkpoints.importers.embedding_recipe import recipe_files
 from quickthaw_platform.errors import InvalidRequest
 
 Kind = Literal["directory", "gguf"]
@@ -54,7 +56,8 @@ class Source:
         """Return the SHA-256 over the names and contents of the files that an import reads."""
         digest = hashlib.sha256()
         for file in self.files():
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            name = file.name if self.kind == "gguf" else os.path.relpath(file, self.path)
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode())
             with file.open("rb") as handle:
                 while block := handle.read(_READ_BYTES):
                     digest.update(block)
@@ -64,7 +67,8 @@ class Source:
         """Return the files that an import reads, by name."""
         if self.kind == "gguf":
             return gguf_parts(self.path)
-        return sorted({file for pattern in USED for file in self.path.glob(pattern) if file.is_file()})
+        found = {file for pattern in USED for file in self.path.glob(pattern) if file.is_file()}
+        return sorted({*found, *recipe_files(self.path)})
 
 
 def checkpoint_name(text: str) -> str:
@@ -164,8 +168,11 @@ def _directory_of(weights: Path) -> Iterator[Path]:
             "beside it"
         )
     with tempfile.TemporaryDirectory(prefix="quickthaw-links-") as folder:
-        for file in beside:
-            (Path(folder) / file.name).symlink_to(file)
+        steps = [file for file in recipe_files(weights.parent) if weights.parent in file.parents]
+        for file in (*beside, *steps):
+            link = Path(folder) / file.relative_to(weights.parent)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
         (Path(folder) / "model.safetensors").symlink_to(weights)
         yield Path(folder)
 
