@@ -16,6 +16,7 @@ from quickthaw.resources import SECRET_PATTERN
 from quickthaw.types import NAME_PATTERN, FunctionSpec, Handler
 from quickthaw_platform import plugins
 from quickthaw_platform.errors import EngineNotFound, InvalidRequest, InvalidSource
+from quickthaw_platform.registry.variables import check_variables
 
 
 def version_id(spec: FunctionSpec, checkpoint_id: str, adapter_id: str | None = None) -> str:
@@ -48,6 +49,7 @@ def check_spec(spec: FunctionSpec) -> None:
     for name in spec.env:
         if not re.fullmatch(SECRET_PATTERN, name):
             raise InvalidRequest(f"{name!r} is not the name of an environment variable", param="env")
+    check_variables(spec.env)
     if any("\0" in value for value in spec.env.values()):
         raise InvalidRequest("an environment variable cannot hold a NUL character", param="env")
 

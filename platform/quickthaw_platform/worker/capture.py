@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import contextvars
 import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 MAX_LINE_CHARACTERS = 8 << 10
 MAX_LINES_PER_SECOND = 1000
 
 StreamName = Literal["stdout", "stderr"]
+_DESCRIPTORS: dict[StreamName, int] = {"stdout": 1, "stderr": 2}
 Emit = Callable[[str | None, StreamName, str], None]
 """Takes (invocation, stream, line)."""
 
@@ -73,36 +78,45 @@ def _pieces(line: str) -> Iterator[str]:
         yield line[start : start + MAX_LINE_CHARACTERS]
 
 
-class Capture(io.TextIOBase):
-    """Stands in for sys.stdout or sys.stderr; each invocation's lines stay whole though many print at once."""
+class Lines(io.RawIOBase):
+    """Takes bytes, as `sys.stdout.buffer` does, and passes them on as lines; each invocation's stay whole."""
+
+    mode = "wb"
 
     def __init__(self, stream: StreamName, emit: Emit, budget: LineBudget) -> None:
+        self.name = f"<{stream}>"
         self._stream: StreamName = stream
         self._emit = emit
         self._budget = budget
         self._cutters: dict[str | None, LineCutter] = {}
+        self._decoders: dict[str | None, codecs.IncrementalDecoder] = {}
         self._lock = threading.RLock()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # io declares a plain attribute
-        """Text goes on as UTF-8."""
-        return "utf-8"
 
     def writable(self) -> bool:
         """Say that it can be written to."""
         return True
 
-    def write(self, text: str) -> int:
-        """Take text of the invocation that the calling code belongs to."""
+    def fileno(self) -> int:
+        """Return the descriptor of this stream, for programs that the function starts and for C code.
+
+        What is written there is logged under the stream's name too, but of no invocation.
+        """
+        return _DESCRIPTORS[self._stream]
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Take bytes of the invocation that the calling code belongs to; they are read as UTF-8."""
+        given = bytes(data)
         invocation = current_invocation.get()
         with self._lock:
-            for line in self._cutters.setdefault(invocation, LineCutter()).feed(text):
+            decoder = self._decoders.setdefault(invocation, codecs.getincrementaldecoder("utf-8")("replace"))
+            for line in self._cutters.setdefault(invocation, LineCutter()).feed(decoder.decode(given)):
                 self._pass_on(invocation, line)
-        return len(text)
+        return len(given)
 
     def end(self, invocation: str) -> None:
         """Pass on the unfinished line of an invocation that ended."""
         with self._lock:
+            self._decoders.pop(invocation, None)
             cutter = self._cutters.pop(invocation, None)
             for line in cutter.flush() if cutter else ():
                 self._pass_on(invocation, line)
@@ -111,4 +125,24 @@ class Capture(io.TextIOBase):
 
     def _pass_on(self, invocation: str | None, line: str) -> None:
         for kept in self._budget.admit(line, time.monotonic()):
-            self._emit(invocation, self._stream, kept.encode("utf-8", "replace").decode())
+            self._emit(invocation, self._stream, kept)
+
+
+class Capture(io.TextIOWrapper):
+    """Stands in for sys.stdout or sys.stderr: a text file like those of `python -u`, with `buffer` and `fileno`."""
+
+    def __init__(self, stream: StreamName, emit: Emit, budget: LineBudget) -> None:
+        self._lines = Lines(stream, emit, budget)
+        self._writing = threading.RLock()
+        super().__init__(cast("BinaryIO", self._lines), encoding="utf-8", errors="replace", newline="\n")
+
+    def write(self, text: str, /) -> int:
+        """Take text of the invocation that the calling code belongs to, at once: nothing waits for a flush."""
+        with self._writing:
+            written = super().write(text)
+            self.flush()
+        return written
+
+    def end(self, invocation: str) -> None:
+        """Pass on the unfinished line of an invocation that ended."""
+        self._lines.end(invocation)

@@ -171,7 +171,7 @@ class Fleet:
             template,
             replace(instance.order.instance, workdir=workdir),
             on_frame=lambda frame: self._take(instance, frame),
-            on_line=lambda line: self._log(instance, None, "stderr", line),
+            on_line=lambda stream, line: self._log(instance, None, stream, line),
             on_end=lambda status: self._ended(instance, status),
         )
 

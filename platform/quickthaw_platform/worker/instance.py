@@ -15,7 +15,7 @@ from pathlib import Path
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.generation import Sampling
 from quickthaw_platform.contracts import Delta, Engine, GenerationRequest, TakesAdapters
-from quickthaw_platform.worker import checkpoint_frames, forking, frames, handlers, sandbox
+from quickthaw_platform.worker import checkpoint_frames, forking, frames, handlers, randomness, sandbox
 from quickthaw_platform.worker.built_in import beginning_with
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
 from quickthaw_platform.worker.frames import Frame
@@ -25,13 +25,13 @@ KV_SHARE = 0.5
 """The part of an instance's memory that its engine may use for the KV cache; the rest is the handler's."""
 
 
-def main(engine: Engine, task: str, order: Frame, link_fd: int, output_fd: int) -> None:
+def main(engine: Engine, task: str, order: Frame, link_fd: int, stdout_fd: int, stderr_fd: int) -> None:
     """Serve in a process just forked from the template; returns when the agent says `stop`."""
-    frames.close_all_fds_but({link_fd, output_fd})
+    frames.close_all_fds_but({link_fd, stdout_fd, stderr_fd})
     forking.name_process("qt-instance")
-    for standard in (1, 2):
-        os.dup2(output_fd, standard)
-    os.close(output_fd)
+    for standard, fd in ((1, stdout_fd), (2, stderr_fd)):
+        os.dup2(fd, standard)
+        os.close(fd)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     instance = Instance(engine, task, socket.socket(fileno=link_fd))
@@ -72,7 +72,8 @@ class Instance:
     def load(self, order: Frame) -> None:
         """Enter the sandbox, start the engine, import the handler, say `loaded`. Raises StartFailed with the cause."""
         captures = self._capture()
-        sandbox.enter(Path(order["workdir"]), order["env"])
+        bundle = Path(order["bundle"])
+        sandbox.enter(Path(order["workdir"]), order["env"], bundle)
         threading.stack_size(sandbox.THREAD_STACK_BYTES)
         limit = self._limiter(order)
         started = time.monotonic()
@@ -85,7 +86,7 @@ class Instance:
         engine_started = time.monotonic()
         self._arrival_at_start = self._engine.arrival_seconds
         self.stage("engine", engine_started - started - self._arrival_at_start)
-        bundle = Path(order["bundle"])
+        randomness.seed_anew()  # now, since engines seed them too, with a constant
         handler = self._load_handler(order, bundle)
         self.stage("handler", time.monotonic() - engine_started)
         self._runner = handlers.Runner(
@@ -137,7 +138,7 @@ class Instance:
             self.send({"t": "log", "invocation": invocation, "stream": stream, "line": line})
 
         captures = (Capture("stdout", emit, budget), Capture("stderr", emit, budget))
-        sys.stdout, sys.stderr = captures
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = captures  # type: ignore[misc]
         return captures
 
     def _adapt(self, order: Frame) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import os
 import shutil
@@ -17,12 +16,13 @@ from quickthaw.types import Version
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.worker import checkpoint_frames, frames
 from quickthaw_platform.worker.beginning import Beginning
-from quickthaw_platform.worker.capture import LineBudget, LineCutter
+from quickthaw_platform.worker.capture import StreamName
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.link import Link
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import WatchedProcess
+from quickthaw_platform.worker.raw_output import RawOutput
 from quickthaw_platform.worker.templates import Template
 
 _LAST_LINES = 5
@@ -82,30 +82,25 @@ class InstanceProcess:
         order: InstanceOrder,
         *,
         on_frame: Callable[[Frame], None],
-        on_line: Callable[[str], None],
+        on_line: Callable[[StreamName, str], None],
         on_end: Callable[[int | None], None],
     ) -> None:
         """`on_line` hears what it writes to its bare descriptors 1 and 2; `on_end` its exit status, once."""
         self._loop = loop
         self._on_frame = on_frame
-        self._on_line = on_line
         self._on_end = on_end
         self.over = False
         self._process: WatchedProcess | None = None
-        self._budget = LineBudget()
-        self._cutter = LineCutter()
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._workdir = order.workdir
         self._workdir.mkdir(parents=True, exist_ok=True)
         ours, theirs = frames.pair()
-        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(output, True)
-        loop.watch(self._output, lambda _events: self._read_output())
+        self._outputs = [RawOutput(loop, stream, on_line, self.last_lines) for stream in ("stdout", "stderr")]
         self._link = Link(loop, ours, self._take, self._closed)
-        template.link.send(order.frame(), [theirs, output])
+        template.link.send(order.frame(), [theirs, *(output.theirs for output in self._outputs)])
         theirs.close()
-        os.close(output)
+        for output in self._outputs:
+            os.close(output.theirs)
 
     @property
     def pid(self) -> int | None:
@@ -161,34 +156,10 @@ class InstanceProcess:
         self.over = True
         self._link.drain()
         self._link.close()
-        self._close_output()
+        for output in self._outputs:
+            output.close()
         threading.Thread(target=_remove, args=(self._workdir,), name="remove-workdir").start()
         self._on_end(status)
-
-    def _read_output(self) -> None:
-        try:
-            data = os.read(self._output, frames.READ_BYTES)
-        except BlockingIOError:
-            return
-        self._lines(data)
-        if not data:
-            self._loop.unwatch(self._output)
-
-    def _lines(self, data: bytes) -> None:
-        for line in self._cutter.feed(self._decoder.decode(data)):
-            self.last_lines.append(line)
-            for kept in self._budget.admit(line, time.monotonic()):
-                self._on_line(kept)
-
-    def _close_output(self) -> None:
-        self._loop.unwatch(self._output)
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._output, frames.READ_BYTES):
-                self._lines(data)
-        for line in (*self._cutter.flush(), *self._budget.report()):
-            self.last_lines.append(line)
-            self._on_line(line)
-        os.close(self._output)
 
 
 def _remove(workdir: Path) -> None:

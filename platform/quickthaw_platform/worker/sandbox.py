@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
+import sys
+import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,12 +25,21 @@ def environment(inherited: Mapping[str, str], workdir: Path, own: Mapping[str, s
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **kept, "HOME": str(workdir), "TMPDIR": str(workdir), **own}
 
 
-def enter(workdir: Path, own: Mapping[str, str]) -> None:
-    """Replace this process's environment and working directory, and forbid core dumps."""
+def enter(workdir: Path, own: Mapping[str, str], bundle: Path) -> None:
+    """Replace this process's environment and working directory, and forbid core dumps.
+
+    The working directory holds a copy of the bundle, this instance's own: relative paths begin in the folder of the
+    function, and what is written there harms no other instance. Of the function's variables those are applied that
+    Python reads once: TZ, TMPDIR and PYTHONPATH, whose relative entries begin in that folder too.
+    """
     wanted = environment(os.environ, workdir, own)
     os.environ.clear()
     os.environ.update(wanted)
+    shutil.copytree(bundle, workdir, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     os.chdir(workdir)
+    time.tzset()
+    tempfile.tempdir = None
+    sys.path[:0] = [str(bundle / entry) for entry in own.get("PYTHONPATH", "").split(os.pathsep) if entry]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

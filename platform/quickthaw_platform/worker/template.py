@@ -85,7 +85,7 @@ def _fork_instance(
     parent: forking.Parent, engine: Engine, order: Frame, frame: Frame, receiver: frames.Receiver
 ) -> None:
     task = order["checkpoint"]["manifest"].get("task", "generate")
-    ends = (receiver.take_fd(), receiver.take_fd())
+    ends = (receiver.take_fd(), receiver.take_fd(), receiver.take_fd())
     pid = forking.fork(lambda: instance.main(engine, task, frame, *ends))
     for fd in ends:
         os.close(fd)

@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,10 +143,12 @@ class NodeProcess:
 
     # --- the platform's part
 
-    def deploy(self, name: str, source: str | None = None, **spec: Any) -> Version:
-        """Deploy a function with a handler called `handle`, or without code."""
+    def deploy(
+        self, name: str, source: str | None = None, beside: Mapping[str, str] | None = None, **spec: Any
+    ) -> Version:
+        """Deploy a function with a handler called `handle`, and files beside its own; or without code."""
         handler = None if source is None else {"file": "function.py", "object": "handle", "parameters": {}}
-        files = {} if source is None else {"function.py": source}
+        files = {} if source is None else {"function.py": source, **(beside or {})}
         body = {"name": name, "model": MODEL, "engine": "echo", "handler": handler, "source": files, **spec}
         return self.registry.deploy(FunctionSpec.model_validate(body))
 

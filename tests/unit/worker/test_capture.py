@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
+import click
+
 from quickthaw_platform.worker.capture import MAX_LINE_CHARACTERS, Capture, LineBudget, LineCutter, current_invocation
 
 
@@ -48,3 +52,18 @@ def test_an_unfinished_line_leaves_with_its_invocation() -> None:
     capture.end("a")
     capture.end("a")
     assert emitted == [("a", "stderr", "half ?")]
+
+
+def test_it_is_a_text_file_with_a_binary_one_below() -> None:
+    emitted: list[tuple[str | None, str, str]] = []
+    capture = Capture("stdout", lambda *line: emitted.append(line), LineBudget())
+    assert isinstance(capture, io.TextIOWrapper)
+    assert (capture.fileno(), capture.name, capture.encoding, capture.isatty()) == (1, "<stdout>", "utf-8", False)
+    assert Capture("stderr", lambda *_line: None, LineBudget()).fileno() == 2
+    capture.reconfigure(line_buffering=True, errors="backslashreplace")
+    data = "größe\n".encode()
+    assert capture.buffer.write(data[:3]) == 3  # in the middle of a character
+    capture.buffer.write(data[3:])
+    click.echo(b"bytes", file=capture)
+    capture.writelines(["a\n", "b\n"])
+    assert [line for _invocation, _stream, line in emitted] == ["größe", "bytes", "a", "b"]
