@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from quickthaw.errors import InvalidRequest
 
 
 def handler_input(words: Sequence[str]) -> dict[str, Any]:
@@ -17,6 +19,22 @@ def handler_input(words: Sequence[str]) -> dict[str, Any]:
         text = sys.stdin.read() if words[0] == "-" else words[0]
         return json_object(text)
     return pairs(words)
+
+
+def words_of(words: Sequence[str]) -> dict[str, str]:
+    """Return the values of `key=value` pairs as they were written; nothing where a JSON object was given."""
+    return dict(word.split("=", 1) for word in words if "=" in word and word.lstrip()[:1] not in ("{", "[", '"'))
+
+
+def as_text(input: dict[str, Any], written: Mapping[str, str], refused: InvalidRequest) -> dict[str, Any] | None:
+    """Return the input with the value that was refused as the text that was written; None where that changes nothing.
+
+    What looks like a number may be meant as text: the deployed function's schema decides, and says which it refuses.
+    """
+    name = (refused.param or "").removeprefix("input.")
+    if name not in written or input.get(name) == written[name]:
+        return None
+    return {**input, name: written[name]}
 
 
 def json_object(text: str) -> dict[str, Any]:

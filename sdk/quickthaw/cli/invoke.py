@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ from quickthaw.calls import CallOptions
 from quickthaw.cli import arguments, output, progress
 from quickthaw.cli.outputs_text import OutputsText
 from quickthaw.cli.root import State, pass_state
+from quickthaw.client import Invocation
+from quickthaw.errors import InvalidRequest
 from quickthaw.outputs import Outputs, failure
 from quickthaw.types import Event, EventType
 
@@ -39,6 +42,8 @@ def invoke(
 ) -> None:
     """Call function NAME with ARGUMENT: a JSON object, `-` for one on standard input, or key=value pairs.
 
+    A value of a pair that is JSON counts as that, and as text where the function takes text.
+
     Ctrl-C cancels the call, except with --async. --stream --json prints one event a line.
     """
     if streamed and detached:
@@ -49,18 +54,50 @@ def invoke(
         "sampling": arguments.pairs(sampling) or None,
         "chat": arguments.pairs(chat) or None,
     }
+    call = _Call(state, name, input, arguments.words_of(argument), options)
     if detached:
-        _detach(state, name, input, options, as_json)
+        _detach(call, as_json)
         return
-    with contextlib.closing(state.client.stream_events(name, input, **options)) as events:
+    with contextlib.closing(call.events()) as events:
         if streamed:
             (_event_lines if as_json else _text)(events)
         else:
             _result(events, as_json)
 
 
-def _detach(state: State, name: str, input: dict[str, Any], options: CallOptions, as_json: bool) -> None:
-    invocation = state.client.spawn(name, input, **options)
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call whose arguments are sent as they look, and again as text where the function refuses that."""
+
+    state: State
+    name: str
+    input: dict[str, Any]
+    written: dict[str, str]  # the values of key=value pairs
+    options: CallOptions
+
+    def events(self) -> Generator[Event, None, None]:
+        """Yield the call's events."""
+        try:
+            yield from self.state.client.stream_events(self.name, self.input, **self.options)
+        except InvalidRequest as refused:
+            yield from self._as_text(refused).events()
+
+    def spawn(self) -> Invocation:
+        """Call without waiting."""
+        try:
+            return self.state.client.spawn(self.name, self.input, **self.options)
+        except InvalidRequest as refused:
+            return self._as_text(refused).spawn()
+
+    def _as_text(self, refused: InvalidRequest) -> _Call:
+        other = arguments.as_text(self.input, self.written, refused)
+        if other is None:
+            raise refused
+        return replace(self, input=other)
+
+
+def _detach(call: _Call, as_json: bool) -> None:
+    invocation = call.spawn()
     if as_json:
         output.print_json(invocation.status())
         return

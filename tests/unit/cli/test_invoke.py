@@ -44,6 +44,34 @@ def test_arguments_become_the_input(run: Run, words: tuple[str, ...], stdin: str
     assert gateway.body() == {"input": expected}
 
 
+def refused(param: str) -> httpx.Response:
+    error = {
+        "message": f"{param}: 2024 is not of type 'string'",
+        "type": "t",
+        "param": param,
+        "code": "invalid_request",
+    }
+    return httpx.Response(400, json={"error": error})
+
+
+@pytest.mark.parametrize("detached", [(), ("--async",)])
+def test_what_looks_like_a_number_is_text_where_the_function_takes_text(run: Run, detached: tuple[str, ...]) -> None:
+    reply = httpx.Response(202, json=INVOCATION) if detached else stream(RESULT)
+    gateway = FakeGateway([refused("input.topic"), refused("input.to"), reply])
+    result = run(gateway, "invoke", "chat", "topic=2024", "n=1", "to=null", *detached)
+    assert result.exit_code == 0, result.output
+    assert [gateway.body(index)["input"]["n"] for index in range(3)] == [1, 1, 1]
+    assert gateway.body(2)["input"] == {"topic": "2024", "n": 1, "to": "null"}
+
+
+@pytest.mark.parametrize("words", [("topic=x",), ('{"topic": 2024}',), ("other=2024",)])
+def test_what_is_refused_as_text_too_or_was_given_as_json_stays_refused(run: Run, words: tuple[str, ...]) -> None:
+    gateway = FakeGateway([refused("input.topic")])
+    result = run(gateway, "invoke", "chat", *words)
+    assert result.exit_code == 1
+    assert "input.topic" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
