@@ -12,11 +12,15 @@ from flask_openapi3.openapi import OpenAPI
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from quickthaw.resources import Scope
+from quickthaw.resources import CheckpointInfo, Scope
+from quickthaw.types import FunctionSpec
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.gateway.app import create_app
+from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import commands
+from tests.unit.gateway.conftest import ECHO
 from tests.unit.gateway.node import FakeNode
 from tests.valkey_process import ValkeyProcess
 
@@ -183,6 +187,35 @@ def test_while_redis_is_down_calls_are_unavailable_and_the_process_is_healthy(
             assert answer.headers["Retry-After"] == "1"
             assert answer.headers["x-should-retry"] == "true"
         own_valkey.start()
+        assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(("code", "setting"), [("OOM", "maxmemory"), ("NOREPLICAS", "min-replicas-to-write")])
+def test_while_redis_takes_no_changes_calls_are_unavailable_and_the_gateway_is_not_ready(
+    own_valkey: ValkeyProcess, settings: Settings, code: str, setting: str
+) -> None:
+    local = settings.model_copy(update={"require_api_key": False, "redis_url": own_valkey.url})
+    with own_valkey.client() as redis:
+        app = create_app(local, redis, FakeNode(redis, local))  # type: ignore[arg-type]
+        client = app.test_client()
+        Catalogue(redis).announce([CheckpointInfo(id="c1", name="tiny", task="generate", bytes=1, context_tokens=128)])
+        FunctionRegistry(redis).deploy(FunctionSpec.model_validate(ECHO))
+        redis.config_set(setting, "1")
+        for answer in (
+            client.get("/readyz"),
+            client.post("/v1/functions/chat/invoke", json=INPUT),
+            client.post("/v1/functions/chat/invoke?stream=true", json=INPUT),
+            client.post("/v1/chat/completions", json={"model": "chat", "messages": [{"role": "user", "content": "a"}]}),
+            client.post("/v1/functions", json=ECHO),
+            client.post("/v1/keys", json={"name": "a", "scopes": ["invoke"]}),
+        ):
+            assert answer.status_code == 503, answer.json
+            assert error(answer)["code"] == "unavailable"
+            assert code in error(answer)["message"]
+            assert answer.headers["Retry-After"] == "1"
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/v1/functions").status_code == 200  # what is only read
+        redis.config_set(setting, "0")
         assert client.get("/readyz").status_code == 200
 
 
