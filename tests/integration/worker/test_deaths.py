@@ -140,6 +140,24 @@ def test_killing_the_worker_leaves_no_process_and_its_successor_settles_what_ran
     wait_for(lambda: not node.slots.instances(node=NODE), "the end of the records")
 
 
+def test_a_ghost_that_is_given_work_is_forgotten_and_the_work_is_not_laid_to_its_charge(node: NodeProcess) -> None:
+    version = node.deploy("haunted", options=SLOW)
+    identities = []
+    for number in range(3):  # one more than it may be lost
+        ghost = f"ghost-{number}"
+        assert node.slots.reserve(version, NODE, ghost, node.settings.instance_memory)
+        assert node.slots.loaded(ghost)
+        assert node.slots.ready(ghost)
+        for assignment in node.store.claim(ghost):
+            node.commands.invoke(assignment)
+        if not identities:
+            identities.append(node.invoke(version))
+        wait_for(lambda ghost=ghost: node.state(ghost) is None, "the ghost's end")  # type: ignore[misc]
+        wait_for(lambda: node.store.get(identities[0]).state == InvocationState.QUEUED, "the requeue")
+    node.start_instance(version)
+    assert node.ended(identities[0]).result == "hello"
+
+
 SLOW_THE_SECOND_TIME = """
 import pathlib, time
 imported = pathlib.Path(__file__).with_suffix(".imported")
