@@ -11,6 +11,13 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from quickthaw.types import Wire
 
 TokenId = Annotated[int, Field(ge=0)]
+MAX_STOPS = 128
+MAX_CHOICES = 128
+AS_MANY_AS_FIT = -1
+"""As `max_tokens`: what llama.cpp's server and others take for "until the context is full"."""
+
+LEAST_TOP_P = 1e-6
+"""What `top_p: 0` means: no second token is as likely as that before the first has been taken."""
 
 
 class Structure(Wire):
@@ -37,18 +44,18 @@ class Sampling(Wire):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_tokens: int | None = Field(
-        None, ge=0, description="most tokens to generate; None: as many as the context holds"
+        None, ge=0, description="most tokens to generate; None, or -1: as many as the context holds"
     )
     temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
-    top_p: float = Field(1.0, gt=0, le=1)
+    top_p: float = Field(1.0, ge=0, le=1, description="0: the likeliest token alone")
     top_k: int = Field(0, ge=0, description="0: all")
     min_p: float = Field(0.0, ge=0, le=1)
     repetition_penalty: float = Field(1.0, gt=0, le=10)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=16)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=MAX_STOPS)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="None: one is drawn and recorded")
-    n: int = Field(1, ge=1, le=16, description="how many answers to one prompt")
+    n: int = Field(1, ge=1, le=MAX_CHOICES, description="how many answers to one prompt")
     logprobs: int | None = Field(None, ge=0, le=20, description="None: none; k: the chosen token and the k likeliest")
     echo: bool = Field(False, description="begin with the prompt's own tokens")
     ignore_eos: bool = False
@@ -67,12 +74,22 @@ class Sampling(Wire):
     )
     structure: Structure | None = None
 
+    @field_validator("max_tokens", mode="before")
+    @classmethod
+    def _no_number(cls, value: object) -> object:
+        return None if value == AS_MANY_AS_FIT else value
+
+    @field_validator("top_p")
+    @classmethod
+    def _some_token(cls, value: float) -> float:
+        return value or LEAST_TOP_P
+
     @field_validator("stop", mode="before")
     @classmethod
     def _one_or_many(cls, value: object) -> object:
-        if value is None:
-            return ()
-        return (value,) if isinstance(value, str) else value
+        if value is None or isinstance(value, str):
+            return (value,) if value else ()
+        return tuple(text for text in value if text != "") if isinstance(value, list | tuple) else value
 
 
 class ChatOptions(Wire):

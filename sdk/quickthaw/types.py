@@ -11,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 MAX_SOURCE_BYTES = 1 << 20
+DEFAULT_MAX_TOKENS = 2048
+"""Of an answer of a function without code, where neither its caller nor its deploy names a number."""
 
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*$")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
@@ -97,6 +99,15 @@ class FunctionSpec(Wire):
     memory: Bytes | None = Field(
         None, description="what handler and KV cache may allocate; None: the platform's default"
     )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens of an answer whose caller names no number, as far as the context holds them; None: "
+        f"{DEFAULT_MAX_TOKENS:,} without a handler, else as many as the context holds",
+    )
+    max_tokens_limit: int | None = Field(
+        None, ge=1, description="most tokens of an answer, whoever asks for more; None: what the context holds"
+    )
     device: Literal["cpu", "cuda"] | None = Field(None, description="kind of device it runs on; None: any")
     labels: Labels = Field(default_factory=dict, description="that a node must have to run it")
     spread: bool = Field(False, description="its instances rather on nodes that have none of it")
@@ -145,6 +156,27 @@ class FunctionSpec(Wire):
         if self.prefix is not None and (self.system is not None or self.tools is not None):
             raise ValueError("prompts begin with `prefix` (completions), or with `system` and `tools` (chats)")
         return self
+
+    @model_validator(mode="after")
+    def _default_within_limit(self) -> FunctionSpec:
+        limit = self.max_tokens_limit
+        if limit is not None and self.max_tokens is not None and self.max_tokens > limit:
+            raise ValueError(f"max_tokens ({self.max_tokens:,}) is more than max_tokens_limit ({limit:,})")
+        return self
+
+    def default_max_tokens(self, usual: int | None = DEFAULT_MAX_TOKENS) -> int | None:
+        """Return the tokens of an answer whose caller names no number; None: as many as the context holds.
+
+        `usual` holds where the function has neither a number nor a handler.
+        """
+        own = self.max_tokens if self.max_tokens is not None or self.handler is not None else usual
+        known = [number for number in (own, self.max_tokens_limit) if number is not None]
+        return min(known, default=None)
+
+
+def max_tokens_refusal(wanted: int, limit: int) -> str:
+    """Say that an answer may not have so many tokens."""
+    return f"max_tokens {wanted:,} is more than this function allows, which is {limit:,} (its max_tokens_limit)"
 
 
 class Version(Wire):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quickthaw.generation import Delta
@@ -68,7 +68,7 @@ def chat_call(request: ChatRequest, handler: Handler | None, own_tools: Sequence
     sampling = sampling_of(request)
     if request.max_completion_tokens is not None:
         sampling["max_tokens"] = request.max_completion_tokens
-    if request.top_logprobs is not None and not request.logprobs:
+    if request.top_logprobs and not request.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
     if request.logprobs:
         sampling["logprobs"] = request.top_logprobs or 0
@@ -76,25 +76,30 @@ def chat_call(request: ChatRequest, handler: Handler | None, own_tools: Sequence
     if handler is None:
         check_choice(options, own_tools)
     tools = "functions.{}.parameters" if is_legacy(request) else "tools.{}.function.parameters"
-    places = _structured(request, sampling, tools)
+    places = replace(_structured(request, sampling, tools), max_tokens=_longest(request))
     messages = plain_messages(request.messages)
     return Call({**_named(request, sampling, handler), "messages": messages}, sampling, options, places)
 
 
-def completion_calls(request: CompletionRequest, handler: Handler | None) -> list[Call]:
-    """Map a completion request: one call for each prompt."""
+def completion_calls(
+    request: CompletionRequest, handler: Handler | None, default_max_tokens: int | None = LEGACY_MAX_TOKENS
+) -> list[Call]:
+    """Map a completion request: one call for each prompt.
+
+    `default_max_tokens` holds where the request names none; None: the function has its own.
+    """
     takes = parameters(handler)
     check_fields(Endpoint.COMPLETIONS, request.model_extra or {}, takes)
-    sampling = {"max_tokens": LEGACY_MAX_TOKENS, **sampling_of(request)}
-    if request.n_predict == -1 and request.max_tokens is None:
-        del sampling["max_tokens"]
+    sampling = sampling_of(request)
+    if default_max_tokens is not None:
+        sampling.setdefault("max_tokens", default_max_tokens)
     if request.logprobs is not None:
         sampling["logprobs"] = request.logprobs
     if request.echo:
         sampling["echo"] = True
     if chosen_from(request) is not None:
         sampling = {**sampling, "n": request.best_of, "logprobs": request.logprobs or 0}
-    places = _structured(request, sampling)
+    places = replace(_structured(request, sampling), max_tokens=_longest(request))
     named = _named(request, sampling, handler) | _suffix(request, handler)
     return [Call({**named, "prompt": prompt}, sampling, places=places) for prompt in _prompts(request.prompt)]
 
@@ -156,6 +161,12 @@ def _structured(request: OpenAIRequest, sampling: dict[str, Any], tools: str = "
     return Places(structure=place, tool=tools)
 
 
+def _longest(request: OpenAIRequest) -> str:
+    """Return the name by which the request says how long an answer may be."""
+    names = ("max_completion_tokens", "max_tokens", "n_predict")
+    return next((name for name in names if getattr(request, name, None) is not None), "max_tokens")
+
+
 def _suffix(request: CompletionRequest, handler: Handler | None) -> dict[str, Any]:
     """Return the handler's argument for the text behind the answer."""
     if not request.suffix:
@@ -175,7 +186,9 @@ def _named(request: OpenAIRequest, sampling: Mapping[str, Any], handler: Handler
     return {name: sent[name] for name in parameters(handler) if name in sent and name not in ("messages", "prompt")}
 
 
-def _prompts(prompt: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]) -> list[Any]:
+def _prompts(prompt: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | None) -> list[Any]:
+    if prompt is None:
+        return [""]  # the beginning of a document, as OpenAI has it
     if isinstance(prompt, str):
         return [prompt]
     if not prompt:

@@ -24,7 +24,7 @@ def sampling_of(request: OpenAIRequest) -> dict[str, Any]:
     if found.get("top_k") == -1:
         found["top_k"] = 0
     for name, ours in _RENAMED.items():
-        if (value := getattr(request, name)) is not None and value != -1:
+        if (value := getattr(request, name)) is not None:
             found.setdefault(ours, value)
     if request.logit_bias:
         found["logit_bias"] = _biases(request.logit_bias)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quickthaw.generation import AS_MANY_AS_FIT, MAX_CHOICES, MAX_STOPS
 from quickthaw_platform.gateway.labels import Metadata
 from quickthaw_platform.gateway.openai_parts import (
     AllowedToolsChoice,
@@ -21,7 +22,8 @@ from quickthaw_platform.gateway.openai_parts import (
     ToolReference,
 )
 
-Stop = str | Annotated[list[str], Field(max_length=16)] | None
+Stop = str | Annotated[list[str], Field(max_length=MAX_STOPS)] | None
+MaxTokens = Annotated[int, Field(ge=AS_MANY_AS_FIT, description="-1: as many as the context holds")]
 TokenId = Annotated[int, Field(ge=0)]
 Tokens = list[TokenId]
 
@@ -30,12 +32,12 @@ class OpenAIRequest(Loose):
     """Fields that the text-generating endpoints share."""
 
     model: str = Field(description="name of a function, or name:alias")
-    max_tokens: int | None = Field(None, ge=0)
+    max_tokens: MaxTokens | None = None
     temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1, description="0: the likeliest token alone")
     top_k: int | None = Field(None, ge=-1, description="-1 and 0: all")
     min_p: float | None = Field(None, ge=0, le=1)
-    n: int | None = Field(None, ge=1, le=16)
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES)
     stop: Stop = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
@@ -55,7 +57,7 @@ class OpenAIRequest(Loose):
     guided_grammar: str | None = None
     grammar: str | None = None
     json_schema: JsonSchema | None = None
-    n_predict: int | None = Field(None, ge=-1)
+    n_predict: MaxTokens | None = None
     repeat_penalty: float | None = Field(None, gt=0, le=10)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -65,7 +67,7 @@ class ChatRequest(OpenAIRequest):
     """Body of `POST /v1/chat/completions`."""
 
     messages: list[ChatMessage] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(None, ge=0)
+    max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
@@ -85,10 +87,12 @@ class ChatRequest(OpenAIRequest):
 class CompletionRequest(OpenAIRequest):
     """Body of `POST /v1/completions`."""
 
-    prompt: str | list[str] | Tokens | list[Tokens] = Field(description="one prompt or several, as text or token ids")
+    prompt: str | list[str] | Tokens | list[Tokens] | None = Field(
+        description="one prompt or several, as text or token ids; null: a document's beginning"
+    )
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool | None = None
-    best_of: int | None = Field(None, ge=1, le=16)
+    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
     suffix: str | None = None
 
 

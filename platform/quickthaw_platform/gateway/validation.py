@@ -10,7 +10,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from quickthaw.types import Limits, Version
+from quickthaw.types import Limits, Version, max_tokens_refusal
 from quickthaw_platform.errors import InvalidRequest
 
 _TEXT_OR_TOKENS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer", "minimum": 0}}]}
@@ -44,6 +44,13 @@ def check_input(version: Version, sent: Mapping[str, Any]) -> None:
         raise InvalidRequest(f"the parameters' schema of {version.function!r} cannot be used: {broken}") from broken
     if error is not None:
         raise _refusal(error, version)
+
+
+def check_max_tokens(version: Version, sampling: Mapping[str, Any], place: str) -> None:
+    """Raise InvalidRequest where a longer answer is asked for than the function allows; `place` is what asks for it."""
+    wanted, limit = sampling.get("max_tokens"), version.spec.max_tokens_limit
+    if wanted is not None and limit is not None and wanted > limit:
+        raise InvalidRequest(max_tokens_refusal(wanted, limit).replace("max_tokens", place, 1), param=place)
 
 
 def merged_limits(version: Version, asked: Limits | None) -> Limits:

@@ -25,6 +25,7 @@ from quickthaw.errors import (
 from quickthaw.generation import Delta
 from quickthaw.schema import Signature
 from quickthaw_platform.contracts import Engine
+from quickthaw_platform.worker.bounds import NO_BOUNDS, Bounds
 from quickthaw_platform.worker.capture import Capture, current_invocation
 from quickthaw_platform.worker.delta_stream import passed_on
 from quickthaw_platform.worker.frames import Frame
@@ -146,6 +147,7 @@ class Runner:
         *,
         bundle: Path,
         max_output: int,
+        bounds: Bounds = NO_BOUNDS,
         captures: tuple[Capture, ...],
         resumable: bool,
         send: Callable[[Frame], None],
@@ -164,6 +166,7 @@ class Runner:
         self._signature = None if handler is built_in else _signature(handler)
         self._bundle = bundle
         self._max_output = max_output
+        self._bounds = bounds
         self._captures = captures
         self._send = send
         self._send_soon = send_soon
@@ -191,6 +194,7 @@ class Runner:
             seed=int(seed if seed is not None else sampling.get("seed") or 0),
             requested=sampling,
             requested_chat=request.get("chat"),
+            bounds=self._bounds,
             on_prefill=self._on_prefill,
             replay=replay,
             record=partial(self._record, invocation, life) if self._resumable else None,

@@ -16,6 +16,7 @@ from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.generation import Sampling
 from quickthaw_platform.contracts import Delta, Engine, GenerationRequest, TakesAdapters
 from quickthaw_platform.worker import checkpoint_frames, forking, frames, handlers, randomness, sandbox
+from quickthaw_platform.worker.bounds import Bounds
 from quickthaw_platform.worker.built_in import beginning_with
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
 from quickthaw_platform.worker.frames import Frame
@@ -94,6 +95,7 @@ class Instance:
             handler,
             bundle=bundle,
             max_output=order["max_output"],
+            bounds=Bounds(order["max_tokens"], order["max_tokens_limit"]),
             captures=captures,
             resumable=order["resumable"],
             send=self.send,

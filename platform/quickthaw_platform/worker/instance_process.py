@@ -67,6 +67,8 @@ class InstanceOrder:
             "concurrency": self.version.spec.concurrency,
             "resumable": self.version.spec.resumable,
             "max_output": self.max_output,
+            "max_tokens": self.version.spec.default_max_tokens(),
+            "max_tokens_limit": self.version.spec.max_tokens_limit,
             "output_interval": self.output_interval,
             "sent_at": time.monotonic(),
         }

@@ -23,6 +23,7 @@ class Asked:
     sampling: Sampling
     read: Callable[[str], Any]  # makes a value of the answer's text
     names_seed: bool  # whether the handler itself named the seed
+    names_max_tokens: bool = False  # whether handler or caller said how long the answer may be
 
 
 K = TypeVar("K", Sampling, ChatOptions)
@@ -58,15 +59,16 @@ def split(fields: Mapping[str, Any], *kinds: type[Sampling | ChatOptions]) -> li
 def asked(explicit: Mapping[str, Any], response_format: Any, requested: Mapping[str, Any], defaults: Sampling) -> Asked:
     """Return how a question is answered; a handler's `response_format` is its word on the structure."""
     names_seed = explicit.get("seed") is not None
+    names_max_tokens = explicit.get("max_tokens") is not None or "max_tokens" in requested
     if response_format is None:
         sampling = merged(Sampling, explicit, requested, defaults)
-        return Asked(sampling, shape_of(sampling.structure).read, names_seed)
+        return Asked(sampling, shape_of(sampling.structure).read, names_seed, names_max_tokens)
     if explicit.get("structure") is not None:
         raise InvalidRequest("response_format and structure say the same; give one of them", param="response_format")
     shape = shape_of(response_format)
     requested = {name: value for name, value in requested.items() if name != "structure"}
     sampling = merged(Sampling, {**explicit, "structure": shape.structure}, requested, defaults)
-    return Asked(sampling, shape.read, names_seed)
+    return Asked(sampling, shape.read, names_seed, names_max_tokens)
 
 
 def merged_chat(

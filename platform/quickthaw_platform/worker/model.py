@@ -13,6 +13,7 @@ from quickthaw.generation import ChatOptions, Delta, Sampling
 from quickthaw.tool import AnyTool
 from quickthaw.types import Usage
 from quickthaw_platform.contracts import Engine, GenerationRequest, Prompt, Reading
+from quickthaw_platform.worker.bounds import Bounds
 from quickthaw_platform.worker.delta_stream import DeltaStream
 from quickthaw_platform.worker.generation import Generation
 from quickthaw_platform.worker.merging import Asked, asked, merged, merged_chat, split
@@ -42,13 +43,14 @@ class BoundModel:
         requested: Mapping[str, Any] | None = None,
         requested_chat: Mapping[str, Any] | None = None,
         defaults: Sampling | None = None,
+        bounds: Bounds | None = None,
         on_prefill: Callable[[float], None] | None = None,
         replay: Replay | None = None,
         record: Callable[[str, Delta], None] | None = None,
         on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
         """`requested` holds the caller's sampling fields and `requested_chat` those of ChatOptions, only the ones that
-        it set; `on_prefill` hears the seconds of each first token.
+        it set; `bounds` say how long answers are; `on_prefill` hears the seconds of each first token.
 
         `replay` is what was recorded in the invocation's earlier life; `record` keeps model output for a later one (see
         replay.Recorder). While the replay is open, `on_caught_up` hears that all it holds has been computed.
@@ -59,6 +61,7 @@ class BoundModel:
         self._requested = dict(requested or {})
         self._requested_chat = dict(requested_chat or {})
         self._defaults = defaults or Sampling()
+        self._bounds = bounds or Bounds()
         self._on_prefill = on_prefill
         self._lock = threading.Lock()
         self._stopped = False
@@ -153,13 +156,15 @@ class BoundModel:
         """Submit at once, so that what is wrong with the request is raised where the handler asks, not at `next`."""
         sampling = asked.sampling
         tokens = truncated(prompt.tokens, sampling, self._engine.context_tokens)
+        room = self._engine.context_tokens - len(tokens)
+        bounded = self._bounds.applied(sampling, names_max_tokens=asked.names_max_tokens, room=room)
         with self._lock:
             self._check_stopped()
             number = self._generations
             self._generations += 1
             # A seed that the handler names holds as it is; the invocation's is spread over its generations.
             spread = 0 if asked.names_seed else number
-            requests = self._requests(tuple(tokens), prompt.reading, sampling, number, spread)
+            requests = self._requests(tuple(tokens), prompt.reading, bounded, number, spread)
             generation = Generation(self._engine, requests, on_caught_up=self._on_caught_up)
             self._running.add(generation)
         started = time.monotonic()

@@ -29,6 +29,8 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--queue-size", type=int, metavar="N", help="Invocations that may wait (with --model).")
 @click.option("--timeout", metavar="DURATION", help="Limit of a whole invocation (with --model).")
 @click.option("--memory", metavar="SIZE", help="Memory for handler and KV cache (with --model).")
+@click.option("--max-tokens", type=int, metavar="N", help="Tokens of an answer by default: 2,048 (with --model).")
+@click.option("--max-tokens-limit", type=int, metavar="N", help="Most tokens of an answer (with --model).")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Kind of device it runs on (with --model).")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of its nodes (with --model).")
 @click.option("--spread", is_flag=True, default=None, help="Rather one instance a node (with --model).")

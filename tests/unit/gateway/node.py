@@ -35,7 +35,7 @@ def words(request: Mapping[str, Any]) -> Iterable[Output]:
                 else (),
                 prompt_tokens=3 if index == 0 else None,
             )
-        reason = "stop" if sampling.get("max_tokens", 2) > 1 else "length"
+        reason = "length" if sampling.get("max_tokens") in (0, 1) else "stop"
         yield Delta(choice=choice, finish_reason=reason)  # type: ignore[arg-type]  # one of the two literals
 
 

@@ -240,7 +240,7 @@ def test_the_instance_gets_the_callers_chat_options(client: FlaskClient, node: F
         ({"input": {"messages": "x"}}, "input.messages: 'x' is not of type 'array'", "input.messages"),
         ({"input": {"prompt": [1, -2]}}, "input.prompt.1", "input.prompt.1"),
         ({**INPUT, "sampling": {"temperature": 3}}, "sampling.temperature: Input should be less than", None),
-        ({**INPUT, "sampling": {"top_p": 0}}, "sampling.top_p: Input should be greater than 0", None),
+        ({**INPUT, "sampling": {"top_p": -1}}, "sampling.top_p: Input should be greater than or equal to 0", None),
         ({**INPUT, "limits": {"total": "2h"}}, "more than the function's own 300 s", "limits.total"),
         ({**INPUT, "limits": {"total": "soon"}}, "is not a duration", "limits.total"),
         ({**INPUT, "webhook": {"url": "file:///etc/passwd"}}, "webhook.url", "webhook.url"),

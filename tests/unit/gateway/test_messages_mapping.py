@@ -201,7 +201,7 @@ def test_what_cannot_be_served_is_named(fields: dict[str, Any], param: str) -> N
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "colour": "red"}]}]},
         {"messages": []},
         {"max_tokens": 0},
-        {"stop_sequences": [""]},
+        {"stop_sequences": ["a"] * 129},
         {"tools": [{**TOOL, "defer_loading": True}]},
         {"tools": [{"type": "bash_20250124", "name": "bash"}]},
         {"thinking": {"type": "enabled", "tokens": 5}},

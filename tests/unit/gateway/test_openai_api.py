@@ -169,8 +169,10 @@ def test_listing_models_wakes_none(client: FlaskClient, node: FakeNode) -> None:
         ({"messages": []}, "messages"),
         ({"temperature": 9}, "temperature"),
         ({"n": 0}, "n:"),
-        ({"stop": ["x"] * 17}, "stop"),
-        ({"stop": [""]}, "stop"),
+        ({"stop": ["x"] * 129}, "stop"),
+        ({"n": 129}, "n:"),
+        ({"top_p": -0.1}, "top_p"),
+        ({"max_tokens": -2}, "max_tokens"),
         ({"top_logprobs": 3}, "top_logprobs"),
     ],
 )

@@ -174,7 +174,7 @@ def test_sampling_by_other_names() -> None:
     assert call(**fields).sampling == {
         "max_tokens": 5, "repetition_penalty": 1.5, "include_stop": True, "logit_bias": {5: 1.5},
     }  # fmt: skip
-    assert call(n_predict=-1).sampling == {}
+    assert call(n_predict=-1).sampling == {"max_tokens": -1}
     assert call(max_tokens=3, n_predict=5).sampling == {"max_tokens": 3}  # OpenAI's name counts
 
 

@@ -14,6 +14,7 @@ from quickthaw.generation import ChatOptions, Sampling, Structure
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_backends.engines.echo_tokenizer import EchoTokenizer
 from quickthaw_platform.contracts import Checkpoint, Engine, GenerationRequest, Prompt, Reading, Sink
+from quickthaw_platform.worker.bounds import Bounds
 from quickthaw_platform.worker.model import BoundModel, request_seed
 from quickthaw_platform.worker.replay import Stopped, prompt_digest
 
@@ -61,6 +62,23 @@ def test_a_second_generation_draws_differently_unless_the_handler_names_the_seed
     seeds = [r.sampling.seed for r in engine.requests]
     assert seeds == [7, request_seed(7, 1, 0), 5, 5]
     assert seeds[1] != 7
+
+
+@pytest.mark.parametrize(
+    ("requested", "explicit", "length"),
+    [
+        ({}, {}, 3),  # nobody names a number: the function's default
+        ({"max_tokens": 4}, {}, 4),
+        ({"max_tokens": None}, {}, 5),  # as many as the context holds, at most the limit
+        ({}, {"max_tokens": 2}, 2),  # the handler
+        ({}, {"max_tokens": -1}, 5),
+    ],
+)
+def test_an_answer_is_as_long_as_function_caller_and_handler_have_it(
+    engine: Recording, requested: dict[str, Any], explicit: dict[str, Any], length: int
+) -> None:
+    list(bind(engine, seed=0, requested=requested, bounds=Bounds(3, 5)).complete("abcdefgh", **explicit))
+    assert engine.requests[0].sampling.max_tokens == length
 
 
 def test_what_is_wrong_is_raised_where_the_handler_asks(engine: Recording) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from quickthaw.types import Handler
@@ -16,7 +17,7 @@ from quickthaw_platform.gateway.structure_check.places import Places
 
 _SAMPLING = {name: name for name in ("max_tokens", "temperature", "top_p", "top_k")} | {"stop_sequences": "stop"}
 _TOOL_CHOICES = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
-_TOOL_PLACE = "tools.{}.input_schema"
+_PLACES = Places(tool="tools.{}.input_schema", max_tokens="max_tokens")
 
 
 def messages_call(request: MessagesRequest, handler: Handler | None, own_tools: Sequence[Mapping[str, Any]]) -> Call:
@@ -30,7 +31,7 @@ def messages_call(request: MessagesRequest, handler: Handler | None, own_tools: 
 
 def count_call(request: Conversation, handler: Handler | None, own_tools: Sequence[Mapping[str, Any]]) -> Call:
     """Map a request to count what a conversation has: a call that generates nothing."""
-    return _call(request, handler, own_tools, {"max_tokens": 0}, Places(tool=_TOOL_PLACE))
+    return _call(request, handler, own_tools, {"max_tokens": 0}, _PLACES)
 
 
 def _call(
@@ -81,9 +82,10 @@ def _structure(request: Conversation, sampling: dict[str, Any]) -> Places:
         )
     asked = configured or request.output_format
     if asked is None:
-        return Places(tool=_TOOL_PLACE)
+        return _PLACES
     sampling["structure"] = {"json_schema": asked.schema_}
-    return Places(f"{'output_format' if configured is None else 'output_config.format'}.schema", _TOOL_PLACE)
+    name = "output_format" if configured is None else "output_config.format"
+    return replace(_PLACES, structure=f"{name}.schema")
 
 
 def _described(tools: Sequence[Tool]) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from quickthaw.generation import MAX_STOPS
 from quickthaw_platform.gateway.messages.blocks import CacheControl, Message, Strict, Texts
+from quickthaw_platform.gateway.openai_schema import MaxTokens
 
 MODEL = "name of a function, or name:alias"
 
@@ -16,6 +18,12 @@ def _check_custom(tool: object) -> object:
     if isinstance(kind, str) and kind != "custom":
         raise ValueError(f"a tool of type {kind[:100]!r} would run on the server; only custom tools are served")
     return tool
+
+
+def _check_some(max_tokens: int) -> int:
+    if max_tokens == 0:
+        raise ValueError("must be at least 1, or -1 for as many as the context holds")
+    return max_tokens
 
 
 class Tool(Strict):
@@ -84,10 +92,10 @@ class Conversation(BaseModel):
 class MessagesRequest(Conversation):
     """Body of `POST /v1/messages`."""
 
-    max_tokens: int = Field(ge=1)
-    stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)] | None = None
+    max_tokens: Annotated[MaxTokens, AfterValidator(_check_some)]
+    stop_sequences: Annotated[list[str], Field(max_length=MAX_STOPS)] | None = None
     temperature: float | None = Field(None, ge=0, le=1)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0, description="0: all")
     stream: bool | None = None
 

@@ -54,7 +54,8 @@ def response_call(
         raise _here(invalid(error)) from error
     except InvalidRequest as error:
         raise _here(error) from error
-    places = Places(_name(call.places.structure) or "text.format", "tools.{}.parameters")
+    structure = _name(call.places.structure) or "text.format"
+    places = Places(structure, "tools.{}.parameters", "max_output_tokens")
     return replace(call, places=places)
 
 

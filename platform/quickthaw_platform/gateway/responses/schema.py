@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from quickthaw_platform.gateway.labels import Metadata
-from quickthaw_platform.gateway.openai_schema import Streamable
+from quickthaw_platform.gateway.openai_schema import MaxTokens, Streamable
 
 LOGPROBS = "message.output_text.logprobs"
 
@@ -63,9 +63,9 @@ class ResponseRequest(InputRequest):
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
     include: list[str] | None = Field(None, description=f"`{LOGPROBS}`: log-probabilities of the text's tokens")
-    max_output_tokens: int | None = Field(None, ge=0)
+    max_output_tokens: MaxTokens | None = None
     temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     top_logprobs: int | None = Field(None, ge=0, le=20)
 
     @property

@@ -1,4 +1,4 @@
-"""Where in a request a structure and the parameters of tools are written, to be named where they are refused."""
+"""Where in a request a structure, tools' parameters and max_tokens are written, to be named where they are refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ class Places:
 
     structure: str = "sampling.structure"
     tool: str = "chat.tools.{}.function.parameters"  # with the tool's number in place of {}
+    max_tokens: str = "sampling.max_tokens"
 
 
 NATIVE = Places()
