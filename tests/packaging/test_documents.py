@@ -12,7 +12,7 @@ LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
 DOCUMENTS = (
     "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/quickstart.md", "docs/cli.md",
     "docs/http-api.md", "docs/checkpoints.md", "docs/configuration.md", "docs/security.md", "docs/operations.md",
-    "docs/reliability.md", "docs/troubleshooting.md",
+    "docs/reliability.md", "docs/troubleshooting.md", "docs/functions.md",
 )  # fmt: skip
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "download.py" + "torch", "test." + "pypi")
 

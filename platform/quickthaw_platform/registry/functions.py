@@ -24,6 +24,7 @@ from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.engines import check_adapter, check_takes, default_engine
 from quickthaw_platform.registry.record import FunctionRecord, normalised
 from quickthaw_platform.registry.validation import check_name, check_spec, version_id
+from quickthaw_platform.registry.variables import check_variables
 
 FUNCTIONS_KEY = "qt:functions"
 DELETED_VERSION_SECONDS = 86_400
@@ -212,6 +213,7 @@ class FunctionRegistry:
         """Store a secret, an environment variable of the function's instances that start from now on."""
         if not re.fullmatch(SECRET_PATTERN, key):
             raise InvalidRequest(f"{key!r} is not the name of an environment variable", param="key")
+        check_variables([key], "key")
         if "\0" in value:
             raise InvalidRequest("a secret cannot hold a NUL character", param="value")
 

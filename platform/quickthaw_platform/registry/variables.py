@@ -23,9 +23,9 @@ _READ_EARLY: tuple[tuple[str, str], ...] = (
 )
 
 
-def check_variables(names: Iterable[str]) -> None:
+def check_variables(names: Iterable[str], param: str = "env") -> None:
     """Raise InvalidRequest for a variable that would have no effect, saying what has; docs/functions.md lists them."""
     for name in names:
         for pattern, instead in _READ_EARLY:
             if re.fullmatch(pattern, name):
-                raise InvalidRequest(f"{name} has no effect in a function: {instead}", param="env")
+                raise InvalidRequest(f"{name} has no effect in a function: {instead}", param=param)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from quickthaw import calls, loading
+from quickthaw import calls, checking, loading
 from quickthaw.cli import arguments, output
 from quickthaw.cli.root import State, pass_state
 from quickthaw.resources import DEFAULT_ALIAS
@@ -42,21 +42,39 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--prefix", metavar="TEXT", help="Text that completions begin with, or @FILE (with --model).")
 @click.option("--env", multiple=True, metavar="KEY=VALUE", help="Environment variable, repeatable (with --model).")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Engine option (with --model).")
+@click.option("--check", "only_check", is_flag=True, help="Check source, imports and signatures; deploy nothing.")
 @click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias to point to the new version.")
 @output.json_option
 @pass_state
-def deploy(state: State, /, target: str | None, alias: str, as_json: bool, **given: Any) -> None:
+def deploy(state: State, /, target: str | None, alias: str, as_json: bool, only_check: bool, **given: Any) -> None:
     """Deploy functions: TARGET is file.py, file.py:app or file.py:function; or use --model and --name.
 
     The same source and settings again make no new version. What runs is not interrupted.
     """
     specs = _specs(target, {name: value for name, value in given.items() if value not in (None, ())})
+    if only_check:
+        _check(specs, as_json)
+        return
     deployed = [state.client.deploy(spec, alias) for spec in specs]
     if as_json:
         output.print_json(deployed)
         return
     for version in deployed:
         _print(version, alias, state.client.endpoint.url)
+
+
+def _check(specs: list[FunctionSpec], as_json: bool) -> None:
+    for spec in specs:
+        checking.check(spec)
+    if as_json:
+        output.print_json(specs)
+        return
+    for spec in specs:
+        click.echo(f"{spec.name}  can be deployed")
+        if spec.handler is not None:
+            click.echo(f"  handler  {spec.handler.object} in {spec.handler.file}")
+            click.echo(f"  takes    {', '.join(spec.handler.parameters['properties']) or 'nothing'}")
+            click.echo(f"  bundle   {', '.join(spec.source)}")
 
 
 def _specs(target: str | None, given: dict[str, Any]) -> list[FunctionSpec]:

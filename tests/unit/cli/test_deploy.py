@@ -225,3 +225,28 @@ def test_options_that_are_not_given_are_left_to_the_platform(run: Run) -> None:
     assert run(gateway, "deploy", "--model", "m", "--name", "f").exit_code == 0
     body = gateway.body()
     assert (body["device"], body["labels"], body["spread"], body["weight"]) == (None, {}, False, 1.0)
+
+
+def test_a_check_runs_the_bundle_by_itself_and_deploys_nothing(run: Run, tmp_path: Path) -> None:
+    source = SOURCE.replace("def one(model)", "def one(model, topic: str, n: int = helpers.n)")
+    (tmp_path / "function.py").write_text("import helpers\n" + source)
+    (tmp_path / "helpers.py").write_text("n = 1\n")
+    gateway = FakeGateway([])
+    result = run(gateway, "deploy", "--check", f"{tmp_path / 'function.py'}:one")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "one  can be deployed",
+        "  handler  one in function.py",
+        "  takes    topic, n",
+        "  bundle   function.py, helpers.py",
+    ]
+    assert gateway.requests == []
+
+
+def test_a_check_finds_what_only_an_instance_would_miss(run: Run, tmp_path: Path) -> None:
+    reading = "import pathlib\nname = 'data' + '.txt'\ntext = pathlib.Path(name).read_text()\n"
+    (tmp_path / "function.py").write_text(reading + SOURCE)
+    (tmp_path / "data.txt").write_text("")
+    result = run(FakeGateway([]), "deploy", "--check", str(tmp_path / "function.py"))
+    assert result.exit_code == 1
+    assert "function.py, line 3: FileNotFoundError" in result.stderr
