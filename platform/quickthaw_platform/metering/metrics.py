@@ -13,6 +13,10 @@ counters_folder.prepare(os.environ)  # before the package is imported: it looks 
 
 from prometheus_client import Counter, Gauge, Histogram  # noqa: E402
 
+from quickthaw_platform.metering import counter_files  # noqa: E402
+
+counter_files.install()  # before the first counter is made
+
 PREFIX = "quickthaw"
 
 _TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
