@@ -12,6 +12,7 @@ from gguf import GGMLQuantizationType
 
 from quickthaw_platform.checkpoints.importers.hub import chosen_ggufs
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.importers.source import find_in
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, Manifest, checksum, weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.checkpoints.verifying import find_faults
@@ -280,3 +281,40 @@ def test_a_repository_of_safetensors_is_fetched_as_that() -> None:
     assert chosen_ggufs(["model.safetensors", "a.Q8_0.gguf"], "org/a", None) == []
     assert chosen_ggufs(["a.Q8_0.gguf"], "org/a", None) == ["a.Q8_0.gguf"]
     assert chosen_ggufs(["config.json"], "org/a", None) == []
+
+
+def test_a_projector_for_images_is_no_model_of_its_own(store: DiskStore, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (file,) = write_llama(tmp_path / "m" / "tiny.gguf")
+    write_bare(tmp_path / "m" / "mmproj-tiny.gguf", "clip", general__type="mmproj")
+    write_bare(tmp_path / "m" / "older.gguf", "clip")
+    write_bare(tmp_path / "m" / "tiny.imatrix.gguf", "llama", general__type="imatrix")
+    assert find_in(tmp_path / "m") == ("gguf", file)
+    for other in ("mmproj-tiny.gguf", "older.gguf"):
+        with pytest.raises(InvalidRequest, match="of type 'mmproj'"):
+            imported(tmp_path / "m" / other, store)
+    assert chosen_ggufs(["mmproj-F16.gguf", "a.gguf", "v/a-mmproj-f16.gguf"], "org/a", None) == ["a.gguf"]
+
+
+def test_a_whole_file_with_the_name_of_a_part_is_whole(store: DiskStore, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (file,) = write_llama(tmp_path / "m" / "tiny-00001-of-00002.gguf")
+    assert len(imported(file, store).weights) == 1
+    assert find_in(tmp_path / "m") == ("gguf", file)
+
+
+def test_parts_with_names_of_their_own_are_found_by_what_they_say(store: DiskStore, tmp_path: Path) -> None:
+    parts = write_llama(tmp_path / "tiny.gguf", parts=3)
+    contents = [part.read_bytes() for part in parts]
+    named = [part.rename(tmp_path / name) for part, name in zip(parts, ("c.gguf", "a.gguf", "b.gguf"), strict=True)]
+    write_llama(tmp_path / "other.gguf")
+    found = import_checkpoint(str(named[1]), store, name="tiny").checkpoint
+    assert [path.read_bytes() for path in weights_paths(found)] == contents
+    again = named[2].with_name("d.gguf")
+    again.write_bytes(named[2].read_bytes())
+    with pytest.raises(InvalidRequest, match=r"b\.gguf and .*d\.gguf both say that they are part 3 of 3"):
+        imported(named[0], store)
+    again.unlink()
+    named[2].unlink()
+    with pytest.raises(InvalidRequest, match="lacks part 3 of 3; all 3 parts"):
+        imported(named[0], store)

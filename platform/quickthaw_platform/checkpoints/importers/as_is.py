@@ -11,7 +11,8 @@ from typing import NamedTuple
 from quickthaw_platform.checkpoints.gguf_header import part_name
 from quickthaw_platform.checkpoints.importers import gguf_outline
 from quickthaw_platform.checkpoints.importers.gguf_facts import GgufFacts, read_facts
-from quickthaw_platform.checkpoints.importers.source import Source, gguf_parts
+from quickthaw_platform.checkpoints.importers.gguf_files import gguf_parts
+from quickthaw_platform.checkpoints.importers.source import Source
 from quickthaw_platform.checkpoints.layout import ChunkWriter
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, Manifest, WeightsFile
 

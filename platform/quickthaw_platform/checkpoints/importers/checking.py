@@ -6,18 +6,21 @@ import json
 from pathlib import Path, PurePosixPath
 
 from quickthaw_platform.checkpoints.header import Header, read_header
+from quickthaw_platform.checkpoints.importers.weights_choice import chosen_weights
 from quickthaw_platform.errors import InvalidRequest
 
 
 def check_weights(directory: Path) -> list[Header]:
-    """Return the header of each safetensors file, by name of the file.
+    """Return the header of each safetensors file that is read, by name of the file; none where `.bin` files are.
 
     Raises CheckpointBroken for one that is not whole or overlaps itself, and InvalidRequest for an index or a tensor
-    whose name leads out of the directory.
+    whose name leads out of the directory. What is not read is not looked at.
     """
-    for index in sorted(directory.glob("*.index.json")):
-        _check_index(index)
-    return [_checked(file) for file in sorted(directory.glob("*.safetensors"))]
+    weights = chosen_weights([file.name for file in directory.iterdir()])
+    if weights is None:
+        return []
+    files = weights.files if weights.index_name is None else _shards(directory / weights.index_name)
+    return [_checked(directory / file) for file in files if file.endswith(".safetensors")]
 
 
 def _checked(file: Path) -> Header:
@@ -30,7 +33,8 @@ def _checked(file: Path) -> Header:
     return header
 
 
-def _check_index(index: Path) -> None:
+def _shards(index: Path) -> list[str]:
+    """Return the shards that an index names, each a file beside it and of its format."""
     try:
         shards = json.loads(index.read_bytes())["weight_map"].values()
         names = sorted(set(shards))
@@ -41,6 +45,9 @@ def _check_index(index: Path) -> None:
             raise InvalidRequest(f"{index} names the shard {name!r}, which is not beside it; do not trust this source")
         if not (index.parent / name).is_file():
             raise InvalidRequest(f"{index} names the shard {name!r}, which is missing; fetch it")
+        if not name.endswith(Path(index.name.removesuffix(".index.json")).suffix):
+            raise InvalidRequest(f"{index} names the shard {name!r}, which is of another format; fetch it again")
+    return names
 
 
 def _leads_out(name: str) -> bool:

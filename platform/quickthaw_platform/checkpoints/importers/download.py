@@ -7,7 +7,6 @@ store (keys, sizes, etags), so that a file of an older content is never taken fo
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from quickthaw_platform.checkpoints.importers.source import USED, Fetching, Source, checkpoint_name, find_in
 from quickthaw_platform.checkpoints.importers.space import room_for
+from quickthaw_platform.checkpoints.importers.weights_choice import wanted_files
 from quickthaw_platform.checkpoints.remote.opening import open_store
 from quickthaw_platform.checkpoints.store import lock_folder
 from quickthaw_platform.contracts import RemoteObject, RemoteStore
@@ -48,14 +48,8 @@ def wanted_objects(listed: list[RemoteObject], url: str) -> list[RemoteObject]:
     for found in listed:
         if found.key.startswith("/") or ".." in found.key.replace("\\", "/").split("/") or "\0" in found.key:
             raise InvalidRequest(f"{url} has the object {found.key!r}, which leads out of it; do not trust this source")
-    safe = any(found.key.endswith(".safetensors") for found in listed)
-    patterns = {*USED, "*.gguf"} - ({"*.bin"} if safe else set())
-    wanted = [f for f in listed if any(fnmatch.fnmatch(PurePosixPath(f.key).name, pattern) for pattern in patterns)]
-    if not wanted:
-        raise InvalidRequest(
-            f"{url} holds no model; name the folder with config.json and weights, or with a .gguf file"
-        )
-    return wanted
+    names = set(wanted_files([found.key for found in listed], USED, url))
+    return [found for found in listed if found.key in names]
 
 
 def _digest(text: str) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 from quickthaw_platform.checkpoints.gguf_header import read_gguf_header
 from quickthaw_platform.checkpoints.gguf_joining import write_joined
 from quickthaw_platform.checkpoints.importers.gguf_facts import read_facts
+from quickthaw_platform.checkpoints.importers.gguf_files import gguf_parts
 from quickthaw_platform.checkpoints.importers.loaded import LoadedModel, read_model, read_tokenizer
-from quickthaw_platform.checkpoints.importers.source import Source, gguf_parts
+from quickthaw_platform.checkpoints.importers.source import Source
 from quickthaw_platform.errors import InvalidRequest
 
 DEFAULT_DTYPE = "bfloat16"

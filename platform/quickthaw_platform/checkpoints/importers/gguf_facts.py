@@ -74,6 +74,8 @@ def _task(file: Path, header: GgufHeader) -> Literal["generate", "embed", "adapt
         if header.metadata.get("adapter.type", "lora") != "lora":
             raise InvalidRequest(f"{file} is an adapter of type {header.metadata['adapter.type']!r}, not a LoRA")
         return "adapter"
+    if header.architecture == "clip" and kind == "model":
+        kind = "mmproj"
     if kind != "model":
         raise InvalidRequest(f"{file} is a GGUF file of type {kind!r}; a checkpoint is a model or a LoRA adapter")
     if not header.architecture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,13 @@ from pathlib import Path, PurePosixPath
 from quickthaw.proxies import share_reading
 from quickthaw_platform.checkpoints.gguf_header import part_of
 from quickthaw_platform.checkpoints.importers.source import USED, Fetching, Kind, Source, checkpoint_name, find_in
+from quickthaw_platform.checkpoints.importers.weights_choice import chosen_weights, holds_directory, wanted_files
 from quickthaw_platform.errors import InvalidRequest
 
 _REPOSITORY = re.compile(r"^([\w.-]+/([\w.-]+))(?::(\w+))?(?:@([\w./-]+))?$")
+
+_PROJECTOR = re.compile(r"(^|[/._-])mmproj[^/]*$", re.IGNORECASE)
+"""Names of files that make tokens of images: they lie beside a model, and are none."""
 
 
 @contextlib.contextmanager
@@ -39,10 +44,10 @@ def chosen_ggufs(names: Sequence[str], repository: str, quantisation: str | None
 
     Raises InvalidRequest, listing what there is, where it takes a quantisation to choose one.
     """
-    if quantisation is None and any(name.endswith((".safetensors", ".bin")) for name in names):
+    if quantisation is None and (holds_directory(names) or chosen_weights(names)):
         return []
     models: dict[str, list[str]] = {}
-    for name in sorted(name for name in names if name.endswith(".gguf")):
+    for name in sorted(name for name in names if name.endswith(".gguf") and not _PROJECTOR.search(name)):
         stem = name.removesuffix(".gguf")
         part = part_of(stem)
         models.setdefault(stem if part is None else part[0], []).append(name)
@@ -72,13 +77,12 @@ def _fetched(
         info = api.model_info(repository, revision=revision, timeout=30)
         names = [file.rfilename for file in info.siblings or ()]
         ggufs = chosen_ggufs(names, repository, quantisation)
-        safe = any(name.endswith(".safetensors") for name in names)
+        wanted = [*ggufs, "README.md"] if ggufs else wanted_files(names, USED, repository)
         path = api.snapshot_download(
             repository,
             revision=info.sha,
             cache_dir=cache,
-            allow_patterns=[*ggufs, "README.md"] if ggufs else [*USED, "1_Pooling/config.json"],
-            ignore_patterns=["*.bin"] if safe else None,
+            allow_patterns=[glob.escape(name) for name in wanted],
         )
     except errors.GatedRepoError as error:
         raise InvalidRequest(

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from quickthaw.types import NAME_PATTERN
-from quickthaw_platform.checkpoints.gguf_header import part_name, part_of
+from quickthaw_platform.checkpoints.gguf_header import part_of
 from quickthaw_platform.checkpoints.importers.embedding_recipe import recipe_files
+from quickthaw_platform.checkpoints.importers.gguf_files import gguf_models, gguf_parts
+from quickthaw_platform.checkpoints.importers.weights_choice import chosen_weights, other_weights
 from quickthaw_platform.errors import InvalidRequest
 
 Kind = Literal["directory", "gguf"]
@@ -90,7 +92,7 @@ def find_in(directory: Path) -> tuple[Kind, Path]:
     """Return the one model under `directory`: a GGUF file, or the shallowest directory with a config and weights."""
     if is_model_directory(directory):
         return "directory", directory
-    ggufs = sorted({_first_part(file) for file in directory.rglob("*.gguf")})
+    ggufs = gguf_models(sorted(directory.rglob("*.gguf")))
     directories = sorted((p.parent for p in directory.rglob("config.json") if is_model_directory(p.parent)), key=_depth)
     if len(ggufs) + len(directories) > 1:
         names = ", ".join(str(path.relative_to(directory)) for path in (*ggufs, *directories))
@@ -99,32 +101,27 @@ def find_in(directory: Path) -> tuple[Kind, Path]:
         return "gguf", ggufs[0]
     if directories:
         return "directory", directories[0]
-    raise InvalidRequest(f"{directory} holds no model: neither a .gguf file nor a config.json with weights beside it")
+    raise InvalidRequest(f"{directory} holds no model: {_lacking(directory)}")
 
 
-def gguf_parts(file: Path) -> list[Path]:
-    """Return all parts of a GGUF file, in order: mostly itself. InvalidRequest names those that are missing."""
-    part = part_of(file.stem)
-    if part is None:
-        return [file]
-    stem, _, count = part
-    parts = [file.with_name(part_name(stem, number, count)) for number in range(1, count + 1)]
-    missing = [found.name for found in parts if not found.is_file()]
-    if missing or not parts:
-        shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
-        raise InvalidRequest(f"{file.parent} lacks {shown or 'parts'}; all {count} parts must lie in one directory")
-    return parts
-
-
-def _first_part(file: Path) -> Path:
-    part = part_of(file.stem)
-    return file if part is None else file.with_name(part_name(part[0], 1, part[2]))
+def _lacking(directory: Path) -> str:
+    """Say what keeps a directory from being a model's."""
+    names = [file.name for file in directory.iterdir()]
+    others = ", ".join(other_weights(names)[:5])
+    if others and "config.json" not in names:
+        return f"config.json is missing beside {others}"
+    if others:
+        return (
+            f"it has {others}, and transformers reads model.safetensors or pytorch_model.bin, or shards with an index "
+            "of these names; rename it, fetch the index, or name one .safetensors file itself"
+        )
+    return "neither a .gguf file nor a config.json with weights beside it"
 
 
 def is_model_directory(directory: Path) -> bool:
     """Say whether this is a directory as `save_pretrained` writes it."""
-    weights = (*directory.glob("*.safetensors"), *directory.glob("*.bin"))
-    return (directory / "config.json").is_file() and bool(weights)
+    names = {file.name for file in directory.iterdir()}
+    return "config.json" in names and chosen_weights(names) is not None
 
 
 def _depth(path: Path) -> tuple[int, str]:
@@ -145,7 +142,8 @@ def locate_path(text: str, _fetching: Fetching) -> Iterator[Source]:
         kind, path = find_in(path)
         yield Source(kind, path, label=f"{kind}:{path.name}", default_name=checkpoint_name(_stem(kind, path)))
     elif path.suffix == ".gguf":
-        yield Source("gguf", _first_part(path), label=f"gguf:{path.name}", default_name=checkpoint_name(path.stem))
+        first = gguf_parts(path)[0]
+        yield Source("gguf", first, label=f"gguf:{path.name}", default_name=checkpoint_name(path.stem))
     elif path.suffix == ".safetensors":
         with _directory_of(path) as directory:
             yield Source("directory", directory, f"safetensors:{path.name}", checkpoint_name(path.stem))
