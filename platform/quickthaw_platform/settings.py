@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import psutil
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -56,13 +56,24 @@ def _read_labels(value: object) -> object:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
+def _at_home(folder: Path) -> Path:
+    """Return the folder that a path with a leading ~ means; what no shell has read comes with it."""
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{folder.parts[0]} is nobody's home directory; write the whole path") from error
+
+
+Folder = Annotated[Path, AfterValidator(_at_home)]
+
+
 class Settings(BaseSettings):
     """Settings of every process of the platform. Each field's description is its documentation."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
-    data_dir: Path = Field(Path.home() / ".quickthaw", description="checkpoints, bundles, embedded Valkey's data")
-    disk_dir: Path | None = Field(None, description="folder of this node's disk tier; none: checkpoints in data_dir")
+    data_dir: Folder = Field(Path.home() / ".quickthaw", description="checkpoints, bundles, embedded Valkey's data")
+    disk_dir: Folder | None = Field(None, description="folder of this node's disk tier; none: checkpoints in data_dir")
     redis_url: str | None = Field(None, description="Redis or Valkey; none: `quickthaw up` starts an embedded Valkey")
     host: str = Field("127.0.0.1", description="address the gateway binds to")
     port: int = Field(8080, ge=0, le=65535, description="port of the gateway; 0: a free one")
@@ -148,7 +159,7 @@ class Settings(BaseSettings):
     usage_detail: Seconds = Field(2 * 86_400.0, description="how long usage is kept of each instance and period")
     usage_retention: Seconds = Field(90 * 86_400.0, description="how long usage is kept, added up by the hour")
 
-    prices_dir: Path | None = Field(None, description="folder of your own price files; none: prices in data_dir")
+    prices_dir: Folder | None = Field(None, description="folder of your own price files; none: prices in data_dir")
 
     log_level: str = Field("info", description="debug, info, warning or error")
 
@@ -179,7 +190,7 @@ class Settings(BaseSettings):
     @property
     def checkpoints_dir(self) -> Path:
         """The disk tier."""
-        return self.disk_dir.expanduser() if self.disk_dir else self.data_dir / "checkpoints"
+        return self.disk_dir or self.data_dir / "checkpoints"
 
     @property
     def preloaded_modules(self) -> tuple[str, ...]:
@@ -190,7 +201,7 @@ class Settings(BaseSettings):
     @property
     def own_prices_dir(self) -> Path:
         """Where the user's own price files are looked for; it need not exist."""
-        return self.prices_dir.expanduser() if self.prices_dir else self.data_dir / "prices"
+        return self.prices_dir or self.data_dir / "prices"
 
     @property
     def bundles_dir(self) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -24,12 +26,14 @@ _UNIT_BYTES = {
 
 def parse_seconds(value: object) -> float:
     """Read a duration: a number of seconds, or a string such as "500ms", "60s", "5m", "2h", "1d"."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    if isinstance(value, float):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _product(value, 1.0)
     match = _DURATION.match(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f'{value!r} is not a duration; write seconds, or for example "500ms", "60s", "5m", "2h"')
-    return float(match[1]) * _UNIT_SECONDS[match[2]]
+    return _product(match[1], _UNIT_SECONDS[match[2]])
 
 
 def parse_bytes(value: object) -> int:
@@ -39,7 +43,15 @@ def parse_bytes(value: object) -> int:
     match = _SIZE.match(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f'{value!r} is not a size; write bytes, or for example "512MiB", "2GB"')
-    return int(float(match[1]) * _UNIT_BYTES[match[2]])
+    return int(_product(match[1], _UNIT_BYTES[match[2]]))
+
+
+def _product(number: int | str, unit: float) -> float:
+    """Return so many units; ValueError for a number that no float holds."""
+    with contextlib.suppress(OverflowError):
+        if math.isfinite(product := float(number) * unit):
+            return product
+    raise ValueError("the number is too large")
 
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, allow_inf_nan=False)]
