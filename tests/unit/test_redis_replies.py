@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -117,3 +118,13 @@ def test_a_replica_is_out_for_those_who_change_something(own_valkey: ValkeyProce
         with pytest.raises(Unavailable, match="READONLY"):
             SlotStore(redis).note_failure("v1", "a reason")
         redis.replicaof("NO", "ONE")
+
+
+def test_a_host_whose_name_is_not_found_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with connect(Settings(redis_url="redis://redis.example:6379/0")) as redis, pytest.raises(Unavailable):  # noqa: SIM117
+        with outage_is_unavailable():
+            redis.get("a")
