@@ -7,8 +7,10 @@ from pathlib import Path, PurePosixPath
 
 from quickthaw import imports
 from quickthaw.errors import InvalidSource
+from quickthaw.files_read import files_read, folders_listed
 
 _NEVER = frozenset({"__pycache__", ".git", ".venv", "node_modules"})
+_LONGEST_PATH = 255
 
 
 def collect(file: Path, include: Sequence[str] = ()) -> dict[str, str]:
@@ -25,7 +27,7 @@ def collect(file: Path, include: Sequence[str] = ()) -> dict[str, str]:
         found |= _matches(root, pattern)
     for module in [path for path in found if path.suffix == ".py"]:
         found |= _inside(root, imports.needed(root, module))
-    _check_opened(root, found)
+    _check_read(root, found)
     return {path.relative_to(root).as_posix(): _text(path) for path in sorted(found)}
 
 
@@ -50,17 +52,34 @@ def _inside(root: Path, paths: set[Path]) -> set[Path]:
     return paths
 
 
-def _check_opened(root: Path, found: set[Path]) -> None:
-    """Refuse source that reads a file of the folder which would not be there in an instance."""
+def _check_read(root: Path, found: set[Path]) -> None:
+    """Refuse source that reads a file of the folder, or lists a part of it, that would not be there in an instance."""
     for module in sorted(path for path in found if path.suffix == ".py"):
-        for name, line in imports.files_opened(module):
-            read = root / name
-            inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-            if inside and read.is_file() and read not in found and read.resolve() not in found:
-                raise InvalidSource(
-                    f"{module.relative_to(root)}, line {line}: {name!r} lies beside the function and is not in its "
-                    f"bundle; name it: App(…, include=[{name!r}])"
-                )
+        tree = imports.parsed(module)
+        here = module.relative_to(root)
+        for name, line in files_read(tree):
+            for path in _places(root, module, name):
+                if path.is_file() and not {path, path.resolve()} & found:
+                    raise _not_included(here, line, path.relative_to(root).as_posix())
+        for name, line in folders_listed(tree):
+            for path in _places(root, module, name):
+                if path.is_dir() and path != root and not any(file.is_relative_to(path) for file in found):
+                    raise _not_included(here, line, path.relative_to(root).as_posix() + "/**/*")
+
+
+def _places(root: Path, module: Path, name: str) -> list[Path]:
+    """Return where a relative path may lead inside the folder: from the folder itself, or beside the module."""
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\0" in name or len(name) > _LONGEST_PATH:
+        return []
+    return [root / name, module.parent / name]
+
+
+def _not_included(module: Path, line: int, name: str) -> InvalidSource:
+    return InvalidSource(
+        f"{module}, line {line}: {name!r} lies beside the function and is not in its bundle; name it: "
+        f"App(…, include=[{name!r}])"
+    )
 
 
 def _text(path: Path) -> str:

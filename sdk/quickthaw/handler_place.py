@@ -72,4 +72,4 @@ def _file(names: Mapping[str, Any], name: str) -> Path:
     file = names.get("__file__")
     if not isinstance(file, str) or not Path(file).is_file():
         raise InvalidSource(f"{name} was not read from a file ({file or 'typed in'}); write it into one to deploy it")
-    return Path(file)
+    return Path(file).resolve()

@@ -44,25 +44,12 @@ def needed(folder: Path, file: Path) -> set[Path]:
     return found
 
 
-def files_opened(source: Path) -> Iterator[tuple[str, int]]:
-    """Yield each relative path that the file gives to `open` to read, or to `Path`, as a literal; and its line."""
-    for node in ast.walk(_parsed(source)):
-        if isinstance(node, ast.Call) and node.args and _called(node) in ("open", "Path"):
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str) and not _writes(node):
-                yield first.value, node.lineno
-
-
 def _called(node: ast.Call) -> str:
     return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
 
 
-def _writes(node: ast.Call) -> bool:
-    modes = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
-    return any(isinstance(mode, ast.Constant) and set(str(mode.value)) & set("wax") for mode in modes)
-
-
-def _parsed(file: Path) -> ast.Module:
+def parsed(file: Path) -> ast.Module:
+    """Return the syntax tree of a file; InvalidSource where it does not compile."""
     try:
         return ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:
@@ -70,7 +57,7 @@ def _parsed(file: Path) -> ast.Module:
 
 
 def _imports(file: Path) -> Iterator[Imported]:
-    typing_only = _typing_only(tree := _parsed(file))
+    typing_only = _typing_only(tree := parsed(file))
     for node in ast.walk(tree):
         if node in typing_only:
             continue

@@ -195,6 +195,45 @@ def install(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
     OPENED.clear()
 
 
+AS_WRITTEN = """
+import asyncio, datetime, decimal, pathlib
+import quickthaw
+app = quickthaw.App("demo", include=["words.txt"])
+
+@app.function(model="m")
+async def read(model, day: datetime.date, price: decimal.Decimal = decimal.Decimal(1)):
+    await asyncio.sleep(0)
+    from beside import half
+    return {"words": pathlib.Path("words.txt").read_text(), "day": day + datetime.timedelta(1), "half": half(price)}
+
+@app.function(model="m")
+async def streamed(model):
+    yield pathlib.Path("words.txt").read_text()
+    yield datetime.date(2026, 1, 2)
+"""
+
+
+def test_local_means_by_paths_imports_and_types_what_an_instance_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {
+        "function.py": AS_WRITTEN,
+        "beside.py": "def half(x): return x / 2\n",
+        "words.txt": "hi",
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setitem(sys.modules, "provider", sys.modules[__name__])
+    install(monkeypatch, EntryPoint("local", "provider:open_model", runtime.GROUP))
+    read, streamed = loading.functions(tmp_path / "function.py")
+    before = Path.cwd()
+    assert read.local("2026-01-31", price="1.5") == {"words": "hi", "day": "2026-02-01", "half": "0.75"}
+    assert list(streamed.local_stream()) == ["hi", "2026-01-02"]
+    assert streamed.local() == ["hi", "2026-01-02"]
+    assert Path.cwd() == before
+    with pytest.raises(InvalidRequest, match="day"):
+        read.local("soon")
+
+
 def test_local_runs_the_handler_on_a_model_of_this_process(
     functions: dict[str, Function[..., Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

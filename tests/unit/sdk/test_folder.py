@@ -106,7 +106,8 @@ def test_relative_imports_work_where_a_file_is_run_and_read_the_folders_init(tmp
 
 
 def test_relative_paths_begin_in_the_folder_where_a_file_is_run(tmp_path: Path) -> None:
-    text = f"import pathlib\nname = pathlib.Path('name.txt').read_text()\n{HEAD}@app.function(model='m', name=name)\ndef f(model): ...\n"
+    reading = "import pathlib\nname = pathlib.Path('name.txt').read_text()\n"
+    text = f"{reading}{HEAD}@app.function(model='m', name=name)\ndef f(model): ...\n"
     before = Path.cwd()
     assert load(write(tmp_path, {"function.py": text, "name.txt": "written"})).name == "written"
     assert Path.cwd() == before
@@ -114,7 +115,18 @@ def test_relative_paths_begin_in_the_folder_where_a_file_is_run(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "reading",
-    ["open('prompts/a.txt')", "open('prompts/a.txt', 'r')", "Path('prompts/a.txt')", "pathlib.Path('prompts/a.txt')"],
+    [
+        "open('prompts/a.txt')",
+        "open('prompts/a.txt', 'r')",
+        "Path('prompts/a.txt')",
+        "pathlib.Path('prompts/a.txt').read_text()",
+        "(Path('prompts') / 'a.txt').read_text()",
+        "open(Path('prompts', 'a.txt'))",
+        "(Path(__file__).parent / 'prompts' / 'a.txt').read_text()",
+        "(pathlib.Path(__file__).resolve().parent / 'prompts/a.txt').open()",
+        "open(os.path.join(os.path.dirname(__file__), 'prompts', 'a.txt'))",
+        "open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'prompts', 'a.txt'))",
+    ],
 )
 def test_a_file_that_the_code_reads_and_nothing_includes_is_refused_by_name(tmp_path: Path, reading: str) -> None:
     file = write(tmp_path, {"function.py": f"def g():\n    return {reading}\n", "prompts/a.txt": "a"})
@@ -124,7 +136,30 @@ def test_a_file_that_the_code_reads_and_nothing_includes_is_refused_by_name(tmp_
 
 
 @pytest.mark.parametrize(
-    "writing", ["open('a.txt', 'w')", "open('a.txt', mode='ab')", "open('none.txt')", "open('/etc/hostname')"]
+    "listing", ["Path('prompts').glob('*')", "os.listdir('prompts')", "sorted(Path('prompts').iterdir())"]
+)
+def test_a_folder_that_the_code_lists_and_nothing_includes_is_refused(tmp_path: Path, listing: str) -> None:
+    file = write(tmp_path, {"function.py": f"{listing}\n", "prompts/a.txt": "a"})
+    with pytest.raises(InvalidSource, match=r"function\.py, line 1: .* include=\['prompts/\*\*/\*'\]"):
+        collect(file)
+    assert sorted(collect(file, ["prompts/**/*"])) == ["function.py", "prompts/a.txt"]
+
+
+@pytest.mark.parametrize(
+    "writing",
+    [
+        "open('a.txt', 'w')",
+        "open('a.txt', mode='ab')",
+        "Path('a.txt').write_text('')",
+        "Path('a.txt').open('w')",
+        "open(Path('a.txt'), 'w')",
+        "open('none.txt')",
+        "open('/etc/hostname')",
+        "Path(__file__).parent.parent / 'a.txt'",
+        "out / 'a.txt'",
+        "', '.join(['a.txt'])",
+        "Path(name).glob('a.txt')",
+    ],
 )
 def test_files_that_are_written_or_lie_elsewhere_need_no_include(tmp_path: Path, writing: str) -> None:
     assert list(collect(write(tmp_path, {"function.py": f"def g(): {writing}\n", "a.txt": ""}))) == ["function.py"]
