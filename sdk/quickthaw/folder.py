@@ -7,8 +7,10 @@ folder's `__init__.py` is run by the latter.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from types import ModuleType
 
 PACKAGE = "quickthaw_user"
 """What the folder is called as a package; a file `haiku.py` in it is the module `quickthaw_user.haiku`."""
+
+_RELATIVE_IMPORT = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
 
 
 class FolderFinder:
@@ -59,7 +63,11 @@ def run(folder: Path, file: str) -> ModuleType:
     forget_modules()
     sys.meta_path.insert(0, FolderFinder(folder))
     importlib.invalidate_caches()
-    name = f"{PACKAGE}.{file.removesuffix('.py').replace('/', '.')}"
+    name = _module_name(file)
+    if (folder / "__init__.py").is_file() and _RELATIVE_IMPORT.search((folder / file).read_text(encoding="utf-8")):
+        importlib.import_module(PACKAGE)  # first, as in any package: it may import the file itself
+        if name in sys.modules:
+            return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, folder / file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is not a Python file")
@@ -67,6 +75,11 @@ def run(folder: Path, file: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pydantic look their module up while it runs
     spec.loader.exec_module(module)
     return module
+
+
+def _module_name(file: str) -> str:
+    """Return what a file of the folder is called as a module; a dot in its name would mean a package."""
+    return f"{PACKAGE}.{file.removesuffix('.py').replace('.', '_').replace('/', '.')}"
 
 
 def forget_modules() -> None:

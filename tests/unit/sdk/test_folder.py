@@ -105,6 +105,15 @@ def test_relative_imports_work_where_a_file_is_run_and_read_the_folders_init(tmp
     assert load(file).name == "words"
 
 
+@pytest.mark.parametrize("name", ["function.py", "my.function.py", "my-function.py"])
+def test_a_file_that_its_folders_init_imports_is_run_once(tmp_path: Path, name: str) -> None:
+    first = "from .function import f\n" if name == "function.py" else ""
+    text = f"from .helpers import word\n{HEAD}@app.function(model='m', name=word)\ndef f(model): ...\n"
+    write(tmp_path, {"__init__.py": first, name: text, "helpers.py": "word = 'word'\n"})
+    assert load(tmp_path / name).name == "word"
+    assert set(collect(tmp_path / name)) == {"__init__.py", name, "helpers.py"}
+
+
 def test_relative_paths_begin_in_the_folder_where_a_file_is_run(tmp_path: Path) -> None:
     reading = "import pathlib\nname = pathlib.Path('name.txt').read_text()\n"
     text = f"{reading}{HEAD}@app.function(model='m', name=name)\ndef f(model): ...\n"
