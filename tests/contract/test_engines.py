@@ -335,6 +335,30 @@ def test_an_embedding_checkpoint_embeds_and_does_not_generate(kind: Kind) -> Non
         engine.close()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ([65] * (tiny.CONTEXT_TOKENS + 1), ContextLengthExceeded),  # more than the model sees
+        ([], InvalidRequest),
+        ([65, 1 << 20], InvalidRequest),  # of another tokenizer
+    ],
+)
+def test_what_cannot_be_embedded_is_named_by_its_place_and_the_engine_goes_on(
+    kind: Kind, wrong: list[int], error: type[InvalidRequest]
+) -> None:
+    engine = started(kind, "embed")
+    try:
+        with pytest.raises(error, match=r"^input\[2\] ") as raised:
+            engine.embed([[65], [66], wrong, [67]])
+        assert raised.value.param == "input[2]"
+        with pytest.raises(error, match=r"^input ") as raised:
+            engine.embed([wrong])
+        assert raised.value.param == "input"
+        assert len(engine.embed([[65], [66]])) == 2
+    finally:
+        engine.close()
+
+
 def test_a_generating_checkpoint_does_not_embed(engine: Engine) -> None:
     with pytest.raises(NotServable):
         engine.embed([[65]])

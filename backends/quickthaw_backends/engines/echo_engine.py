@@ -20,7 +20,7 @@ from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavai
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import parse_seconds
 from quickthaw_backends.engines.answer import Answer, answer_limit
-from quickthaw_backends.engines.checks import check_tokens
+from quickthaw_backends.engines.checks import check_batch_to_embed, check_tokens
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.echo_tokenizer import VOCABULARY, EchoTokenizer, echoed_segment
 from quickthaw_backends.engines.echo_voice import Voice, echo_answers
@@ -212,6 +212,7 @@ class EchoEngine:
         """Return a unit vector that depends on nothing but the tokens."""
         if self._task == "generate":
             raise NotServable("this checkpoint generates text; it does not embed")
+        check_batch_to_embed(batch, self.context_tokens, VOCABULARY)
         return [_unit_vector(tokens) for tokens in batch]
 
     def stats(self) -> EngineStats:

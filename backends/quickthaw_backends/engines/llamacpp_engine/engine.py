@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quickthaw.errors import NotServable, StartFailed, Unavailable
-from quickthaw_backends.engines.checks import check_text_to_embed, check_tokens
+from quickthaw_backends.engines.checks import check_batch_to_embed, check_tokens
 from quickthaw_backends.engines.extras import missing_extra
 from quickthaw_backends.engines.llamacpp_engine.library import BUILD, missing_build
 from quickthaw_backends.engines.llamacpp_engine.options import LlamaCppOptions
@@ -123,9 +123,7 @@ class LlamaCppEngine(LoopedEngine["BatchLoop"]):
         """Return a unit vector for each token sequence, pooled as the file says."""
         if self._loaded is None or not self._loaded.embeds:
             raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
-        for tokens in batch:
-            self._check_tokens(tokens)
-            check_text_to_embed(tokens, self.context_tokens)
+        check_batch_to_embed(batch, self.context_tokens, self._loaded.model.tokens)
         return self._loaded.embed(batch)
 
     def stats(self) -> EngineStats:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from quickthaw_backends.engines.checks import check_text_to_embed
+from quickthaw_backends.engines.checks import check_batch_to_embed
 from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, Pooling
 
 _BATCH_TOKENS = 4096
@@ -27,8 +27,7 @@ class Embedder:
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a vector for each token sequence; those of like length are computed together."""
-        for tokens in batch:
-            check_text_to_embed(tokens, self._context_tokens)
+        check_batch_to_embed(batch, self._context_tokens, self._model.config.vocab_size)
         order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
         vectors: dict[int, list[float]] = {}
         with self._one_at_a_time, torch.inference_mode():

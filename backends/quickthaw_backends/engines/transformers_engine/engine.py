@@ -129,8 +129,6 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
             raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
         if self._embedder is None:
             raise Unavailable("the engine is not running")
-        for tokens in batch:
-            self._check_tokens(tokens)
         return self._embedder.embed(batch)
 
     @property

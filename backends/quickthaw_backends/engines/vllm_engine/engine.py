@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from quickthaw.errors import NotServable, StartFailed, Unavailable
 from quickthaw_backends.engines.answer import answer_limit
-from quickthaw_backends.engines.checks import check_text_to_embed, check_tokens
+from quickthaw_backends.engines.checks import check_batch_to_embed, check_tokens
 from quickthaw_backends.engines.end_tokens import end_tokens
 from quickthaw_backends.engines.extras import missing_extra
 from quickthaw_backends.engines.looped import LoopedEngine
@@ -127,14 +127,12 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         self._loop.submit(Stream(request, sink, answer, limit, self._texts, on_held))
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Return a unit vector for each token sequence."""
+        """Return a vector for each token sequence, as the checkpoint's recipe has it."""
         if self._manifest is not None and self._manifest.task != "embed":
             raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
         if self._loop is None:
             raise Unavailable("the engine is not running")
-        for tokens in batch:
-            check_text_to_embed(tokens, self.context_tokens)
-            check_tokens(tokens, self._loop.vocabulary)
+        check_batch_to_embed(batch, self.context_tokens, self._loop.vocabulary)
         return self._loop.embed(batch)
 
     def stats(self) -> EngineStats:
