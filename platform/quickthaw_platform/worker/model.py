@@ -117,7 +117,7 @@ class BoundModel:
         return self._generate(Prompt(prompt_tokens(self._engine.tokenizer, prompt, suffix)), asked)
 
     def embed(self, texts: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]) -> list[list[float]]:
-        """Embed texts, or sequences of token ids: one vector (unit length) for each, in order."""
+        """Embed texts, or sequences of token ids: one vector for each, in order."""
         batch = batch_tokens(self._engine.tokenizer, texts)
         started = time.monotonic()
         vectors = self._engine.embed(batch)
