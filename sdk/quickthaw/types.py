@@ -6,6 +6,7 @@ import contextlib
 import enum
 import math
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -16,12 +17,12 @@ MAX_SOURCE_BYTES = 1 << 20
 DEFAULT_MAX_TOKENS = 2048
 """Of an answer of a function without code, where neither its caller nor its deploy names a number."""
 
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*$")
+_NUMBER = r"(\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,2})?)"  # as TOML writes numbers: 4_000, 1.5, 4e9
+_DURATION = re.compile(rf"^\s*{_NUMBER}\s*(ms|s|m|h|d)?\s*$")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?\s*$")
-_UNIT_BYTES = {
-    "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, None: 1
-}  # fmt: skip
+_SIZE = re.compile(rf"^\s*{_NUMBER}\s*((?i:[KMGTP]i?B|B)|[KMGTP]i?)?\s*$")  # Kubernetes leaves out the B
+_PREFIXES = "KMGTP"
+MAX_SIZE_BYTES = 1 << 63
 
 
 def parse_seconds(value: object) -> float:
@@ -37,13 +38,28 @@ def parse_seconds(value: object) -> float:
 
 
 def parse_bytes(value: object) -> int:
-    """Read a size: a number of bytes, or a string such as "512MiB" or "2GB"."""
+    """Read a size: a whole number of bytes, 4e9 as well, or a string such as "512MiB", "2GB" or "4Gi"."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     match = _SIZE.match(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f'{value!r} is not a size; write bytes, or for example "512MiB", "2GB"')
-    return int(_product(match[1], _UNIT_BYTES[match[2]]))
+    size = Decimal(match[1]) * _unit_bytes(match[2] or "")
+    if 0 < size < 1:
+        raise ValueError(f"{value!r} is less than a byte")
+    if size >= MAX_SIZE_BYTES:
+        raise ValueError("the number is too large")
+    return int(size)
+
+
+def _unit_bytes(unit: str) -> int:
+    letter = unit[:1].upper()
+    if letter in ("", "B"):
+        return 1
+    base = 1024 if "i" in unit.lower() else 1000
+    return int(base ** (_PREFIXES.index(letter) + 1))
 
 
 def _product(number: int | str, unit: float) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.traffic.statistics import cv_of_gaps
 from quickthaw_platform.traffic.traces.reading import read
 from quickthaw_platform.traffic.traces.servegen import read_windows
+from quickthaw_platform.traffic.traces.timestamps import timestamp
 from tests.unit.traffic.trace_files import AZURE_2023, CODE, CONV, SERVEGEN, needs_public_traces, written
 
 AZURE_2024 = (
@@ -49,6 +51,34 @@ def test_each_format_is_read(
     assert trace.times == pytest.approx(times, abs=1e-6)
     assert trace.tokens_in.tolist() == tokens_in
     assert trace.tokens_out.tolist() == tokens_out
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["", "Z", "z", " Z", "+00:00", " +00:00", "+0000", "+00", " UTC", " utc", " GMT", " +0000 UTC", "+00:00Z"],
+)
+@pytest.mark.parametrize("part", ["", ".5", ".5000000", ".500000000"])
+def test_utc_is_read_however_it_is_written(zone: str, part: str) -> None:
+    for between in (" ", "T"):
+        assert timestamp(f"2024-05-10{between}00:00:00{part}{zone}") == 1715299200 + (0.5 if part else 0)
+
+
+def test_an_offset_counts() -> None:
+    assert timestamp("2024-05-10 00:00:00.5 -07:00") == 1715299200.5 + 7 * 3600
+
+
+@pytest.mark.parametrize("text", ["2024-05-10 00:00:00 PST", "soon", "", "UTC", "2024-05-10 25:00:00Z"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time"):
+        timestamp(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_byte_order_mark_is_heeded(tmp_path: Path, encoding: str, name: str) -> None:
+    raw = AZURE_2023.encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
+    assert read("azure", tmp_path / name).tokens_in.tolist() == [4808, 31]
 
 
 @pytest.mark.parametrize(

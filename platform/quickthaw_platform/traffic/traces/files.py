@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -15,6 +16,7 @@ from typing import TextIO
 from quickthaw_platform.errors import SettingsInvalid
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what spreadsheets and PowerShell write
 
 
 def digest(path: Path) -> str:
@@ -25,7 +27,7 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """Open a text file, compressed by gzip or not; a byte order mark is skipped, and line ends stay as they are.
+    """Open a text file, compressed by gzip or not; a byte order mark is heeded, and line ends stay as they are.
 
     SettingsInvalid names the file where it cannot be read, also in the middle.
     """
@@ -34,7 +36,8 @@ def opened(path: Path) -> Iterator[TextIO]:
             zipped = raw.read(2) == _GZIP_MAGIC
             raw.seek(0)
             plain = gzip.GzipFile(fileobj=raw) if zipped else raw
-            with io.TextIOWrapper(plain, encoding="utf-8-sig", newline="") as text:
+            encoding = "utf-16" if plain.peek(2)[:2] in _UTF_16_MARKS else "utf-8-sig"
+            with io.TextIOWrapper(plain, encoding=encoding, newline="") as text:
                 yield text
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"the trace {path} cannot be read: {error}") from error
