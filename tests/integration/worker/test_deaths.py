@@ -142,7 +142,7 @@ def test_killing_the_worker_leaves_no_process_and_its_successor_settles_what_ran
 
 def test_a_ghost_that_is_given_work_is_forgotten_and_the_work_is_not_laid_to_its_charge(node: NodeProcess) -> None:
     version = node.deploy("haunted", options=SLOW)
-    identities = []
+    identities: list[str] = []
     for number in range(3):  # one more than it may be lost
         ghost = f"ghost-{number}"
         assert node.slots.reserve(version, NODE, ghost, node.settings.instance_memory)
