@@ -5,7 +5,6 @@ whether trying again can help.
 from __future__ import annotations
 
 import math
-import re
 from typing import IO, Any, cast
 
 import structlog
@@ -27,6 +26,7 @@ from quickthaw_platform.errors import (
     Unavailable,
 )
 from quickthaw_platform.gateway.body_encoding import SUPPORTED
+from quickthaw_platform.gateway.findings import first_field, told
 from quickthaw_platform.gateway.foreign_paths import pointer
 from quickthaw_platform.gateway.messages import errors as anthropic
 from quickthaw_platform.gateway.requests import drain
@@ -37,7 +37,6 @@ LONGEST_RETRY_AFTER_SECONDS = 120
 """The official OpenAI client gives up on a longer Retry-After."""
 
 REDIS_RETRY_SECONDS = 1.0
-_ALTERNATIVE = re.compile(r"^((str|bool|int|float|[A-Z][a-z][A-Za-z]*)$|(literal|list|dict|tuple|constrained)[\[-])")
 _WORTH_A_RETRY = (Unavailable, QueueFull, RateLimited)
 _log = structlog.get_logger()
 
@@ -93,9 +92,7 @@ def headers(error: QuickthawError) -> dict[str, str]:
 
 def invalid(error: ValidationError) -> InvalidRequest:
     """Turn pydantic's findings into one message that names each field."""
-    findings = error.errors(include_url=False, include_context=False, include_input=False)
-    said = "; ".join(f"{_place(f['loc'])}{f['msg'].removeprefix('Value error, ')}" for f in findings[:5])
-    return InvalidRequest(said, param=_path(findings[0]["loc"]) or None)
+    return InvalidRequest(told(error), param=first_field(error))
 
 
 def outage(error: Exception) -> Unavailable:
@@ -103,16 +100,6 @@ def outage(error: Exception) -> Unavailable:
     said = f"the platform's Redis cannot serve at the moment ({error.code})" if isinstance(error, CannotServe) else ""
     said = said or "the platform cannot reach its Redis at the moment"
     return Unavailable(f"{said}; try again shortly", retry_after_seconds=REDIS_RETRY_SECONDS)
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    path = _path(location)
-    return f"{path}: " if path else ""
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """Return the steps to a field, without the names of types by which pydantic tells its alternatives apart."""
-    return ".".join(str(step) for step in location if isinstance(step, int) or not _ALTERNATIVE.match(step))
 
 
 def _outage(error: Exception) -> Response:
@@ -134,8 +121,8 @@ def _http(error: HTTPException) -> Response:
 
 def _named(error: HTTPException) -> QuickthawError:
     if error.code == 404:
-        told = pointer(request.path, _exists) or "/docs/ lists the endpoints"
-        return NotFound(f"there is nothing at {request.path}; {told}")
+        meant = pointer(request.path, _exists) or "/docs/ lists the endpoints"
+        return NotFound(f"there is nothing at {request.path}; {meant}")
     if error.code == 405:
         return InvalidRequest(f"{request.path} does not take {request.method}", code="method_not_allowed")
     if error.code == 415:
