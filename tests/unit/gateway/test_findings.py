@@ -15,8 +15,6 @@ RESULT = {"type": "tool_result", "tool_use_id": "a", "content": 5}
 NATIVE = {"input": {"prompt": "a"}}
 SPEC = {"name": "x", "model": "tiny", "engine": "echo"}
 INNER = re.compile(r"instance of|tuple|dictionary|extract|unable to|\[key\]|[a-z]\[|constrained|pydantic", re.I)
-    r"instance of|tuple|dictionary|extract|unable to|\[key\]|[a-z]\[|constrained|pydantic", re.IGNORECASE
-)
 
 
 @pytest.mark.parametrize("value", [5, [5], {"a": 1}, [None], True, "x"])
