@@ -9,7 +9,8 @@ from quickthaw_platform.settings import Settings
 from tests.integration.gateway.processes import GatewayProcess, PlayedNode
 from tests.valkey_process import ValkeyProcess
 
-GATEWAY_SETTINGS = {"sse_keepalive": "1s", "max_body": "1MB", "drain_timeout": "5s"}
+PAGE = "http://localhost:3000"
+GATEWAY_SETTINGS = {"sse_keepalive": "1s", "max_body": "1MB", "drain_timeout": "5s", "cors_origins": PAGE}
 
 
 @pytest.fixture(scope="module")
