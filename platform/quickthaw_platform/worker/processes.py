@@ -66,17 +66,24 @@ class WatchedProcess:
     def _has_ended(self) -> None:
         self._release()
         self.ended_at = time.monotonic()
+        if self._reaped() or self._status is not None:
+            self._finish()
+        else:  # not our child: its parent reports, or goes without a word, having reaped it or leaving that to us
+            self._loop.later(STATUS_PATIENCE_SECONDS, self._give_up_waiting)
+
+    def _give_up_waiting(self) -> None:
+        self._reaped()
+        self._finish()
+
+    def _reaped(self) -> bool:
+        """Take the status of a process that has ended, if it is our child by now."""
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:
-            # Not our child: its parent reports, unless that has died too and reaped it before.
-            self._loop.later(STATUS_PATIENCE_SECONDS, self._finish)
-            if self._status is not None:
-                self._finish()
-            return
+            return False
         if pid:
             self._status = os.waitstatus_to_exitcode(status)
-        self._finish()
+        return True
 
     def _finish(self) -> None:
         if not self._over:

@@ -68,6 +68,7 @@ def test_a_call_that_goes_on_after_a_loss_counts_once_with_all_its_tokens(node: 
     wait_for(lambda: len(node.chunks(identity)) > 10, "some outputs")
     os.kill(only_instance(node, version), signal.SIGKILL)
     wait_for(lambda: node.store.get(identity).state == InvocationState.QUEUED, "the requeue")
+    wait_for(lambda: not node.slots.instances(version=version.id), "the end of the dead instance's record")
     node.start_instance(version)
     assert node.ended(identity).result == "x" * 60
     row = counted(node, "resumed", 1)

@@ -29,7 +29,7 @@ CASES = {
     "memory": ("x = bytearray(1 << 30); return len(x)", "memory_limit_exceeded", "memory limit"),
     "recursion": ("return handle(model)", "handler_failed", "RecursionError"),
     "sampling": ("return list(model.complete('x', temperature=9))", "invalid_request", "temperature"),
-    "context": ("return list(model.complete('x' * 9000))", "context_length_exceeded", "9,000"),
+    "context": ("return list(model.complete('x' * 9000))", "context_length_exceeded", "9000"),
 }
 
 

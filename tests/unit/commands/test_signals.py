@@ -44,9 +44,9 @@ def run(command: list[str], leave: Callable[[], None]) -> str:
 
 
 def masks(status: str) -> dict[str, set[int]]:
-    """Read the sets of signals in /proc/PID/status."""
+    """Read the sets of signals in /proc/PID/status, less those that are the C library's own: a spawn ignores them."""
     pairs = (line.split(":\t") for line in status.splitlines() if line.startswith("Sig") and "SigQ" not in line)
-    return {name: {n for n in range(1, 65) if int(text, 16) >> (n - 1) & 1} for name, text in pairs}
+    return {name: {n for n in map(int, signal.valid_signals()) if int(text, 16) >> (n - 1) & 1} for name, text in pairs}
 
 
 @BAD_PARENTS
