@@ -75,4 +75,4 @@ def test_what_is_on_the_disk_is_served_without_s3_and_the_rest_when_it_is_back(
     road.point_to(port_of(s3_server))
     assert_well(cluster, ("here", "there"))
     wait_for(lambda: "remote" in tiers(cluster, "fresh"), "the push", PUSH_SECONDS)
-    assert not any(copy.push_error for copy in client.checkpoint("fresh").copies)
+    wait_for(lambda: not any(copy.push_error for copy in client.checkpoint("fresh").copies), "the end of the report")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -116,8 +116,12 @@ class NodeCheckpoints:
     def _round(self) -> None:
         local = self.disk.list()
         if self._remote is not None and self._settings.remote is not None:
-            self._look(self._remote, self._settings.remote)
-            self._push(self._remote, self._settings.remote, local)
+            try:
+                self._look(self._remote, self._settings.remote)
+            except RemoteError as error:
+                self._unreached(local, error)
+            else:
+                self._push(self._remote, self._settings.remote, local)
         largest = max((Manifest.of(c).weights_bytes for c in local), default=0)
         self.tiers.pool.prepare(min(self._settings.dram_ahead, largest), self._closing.is_set)
 
@@ -129,8 +133,16 @@ class NodeCheckpoints:
             known = {entry.id for entry in self._catalogue.list()}
             self._catalogue.announce(describe(remote.manifest(new)) for new in sorted(ids - known))
 
-    def _push(self, remote: RemoteCheckpoints, url: str, local: Iterable[Checkpoint]) -> None:
+    def _unreached(self, local: Sequence[Checkpoint], error: RemoteError) -> None:
+        """The remote tier cannot even be asked what it has: what only this disk has is not pushed for that reason."""
+        _log.warning("the remote tier is out of reach", error=str(error))
+        lacking = (checkpoint.id for checkpoint in local if not self.tiers.elsewhere(checkpoint.id))
+        self.push_failures = dict.fromkeys(lacking, str(error))
+
+    def _push(self, remote: RemoteCheckpoints, url: str, local: Sequence[Checkpoint]) -> None:
         """Copy what only this disk has, so that it is safe and every node can fetch it."""
+        lacking = {checkpoint.id for checkpoint in local if not self.tiers.elsewhere(checkpoint.id)}
+        self.push_failures = {known: why for known, why in self.push_failures.items() if known in lacking}
         for checkpoint in local:
             if self._closing.is_set() or self.tiers.elsewhere(checkpoint.id):
                 continue

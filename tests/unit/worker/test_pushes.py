@@ -48,3 +48,25 @@ def test_a_push_that_fails_is_told_holds_up_no_other_and_is_tried_again(
         assert made.push_failures == {}
         assert json.loads(status.describe(made.tiers, made.push_failures))["push_failures"] == {}
         assert (tmp_path / "remote" / ids[0] / "manifest.json").is_file()
+
+
+def test_what_cannot_be_pushed_as_the_remote_tier_is_out_of_reach_is_told(
+    redis: Redis, platform_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = platform_settings.model_copy(update={"remote": str(tmp_path / "remote")})
+    made = NodeCheckpoints(
+        settings, redis, drop_templates=lambda _: None, on_failed=lambda _id, _error: None, on_change=lambda: None
+    )
+    save_llama(tmp_path / "source")
+    identity = import_checkpoint(str(tmp_path / "source"), made.disk, "a", None).checkpoint.id
+
+    def away(_: RemoteCheckpoints) -> list[str]:
+        raise RemoteUnavailable("s3://bucket: connection refused")
+
+    with contextlib.closing(made.tiers):
+        with monkeypatch.context() as patch:
+            patch.setattr(RemoteCheckpoints, "ids", away)
+            made._round()
+        assert made.push_failures == {identity: "s3://bucket: connection refused"}
+        made._round()
+        assert made.push_failures == {}
