@@ -26,6 +26,7 @@ RAW_BODY = RAW.compress(BODY) + RAW.flush()
         ("identity", BODY),
         ("", BODY),
     ],
+    ids=["gzip", "x-gzip", "gzip twice", "deflate", "raw deflate", "deflate then gzip", "identity", "not told"],
 )
 def test_a_compressed_body_is_read(client: FlaskClient, encoding: str, body: bytes) -> None:
     answer = client.post("/v1/functions/chat/invoke", data=body, headers={"Content-Encoding": encoding})
@@ -61,6 +62,7 @@ def test_a_bomb_is_refused_with_the_settings_name(client: FlaskClient, layers: i
         ("gzip", gzip.compress(BODY)[:-9], "cut short"),
         ("deflate", b"\xff\xff", "is not deflate"),
     ],
+    ids=["not gzip", "cut gzip", "not deflate"],
 )
 def test_a_broken_body_is_refused(client: FlaskClient, encoding: str, body: bytes, says: str) -> None:
     answer = client.post("/v1/functions/chat/invoke", data=body, headers={"Content-Encoding": encoding})
