@@ -1,0 +1,1 @@
+"""Validation: how well a model predicts a text, by the protocols that published perplexities follow."""
