@@ -80,6 +80,13 @@ local function place(instance)
   end
 end
 
+-- Lease an instance's slots no more.
+local function drain(instance)
+  redis.call('HSET', instance_key(instance.id), 'state', 'draining')
+  instance.state = 'draining'
+  place(instance)
+end
+
 -- Write down what became of an instance's slots.
 local function settle(instance, time)
   if not instance or instance.held == instance.was then return end

@@ -191,12 +191,22 @@ class InvocationStore:
         """
         return bool(self._scripts.run("requeue", identity, epoch, reason))
 
-    def lose(self, identity: str, epoch: int, reason: str, error: QuickthawError, *, ran: bool = True) -> Lost:
+    def lose(
+        self,
+        identity: str,
+        epoch: int,
+        reason: str,
+        error: QuickthawError,
+        *,
+        ran: bool = True,
+        with_instance: bool = False,
+    ) -> Lost:
         """Settle an invocation whose owner is gone: queue it again (showing `reason`), or end it.
 
         It goes on where its log ends; one that may not (resumable=False) and has put out something fails with `error`,
         and one that was lost `max_attempts` times in a row, with nothing new in between, with PoisonInvocation. A loss
-        does not count where it never `ran` at its owner, and so cannot have ended that.
+        does not count where it never `ran` at its owner, and so cannot have ended that. Lost `with_instance`, it can
+        not come back to that one: the instance drains in the same change.
         """
         most = self._settings.max_attempts
         poison = PoisonInvocation(
@@ -205,7 +215,7 @@ class InvocationStore:
         )
         endings = (Ending(error=cause.to_json()) for cause in (error, poison))
         texts = (text for ending in endings for text in (ending.event(), ending.fields()[1]))
-        return Lost(self._scripts.run("lose", identity, epoch, reason, most, *texts, int(ran))[0])
+        return Lost(self._scripts.run("lose", identity, epoch, reason, most, *texts, int(ran), int(with_instance))[0])
 
     def history(self, identity: str, after: History = NOTHING) -> History:
         """Return what the invocation has put out and recorded since `after`."""

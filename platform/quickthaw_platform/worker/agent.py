@@ -316,12 +316,13 @@ class Agent:
         if not self._serving.invoke(work):
             lease = Lease(work.invocation, work.epoch)
             error = InstanceLost("the instance that was to serve the invocation is gone")
-            self._writer.submit(lambda: self._give_back(lease, error))
-            if work.instance not in self._fleet.ids():  # a ghost, if Redis still has it: nothing more must come to it
+            ghost = work.instance not in self._fleet.ids()  # if Redis still has it: nothing more must come to it
+            self._writer.submit(lambda: self._give_back(lease, error, ghost))
+            if ghost:
                 self._effects.died(work.instance, error)
 
-    def _give_back(self, lease: Lease, error: QuickthawError) -> None:
-        self._store.lose(lease.invocation, lease.epoch, error.message, error, ran=False)
+    def _give_back(self, lease: Lease, error: QuickthawError, ghost: bool) -> None:
+        self._store.lose(lease.invocation, lease.epoch, error.message, error, ran=False, with_instance=ghost)
 
     def _lose_checkpoint(self, checkpoint: str, error: QuickthawError) -> None:
         self._templates.forget(checkpoint)

@@ -319,7 +319,8 @@ class Writer:
 
     def _write_end(self, journal: Journal, end: End) -> None:
         if end.lost and end.error is not None:
-            self._store.lose(journal.invocation, journal.epoch, end.error.message, end.error)
+            error = end.error
+            self._store.lose(journal.invocation, journal.epoch, error.message, error, with_instance=True)
             return
         finished = self._store.finish(
             journal.invocation,

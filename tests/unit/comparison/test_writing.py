@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +11,15 @@ from quickthaw_platform.comparison.recorded import read
 from quickthaw_platform.comparison.rows import UsageLine
 from quickthaw_platform.comparison.writing import Measured, make_folder, write_run, write_text
 from quickthaw_platform.errors import SettingsInvalid
+from tests.small_files import files_of_at_most
 from tests.unit.comparison.example import example_recording
 
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
     """No file may grow beyond some bytes: what a write meets on a full disk, but for the number of the error."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    with files_of_at_most(200):
+        yield
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:

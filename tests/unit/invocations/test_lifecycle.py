@@ -318,6 +318,21 @@ class TestLose:
             store.begin("a", again.epoch, "n1", "x1")
         assert store.get("a").state is InvocationState.RUNNING
 
+    @pytest.mark.parametrize("resumable", [True, False])
+    def test_an_instance_that_is_gone_as_well_gets_nothing_more(
+        self, redis: Redis, store: InvocationStore, resumable: bool
+    ) -> None:
+        version = make_version(resumable=resumable, concurrency=1, max_instances=2)
+        start_instance(redis, version)
+        store.admit(make_invocation(version, "a"))
+        store.append("a", 1, store.begin("a", 1, "n1", "x1"), CHUNKS[:1])
+        store.admit(make_invocation(version, "b"))
+        outcome = store.lose("a", 1, "the process died", self.ERROR, with_instance=True)
+        assert outcome is (Lost.REQUEUED if resumable else Lost.FAILED)
+        assert store.get("b").state is InvocationState.QUEUED
+        assert store.claim("x1") == []
+        assert store.admit(make_invocation(version, "c")).assignment is None
+
     def test_it_may_be_lost_any_number_of_times_while_something_new_comes_of_it(
         self, redis: Redis, store: InvocationStore
     ) -> None:

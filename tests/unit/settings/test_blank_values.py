@@ -109,6 +109,7 @@ def test_empty_options_of_the_worker_are_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("QUICKTHAW_REDIS_URL", "redis://127.0.0.1:1/0")
     started: list[list[str]] = []
     monkeypatch.setattr("os.execvp", lambda _file, argv: started.append(argv))
+    monkeypatch.setattr("quickthaw_platform.signals.start_afresh", lambda keeping: None)  # this process goes on
     options = ["--node", "", "--device", "", "--redis", "", "--label", ""]
     CliRunner().invoke(worker, options, catch_exceptions=False)
     assert settings_module.load().node == Settings().node

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import random
-import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,20 +10,10 @@ import pytest
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.traffic import tables
 from quickthaw_platform.traffic.result import RequestResult
+from tests.small_files import files_of_at_most
 from tests.unit.traffic.results import COLD, MISSED, result
 
 SUFFIXES = pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Let no file grow beyond `size`, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @SUFFIXES

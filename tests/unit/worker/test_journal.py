@@ -80,8 +80,8 @@ class Store:
         self.looks.release()
         return str(self.process)
 
-    def lose(self, _id: str, _epoch: int, _reason: str, _error: QuickthawError) -> Lost:
-        self.ends.append(("lost", None))
+    def lose(self, _id: str, _epoch: int, _reason: str, _error: QuickthawError, *, with_instance: bool) -> Lost:
+        self.ends.append(("lost with its instance" if with_instance else "lost", None))
         self.ended.set()
         return Lost.REQUEUED
 
@@ -297,7 +297,7 @@ def test_what_a_dead_instance_put_out_is_written_before_it_is_given_up() -> None
     h.writer.end(h.journal, End(InvocationState.FAILED, error=InstanceLost("gone"), lost=True))
     h.run()
     assert h.store.log == [(4, "a")]
-    assert h.store.ends == [("lost", None)]
+    assert h.store.ends == [("lost with its instance", None)]
 
 
 def test_the_next_in_the_queue_is_passed_on() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from quickthaw_platform.checkpoints.reading import kernel_memory
 from quickthaw_platform.checkpoints.reading.kernel_memory import KernelMemory, memfd_may_be_huge
 from quickthaw_platform.checkpoints.reading.memory import HUGE_BYTES, Block, MemoryPool
+from tests.small_files import files_of_at_most
 
 
 def descriptors() -> set[str]:
@@ -86,13 +86,16 @@ def test_another_process_maps_the_same_bytes_and_so_does_a_fork(pool: MemoryPool
     code = f"print(open('/proc/{os.getpid()}/fd/{block.fd}', 'rb').read(5).decode())"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "hello\n"
     reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.write(writer, bytes(block.view[:5]))
-        os._exit(0)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, bytes(block.view[:5]))
+        finally:
+            os._exit(0)
     os.close(writer)
     assert os.read(reader, 5) == b"hello"
     os.close(reader)
-    os.wait()
+    os.waitpid(child, 0)
 
 
 def test_a_mapping_outlives_its_block(pool: MemoryPool) -> None:
@@ -109,13 +112,8 @@ def test_a_kernel_without_room_leaves_the_pool_as_it_was() -> None:
     pool = MemoryPool(PLAIN)
     held = pool.take(HUGE_BYTES)
     before = descriptors()
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (HUGE_BYTES, limit[1]))
-    try:
-        with pytest.raises(OSError) as caught:
-            pool.take(8 * HUGE_BYTES)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    with files_of_at_most(HUGE_BYTES), pytest.raises(OSError) as caught:
+        pool.take(8 * HUGE_BYTES)
     assert caught.value.errno == errno.EFBIG
     assert descriptors() == before
     assert pool.held_bytes == held.room_bytes
