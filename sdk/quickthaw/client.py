@@ -32,6 +32,7 @@ from quickthaw.resources import (
     SecretInfo,
     UsageRow,
 )
+from quickthaw.results import CheckpointResult
 from quickthaw.retry import Backoff, Deadline
 from quickthaw.types import Event, EventType, FunctionInfo, FunctionSpec, InvocationInfo, Version
 
@@ -79,9 +80,12 @@ class Client:
         """Describe a function."""
         return self._run(calls.function(name))
 
-    def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
-        """Make a version of a function and point `alias` to it. The same spec again makes no new version."""
-        return self._run(calls.deploy(spec, alias))
+    def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS, require: Sequence[str] = ()) -> Version:
+        """Make a version of a function and point `alias` to it. The same spec again makes no new version.
+
+        `require` are bars that its checkpoint must clear, such as "perplexity[hf,wikitext-2]<=20"; Conflict otherwise.
+        """
+        return self._run(calls.deploy(spec, alias, require))
 
     def delete_function(self, name: str) -> None:
         """Delete a function with its versions, aliases and secrets."""
@@ -95,9 +99,12 @@ class Client:
         """List a function's aliases."""
         return self._run(calls.aliases(name))
 
-    def set_alias(self, name: str, alias: str, weights: Mapping[str, float]) -> AliasInfo:
-        """Point an alias to one or several versions (id or number), weighted: {"3": 0.9, "4": 0.1}."""
-        return self._run(calls.set_alias(name, alias, weights))
+    def set_alias(self, name: str, alias: str, weights: Mapping[str, float], require: Sequence[str] = ()) -> AliasInfo:
+        """Point an alias to one or several versions (id or number), weighted: {"3": 0.9, "4": 0.1}.
+
+        `require` are bars that the checkpoint of each must clear: see `deploy`.
+        """
+        return self._run(calls.set_alias(name, alias, weights, require))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Forget an alias; `live` stays."""
@@ -219,6 +226,14 @@ class Client:
     def delete_checkpoint(self, name: str) -> None:
         """Remove a checkpoint from every node and from the remote tier."""
         self._run(calls.delete_checkpoint(name))
+
+    def results(self, name: str) -> list[CheckpointResult]:
+        """List what validation has measured of a checkpoint."""
+        return self._run(calls.results(name))
+
+    def record_result(self, name: str, result: CheckpointResult) -> CheckpointResult:
+        """Keep a result of a checkpoint, in place of an earlier one of the same protocol, text, engine and options."""
+        return self._run(calls.record_result(name, result))
 
     def keys(self) -> list[KeyInfo]:
         """List the API keys."""

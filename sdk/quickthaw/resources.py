@@ -35,6 +35,8 @@
 | POST   /v1/checkpoints/{name}/pull         | PullRequest     | 202, CheckpointInfo                 |
 | POST   /v1/checkpoints/{name}/evict        | EvictRequest    | 202, CheckpointInfo                 |
 | DELETE /v1/checkpoints/{name}              |                 | Deleted                             |
+| GET    /v1/checkpoints/{name}/results      |                 | list of CheckpointResult            |
+| POST   /v1/checkpoints/{name}/results      | CheckpointResult | 201, CheckpointResult              |
 | GET    /v1/keys                            |                 | list of KeyInfo                     |
 | POST   /v1/keys                            | KeyRequest      | KeyCreated                          |
 | DELETE /v1/keys/{id}                       |                 | Deleted                             |
@@ -88,6 +90,9 @@ class AliasWeights(Wire):
 
 
 class AliasInfo(Wire):
+    require: tuple[str, ...] = Field(
+        (), max_length=32, description="bars that each version's checkpoint must clear: `perplexity[hf,wikitext-2]<=20`"
+    )
     """An alias and the versions it points to; the weights add up to 1."""
 
     name: str

@@ -35,6 +35,7 @@ from quickthaw_platform.gateway import (
     openai_embeddings,
     openai_models,
     pages,
+    results,
     router,
     secrets,
     spans,
@@ -59,6 +60,7 @@ from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.registry.results import Results
 from quickthaw_platform.router.cluster import redis_allocator
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.commands import Commands
@@ -67,7 +69,7 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    stored_completions, responses, messages, nodes, checkpoints, migrating, router, keys, usage, pages, health, metrics,
+    stored_completions, responses, messages, nodes, checkpoints, results, migrating, router, keys, usage, pages, health, metrics,
 )  # fmt: skip
 
 
@@ -117,6 +119,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         redis=redis,
         registry=registry,
         catalogue=catalogue,
+        results=Results(redis),
         keys=KeyStore(redis),
         quotas=QuotaKeeper(redis),
         store=store,

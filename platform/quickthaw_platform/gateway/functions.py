@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from quickthaw.resources import DEFAULT_ALIAS, AliasInfo, AliasWeights, Deleted, Rollback, Scope
 from quickthaw.types import FunctionInfo, FunctionSpec, Name, Version
+from quickthaw_platform.gateway.barring import check_spec, check_versions
 from quickthaw_platform.gateway.capacity import check_capacity
 from quickthaw_platform.gateway.function_view import describe, describe_all
 from quickthaw_platform.gateway.removal import remove_function
@@ -28,6 +29,7 @@ class DeployQuery(BaseModel):
     """Where a new version goes."""
 
     alias: Name = Field(DEFAULT_ALIAS, description="the alias that points to the version from now on")
+    require: list[str] = Field([], description="bars that its checkpoint must clear: `perplexity[hf,wikitext-2]<=20`")
 
 
 class AliasPath(FunctionPath):
@@ -51,6 +53,7 @@ def deploy_function(query: DeployQuery, body: FunctionSpec) -> Response:
     if body.adapter is not None:
         needed.append(found.catalogue.find_adapter(body.adapter))
     check_capacity(body, needed, nodes, found.settings.instance_memory)
+    check_spec(found, query.require, body)
     return answer(found.registry.deploy(body, query.alias))
 
 
@@ -82,7 +85,8 @@ def list_aliases(path: FunctionPath) -> Response:
 
 @api.put("/<name>/aliases/<alias>", responses={200: AliasInfo})
 def set_alias(path: AliasPath, body: AliasWeights) -> Response:
-    """Point an alias to one version, or to several by weight (a canary)."""
+    """Point an alias to one version, or to several by weight (a canary), each of which clears the bars of `require`."""
+    check_versions(services(), body.require, path.name, body.weights)
     record = services().registry.set_alias(path.name, path.alias, body.weights)
     return answer(AliasInfo(name=path.alias, weights=dict(record.aliases[path.alias])))
 

@@ -47,6 +47,7 @@ def remove_checkpoint(services: Services, name: str) -> None:
     for node in read_view(services.redis).nodes:
         services.commands.forget_checkpoint(node.id, checkpoint.id)
     services.catalogue.withdraw(checkpoint.id)
+    services.results.forget(checkpoint.id)
 
 
 def _drain(services: Services, instance: InstanceView) -> None:

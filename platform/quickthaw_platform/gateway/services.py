@@ -18,6 +18,7 @@ from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.registry.results import Results
 from quickthaw_platform.router.allocator import Allocator
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.commands import Commands
@@ -33,6 +34,7 @@ class Services:
     redis: Redis
     registry: FunctionRegistry
     catalogue: Catalogue
+    results: Results
     keys: KeyStore
     quotas: QuotaKeeper
     store: InvocationStore

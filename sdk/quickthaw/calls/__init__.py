@@ -13,6 +13,8 @@ from quickthaw.calls.cluster_calls import (
     instances,
     nodes,
     pull_checkpoint,
+    record_result,
+    results,
     router_accuracy,
     stop_instance,
 )
@@ -75,7 +77,9 @@ __all__ = [
     "migrate",
     "nodes",
     "pull_checkpoint",
+    "record_result",
     "request",
+    "results",
     "revoke_key",
     "rollback",
     "router_accuracy",

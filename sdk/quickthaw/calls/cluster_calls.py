@@ -7,6 +7,7 @@ from typing import Literal
 from quickthaw.calls.builders import delete, get, listing, one, path, send
 from quickthaw.protocol import Call
 from quickthaw.resources import CheckpointInfo, EvictRequest, InstanceInfo, NodeInfo, PullRequest, RouterAccuracy
+from quickthaw.results import CheckpointResult
 
 
 def nodes() -> Call[list[NodeInfo]]:
@@ -57,3 +58,13 @@ def evict_checkpoint(name: str, node: str, tier: Literal["dram", "disk"]) -> Cal
 def delete_checkpoint(name: str) -> Call[None]:
     """Remove a checkpoint from every node and from the remote tier."""
     return delete("checkpoints", name)
+
+
+def results(name: str) -> Call[list[CheckpointResult]]:
+    """List what validation has measured of a checkpoint."""
+    return listing(CheckpointResult, "checkpoints", name, "results")
+
+
+def record_result(name: str, result: CheckpointResult) -> Call[CheckpointResult]:
+    """Keep a result of a checkpoint."""
+    return send("POST", CheckpointResult, result, "checkpoints", name, "results")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from quickthaw.calls.builders import delete, get, listing, nothing, path, request, send, stream_of
 from quickthaw.protocol import Call
@@ -20,10 +20,13 @@ def function(name: str) -> Call[FunctionInfo]:
     return get(FunctionInfo, "functions", name)
 
 
-def deploy(spec: FunctionSpec, alias: str) -> Call[Version]:
-    """Make a version (the same spec makes the same one) and point the alias to it."""
+def deploy(spec: FunctionSpec, alias: str, require: Sequence[str] = ()) -> Call[Version]:
+    """Make a version (the same spec makes the same one) and point the alias to it, if it clears the bars."""
     call = send("POST", Version, spec, "functions")
-    return Call(call.method, call.path, call.answer, body=call.body, query={"alias": alias})
+    query: dict[str, str | Sequence[str]] = {"alias": alias}
+    if require:
+        query["require"] = list(require)
+    return Call(call.method, call.path, call.answer, body=call.body, query=query)
 
 
 def delete_function(name: str) -> Call[None]:
@@ -41,9 +44,9 @@ def aliases(name: str) -> Call[list[AliasInfo]]:
     return listing(AliasInfo, "functions", name, "aliases")
 
 
-def set_alias(name: str, alias: str, weights: Mapping[str, float]) -> Call[AliasInfo]:
-    """Point an alias to one or several weighted versions."""
-    body = request(AliasWeights, weights=dict(weights))
+def set_alias(name: str, alias: str, weights: Mapping[str, float], require: Sequence[str] = ()) -> Call[AliasInfo]:
+    """Point an alias to one or several weighted versions, if each clears the bars."""
+    body = request(AliasWeights, weights=dict(weights), require=tuple(require))
     return send("PUT", AliasInfo, body, "functions", name, "aliases", alias)
 
 

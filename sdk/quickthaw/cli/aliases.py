@@ -1,4 +1,4 @@
-"""`quickthaw alias`."""
+"""`quickthaw alias` and `quickthaw promote`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import click
 
 from quickthaw.cli import output
 from quickthaw.cli.root import State, pass_state
+from quickthaw.errors import Conflict
+from quickthaw.resources import DEFAULT_ALIAS
 
 
 @click.group()
@@ -50,6 +52,35 @@ def rm(state: State, function: str, name: str) -> None:
     """Forget alias NAME; its versions stay."""
     state.client.delete_alias(function, name)
     click.echo(f"removed {name}")
+
+
+@click.command()
+@click.argument("function")
+@click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias that is to have one version again.")
+@click.option("--to", "version", metavar="VERSION", help="Version to promote, by id or number (else the canary).")
+@click.option("--require", multiple=True, metavar="BAR", help="Only if it clears: perplexity[hf,wikitext-2]<=20.")
+@output.json_option
+@pass_state
+def promote(
+    state: State, function: str, alias: str, version: str | None, require: tuple[str, ...], as_json: bool
+) -> None:
+    """Give a canary all calls of an alias: the newest of the versions that the alias weighs, or --to.
+
+    With --require only where the checkpoint of that version clears every bar; else nothing changes.
+    """
+    chosen = version or _canary(state, function, alias)
+    found = state.client.set_alias(function, alias, {chosen: 1.0}, require)
+    if as_json:
+        output.print_json(found)
+        return
+    click.echo(f"{function}: {found.name} → {output.weights(found.weights)}")
+
+
+def _canary(state: State, function: str, alias: str) -> str:
+    weighed = {entry.name: entry.weights for entry in state.client.aliases(function)}.get(alias, {})
+    if len(weighed) < 2:
+        raise Conflict(f"alias {alias!r} of {function!r} weighs no canary; name the version to promote with --to")
+    return next(v.id for v in reversed(state.client.versions(function)) if v.id in weighed)
 
 
 def _weight(word: str) -> tuple[str, float]:

@@ -45,8 +45,18 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--check", "only_check", is_flag=True, help="Check source, imports and signatures; deploy nothing.")
 @click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias to point to the new version.")
 @output.json_option
+@click.option("--require", multiple=True, metavar="BAR", help="Only if it clears: perplexity[hf,wikitext-2]<=20.")
 @pass_state
-def deploy(state: State, /, target: str | None, alias: str, as_json: bool, only_check: bool, **given: Any) -> None:
+def deploy(
+    state: State,
+    /,
+    target: str | None,
+    alias: str,
+    require: tuple[str, ...],
+    as_json: bool,
+    only_check: bool,
+    **given: Any,
+) -> None:
     """Deploy functions: TARGET is file.py, file.py:app or file.py:function; or use --model and --name.
 
     The same source and settings again make no new version. What runs is not interrupted.
@@ -55,7 +65,7 @@ def deploy(state: State, /, target: str | None, alias: str, as_json: bool, only_
     if only_check:
         _check(specs, as_json)
         return
-    deployed = [state.client.deploy(spec, alias) for spec in specs]
+    deployed = [state.client.deploy(spec, alias, require) for spec in specs]
     if as_json:
         output.print_json(deployed)
         return

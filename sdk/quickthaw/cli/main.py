@@ -47,6 +47,7 @@ for command in (
     functions.rollback,
     functions.rm,
     aliases.alias,
+    aliases.promote,
     invoke.invoke,
     invocations.invocations,
     logs.logs,

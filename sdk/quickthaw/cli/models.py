@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import click
@@ -9,6 +10,7 @@ import click
 from quickthaw.cli import output
 from quickthaw.cli.root import PluggedGroup, State, pass_state
 from quickthaw.resources import CheckpointCopy, CheckpointInfo
+from quickthaw.results import CheckpointResult, Measured
 
 NO_CHECKPOINTS = "No checkpoints yet. Import one: quickthaw models import SOURCE"
 
@@ -48,9 +50,9 @@ def _row(found: CheckpointInfo) -> tuple[object, ...]:
 @pass_state
 def show(state: State, name: str, as_json: bool) -> None:
     """Show one checkpoint: what it is, and where."""
-    found = state.client.checkpoint(name)
+    found, results = state.client.checkpoint(name), state.client.results(name)
     if as_json:
-        output.print_json(found)
+        output.print_json({**output.plain(found), "results": output.plain(results)})
         return
     quantised = f", {found.quantization}" if found.quantization else ""
     stored = f"{found.quantization}, GGUF" if found.weights_format == "gguf" else f"{found.dtype}{quantised}"
@@ -69,6 +71,25 @@ def show(state: State, name: str, as_json: bool) -> None:
             ("where", "; ".join(f"{copy.node}: {', '.join(copy.tiers)}" for copy in found.copies)),
         ]
     )
+    if results:
+        click.echo()
+        columns = ("METRIC", "VALUE", "95% INTERVAL", "ENGINE", "MEASURED", "")
+        output.table(columns, (row for result in results for row in _figures(result)), "")
+
+
+def _figures(result: CheckpointResult) -> Iterator[tuple[object, ...]]:
+    """Yield a line for each figure of a result, named as a bar names it."""
+    with_what = "".join(f", {key}={value}" for key, value in sorted(result.options.items()))
+    adapter = f" + {result.adapter}" if result.adapter else ""
+    engine = f"{result.engine}{with_what}{adapter}"
+    for metric, figure in result.metrics.items():
+        name = f"{metric}[{result.title}]"
+        note = "" if result.whole else "a part of the text"
+        yield name, f"{figure.value:.6g}", _interval(figure), engine, output.when(result.measured_at), note
+
+
+def _interval(figure: Measured) -> str | None:
+    return None if figure.low is None else f"{figure.low:.6g} to {figure.high:.6g}"
 
 
 @models.command("where")

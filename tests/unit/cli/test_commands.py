@@ -41,10 +41,19 @@ LOCATED = {
     ],
 }
 
+NOT_COMPRESSED = {"original_tokens": None, "compression": None}
+
+RESULT = {
+    "checkpoint": "c1", "protocol": "hf", "text": "wikitext-2", "text_sha256": "0" * 64, "whole": True,
+    "engine": "transformers", "options": {"dtype": "float32"}, "measured_at": 1.0,
+    "metrics": {"perplexity": {"value": 21.5, "low": 20.9, "high": 22.2}},
+}  # fmt: skip
+CANARY = {"name": "live", "weights": {"v1": 0.9, "v2": 0.1}}
+
 PRIMED = {
     **INVOCATION,
     "tier": "primed",
-    "usage": {"prompt_tokens": 1234, "completion_tokens": 1, "cached_tokens": 1200},
+    "usage": {"prompt_tokens": 1234, "completion_tokens": 1, "cached_tokens": 1200} | NOT_COMPRESSED,
 }
 
 SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
@@ -71,12 +80,13 @@ SHOWS: list[tuple[tuple[str, ...], list[Any], list[str], list[str]]] = [
     ),
     (("models", "ls"), [listed(CHECKPOINT)], ["GET /v1/checkpoints"], ["generate", "1 B"]),
     (
-        ("models", "show", "m"), [LOCATED], ["GET /v1/checkpoints/m"],
+        ("models", "show", "m"), [LOCATED, listed()], ["GET /v1/checkpoints/m", "GET /v1/checkpoints/m/results"],
         ["1 B of bfloat16", "272 in 1 file", "n1: dram, disk; n2: remote"],
     ),
     (
-        ("models", "show", "m"), [LOCATED | {"weights_format": "gguf", "quantization": "Q4_1"}],
-        ["GET /v1/checkpoints/m"], ["1 B of Q4_1, GGUF"],
+        ("models", "show", "m"), [LOCATED | {"weights_format": "gguf", "quantization": "Q4_1"}, listed(RESULT)],
+        ["GET /v1/checkpoints/m", "GET /v1/checkpoints/m/results"],
+        ["1 B of Q4_1, GGUF", "perplexity[hf,wikitext-2]", "21.5", "20.9 to 22.2", "transformers, dtype=float32"],
     ),
     (
         ("models", "where", "m"), [LOCATED], ["GET /v1/checkpoints/m"],
@@ -120,6 +130,31 @@ def test_programs_read_json(
     if isinstance(first, list):
         first, found = first[0], found[0] if isinstance(found, list) else found
     assert {name: found[name] for name in first if name != "spec"} == {k: v for k, v in first.items() if k != "spec"}
+
+
+def test_a_canary_is_promoted_behind_its_bars(run: Run) -> None:
+    versions = listed(VERSION, VERSION | {"id": "v2", "number": 2})
+    gateway = FakeGateway([ok(listed(CANARY)), ok(versions), ok(ALIAS)])
+    promoted = run(gateway, "promote", "chat", "--require", "perplexity<=20")
+    assert promoted.output == "chat: live → v1\n"
+    assert gateway.body() == {"weights": {"v2": 1.0}, "require": ["perplexity<=20"]}
+
+
+def test_a_promotion_names_its_version_where_there_is_no_canary(run: Run) -> None:
+    refused = run(FakeGateway([ok(listed(ALIAS))]), "promote", "chat")
+    assert refused.exit_code == 1
+    assert "weighs no canary; name the version to promote with --to" in refused.output
+    gateway = FakeGateway([ok(ALIAS)])
+    assert run(gateway, "promote", "chat", "--alias", "next", "--to", "2", "--json").exit_code == 0
+    assert gateway.lines == ["PUT /v1/functions/chat/aliases/next"]
+
+
+def test_a_deploy_hands_every_bar_on(run: Run) -> None:
+    gateway = FakeGateway([ok(VERSION)])
+    bars = ("--require", "perplexity[hf,wikitext-2]<=20", "--require", "bleu>=1")
+    assert run(gateway, "deploy", "--model", "m", "--name", "chat", *bars).exit_code == 0
+    (asked,) = gateway.requests
+    assert asked.url.params.get_list("require") == ["perplexity[hf,wikitext-2]<=20", "bleu>=1"]
 
 
 @pytest.mark.parametrize(

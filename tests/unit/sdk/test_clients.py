@@ -29,6 +29,7 @@ from quickthaw import (
     Unreachable,
     resources,
 )
+from quickthaw.results import CheckpointResult, Measured
 from tests.unit.sdk.fake_gateway import INVOCATION, URL, FakeGateway, failed
 
 Call = Callable[..., Any]
@@ -51,6 +52,10 @@ INSTANCE = {
     "memory_bytes": 1, "created_at": 1.0,
 }  # fmt: skip
 CHECKPOINT = {"id": "c1", "name": "m", "task": "generate", "bytes": 1, "context_tokens": 8}
+RESULT = CheckpointResult(
+    checkpoint="c1", protocol="hf", text="wikitext-2", text_sha256="0" * 64, whole=True, engine="transformers",
+    metrics={"perplexity": Measured(value=21.5, low=20.9, high=22.2)},
+)  # fmt: skip
 KEY = {"id": "k1", "name": "ci", "scopes": ["invoke"], "created_at": 1.0}
 LINE = {"id": "1-0", "t": 1.0, "line": "hello"}
 DELETED = {"deleted": True}
@@ -71,7 +76,15 @@ CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
     ("aliases", ("chat",), "GET /v1/functions/chat/aliases", None, listed(ALIAS)),
     (
         "set_alias", ("chat", "live", {"1": 0.9, "2": 0.1}),
-        "PUT /v1/functions/chat/aliases/live", {"weights": {"1": 0.9, "2": 0.1}}, ALIAS,
+        "PUT /v1/functions/chat/aliases/live", {"weights": {"1": 0.9, "2": 0.1}, "require": []}, ALIAS,
+    ),
+    (
+        "set_alias", ("chat", "live", {"2": 1.0}, ["bleu>=1"]),
+        "PUT /v1/functions/chat/aliases/live", {"weights": {"2": 1.0}, "require": ["bleu>=1"]}, ALIAS,
+    ),
+    (
+        "deploy", (SPEC, "live", ["a<=1", "b>=2"]),
+        "POST /v1/functions?alias=live&require=a%3C%3D1&require=b%3E%3D2", SPEC.model_dump(mode="json"), VERSION,
     ),
     ("delete_alias", ("chat", "next"), "DELETE /v1/functions/chat/aliases/next", None, DELETED),
     ("rollback", ("chat",), "POST /v1/functions/chat/rollback", {"alias": "live", "version": None}, ALIAS),
@@ -97,6 +110,11 @@ CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
         CHECKPOINT,
     ),
     ("delete_checkpoint", ("m",), "DELETE /v1/checkpoints/m", None, DELETED),
+    ("results", ("m",), "GET /v1/checkpoints/m/results", None, listed(RESULT.model_dump(mode="json"))),
+    (
+        "record_result", ("m", RESULT),
+        "POST /v1/checkpoints/m/results", RESULT.model_dump(mode="json"), RESULT.model_dump(mode="json"),
+    ),
     ("keys", (), "GET /v1/keys", None, listed(KEY)),
     (
         "create_key", ("ci", ("invoke",), {"requests": "40 per 3 hours"}, 3.0), "POST /v1/keys",
