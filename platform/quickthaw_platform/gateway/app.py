@@ -69,7 +69,8 @@ REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
     functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    stored_completions, responses, messages, nodes, checkpoints, results, migrating, router, keys, usage, pages, health, metrics,
+    stored_completions, responses, messages, nodes, checkpoints, results, migrating, router, keys, usage, pages, health,
+    metrics,
 )  # fmt: skip
 
 
