@@ -50,6 +50,7 @@ class FunctionOptions(TypedDict, total=False):
     system: str  # the system message that its chats begin with; used to have it read before a call comes
     tools: Sequence[AnyTool]  # … the tools: Python functions, or as OpenAI describes them
     prefix: str  # the text that its completions begin with
+    compress: float | Mapping[str, Any]  # part of long texts that is kept; or ratio, budget, by (see types.Compression)
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine
 
@@ -192,8 +193,7 @@ class Function(Generic[P, R]):
                 yield item
 
     def _opened(self) -> Any:
-        settings = self._settings
-        return runtime.open_model(settings.model, settings.engine, settings.options, settings.adapter)
+        return runtime.open_model(self._settings)
 
     def _input(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         return schema.bind(self.handler, args, kwargs)

@@ -54,7 +54,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from quickthaw.generation import ChatOptions, Sampling
-from quickthaw.types import InvocationInfo, InvocationState, Limits, Name, Wire
+from quickthaw.types import Compress, InvocationInfo, InvocationState, Limits, Name, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -81,18 +81,21 @@ class InvokeRequest(Wire):
     alias: Name | None = Field(None, description="None: live")
     webhook: Webhook | None = None
     limits: Limits | None = None
+    compress: Compress | Literal[False] | None = Field(
+        None, description="how long texts are shortened; false: not at all; None: as the function has it"
+    )
 
 
 class AliasWeights(Wire):
     """What an alias points to: version id (or number, as text) to weight. Weights are relative to their sum."""
 
     weights: dict[str, Weight] = Field(min_length=1, max_length=16)
-
-
-class AliasInfo(Wire):
     require: tuple[str, ...] = Field(
         (), max_length=32, description="bars that each version's checkpoint must clear: `perplexity[hf,wikitext-2]<=20`"
     )
+
+
+class AliasInfo(Wire):
     """An alias and the versions it points to; the weights add up to 1."""
 
     name: str
@@ -401,5 +404,6 @@ class UsageRow(Wire):
     tokens_in: int = 0
     tokens_out: int = 0
     tokens_cached: int = Field(0, description="of tokens_in, those that an engine did not have to compute")
+    tokens_saved: int = Field(0, description="left out of prompts by compression, beside tokens_in")
     requests: int = 0
     fetched_bytes: dict[str, int] = Field(default_factory=dict, description="tier to bytes read from it by starts")

@@ -101,6 +101,38 @@ class Handler(Wire):
     parameters: dict[str, Any] = Field(default_factory=dict, description="JSON schema of the handler's arguments")
 
 
+BY_FREQUENCY = "frequency"
+COMPRESSED_ARGUMENTS = ("messages", "prompt")
+"""The arguments of handlers, and of calls, in which texts are compressed."""
+
+
+class Compression(Wire):
+    """How the long texts of a prompt are shortened before it is sent: tokens are left out, and none is changed."""
+
+    ratio: float | None = Field(None, gt=0, lt=1, description="part of each text's tokens that is kept, about")
+    budget: int | None = Field(None, ge=1, description="tokens that all texts together are to have, about")
+    by: Name = Field(
+        BY_FREQUENCY,
+        description="what says which words tell little: frequency, or a function that compresses as functions/compress",
+    )
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Compression:
+        if (self.ratio is None) == (self.budget is None):
+            raise ValueError("give either ratio (a part such as 0.5) or budget (a number of tokens)")
+        return self
+
+
+def _as_compression(value: object) -> object:
+    """Take a plain number for the ratio."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"ratio": value} if is_number else value
+
+
+Compress = Annotated[Compression, BeforeValidator(_as_compression, json_schema_input_type=float | Compression)]
+"""As it is written: a number is the ratio."""
+
+
 class FunctionSpec(Wire):
     """All that makes a version of a function; its digest is the version's id."""
 
@@ -160,6 +192,9 @@ class FunctionSpec(Wire):
     prefix: str | None = Field(
         None, min_length=1, description="the text that its completions begin with; never put before a prompt"
     )
+    compress: Compress | None = Field(
+        None, description="how the long texts of its prompts are shortened at the gateway; None: not at all"
+    )
     env: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the engine, for example dtype")
 
@@ -190,6 +225,15 @@ class FunctionSpec(Wire):
         limit = self.max_tokens_limit
         if limit is not None and self.max_tokens is not None and self.max_tokens > limit:
             raise ValueError(f"max_tokens ({self.max_tokens:,}) is more than max_tokens_limit ({limit:,})")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_compress(self) -> FunctionSpec:
+        takes = None if self.handler is None else self.handler.parameters.get("properties", {})
+        if self.compress is not None and takes is not None and not any(name in takes for name in COMPRESSED_ARGUMENTS):
+            raise ValueError(
+                "compress shortens the arguments `messages` and `prompt`, and the handler takes neither of them"
+            )
         return self
 
     def default_max_tokens(self, usual: int | None = DEFAULT_MAX_TOKENS) -> int | None:
@@ -271,6 +315,17 @@ class Usage(Wire):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = Field(0, description="of prompt_tokens, those that an engine did not have to compute")
+    original_tokens: int | None = Field(
+        None, description="what prompt_tokens would be, had nothing been left out; None: compression was not asked for"
+    )
+    compression: str | None = Field(
+        None, description="`compressed`, or the code of why the prompt was sent as it was; None: not asked for"
+    )
+
+    @property
+    def saved_tokens(self) -> int:
+        """The tokens that compression left out of the prompt."""
+        return 0 if self.original_tokens is None else self.original_tokens - self.prompt_tokens
 
 
 class InvocationInfo(Wire):

@@ -283,7 +283,7 @@ class Ending:
         """Return the terminal event: ERROR when there is an error, else RESULT."""
         if self.error is not None:
             return event_json(EventType.ERROR, {"error": dict(self.error)})
-        usage = self.usage.model_dump() if self.usage else None
+        usage = self.usage.model_dump(exclude_none=True) if self.usage else None
         return event_json(EventType.RESULT, {"value": self.result, "usage": usage})
 
     def fields(self) -> list[str]:
@@ -292,7 +292,7 @@ class Ending:
         if self.error is not None:
             kept["error"] = dict(self.error)
         if self.usage is not None:
-            kept["usage"] = self.usage.model_dump()
+            kept["usage"] = self.usage.model_dump(exclude_none=True)
         if self.start.stages:
             kept["stages"] = dict(self.start.stages)
         texts = [("tier", self.start.tier)] if self.start.tier is not None else []

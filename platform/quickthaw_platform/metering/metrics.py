@@ -55,6 +55,7 @@ queue_time_seconds = _histogram(
     "request_queue_time_seconds", "Seconds from acceptance until an instance took it.", _MODEL, _REQUEST_BUCKETS
 )
 prompt_tokens_total = _counter("prompt_tokens_total", "Tokens read.", _MODEL)
+prompt_tokens_saved_total = _counter("prompt_tokens_saved_total", "Tokens that compression left out.", _MODEL)
 generation_tokens_total = _counter("generation_tokens_total", "Tokens generated.", _MODEL)
 request_success_total = _counter("request_success_total", "Invocations that succeeded.", _MODEL)
 

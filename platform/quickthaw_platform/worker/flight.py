@@ -131,11 +131,14 @@ class Flight:
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
         usage = Usage.model_validate(frame["usage"])
-        self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+        saved = usage.saved_tokens
+        self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, saved)
         if self._progress.last_output is None and self.work.silent_seconds is None:
             elapsed = time.monotonic() - self._created
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(elapsed)
         metrics.prompt_tokens_total.labels(self.work.function).inc(usage.prompt_tokens)
+        if saved:
+            metrics.prompt_tokens_saved_total.labels(self.work.function).inc(saved)
         metrics.generation_tokens_total.labels(self.work.function).inc(usage.completion_tokens)
         metrics.request_success_total.labels(self.work.function).inc()
         self.end(End(InvocationState.SUCCEEDED, result=frame["value"], usage=usage, start=start))

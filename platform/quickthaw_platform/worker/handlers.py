@@ -25,6 +25,7 @@ from quickthaw.errors import (
 from quickthaw.generation import Delta
 from quickthaw.schema import Signature
 from quickthaw_platform.contracts import Engine
+from quickthaw_platform.worker.before_compression import counted
 from quickthaw_platform.worker.bounds import NO_BOUNDS, Bounds
 from quickthaw_platform.worker.capture import Capture, current_invocation
 from quickthaw_platform.worker.delta_stream import passed_on
@@ -135,6 +136,7 @@ class _Run:
     life: int  # which run of the invocation here, by the agent's count
     model: BoundModel
     replay: Replay
+    request: Mapping[str, Any]
 
 
 class Runner:
@@ -200,9 +202,8 @@ class Runner:
             record=partial(self._record, invocation, life) if self._resumable else None,
             on_caught_up=partial(self._report_held, invocation, life),
         )
-        run = self._running[life] = _Run(invocation, life, model, replay)
-        arguments = (run, request.get("input") or {})
-        threading.Thread(target=self._run, args=arguments, name=f"handler-{invocation}", daemon=True).start()
+        run = self._running[life] = _Run(invocation, life, model, replay, request)
+        threading.Thread(target=self._run, args=(run,), name=f"handler-{invocation}", daemon=True).start()
 
     def extend(self, life: int, more: Mapping[str, Any]) -> None:
         """Add to what is recorded of a run whose record is open; `last`: and close it. Ignores unknown ones."""
@@ -228,12 +229,13 @@ class Runner:
     def _report_held(self, invocation: str, life: int) -> None:
         self._send({"t": "held", "invocation": invocation, "life": life})
 
-    def _run(self, run: _Run, given: Mapping[str, Any]) -> None:
+    def _run(self, run: _Run) -> None:
         invocation, model = run.invocation, run.model
         current_invocation.set(invocation)
         try:
-            value = self._serve(run, given)
-            last: Frame = {"t": "done", "value": value, "usage": model.usage.model_dump()}
+            value = self._serve(run, run.request.get("input") or {})
+            usage = counted(model.usage, run.request, model.count_tokens)
+            last: Frame = {"t": "done", "value": value, "usage": usage.model_dump(exclude_none=True)}
         except Stopped:
             last = {"t": "ended"}
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is the answer

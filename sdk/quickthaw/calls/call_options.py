@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from quickthaw.choosing import tool_choice_fields
 from quickthaw.errors import InvalidRequest
@@ -11,7 +11,7 @@ from quickthaw.generation import ChatOptions, Sampling
 from quickthaw.resources import Webhook
 from quickthaw.shape import shape_of
 from quickthaw.tool import definitions
-from quickthaw.types import Limits
+from quickthaw.types import Compression, Limits
 
 
 class CallOptions(TypedDict, total=False):
@@ -23,6 +23,7 @@ class CallOptions(TypedDict, total=False):
     alias: str | None  # None: live
     webhook: Webhook | Mapping[str, Any] | None
     limits: Limits | Mapping[str, Any] | None  # only the fields that are set count
+    compress: Compression | Mapping[str, Any] | float | Literal[False] | None  # None: as the function has it
     idempotency_key: str | None  # None: a fresh one
 
 

@@ -64,6 +64,19 @@ def json_list(file: Path) -> list[Any]:
     return value
 
 
+def compression(word: str) -> Any:
+    """Read how prompts are shortened: a part such as 0.5, false, or a JSON object with ratio or budget, and by."""
+    try:
+        value = json.loads(word)
+    except ValueError:
+        value = None
+    if value is True or not isinstance(value, int | float | dict):
+        raise click.UsageError(
+            f"--compress {word}: give the part that is kept, such as 0.5, or JSON such as '{{\"budget\": 2000}}'"
+        )
+    return value
+
+
 def read(file: Path) -> str:
     """Read a text file."""
     try:

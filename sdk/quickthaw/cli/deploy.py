@@ -40,12 +40,13 @@ from quickthaw.types import FunctionSpec, Limits, Version
 @click.option("--system", metavar="TEXT", help="System message of its chats, or @FILE (with --model).")
 @click.option("--tools", metavar="FILE", help="JSON list of the tools of its chats (with --model).")
 @click.option("--prefix", metavar="TEXT", help="Text that completions begin with, or @FILE (with --model).")
+@click.option("--compress", metavar="PART", help="Part of long texts in prompts that is kept, or JSON (with --model).")
 @click.option("--env", multiple=True, metavar="KEY=VALUE", help="Environment variable, repeatable (with --model).")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Engine option (with --model).")
 @click.option("--check", "only_check", is_flag=True, help="Check source, imports and signatures; deploy nothing.")
 @click.option("--alias", default=DEFAULT_ALIAS, show_default=True, help="Alias to point to the new version.")
-@output.json_option
 @click.option("--require", multiple=True, metavar="BAR", help="Only if it clears: perplexity[hf,wikitext-2]<=20.")
+@output.json_option
 @pass_state
 def deploy(
     state: State,
@@ -113,6 +114,8 @@ def _bare(given: dict[str, Any]) -> FunctionSpec:
             fields[name] = arguments.text(fields[name])
     if "tools" in fields:
         fields["tools"] = arguments.json_list(Path(fields["tools"]))
+    if "compress" in fields:
+        fields["compress"] = arguments.compression(fields["compress"])
     if "options" in fields:
         fields["options"] = arguments.pairs(fields["options"])
     return calls.request(FunctionSpec, **fields)

@@ -78,4 +78,5 @@ def _print(info: InvocationInfo, as_json: bool) -> None:
 def _prompt_tokens(usage: Usage) -> str:
     """Say how long the prompt was, and how much of it was there already: a small prefill is no miracle."""
     cached = f", of which {usage.cached_tokens:,} were read before" if usage.cached_tokens else ""
-    return f"{usage.prompt_tokens:,}{cached}"
+    original = f"; {usage.original_tokens:,} before compression" if usage.saved_tokens else ""
+    return f"{usage.prompt_tokens:,}{cached}{original}"

@@ -27,6 +27,7 @@ from quickthaw.types import Event, EventType
 @click.option("--alias", help="Alias to call (else live).")
 @click.option("-s", "--sampling", multiple=True, metavar="KEY=VALUE", help="Sampling, for example temperature=0.")
 @click.option("-c", "--chat", multiple=True, metavar="KEY=VALUE", help="Chat options, for example tool_choice=none.")
+@click.option("--compress", metavar="PART", help="Part of long texts that is kept, JSON, or false: none is shortened.")
 @output.json_option
 @pass_state
 def invoke(
@@ -38,6 +39,7 @@ def invoke(
     alias: str | None,
     sampling: tuple[str, ...],
     chat: tuple[str, ...],
+    compress: str | None,
     as_json: bool,
 ) -> None:
     """Call function NAME with ARGUMENT: a JSON object, `-` for one on standard input, or key=value pairs.
@@ -53,6 +55,7 @@ def invoke(
         "alias": alias,
         "sampling": arguments.pairs(sampling) or None,
         "chat": arguments.pairs(chat) or None,
+        "compress": None if compress is None else arguments.compression(compress),
     }
     call = _Call(state, name, input, arguments.words_of(argument), options)
     if detached:

@@ -15,8 +15,8 @@ from quickthaw.resources import FocusRow, UsageRow
 
 NAMES = ("function", "version", "backend", "node", "device", "key", "phase")
 NOTHING = "Nothing was used in that time."
-_COUNTS = ("seconds", "memory_byte_seconds", "requests", "tokens_in", "tokens_out", "tokens_cached")
-_COLUMNS = ("DEVICE S", "MEMORY GB S", "REQUESTS", "TOKENS IN", "OUT", "CACHED", "FETCHED")
+_COUNTS = ("seconds", "memory_byte_seconds", "requests", "tokens_in", "tokens_out", "tokens_cached", "tokens_saved")
+_COLUMNS = ("DEVICE S", "MEMORY GB S", "REQUESTS", "ORIGINAL", "TOKENS IN", "OUT", "CACHED", "FETCHED")
 _GB = 1e9
 
 
@@ -66,7 +66,8 @@ def usage(
     """Show what was used: device time, memory, requests, tokens, bytes of weights fetched.
 
     Device time is counted for each second of an instance's life, from the order to start it to the end of its process.
-    By phase, what has none (requests, tokens, bytes) stands in a row without a phase.
+    By phase, what has none (requests, tokens, bytes) stands in a row without a phase. ORIGINAL is what TOKENS IN would
+    be, had compression left nothing out of prompts.
     """
     _check(as_json + as_csv + focus, focus, by, price, hourly_usd, vcpus)
     if focus:
@@ -116,8 +117,12 @@ def _counts(rows: Sequence[UsageRow]) -> tuple[object, ...]:
         f"{sums['seconds']:,.3f}" if sums["seconds"] else None,
         f"{sums['memory_byte_seconds'] / _GB:,.3f}" if sums["memory_byte_seconds"] else None,
         *(
-            f"{sums[name]:,}" if sums[name] else None
-            for name in ("requests", "tokens_in", "tokens_out", "tokens_cached")
+            f"{count:,}" if count else None
+            for count in (
+                sums["requests"],
+                sums["tokens_in"] + sums["tokens_saved"] if sums["tokens_saved"] else 0,
+                *(sums[name] for name in ("tokens_in", "tokens_out", "tokens_cached")),
+            )
         ),
         ", ".join(f"{tier} {output.size(size)}" for tier, size in sorted(fetched.items())),
     )

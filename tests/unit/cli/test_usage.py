@@ -31,9 +31,16 @@ def test_the_table_has_a_row_for_each_and_the_total(run: Run) -> None:
     assert lines[0][:4] == ["chat", "-", "-", "-"]
     assert lines[1][:4] == ["chat", "decode", "1,234.500", "2.000"]
     assert lines[-1][:4] == ["total", "-", "1,234.500", "2.000"]
-    assert lines[-1][4:8] == ["3", "40", "50", "6"]
-    assert " ".join(lines[-1][8:]) == "disk 1.0 KiB"
+    assert lines[-1][4:9] == ["3", "-", "40", "50", "6"]
+    assert " ".join(lines[-1][9:]) == "disk 1.0 KiB"
     assert asked.lines == ["GET /v1/usage?since=24h&by=function%2Cphase"]
+
+
+def test_the_table_has_the_original_and_the_sent_tokens_of_compressed_prompts(run: Run) -> None:
+    rows = [{**row, "tokens_saved": 25} for row in ROWS]
+    header, *lines = run(gateway(rows), "usage").output.splitlines()
+    assert header.index("ORIGINAL") < header.index("TOKENS IN")
+    assert lines[-1].split()[5:7] == ["90", "40"]
 
 
 def test_names_may_be_repeated_or_stand_with_commas_between(run: Run) -> None:
@@ -54,7 +61,7 @@ def test_csv_has_the_asked_columns_and_all_counts(run: Run) -> None:
     rows = list(csv.DictReader(run(gateway(ROWS), "usage", "--csv").output.splitlines()))
     assert list(rows[0]) == [
         "function", "phase", "seconds", "memory_byte_seconds", "requests", "tokens_in", "tokens_out", "tokens_cached",
-        "fetched_bytes_disk", "fetched_bytes_remote",
+        "tokens_saved", "fetched_bytes_disk", "fetched_bytes_remote",
     ]  # fmt: skip
     assert (rows[0]["fetched_bytes_disk"], rows[1]["seconds"]) == ("1024", "1234.5")
 

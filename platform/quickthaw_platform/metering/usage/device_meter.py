@@ -37,9 +37,15 @@ class Tokens:
     read: int = 0
     generated: int = 0
     cached: int = 0  # of those read, what the engine did not have to compute
+    saved: int = 0  # beside those read, what compression left out of prompts
 
     def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(self.read + other.read, self.generated + other.generated, self.cached + other.cached)
+        return Tokens(
+            self.read + other.read,
+            self.generated + other.generated,
+            self.cached + other.cached,
+            self.saved + other.saved,
+        )
 
 
 @dataclass(slots=True)

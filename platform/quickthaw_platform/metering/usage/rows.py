@@ -77,6 +77,7 @@ class Totals:
                 tokens_in=found.tokens.read,
                 tokens_out=found.tokens.generated,
                 tokens_cached=found.tokens.cached,
+                tokens_saved=found.tokens.saved,
                 requests=found.requests,
                 fetched_bytes=dict(found.fetched),
             )
