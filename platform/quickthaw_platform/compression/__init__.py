@@ -1,4 +1,4 @@
-"""Shorter prompts by deletion alone: what may go, what must stay, and a check of the result. Pure; loads nothing heavy."""
+"""Shorter prompts by deletion alone: what may go, what must stay, and a check of the result. Pure, quick to import."""
 
 from __future__ import annotations
 
