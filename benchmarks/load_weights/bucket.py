@@ -39,7 +39,7 @@ def running_bucket(log: Path, checkpoints: Iterable[Files]) -> Iterator[Bucket]:
     ASSETS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ASSETS, prefix="s3-") as folder:
         server = seaweed.configure(Path(folder))
-        with Child(server.command, log) as process:
+        with Child(server.command, log, server.own_environment) as process:
             seaweed.wait_until_up(server, lambda: process.popen.poll() is None)
             environment = _environment(server)
             _push(checkpoints, environment)

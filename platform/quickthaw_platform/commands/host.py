@@ -137,7 +137,7 @@ class Host:
 
     def _start_seaweed(self, environment: dict[str, str]) -> dict[str, str]:
         server = self._seaweed = seaweed.configure(self.data_dir / SEAWEED)
-        child = self.supervisor.start(SEAWEED, server.command, environment)
+        child = self.supervisor.start(SEAWEED, server.command, {**environment, **server.own_environment})
         seaweed.wait_until_up(server, lambda: child.alive and not self._interrupted())
         environment.pop("AWS_SESSION_TOKEN", None)  # of other credentials
         return {**server.environment, ENV_PREFIX + "REMOTE": seaweed.REMOTE}

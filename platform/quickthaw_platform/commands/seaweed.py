@@ -1,4 +1,4 @@
-"""The embedded S3 server of `quickthaw up --with-s3`: SeaweedFS in the data directory, with a key, loopback only."""
+"""The embedded S3 server of `quickthaw up --with-s3`: SeaweedFS in the data directory, loopback only, with a key."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quickthaw_platform.commands import seaweed_guard
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.errors import Unavailable
 
@@ -32,6 +33,7 @@ class Seaweed(NamedTuple):
     """How to start the server and how to reach it."""
 
     command: tuple[str, ...]
+    own_environment: Mapping[str, str]  # of the server's process only: the keys and certificate of its parts
     environment: Mapping[str, str]  # of whoever uses it: endpoint and credentials as boto3 reads them
     ports: tuple[int, ...]
 
@@ -74,11 +76,13 @@ def configure(directory: Path) -> Seaweed:
     ]
     command = (
         *(binary(), "-v=0", "server", f"-dir={data.resolve()}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"),
+        *seaweed_guard.NO_HTTP,
         *(*numbers, f"-s3.config={identities.resolve()}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"),
         *(f"-master.volumeSizeLimitMB={VOLUME_MEGABYTES}", f"-volume.max={VOLUMES}", "-master.telemetry=false"),
     )
     return Seaweed(
         command,
+        seaweed_guard.environment(directory.resolve() / "guard"),
         {
             "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{ports['s3'][0]}",
             "AWS_ACCESS_KEY_ID": key["accessKey"],

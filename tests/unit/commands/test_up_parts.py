@@ -162,7 +162,7 @@ def test_the_embedded_s3_server_keeps_its_key_and_objects_and_shows_them_to_nobo
     keys = set()
     for start in range(2):
         server = seaweed.configure(directory)
-        child = supervisor.start("seaweedfs", server.command, os.environ)
+        child = supervisor.start("seaweedfs", server.command, {**os.environ, **server.own_environment})
         seaweed.wait_until_up(server, lambda child=child: child.alive)  # type: ignore[misc]  # as above
         keys.add((server.environment["AWS_ACCESS_KEY_ID"], server.environment["AWS_SECRET_ACCESS_KEY"]))
         with closing(s3_client(server)) as client:
