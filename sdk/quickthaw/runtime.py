@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
-from typing import Any
 
 from quickthaw.errors import NotServable
 from quickthaw.model import Model
+from quickthaw.types import FunctionSpec
 
 GROUP = "quickthaw.runtime"
 INSTALL = "pip install 'quickthaw[platform]'"
 
-OpenModel = Callable[[str, str | None, Mapping[str, Any], str | None], AbstractContextManager[Model]]
-"""(checkpoint name, engine or None for its own, engine options, name of a LoRA adapter or None) → the loaded model,
-until the context ends.
-"""
+OpenModel = Callable[[FunctionSpec], AbstractContextManager[Model]]
+"""A function whose handler is to be run here → its loaded model, until the context ends."""
 
 
-def open_model(
-    model: str, engine: str | None, options: Mapping[str, Any], adapter: str | None = None
-) -> AbstractContextManager[Model]:
-    """Load a model in this process; NotServable says what to install where nothing here can."""
-    return _local()(model, engine, options, adapter)
+def open_model(function: FunctionSpec) -> AbstractContextManager[Model]:
+    """Load the model of a function in this process; NotServable says what to install where nothing here can."""
+    return _local()(function)
 
 
 def _local() -> OpenModel:

@@ -106,8 +106,8 @@ class Root(PluggedGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # the last is what is left of `quickthaw … | head`: click ends the run without a word
         except Exception as error:
             if ctx.params.get("debug"):
                 raise

@@ -16,6 +16,7 @@ from tests.integration.worker.node_process import MODEL, NodeProcess, write_chec
 TEXT = (Path(__file__).parents[3] / "docs" / "functions.md").read_text()
 FILES = dict(re.findall(r"^`letters/([^`]+)`:\n\n```\w+\n(.*?)```", TEXT, re.MULTILINE | re.DOTALL))
 INPUT = {"to": {"name": "Ada", "born": "1815-12-10"}, "tone": "stern", "words": 20}
+ECHO = {"model": MODEL, "engine": "echo"}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("QUICKTHAW_DATA_DIR", str(tmp_path / "data"))
     settings_module.load.cache_clear()
     write_checkpoint(tmp_path / "data" / "checkpoints")
-    monkeypatch.setattr(runtime, "open_model", lambda *_given: local.open_model(MODEL, "echo"))
+    monkeypatch.setattr(runtime, "open_model", lambda given: local.open_model(given.model_copy(update=ECHO)))
     yield
     settings_module.load.cache_clear()
 
@@ -42,6 +43,6 @@ def test_the_example_gives_the_same_here_and_in_an_instance(node: NodeProcess, o
     assert here["to"] == INPUT["to"]
     assert (here["tone"], here["written"]) == ("stern", "2026-01-02")
     assert "ADA" in here["text"]
-    version = node.registry.deploy(spec.model_copy(update={"model": MODEL, "engine": "echo"}))
+    version = node.registry.deploy(spec.model_copy(update=ECHO))
     info = node.call(version, INPUT)
     assert info.result == here, info.error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,9 +52,7 @@ def test_a_deploy_for_an_engine_without_its_packages_is_refused_with_the_extra()
 
 
 @pytest.mark.usefixtures("bare")
-def test_a_start_with_an_engine_without_its_packages_is_refused_with_the_extra(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_start_with_an_engine_without_its_packages_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     class Found:
         def __init__(self, _folder: object) -> None: ...
 
@@ -63,5 +60,6 @@ def test_a_start_with_an_engine_without_its_packages_is_refused_with_the_extra(
             return name
 
     monkeypatch.setattr(local, "DiskStore", Found)
-    with pytest.raises(EngineNotFound, match=r"quickthaw\[bare\]"), local.open_model(str(tmp_path), engine="bare"):
+    spec = FunctionSpec(name="chat", model="tiny", engine="bare")
+    with pytest.raises(EngineNotFound, match=r"quickthaw\[bare\]"), local.open_model(spec):
         pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -12,7 +12,18 @@ from typing import Any
 import httpx
 import pytest
 
-from quickthaw import App, Client, Delta, Function, InvalidRequest, InvalidSource, NotServable, loading, runtime
+from quickthaw import (
+    App,
+    Client,
+    Delta,
+    Function,
+    FunctionSpec,
+    InvalidRequest,
+    InvalidSource,
+    NotServable,
+    loading,
+    runtime,
+)
 from tests.unit.sdk.fake_gateway import INVOCATION, NO_WAIT, URL, FakeGateway, event, stream
 
 SOURCE = '''
@@ -183,9 +194,9 @@ OPENED: list[Any] = []
 
 
 @contextmanager
-def open_model(model: str, engine: str | None, options: Mapping[str, Any], adapter: str | None) -> Iterator[EchoModel]:
+def open_model(function: FunctionSpec) -> Iterator[EchoModel]:
     """What an entry point provides."""
-    OPENED.append((model, engine, options, adapter))
+    OPENED.append((function.model, function.engine, function.options, function.adapter))
     yield EchoModel()
     OPENED.append("closed")
 
