@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from quickthaw_platform.compression.deletion import Plan, kept_ranges, plan, restored
+from quickthaw_platform.compression.deletion import Plan, kept_ranges, mapped, plan, restored
+from quickthaw_platform.compression.examples import without_examples
 from quickthaw_platform.compression.result import Compressed, Reason
 from quickthaw_platform.compression.scoring import Scorer
 from quickthaw_platform.compression.segments import Range, Segments, segments
@@ -30,13 +31,15 @@ def compress(
     ratio: float | None = None,
     budget: int | None = None,
     question: str | None = None,
+    drop_examples: bool = False,
 ) -> Compressed:
     """Return a text made shorter by deletion alone: to `ratio` of its tokens, or to at most `budget` tokens.
 
     Sentences, phrases and words go, those first that the scorer gives least. Protected spans (numbers, names, code,
     JSON, negations and more, see `spans`) stay as they are, and so does the question, found in the text unless it is
     named. The result is verified, and where it fails the original comes back with the reason. It never raises because
-    of the text. Time is linear in the text's length (but for sorting); `count_tokens` is called at most ten times.
+    of the text. Time is linear in the text's length (but for sorting); `count_tokens` is called at most ten times, and
+    once for each example that is dropped.
 
     Args:
         text: any text
@@ -45,12 +48,28 @@ def compress(
         ratio: tokens that are to stay, of all: above 0 and at most 1
         budget: most tokens that are to stay: at least 1
         question: a part of the text that stays word for word; ValueError where the text does not hold it
+        drop_examples: of a few-shot prompt, examples may go whole, before words do; what is in them is not protected
     """
     _check(ratio, budget)
     tokens = count_tokens(text)
     target = budget if budget is not None else math.ceil(tokens * (ratio or 1))
     if tokens <= target or not text.strip():
         return _unchanged(text, tokens, Reason.SHORT)
+    if not drop_examples:
+        return _compress(text, tokens, target, count_tokens, scorer, question)
+    left = without_examples(text, target, count_tokens)
+    shorter = "".join(text[start:end] for start, end in left)
+    rest = count_tokens(shorter)
+    if rest <= target:
+        return Compressed(shorter, Reason.COMPRESSED, tokens, rest, left)
+    done = _compress(shorter, rest, target, count_tokens, scorer, question)
+    reason = Reason.PARTLY if done.tokens == rest < tokens else done.reason
+    return Compressed(done.text, reason, tokens, done.tokens, mapped(done.kept, left))
+
+
+def _compress(
+    text: str, tokens: int, target: int, count_tokens: Callable[[str], int], scorer: Scorer, question: str | None
+) -> Compressed:
     parts = segments(text)
     spans = protected(text, parts, question)
     scores = scorer.scores(text, parts.words)

@@ -35,18 +35,19 @@ def plan(text: str, parts: Segments, spans: Sequence[Span], scores: Sequence[flo
     """Rank what may be deleted by the score lost per cost saved.
 
     A sentence or a phrase may go if it holds no protected word and closes the brackets that it opens; a word also if it
-    does not end a sentence.
+    neither ends a sentence nor follows an opening bracket that stands alone.
     """
     kept = marked(parts.words, spans)
     if 1 not in kept:
         kept[max(range(len(kept)), key=scores.__getitem__)] = 1  # so that something stays
     partners = _partners(text, parts.words, kept)
     units = [unit for unit in {*parts.sentences, *parts.phrases} if _may_go(unit, kept, partners)]
-    lasts = {end - 1 for _, end in parts.sentences}
+    held = {end - 1 for _, end in parts.sentences}
+    held |= {index + 1 for index in partners if not text[slice(*parts.words[index])].strip("([{")}  # never to be "( )"
     units += [
         (index, index + 1)
         for index in range(len(parts.words))
-        if not kept[index] and index not in partners and index not in lasts
+        if not kept[index] and index not in partners and index not in held
     ]
     lost, saved = [0.0, *accumulate(scores)], [0.0, *accumulate(costs)]
     ranked = sorted(units, key=lambda u: ((lost[u[1]] - lost[u[0]]) / (saved[u[1]] - saved[u[0]]), u))
@@ -166,3 +167,14 @@ def _joined(pieces: Sequence[Range]) -> tuple[Range, ...]:
         elif start < end:
             joined.append((start, end))
     return tuple(joined)
+
+
+def mapped(kept: Sequence[Range], within: Sequence[Range]) -> tuple[Range, ...]:
+    """Return parts of a text that is made of the parts `within` of an original, as parts of that original."""
+    found: list[Range] = []
+    place = 0
+    for start, end in within:
+        shift, last = start - place, place + end - start
+        found += [(max(a, place) + shift, min(b, last) + shift) for a, b in kept if a < last and b > place]
+        place = last
+    return _joined(found)

@@ -48,6 +48,11 @@ class Segments:
     phrases: list[Range]
 
 
+def words_of(text: str) -> list[str]:
+    """Return the words of a text."""
+    return _WORD.findall(text)
+
+
 def segments(text: str) -> Segments:
     """Divide a text."""
     words = [match.span() for match in _WORD.finditer(text)]
@@ -55,6 +60,8 @@ def segments(text: str) -> Segments:
     phrases: list[Range] = []
     sentence = phrase = 0
     for index, (start, end) in enumerate(words, 1):
+        if text[end - 1].isalnum() and text[end : end + 1] == " " and index < len(words) and words[index][0] == end + 1:
+            continue  # the usual case, and quick
         following = words[index][0] if index < len(words) else len(text)
         ends_sentence = _ends_sentence(text[start:end]) or "\n" in text[end:following] or index == len(words)
         if ends_sentence or text[end - 1] in _PHRASE_ENDS:

@@ -163,8 +163,8 @@ def _named(text: str, question: str) -> list[Range]:
 def _asked(text: str, parts: Segments) -> list[Range]:
     """Return where the text asks for something.
 
-    It is the last paragraph with a question mark, or else the last sentence with one, and what follows it; where that is
-    more than half of the text, it is that sentence alone. Without any question mark it is the last sentence, if it
+    It is the last paragraph with a question mark, or else the last sentence with one, and what follows it; where that
+    is more than half of the text, it is that sentence alone. Without any question mark it is the last sentence, if it
     begins in the second half.
     """
     length = len(text)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from quickthaw_platform.compression.json_values import json_values, shape
 from quickthaw_platform.compression.result import Reason
-from quickthaw_platform.compression.segments import segments
+from quickthaw_platform.compression.segments import words_of
 from quickthaw_platform.compression.spans import BY_THE_WORD, Kind, Span, is_unit, kind_of
 
 _BRACKETS = frozenset("()[]{}")
@@ -42,7 +42,7 @@ def is_subsequence(text: str, original: str) -> bool:
 
 def _counted(text: str) -> Counter[tuple[Kind, str]]:
     """Count what words are by themselves, and units with their numbers."""
-    words = [text[start:end] for start, end in segments(text).words]
+    words = words_of(text)
     kinds = {word: kind_of(word) for word in set(words)}
     counted = Counter((kind, word) for word in words if (kind := kinds[word]) in BY_THE_WORD)
     for number, unit in pairwise(words):
