@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import socket
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -19,14 +18,15 @@ import psutil
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from quickthaw.types import Bytes, Labels, Seconds
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.settings_files import read_toml
 from quickthaw_platform.settings_origins import read_origins
 from quickthaw_platform.settings_sources import Given, forget_blank, is_blank, is_service_link, service_links, unknown
 
@@ -40,7 +40,15 @@ _log = logging.getLogger("quickthaw")
 def config_file() -> Path:
     """Return where the TOML file is looked for; it need not exist."""
     named = os.environ.get(CONFIG_VARIABLE, "")
-    return Path("quickthaw.toml" if is_blank(named) else named)
+    try:
+        return Path("quickthaw.toml" if is_blank(named) else named).expanduser()
+    except RuntimeError as error:
+        raise SettingsInvalid(f"{CONFIG_VARIABLE} is {named}, and nobody here is called that") from error
+
+
+def _from_file() -> dict[str, Any]:
+    file = config_file()
+    return read_toml(file) if file.is_file() else {}
 
 
 def _read_labels(value: object) -> object:
@@ -180,7 +188,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources, strongest first."""
-        file = TomlConfigSettingsSource(settings_cls, config_file())
+        file = InitSettingsSource(settings_cls, _from_file())
         return (
             Given(settings_cls, init_settings),
             Given(settings_cls, env_settings, lambda name, value: is_service_link(f"_{name}", value)),
@@ -224,8 +232,6 @@ def load() -> Settings:
         )
     try:
         return Settings()
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsInvalid(f"{config_file()} is not valid TOML: {error}") from error
     except ValidationError as error:
         lines = [
             f"{'.'.join(map(str, e['loc']))}: {e['msg']} (from {_source(str(e['loc'][0]))})" for e in error.errors()
@@ -259,7 +265,6 @@ def _source(name: str) -> str:
     value = os.environ.get(variable, "")
     if not is_blank(value) and not is_service_link(variable, value):
         return variable
-    file = config_file()
-    if file.is_file() and not is_blank(tomllib.loads(file.read_text()).get(name, "")):
-        return str(file)
+    if not is_blank(_from_file().get(name, "")):
+        return str(config_file())
     return "default"

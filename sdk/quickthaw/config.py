@@ -68,7 +68,7 @@ def _checked(url: str, source: str) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        body: dict[str, Any] = tomllib.loads(path.read_text())
+        body: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

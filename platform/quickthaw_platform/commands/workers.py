@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import ENV_PREFIX, Settings
+from quickthaw_platform.settings_files import read_toml
 from quickthaw_platform.settings_sources import is_blank
 
 OF_A_WORKER = frozenset(
@@ -69,11 +69,7 @@ def read_workers(file: Path, settings: Settings) -> tuple[Worker, ...]:
     SettingsInvalid names the file, the worker and what is wrong.
     """
     try:
-        found = _File.model_validate(tomllib.loads(file.read_text()))
-    except OSError as error:
-        raise SettingsInvalid(f"{file} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsInvalid(f"{file} is not valid TOML: {error}") from error
+        found = _File.model_validate(read_toml(file))
     except ValidationError as error:
         raise SettingsInvalid(f"{file}: {_said(error)}") from error
     workers = tuple(_worker(table, f"{file}, worker {i}", settings) for i, table in enumerate(found.workers, 1))

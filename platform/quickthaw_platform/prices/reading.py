@@ -75,7 +75,7 @@ def parse_toml(text: str, file: str) -> Tables:
 def read_text(file: Path) -> str:
     """Read a file of the user's; PricesInvalid where that cannot be done."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise PricesInvalid([Problem(str(file), 1, f"cannot be read: {error}")]) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from quickthaw.types import Bytes, Labels, Name, Seconds
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.settings_files import read_toml
 from quickthaw_platform.traffic.arrivals import Arrivals, Positive
 from quickthaw_platform.traffic.tokens import Tokens
 
@@ -166,11 +166,7 @@ class Scenario(_Model):
 def read_scenario(file: Path) -> Scenario:
     """Read a scenario; SettingsInvalid says in one line which field is wrong, and why."""
     try:
-        found = Scenario.model_validate(tomllib.loads(file.read_text()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"{file} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsInvalid(f"{file} is not valid TOML: {error}") from error
+        found = Scenario.model_validate(read_toml(file))
     except ValidationError as error:
         raise SettingsInvalid(f"{file}: {_said(error)}") from error
     path = found.arrivals.path
