@@ -44,7 +44,9 @@ class ScoredText(_Record):
     """The text that was scored."""
 
     name: str
-    digest: str = Field(description="sha256 of the text's documents as they were read, before any protocol")
+    digest: str = Field(
+        description="sha256 of the text as it was read, in UTF-8; of several documents with NUL between"
+    )
     bytes: int
     documents: int
     form: str = Field(description="how documents were made of it: text, jsonl, directory or wikitext")
@@ -57,6 +59,7 @@ class Subject(_Record):
     version: str | None = None
     checkpoint: str | None = Field(None, description="name; None: another server, which does not tell")
     digest: str | None = Field(None, description="id of the checkpoint")
+    adapter: str | None = Field(None, description="name of the LoRA adapter that is on it")
     engine: str | None = None
     dtype: str | None = None
     endpoint: str | None = Field(None, description="URL of another server")
