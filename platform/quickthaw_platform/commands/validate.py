@@ -20,7 +20,7 @@ from quickthaw_platform.validation import subjects
 from quickthaw_platform.validation.corpus import read_corpus
 from quickthaw_platform.validation.journal import FOLDER
 from quickthaw_platform.validation.leftovers import clean_up
-from quickthaw_platform.validation.plan import Plan
+from quickthaw_platform.validation.planning import Plan
 from quickthaw_platform.validation.result import Measure, ProtocolName, ValidationResult
 from quickthaw_platform.validation.running import Listening, Wish, find_tokenizer
 from quickthaw_platform.validation.running import validate as score

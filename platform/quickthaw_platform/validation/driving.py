@@ -12,7 +12,7 @@ from typing import TypeVar
 from quickthaw_platform.errors import ContextLengthExceeded, QueueFull, QuickthawError, RateLimited, Unavailable
 from quickthaw_platform.validation.asking import Asker, Position
 from quickthaw_platform.validation.journal import Journal
-from quickthaw_platform.validation.plan import Plan
+from quickthaw_platform.validation.planning import Plan
 from quickthaw_platform.validation.protocols import Window
 from quickthaw_platform.validation.scores import WindowScore
 

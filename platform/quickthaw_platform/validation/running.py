@@ -16,7 +16,7 @@ from quickthaw_platform.validation.asking import Asker
 from quickthaw_platform.validation.corpus import Corpus
 from quickthaw_platform.validation.driving import Driver, Observer
 from quickthaw_platform.validation.journal import journal
-from quickthaw_platform.validation.plan import USUAL_WINDOWS, Plan, make_plan, most_window, usual_window
+from quickthaw_platform.validation.planning import USUAL_WINDOWS, Plan, make_plan, most_window, usual_window
 from quickthaw_platform.validation.result import ProtocolName, ValidationResult
 from quickthaw_platform.validation.scores import WindowScore, values
 from quickthaw_platform.validation.subjects import Served

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quickthaw_platform.validation.plan import Plan
+from quickthaw_platform.validation.planning import Plan
 from quickthaw_platform.validation.result import Interval, Measure, Sums, exponential
 
 Floats = NDArray[np.float64]
