@@ -6,13 +6,13 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
 from quickthaw.generation import ChatOptions, Sampling
 from quickthaw.resources import Webhook
-from quickthaw.types import Limits, Version
+from quickthaw.types import Compression, Limits, Version
 from quickthaw_platform.gateway.auth import Principal
 from quickthaw_platform.gateway.beginnings import beginnings
 from quickthaw_platform.gateway.services import Services
@@ -46,6 +46,9 @@ class Order:
     idempotency_key: str | None = None
     places: Places = NATIVE
     keep_seconds: float | None = None  # how long it is kept when it has ended; None: the setting invocation_ttl
+    compress: Compression | Literal[False] | None = None  # what the caller says of it; None: as the function has it
+    compression: Mapping[str, Any] | None = None  # what was done to the input (see prompt_compression); None: nothing
+    digest: str | None = None  # of what the caller sent, where the input is another by now
 
     def request(self) -> dict[str, Any]:
         """Return what the instance gets. The seed is drawn here, so that every try of the call is the same."""
@@ -56,6 +59,8 @@ class Order:
             "sampling": sampling.model_dump(mode="json", exclude_unset=True),
             "seed": seed,
         }
+        if self.compression is not None:
+            request["compression"] = dict(self.compression)
         return {**request, "chat": self._chat()} if self.chat else request
 
     def _chat(self) -> dict[str, Any]:
@@ -91,6 +96,7 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
         limits=merged_limits(order.version, order.limits),
         beginnings=order.beginnings(),
         keep_seconds=order.keep_seconds,
+        digest=order.digest,
     )
     admission = services.store.admit(new)
     if admission.duplicate_of is not None:

@@ -46,6 +46,7 @@ from quickthaw_platform.gateway.binding import check_binding
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
 from quickthaw_platform.gateway.messages import api as messages
 from quickthaw_platform.gateway.model_watch import ModelWatch
+from quickthaw_platform.gateway.prompt_compression.shortener import Shortener
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.gateway.requests import JsonRequest
 from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
@@ -130,6 +131,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         commands=commands,
         mover=Mover(store, allocator, registry, commands),
         structures=StructureChecker(),
+        shortener=Shortener(),
         models=ModelWatch(redis, registry, catalogue, slots),
     )
 

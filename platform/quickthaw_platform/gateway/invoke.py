@@ -24,6 +24,7 @@ from quickthaw_platform.gateway.native_stream import stream
 from quickthaw_platform.gateway.openai_answer import failure
 from quickthaw_platform.gateway.resource import FunctionPath, answer, event_stream, resource
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.gateway.prompt_compression.applying import with_shorter_prompt
 
 api = resource("invoke", __name__, "Calling functions", read=Scope.INVOKE, write=Scope.INVOKE)
 
@@ -78,7 +79,7 @@ def _admit(name: str, body: InvokeRequest, header: CallHeaders) -> Admitted:
         idempotency_key=header.idempotency_key,
     )
     count_request()
-    return admit(services(), principal(), order)
+    return admit(services(), principal(), with_shorter_prompt(order))
 
 
 def _wait(admitted: Admitted) -> Response:
@@ -88,3 +89,4 @@ def _wait(admitted: Admitted) -> Response:
             if event.type is EventType.ERROR:
                 raise failure(event)
     return answer(services().store.get(admitted.id))
+        compress=body.compress,

@@ -17,6 +17,7 @@ from quickthaw_platform.gateway.following import ClientGone, Line, first_output,
 from quickthaw_platform.gateway.openai_answer import Answer, Head, collect, failure
 from quickthaw_platform.gateway.openai_mapping import Call, check_serves, split_model
 from quickthaw_platform.gateway.openai_stream import Chunks, stream
+from quickthaw_platform.gateway.prompt_compression.applying import with_shorter_prompt
 from quickthaw_platform.gateway.services import services
 
 
@@ -47,8 +48,9 @@ def place(version: Version, calls: Sequence[Call], key: str | None, *, keep_seco
                 idempotency_key=keyed,
                 keep_seconds=keep_seconds,
                 places=call.places,
+                compress=call.compress,
             )
-            admitted.append(admit(services(), principal(), order))
+            admitted.append(admit(services(), principal(), with_shorter_prompt(order)))
     except QuickthawError:
         line(*admitted).hang_up()
         raise

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from quickthaw.generation import Delta
-from quickthaw.types import Event, EventType, Handler, Usage
+from quickthaw.types import Compression, Event, EventType, Handler, Usage
 from quickthaw_platform.errors import InvalidRequest, NotServable
 from quickthaw_platform.gateway.openai_messages import plain_messages
 from quickthaw_platform.gateway.openai_sampling import sampling_of
@@ -34,6 +34,7 @@ class Call:
     sampling: Mapping[str, Any]
     chat: Mapping[str, Any] = field(default_factory=dict)
     places: Places = NATIVE
+    compress: Compression | Literal[False] | None = None
 
 
 def split_model(model: str) -> tuple[str, str | None]:
@@ -78,7 +79,8 @@ def chat_call(request: ChatRequest, handler: Handler | None, own_tools: Sequence
     tools = "functions.{}.parameters" if is_legacy(request) else "tools.{}.function.parameters"
     places = replace(_structured(request, sampling, tools), max_tokens=_longest(request))
     messages = plain_messages(request.messages)
-    return Call({**_named(request, sampling, handler), "messages": messages}, sampling, options, places)
+    named = _named(request, sampling, handler)
+    return Call({**named, "messages": messages}, sampling, options, places, compression_of(request.compress, handler))
 
 
 def completion_calls(
@@ -101,7 +103,11 @@ def completion_calls(
         sampling = {**sampling, "n": request.best_of, "logprobs": request.logprobs or 0}
     places = replace(_structured(request, sampling), max_tokens=_longest(request))
     named = _named(request, sampling, handler) | _suffix(request, handler)
-    return [Call({**named, "prompt": prompt}, sampling, places=places) for prompt in _prompts(request.prompt)]
+    compress = compression_of(request.compress, handler)
+    return [
+        Call({**named, "prompt": prompt}, sampling, places=places, compress=compress)
+        for prompt in _prompts(request.prompt)
+    ]
 
 
 def chosen_from(request: CompletionRequest) -> int | None:
@@ -138,11 +144,16 @@ def usage_json(usages: Iterable[Usage]) -> dict[str, Any]:
     """Add up usages in OpenAI's form."""
     found = tuple(usages)
     prompt, completion = sum(u.prompt_tokens for u in found), sum(u.completion_tokens for u in found)
+    compressed = next((u.compression for u in found if u.compression is not None), None)
+    original = {"original_tokens": prompt + sum(u.saved_tokens for u in found), "compression": compressed}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": sum(u.cached_tokens for u in found)},
+        "prompt_tokens_details": {
+            "cached_tokens": sum(u.cached_tokens for u in found),
+            **({} if compressed is None else original),
+        },
     }
 
 
@@ -150,6 +161,13 @@ def parameters(handler: Handler | None) -> Mapping[str, Any]:
     """Return the arguments of a handler, by name; none without one."""
     found = handler.parameters.get("properties", {}) if handler else {}
     return found if isinstance(found, dict) else {}
+
+
+def compression_of(
+    asked: Compression | Literal[False] | None, handler: Handler | None
+) -> Compression | Literal[False] | None:
+    """Return what a request says of compression; a handler with an argument of that name has it for itself."""
+    return None if "compress" in parameters(handler) else asked
 
 
 def _structured(request: OpenAIRequest, sampling: dict[str, Any], tools: str = "") -> Places:

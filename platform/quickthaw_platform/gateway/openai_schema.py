@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from quickthaw.generation import AS_MANY_AS_FIT, MAX_CHOICES, MAX_STOPS
+from quickthaw.types import Compress
 from quickthaw_platform.gateway.labels import Metadata
 from quickthaw_platform.gateway.openai_parts import (
     AllowedToolsChoice,
@@ -61,6 +62,9 @@ class OpenAIRequest(Loose):
     repeat_penalty: float | None = Field(None, gt=0, le=10)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    compress: Compress | Literal[False] | None = Field(
+        None, description="how long texts of the prompt are shortened; false: not at all; null: as the function has it"
+    )
 
 
 class ChatRequest(OpenAIRequest):
@@ -109,6 +113,8 @@ class PromptTokensDetails(BaseModel):
     """Of the prompt's tokens, those that were not computed, because their keys and values were there."""
 
     cached_tokens: int = 0
+    original_tokens: int | None = Field(None, description="what prompt_tokens would be without compression")
+    compression: str | None = Field(None, description="`compressed`, or the code of why the prompt was sent as it was")
 
 
 class OpenAIUsage(BaseModel):

@@ -44,15 +44,23 @@ def stream(
             source = itertools.chain([started], rest) if index == 0 else line.events(call.id)
             usages.append((yield from _one(line, call.id, source, builder)))
         if include_usage:
-            total = Usage(
-                prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-                completion_tokens=sum(usage.completion_tokens for usage in usages),
-                cached_tokens=sum(usage.cached_tokens for usage in usages),
-            )
-            yield sse.message(chunks[0].usage(total))
+            yield sse.message(chunks[0].usage(added(usages)))
     except QuickthawError as error:
         yield sse.message({"error": error.to_json()})
     yield sse.DONE
+
+
+def added(usages: Sequence[Usage]) -> Usage:
+    """Add up what the prompts of one request used; the first of them that was to be compressed says how that went."""
+    prompt = sum(usage.prompt_tokens for usage in usages)
+    compression = next((usage.compression for usage in usages if usage.compression is not None), None)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        original_tokens=None if compression is None else prompt + sum(usage.saved_tokens for usage in usages),
+        compression=compression,
+    )
 
 
 def _one(

@@ -9,6 +9,7 @@ from flask import current_app
 from redis import Redis
 
 from quickthaw_platform.gateway.model_watch import ModelWatch
+from quickthaw_platform.gateway.prompt_compression.shortener import Shortener
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.gateway.structure_check.checker import StructureChecker
 from quickthaw_platform.invocations.slots import SlotStore
@@ -44,6 +45,7 @@ class Services:
     commands: Commands
     mover: Mover
     structures: StructureChecker
+    shortener: Shortener
     models: ModelWatch
 
 

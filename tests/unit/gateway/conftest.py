@@ -60,6 +60,7 @@ def shared_app(valkey: ValkeyProcess, settings: Settings, relay: Relay) -> Itera
         app.extensions[EXTENSION].structures.close()
 
 
+        app.extensions[EXTENSION].shortener.close()
 @pytest.fixture
 def node(redis: Redis, settings: Settings) -> FakeNode:
     announce_node(redis, memory_bytes=64 << 30, checkpoints='["c1", "e1"]')

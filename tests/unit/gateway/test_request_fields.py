@@ -88,6 +88,7 @@ CARRIED: Mapping[str, Any] = {
     "best_of": 3,
     "suffix": "end",
     "input": ["other"],
+    "compress": 0.5,
 }
 """A value of each honoured field that reaches the call of the function."""
 

@@ -171,17 +171,19 @@ def whole(events: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return message
 
 
-def usage_of(usage: Usage) -> dict[str, int]:
+def usage_of(usage: Usage) -> dict[str, Any]:
     """Return Anthropic's usage: what a cache had is not part of `input_tokens`."""
+    before = {"original_input_tokens": usage.original_tokens, "compression": usage.compression}
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "cache_creation_input_tokens": 0,
+        **({} if usage.compression is None else before),
     }
 
 
-def _prompt_usage(delta: Delta) -> dict[str, int] | None:
+def _prompt_usage(delta: Delta) -> dict[str, Any] | None:
     if delta.prompt_tokens is None:
         return None
     return usage_of(Usage(prompt_tokens=delta.prompt_tokens, cached_tokens=delta.cached_tokens or 0))

@@ -10,7 +10,7 @@ from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.messages.conversation import continues, plain_messages
 from quickthaw_platform.gateway.messages.schema import Conversation, MessagesRequest, Tool, ToolChoice
-from quickthaw_platform.gateway.openai_mapping import Call, parameters
+from quickthaw_platform.gateway.openai_mapping import Call, compression_of, parameters
 from quickthaw_platform.gateway.openai_tools import check_choice
 from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
 from quickthaw_platform.gateway.structure_check.places import Places
@@ -49,7 +49,7 @@ def _call(
     sent = {**(request.model_extra or {}), **sampling}
     named = {name: sent[name] for name in arguments if sent.get(name) is not None and name != "messages"}
     messages = plain_messages(request.system, request.messages)
-    return Call({**named, "messages": messages}, sampling, options, places)
+    return Call({**named, "messages": messages}, sampling, options, places, compression_of(request.compress, handler))
 
 
 def options_of(request: Conversation) -> dict[str, Any]:

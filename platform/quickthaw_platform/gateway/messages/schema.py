@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from quickthaw.generation import MAX_STOPS
+from quickthaw.types import Compress
 from quickthaw_platform.gateway.messages.blocks import CacheControl, Message, Strict, Texts
 from quickthaw_platform.gateway.openai_schema import MaxTokens
 
@@ -87,6 +88,9 @@ class Conversation(BaseModel):
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: JsonFormat | None = Field(None, description="the older name of output_config.format")
+    compress: Compress | Literal[False] | None = Field(
+        None, description="quickthaw's: how long texts are shortened; false: not at all; null: as the function has it"
+    )
 
 
 class MessagesRequest(Conversation):
@@ -111,6 +115,8 @@ class MessageUsage(BaseModel):
     output_tokens: int
     cache_read_input_tokens: int = Field(description="of the prompt, those whose keys and values were there")
     cache_creation_input_tokens: int = 0
+    original_input_tokens: int | None = Field(None, description="all of the prompt, had compression left nothing out")
+    compression: str | None = Field(None, description="`compressed`, or the code of why the prompt was sent as it was")
 
 
 _STREAMED = {"content": {"text/event-stream": {"schema": {"description": "Anthropic's events, to message_stop"}}}}

@@ -89,9 +89,12 @@ def repeated(request: ResponseRequest) -> dict[str, Any]:
 
 
 def _usage(usage: Usage, thoughts: int) -> dict[str, Any]:
+    details: dict[str, Any] = {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0}
+    if usage.compression is not None:
+        details |= {"original_tokens": usage.original_tokens, "compression": usage.compression}
     return {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "input_tokens_details": details,
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": thoughts},
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,

@@ -7,6 +7,3 @@ MAX_SECONDS = 1
 
 MAX_MEMORY_BYTES = 1 << 30
 """Address space of the process."""
-
-NO_MEMORY = 77
-"""Exit status of the process where Python could not get more."""

@@ -1,0 +1,1 @@
+"""Prompts are shortened before admission, where caller or function say so: which texts, how, and in what time."""
