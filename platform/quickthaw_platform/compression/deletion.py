@@ -11,6 +11,9 @@ from itertools import accumulate
 from quickthaw_platform.compression.segments import Range, Segments
 from quickthaw_platform.compression.spans import Kind, Span, is_unit
 
+WHOLE = 1.3
+"""So many times as much counts what a sentence or a phrase says: single words go first, what is told goes last."""
+
 _BRACKET = re.compile(r"[()\[\]{}]")
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
@@ -50,8 +53,13 @@ def plan(text: str, parts: Segments, spans: Sequence[Span], scores: Sequence[flo
         if not kept[index] and index not in partners and index not in held
     ]
     lost, saved = [0.0, *accumulate(scores)], [0.0, *accumulate(costs)]
-    ranked = sorted(units, key=lambda u: ((lost[u[1]] - lost[u[0]]) / (saved[u[1]] - saved[u[0]]), u))
-    return _steps(ranked, costs)
+
+    def density(unit: Range) -> tuple[float, Range]:
+        start, end = unit
+        value = (lost[end] - lost[start]) / (saved[end] - saved[start])
+        return (value if end - start == 1 else WHOLE * value, unit)
+
+    return _steps(sorted(units, key=density), costs)
 
 
 def _steps(ranked: Sequence[Range], costs: Sequence[float]) -> Plan:
@@ -115,22 +123,25 @@ def _may_go(unit: Range, kept: bytearray, partners: dict[int, Range]) -> bool:
 def restored(text: str, parts: Segments, spans: Sequence[Span], deleted: frozenset[int]) -> frozenset[int]:
     """Return what is deleted, less the words without which two numbers, or a number and a unit, would be one.
 
-    "From 3 to 5" without its "to" would read as another number: the last word before the second number stays.
+    "From 3 to 5" without its "to" would read as another number: of what stood between, the last plain word stays.
     """
     numbers = marked(parts.words, [span for span in spans if span.kind is Kind.NUMBER])
-    back = set()
-    was_number = was_deleted = False
+    back: set[int] = set()
+    run: list[int] = []
+    was_number = False
     for index, (start, end) in enumerate(parts.words):
         if index in deleted:
-            was_deleted = True
+            run.append(index)
             continue
-        if was_deleted and was_number and (numbers[index] or is_unit(text[start:end])):
-            back.add(index - 1)
-            while index - 1 in back and is_unit(text[slice(*parts.words[index - 1])]) and index - 2 in deleted:
-                index -= 1
-                back.add(index - 1)
-        was_number, was_deleted = bool(numbers[index]), False
+        if run and was_number and (numbers[index] or is_unit(text[start:end])):
+            plain = next((one for one in reversed(run) if _is_plain(text[slice(*parts.words[one])])), None)
+            back.update(run if plain is None else [plain])
+        was_number, run = bool(numbers[index]), []
     return deleted - back
+
+
+def _is_plain(word: str) -> bool:
+    return not is_unit(word) and not _BRACKET.search(word)
 
 
 def kept_ranges(text: str, words: Sequence[Range], deleted: frozenset[int]) -> tuple[Range, ...]:

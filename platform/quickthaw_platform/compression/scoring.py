@@ -9,8 +9,8 @@ from typing import Protocol
 
 from quickthaw_platform.compression.lexicon import share_of
 
-PRIOR_WORDS = 200.0
-"""How many words of the text itself weigh as much as what is known of the language."""
+PRIOR_WORDS = 10_000.0
+"""So many words of the text would weigh as much as what is known of the language."""
 
 
 class Scorer(Protocol):

@@ -1,0 +1,1 @@
+"""Shorter prompts measured end to end: what is kept, what answers cost afterwards, and from which length on it pays."""
