@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from quickthaw.types import Bytes, Labels, Seconds
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.outbound.addresses import Network, read_networks
 from quickthaw_platform.settings_files import read_toml
 from quickthaw_platform.settings_origins import read_origins
 from quickthaw_platform.settings_sources import Given, forget_blank, is_blank, is_service_link, service_links, unknown
@@ -163,6 +164,9 @@ class Settings(BaseSettings):
     )
     idempotency_ttl: Seconds = Field(86_400.0, description="how long an Idempotency-Key is remembered")
     webhook_attempts: int = Field(6, ge=1, description="deliveries tried for a webhook")
+    webhook_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)] = Field(
+        (), description="networks that are not public and that webhooks may reach all the same: 10.1.0.0/16,127.0.0.1"
+    )
     usage_period: Seconds = Field(60.0, ge=0.1, le=3600, description="what an instance uses is recorded for each")
     usage_detail: Seconds = Field(2 * 86_400.0, description="how long usage is kept of each instance and period")
     usage_retention: Seconds = Field(90 * 86_400.0, description="how long usage is kept, added up by the hour")

@@ -32,7 +32,7 @@ def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A platform that is up, with the functions `echo`, `slow` (echo, 20 tokens a second) and `chat` (SmolLM2)."""
     data_dir = tmp_path_factory.mktemp("cluster")
     (data_dir / "checkpoints").symlink_to(checkpoints)
-    for cluster in running(data_dir):
+    for cluster in running(data_dir, webhook_allow="127.0.0.1"):
         client = cluster.client
         client.deploy(FunctionSpec(name="echo", model=MODEL, engine="echo", options=ECHO_OPTIONS, concurrency=64))
         client.deploy(FunctionSpec(name="slow", model=MODEL, engine="echo", options={"token_delay": "50ms"}))

@@ -10,7 +10,7 @@ from celery import shared_task
 from quickthaw_platform import settings
 from quickthaw_platform.controller.schedule import DELIVER_WEBHOOKS
 from quickthaw_platform.errors import Unavailable
-from quickthaw_platform.gateway.webhook_delivery import WebhookDelivery, make_client
+from quickthaw_platform.gateway.webhook_delivery import WebhookDelivery
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
 
@@ -30,4 +30,4 @@ def deliver_task() -> None:
 def _delivery() -> WebhookDelivery:
     configured = settings.load()
     redis = connect(configured)
-    return WebhookDelivery(redis, InvocationStore(redis, configured), configured, make_client())
+    return WebhookDelivery(redis, InvocationStore(redis, configured), configured)

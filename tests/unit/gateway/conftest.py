@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from quickthaw.resources import CheckpointInfo, Quotas, Scope
 from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.gateway.services import EXTENSION
+from quickthaw_platform.outbound.addresses import read_networks
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
@@ -34,6 +35,7 @@ def settings(valkey: ValkeyProcess, tmp_path_factory: pytest.TempPathFactory) ->
         outage_patience=1.0,
         max_body=64 << 10,
         webhook_attempts=2,
+        webhook_allow=read_networks("127.0.0.1"),
     )
 
 
@@ -58,9 +60,9 @@ def shared_app(valkey: ValkeyProcess, settings: Settings, relay: Relay) -> Itera
         app = create_app(settings, redis, relay)  # type: ignore[arg-type]  # all of Celery that the gateway uses
         yield app
         app.extensions[EXTENSION].structures.close()
-
-
         app.extensions[EXTENSION].shortener.close()
+
+
 @pytest.fixture
 def node(redis: Redis, settings: Settings) -> FakeNode:
     announce_node(redis, memory_bytes=64 << 30, checkpoints='["c1", "e1"]')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -14,7 +15,13 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from quickthaw_platform.gateway.webhook_delivery import ATTEMPTS_KEY, WEBHOOKS_KEY, WebhookDelivery, make_client
+from quickthaw_platform.gateway.webhook_delivery import (
+    AT_ONCE_TO_A_HOST,
+    ATTEMPTS_KEY,
+    CROWDED_SECONDS,
+    WEBHOOKS_KEY,
+    WebhookDelivery,
+)
 from quickthaw_platform.gateway.webhooks import retry_seconds, signature
 from quickthaw_platform.settings import Settings
 from tests.state import rewind
@@ -64,10 +71,9 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def delivery(redis: Redis, settings: Settings, node: FakeNode) -> Iterator[WebhookDelivery]:
-    with make_client() as client:
-        found = WebhookDelivery(redis, node.store, settings, client)
-        yield found
-        found.close()
+    found = WebhookDelivery(redis, node.store, settings)
+    yield found
+    found.close()
 
 
 def call(client: FlaskClient, url: str, secret: str | None = SECRET) -> str:
@@ -116,21 +122,55 @@ def test_a_claim_that_was_never_settled_comes_up_again(
     client: FlaskClient, receiver: Receiver, delivery: WebhookDelivery, redis: Redis, settings: Settings, node: FakeNode
 ) -> None:
     invocation = call(client, receiver.url)
-    with make_client() as http:
-        died = WebhookDelivery(redis, node.store, settings, http)
-        assert died._claim(keys=[WEBHOOKS_KEY], args=[8, 60]) == [invocation]  # and then its process is killed
-        died.close()
+    died = WebhookDelivery(redis, node.store, settings)
+    assert died._claim(keys=[WEBHOOKS_KEY], args=[8, 60]) == [invocation]  # and then its process is killed
+    died.close()
     assert delivery.start_due() == 0
     rewind(redis, WEBHOOKS_KEY, invocation, 61)
     assert delivery.start_due() == 1
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-host.invalid/", "http://[::1/", "https://"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-host.invalid/", "https://"])
 def test_an_address_that_cannot_be_reached_is_a_failed_delivery(
     client: FlaskClient, delivery: WebhookDelivery, redis: Redis, url: str
 ) -> None:
     delivery.deliver(call(client, url))
     assert list(redis.hgetall(ATTEMPTS_KEY).values()) == ["1"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/latest", "http://10.0.0.1:80/", "https://[::1]/", "http://[::1/"]
+)
+def test_an_address_that_no_delivery_may_reach_is_refused_with_the_call(client: FlaskClient, url: str) -> None:
+    answer = client.post("/v1/functions/chat/async", json={"input": {"prompt": "hi"}, "webhook": {"url": url}})
+    assert answer.status_code == 400
+    assert answer.get_json()["error"]["param"] == "webhook.url"
+
+
+def test_a_name_that_leads_to_an_address_of_the_platforms_network_is_not_followed(
+    client: FlaskClient, receiver: Receiver, redis: Redis, settings: Settings, node: FakeNode
+) -> None:
+    invocation = call(client, receiver.url.replace("127.0.0.1", "localhost"))
+    with closing(WebhookDelivery(redis, node.store, settings.model_copy(update={"webhook_allow": ()}))) as strict:
+        strict.deliver(invocation)
+    assert receiver.got == []
+    assert redis.hget(ATTEMPTS_KEY, invocation) == "1"
+
+
+def test_one_receiver_takes_up_no_more_than_its_share_and_loses_no_try_by_it(
+    client: FlaskClient, receiver: Receiver, delivery: WebhookDelivery, redis: Redis
+) -> None:
+    crowded, free = call(client, receiver.url), call(client, receiver.url.replace("127.0.0.1", "localhost"))
+    with ExitStack() as others:
+        for _ in range(AT_ONCE_TO_A_HOST):
+            assert others.enter_context(delivery._to_hosts.one("127.0.0.1"))
+        delivery.deliver(crowded)
+        delivery.deliver(free)
+    assert [json.loads(body)["id"] for _, body in receiver.got] == [free]
+    assert redis.hget(ATTEMPTS_KEY, crowded) is None
+    rewind(redis, WEBHOOKS_KEY, crowded, CROWDED_SECONDS)
+    delivery.deliver(crowded)
+    assert len(receiver.got) == 2
 
 
 def test_redirects_are_not_followed(client: FlaskClient, receiver: Receiver, delivery: WebhookDelivery) -> None:

@@ -1,0 +1,1 @@
+"""Requests that the platform sends to addresses which its callers choose."""

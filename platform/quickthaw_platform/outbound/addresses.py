@@ -1,0 +1,73 @@
+"""Which addresses a caller may have the platform talk to. Pure.
+
+An address of this machine, of a private network, of the link or of a group is refused, also where an IPv6 address
+carries it (mapped, 6to4, Teredo, NAT64), unless whoever runs the platform allows its network.
+https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry are what `ipaddress` knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/96"))
+
+
+class AddressRefused(Exception):
+    """A URL leads to an address that callers may not reach."""
+
+
+def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
+    """Whether callers may reach an address: each address that it stands for is public, or in a network of `allowed`."""
+    return all(_is_public(meant) or _is_in(meant, allowed) for meant in _meant(address))
+
+
+def check_host(host: str, allowed: Sequence[Network]) -> None:
+    """Raise AddressRefused where a URL's host is an address that callers may not reach; names are not looked up."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return
+    require_allowed(host, [address], allowed)
+
+
+def require_allowed(host: str, addresses: Sequence[Address], allowed: Sequence[Network]) -> None:
+    """Raise AddressRefused where callers may not reach an address of a host: its owner chooses which comes first."""
+    refused = [address for address in addresses if not is_allowed(address, allowed)]
+    if refused:
+        raise AddressRefused(
+            f"{host} is {refused[0]}, which is not public; whoever runs the platform can allow its network in the "
+            "setting webhook_allow"
+        )
+
+
+def read_networks(value: object) -> tuple[Network, ...]:
+    """Return the networks of a setting: `10.0.0.0/8,fd00::/8`, or a sequence of them. Raises ValueError."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("must be networks with commas between them, for example 10.1.0.0/16,127.0.0.1")
+    return tuple(ip_network(str(part).strip()) for part in parts if str(part).strip())
+
+
+def _meant(address: Address) -> Iterator[Address]:
+    """Yield the address, and those that routers or translators may take it for."""
+    yield address
+    if isinstance(address, IPv4Address):
+        return
+    for inner in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())):
+        if inner is not None:
+            yield inner
+    if any(address in network for network in _NAT64):
+        yield IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def _is_public(address: Address) -> bool:
+    carries = isinstance(address, IPv6Address) and address.ipv4_mapped is not None  # judged by what it carries
+    return carries or (address.is_global and not address.is_multicast)
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
