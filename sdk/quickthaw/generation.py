@@ -122,27 +122,54 @@ class ChatOptions(Wire):
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """Log-probability (natural) of one token; None for the first token of an echoed prompt."""
+    """Log-probability (natural) of one token; None for the first token of an echoed prompt.
+
+    `top` has the texts and log-probabilities of the likeliest tokens, `top_tokens` their ids. `own_bytes` is what the
+    token adds to the answer's text where that is not `text` in UTF-8: a part of a character, whose text is U+FFFD, or
+    nothing, as of a special token. `top_bytes` has the same of the likeliest ones; it is empty where all are None.
+    """
 
     token: int
     text: str
     logprob: float | None
     top: tuple[tuple[str, float], ...] = ()
+    top_tokens: tuple[int, ...] = ()
+    own_bytes: bytes | None = None
+    top_bytes: tuple[bytes | None, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the wire form."""
-        return {
+        """Return the wire form; bytes are lists of numbers, and left out where a text has them."""
+        body: dict[str, Any] = {
             "token": self.token,
             "text": self.text,
             "logprob": self.logprob,
             "top": [list(pair) for pair in self.top],
         }
+        if self.top_tokens:
+            body["top_tokens"] = list(self.top_tokens)
+        if self.own_bytes is not None:
+            body["bytes"] = list(self.own_bytes)
+        if self.top_bytes:
+            body["top_bytes"] = [None if found is None else list(found) for found in self.top_bytes]
+        return body
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> TokenLogprob:
         """Read the wire form."""
         top = tuple((str(text), float(value)) for text, value in body.get("top", ()))
-        return cls(body["token"], body["text"], body["logprob"], top)
+        return cls(
+            body["token"],
+            body["text"],
+            body["logprob"],
+            top,
+            tuple(body.get("top_tokens", ())),
+            _bytes(body.get("bytes")),
+            tuple(map(_bytes, body.get("top_bytes", ()))),
+        )
+
+
+def _bytes(numbers: list[int] | None) -> bytes | None:
+    return None if numbers is None else bytes(numbers)
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest
 from quickthaw.generation import Delta, FinishReason, TokenLogprob
 from quickthaw_backends.engines.constraint import Constraint
 from quickthaw_backends.engines.detokenizer import Decode, Detokenizer
-from quickthaw_backends.engines.marks import showing
+from quickthaw_backends.engines.marks import showing, signs
 from quickthaw_backends.engines.stopping import StopMatcher
 from quickthaw_backends.engines.structure.guide import Guide
+from quickthaw_backends.engines.texts import beginning
 from quickthaw_backends.engines.tool_forms import Piece, Reader, reader, short_ids
 from quickthaw_platform.contracts import GenerationRequest
 
@@ -55,22 +56,33 @@ class Answer:
     """
 
     def __init__(
-        self, request: GenerationRequest, decode: Decode, eos: frozenset[int], limit: int, guide: Guide | None = None
+        self,
+        request: GenerationRequest,
+        decode: Decode,
+        eos: frozenset[int],
+        limit: int,
+        guide: Guide | None = None,
+        marks: Mapping[int, str] | None = None,
     ) -> None:
         """`eos` are the tokens that end an answer; `limit` the most tokens it may have (see `answer_limit`).
 
-        `guide` stands at the beginning of the answer, which follows it; None: nothing constrains it.
+        `guide` stands at the beginning of the answer, which follows it; None: nothing constrains it. `marks` are the
+        special tokens whose texts stand in the stop strings, with these texts.
         """
         prompt = request.tokens[: len(request.tokens) - request.generated]
         sampling = request.sampling
-        self.constraint = Constraint(sampling, eos, guide)
+        shown = _marks(request)
+        self._signs = signs(marks or {}, shown)
+        stops = [token for token, sign in self._signs.items() if sign.text in sampling.stop]
+        self.constraint = Constraint(sampling, eos, guide, stops)
         self._choice = request.choice
         self._limit = limit
         self._prompt_tokens: int | None = None
         self.cached_tokens: int | None = None  # of the prompt, where its keys and values were there
-        self._detokenizer = Detokenizer(showing(decode, _marks(request)), prompt)
+        shown = {token: text for token, text in shown.items() if token not in self._signs}
+        self._detokenizer = Detokenizer(showing(decode, shown), prompt)
         self._includes_stop = sampling.include_stop
-        self._stops = StopMatcher(sampling.stop, include=sampling.include_stop)
+        self._stops = StopMatcher(sampling.stop, include=sampling.include_stop, signs=[*self._signs.values()])
         self._reader = _reader(request, prompt)
         self._called = False
         self.count = 0
@@ -93,17 +105,17 @@ class Answer:
 
     def opening(self, text: str = "", logprobs: Sequence[TokenLogprob] = ()) -> Delta:
         """Return the delta that comes before the first token: the echo of the prompt, or the end of an empty answer."""
-        return self._delta(Piece(text), (), tuple(logprobs))
+        return self._delta(Piece(text), (), beginning(text, logprobs))
 
     def _text_of(self, token: int) -> str:
         """Take a token; return the text that is certain with it. One that ends the answer has none by default."""
-        if self.constraint.ends_with(token, self.count):
+        ends = self.constraint.ends_with(token, self.count)
+        if ends or self.constraint.advance(token):
             self.finish_reason = "stop"
-            if not self._includes_stop:
-                return ""
-        elif self.constraint.advance(token):
-            self.finish_reason = "stop"
-        return self._stops.push(self._detokenizer.push(token), may_stop=self._may_stop)
+        text = "" if ends and not self._includes_stop else self._detokenizer.push(token)
+        if token in self._signs:
+            text += (self._detokenizer.flush() if ends else "") + self._signs[token].character
+        return self._stops.push(text, may_stop=self._may_stop)
 
     @property
     def _may_stop(self) -> bool:

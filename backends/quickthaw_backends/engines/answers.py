@@ -8,9 +8,9 @@ from functools import cached_property
 from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw_backends.engines.answer import Answer
 from quickthaw_backends.engines.constraint import check_constraint
-from quickthaw_backends.engines.detokenizer import Decode
 from quickthaw_backends.engines.structure.guide import Guide
 from quickthaw_backends.engines.structure.guides import Guides
+from quickthaw_backends.engines.texts import Texts
 from quickthaw_backends.engines.tool_forms import grammar
 from quickthaw_platform.contracts import GenerationRequest
 
@@ -18,12 +18,12 @@ from quickthaw_platform.contracts import GenerationRequest
 class Answers:
     """Begins answers. Any thread may ask."""
 
-    def __init__(self, decode: Decode, eos: frozenset[int], vocabulary: int, guides: Callable[[], Guides]) -> None:
+    def __init__(self, texts: Texts, eos: frozenset[int], vocabulary: int, guides: Callable[[], Guides]) -> None:
         """`eos` are the tokens that end an answer, `vocabulary` how many tokens the model scores.
 
         `guides` is called once, for the first answer that has a grammar, or by `prepare`.
         """
-        self._decode = decode
+        self._texts = texts
         self.eos = eos
         self.vocabulary = vocabulary
         self._make_guides = guides
@@ -35,7 +35,8 @@ class Answers:
         a token that the vocabulary does not have; NotServable where no token ends an answer.
         """
         check_constraint(request.sampling, self.vocabulary)
-        return Answer(request, self._decode, self.eos, limit, self._guide(request))
+        marks = {token: text for stop in request.sampling.stop for token, text in self._texts.marks_in(stop).items()}
+        return Answer(request, self._texts.decode, self.eos, limit, self._guide(request), marks)
 
     def prepare(self) -> None:
         """Have ready what grammars need of the vocabulary; takes a tenth of a second."""

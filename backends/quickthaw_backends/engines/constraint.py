@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,22 @@ _NEVER = np.float32("-inf")
 class Constraint:
     """Says of one answer which tokens may come next, and adds the request's biases to their scores."""
 
-    def __init__(self, sampling: Sampling, eos: frozenset[int], guide: Guide | None) -> None:
-        """`eos` are the tokens that end an answer by the model's own word; `guide` stands where the answer does."""
+    def __init__(
+        self, sampling: Sampling, eos: frozenset[int], guide: Guide | None, stops: Collection[int] = ()
+    ) -> None:
+        """`eos` are the tokens that end an answer by the model's own word; `guide` stands where the answer does.
+
+        `stops` are special tokens that a stop string names; they end an answer as `stop_token_ids` do.
+        """
+        stops = {*sampling.stop_token_ids, *stops}
         self.guide = guide
         self.failure: InvalidRequest | None = None  # for engines that cannot raise where they choose
-        self.ends = frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else eos)
+        self.ends = frozenset(stops) | (frozenset() if sampling.ignore_eos else eos)
         self.least = sampling.min_tokens
         self._bias = _bias(sampling)
         self._never = _array(eos - self.ends) if guide is not None else _array(())
         self._never_yet = _array(eos | self.ends)
-        self._stops = _array(sampling.stop_token_ids)
+        self._stops = _array(stops)
 
     @property
     def narrows(self) -> bool:

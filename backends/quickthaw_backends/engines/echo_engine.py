@@ -25,6 +25,7 @@ from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.echo_tokenizer import VOCABULARY, EchoTokenizer, echoed_segment
 from quickthaw_backends.engines.echo_voice import Voice, echo_answers
 from quickthaw_backends.engines.options import reject_unknown
+from quickthaw_backends.engines.texts import shown_logprob
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
@@ -87,9 +88,9 @@ class EchoEngine:
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors", "gguf"})
 
     def __init__(self) -> None:
-        tokenizer = EchoTokenizer()
-        self.tokenizer: Tokenizer = tokenizer
-        self._answers = echo_answers(tokenizer)
+        self._texts = EchoTokenizer()
+        self.tokenizer: Tokenizer = self._texts
+        self._answers = echo_answers(self._texts)
         self.context_tokens = DEFAULT_CONTEXT_TOKENS
         self._options = EchoOptions()
         self._task: str | None = None
@@ -322,9 +323,7 @@ class EchoEngine:
             return None
         token = request.tokens[position] if token is None else token
         value = math.log(uniform(request.sampling.seed or 0, position)) if position else None
-        text = self.tokenizer.decode([token])
-        top = ((text, value),) if wanted and value is not None else ()
-        return TokenLogprob(token, text, value, top)
+        return shown_logprob(self._texts, token, value, [(token, value)] if wanted and value is not None else [])
 
 
 def _unit_vector(tokens: Sequence[int]) -> list[float]:

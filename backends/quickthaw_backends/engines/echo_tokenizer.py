@@ -19,6 +19,7 @@ END = 256  # ends a message, and an answer
 USER = 257  # a message of the user begins
 OTHER = 258  # a message of anyone else begins
 VOCABULARY = 259
+MARKS = {END: "<|end|>", USER: "<|user|>", OTHER: "<|other|>"}
 _VARIABLES = ("enable_thinking", "reasoning_effort", "documents")  # of its `chat_template_kwargs`
 
 
@@ -62,6 +63,18 @@ class EchoTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text; marks have none, and bytes that are no UTF-8 become U+FFFD."""
         return bytes(token for token in tokens if 0 <= token < END).decode("utf-8", errors="replace")
+
+    def text_of(self, token: int) -> str:
+        """Return one token's own text, that of a mark included."""
+        return MARKS.get(token) or self.decode([token])
+
+    def bytes_of(self, token: int) -> bytes:
+        """Return the byte that a token is; a mark is none."""
+        return b"" if token in MARKS else bytes([token])
+
+    def marks_in(self, text: str) -> dict[int, str]:
+        """Return the marks whose texts stand in a text, each with its own."""
+        return {token: mark for token, mark in MARKS.items() if mark in text}
 
 
 def _reading(tools: list[dict[str, Any]], options: ChatOptions, thinks: bool) -> Reading | None:

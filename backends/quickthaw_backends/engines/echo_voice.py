@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from quickthaw_backends.engines.answers import Answers
 from quickthaw_backends.engines.constraint import Constraint
 from quickthaw_backends.engines.counter import uniform
-from quickthaw_backends.engines.echo_tokenizer import END, VOCABULARY, EchoTokenizer
+from quickthaw_backends.engines.echo_tokenizer import END, MARKS, VOCABULARY, EchoTokenizer
 from quickthaw_backends.engines.structure.guide import Mask
 from quickthaw_backends.engines.structure.guides import Guides
 
-_SPECIAL = {END: b"<|end|>", END + 1: b"<|user|>", END + 2: b"<|other|>"}
 _ECHOED = 50.0
 """The score of the token that is said back; all others have less than 2. A bias of 100 is stronger."""
 
@@ -79,7 +78,7 @@ class Voice:
 
 def echo_answers(tokenizer: EchoTokenizer) -> Answers:
     """Return what the echo engine's answers are made with."""
-    return Answers(tokenizer.decode, frozenset({END}), VOCABULARY, partial(echo_guides, tokenizer))
+    return Answers(tokenizer, frozenset({END}), VOCABULARY, partial(echo_guides, tokenizer))
 
 
 class _Tokens:
@@ -87,8 +86,8 @@ class _Tokens:
 
     eos_token_id = END
     bos_token_id = None
-    special_token_ids = tuple(_SPECIAL)
-    tokens = tuple(_SPECIAL.get(token) or bytes([token]) for token in range(VOCABULARY))
+    special_token_ids = tuple(MARKS)
+    tokens = tuple(MARKS[token].encode() if token in MARKS else bytes([token]) for token in range(VOCABULARY))
 
     def __init__(self, tokenizer: EchoTokenizer) -> None:
         self._tokenizer = tokenizer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quickthaw_backends.engines.marks import Sign, with_signs
+
 
 class StopMatcher:
     """Passes text on until a stop string is complete; text that may be the beginning of one is held back.
@@ -12,9 +14,16 @@ class StopMatcher:
     text; of several completed by the same character, the one that began first.
     """
 
-    def __init__(self, stops: Sequence[str], *, include: bool = False) -> None:
-        """`include`: the stop string that ends the text is passed on too."""
-        self._stops = tuple(stops)
+    def __init__(self, stops: Sequence[str], *, include: bool = False, signs: Sequence[Sign] = ()) -> None:
+        """`include`: the stop string that ends the text is passed on too.
+
+        `signs` stand in the text that is pushed in place of special tokens, and never in what is passed on. A stop
+        string is found whether it was said with special tokens or letter by letter.
+        """
+        self._stops = dict(zip(stops, stops, strict=True))  # as looked for: as asked for
+        self._stops |= {with_signs(stop, signs): stop for stop in reversed(stops)}
+        self._longest = max(map(len, self._stops), default=1)
+        self._passed = {ord(sign.character): sign.text if sign.shown else None for sign in signs}
         self._include = include
         self._held = ""
         self.stopped = False
@@ -32,17 +41,21 @@ class StopMatcher:
         text = self._held + text
         found = self._first_stop(text, past) if may_stop else None
         if found is not None:
-            begin, self.matched = found
+            begin, stop = found
+            self.matched = self._stops[stop]
             self.stopped, self._held = True, ""
-            return text[: begin + len(self.matched)] if self._include else text[:begin]
+            return self._shown(text[:begin]) + (self.matched if self._include else "")
         certain = len(text) - self._half_seen(text)
         self._held = text[certain:]
-        return text[:certain]
+        return self._shown(text[:certain])
 
     def flush(self) -> str:
         """Return what is held back: no more text follows, so it was no stop string."""
         held, self._held = self._held, ""
-        return held
+        return self._shown(held)
+
+    def _shown(self, text: str) -> str:
+        return text.translate(self._passed) if self._passed else text
 
     def _first_stop(self, text: str, past: int) -> tuple[int, str] | None:
         """Return the stop string that is completed first, after `past` characters, and where it begins."""
@@ -52,11 +65,10 @@ class StopMatcher:
 
     def _half_seen(self, text: str) -> int:
         """Return the length of the longest end of `text` with which a stop string begins."""
-        longest = max(map(len, self._stops), default=1) - 1
         return next(
             (
                 n
-                for n in range(min(longest, len(text)), 0, -1)
+                for n in range(min(self._longest - 1, len(text)), 0, -1)
                 if any(stop.startswith(text[-n:]) for stop in self._stops)
             ),
             0,

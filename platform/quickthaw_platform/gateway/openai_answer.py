@@ -9,6 +9,7 @@ from typing import Any
 from quickthaw.generation import Delta, TokenLogprob, ToolCallDelta
 from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.errors import QuickthawError, from_json
+from quickthaw_platform.gateway.openai_logprobs import TextOffsets
 from quickthaw_platform.gateway.openai_mapping import piece
 
 
@@ -39,7 +40,9 @@ class Answer:
     reasoning: str = ""
     calls: dict[int, ToolCallDelta] = field(default_factory=dict)  # by index
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)  # of the tokens of `logprobs` in the text, in characters
     finish_reason: str | None = None
+    _places: TextOffsets = field(default_factory=TextOffsets)
 
     @property
     def tool_calls(self) -> list[ToolCallDelta]:
@@ -51,6 +54,7 @@ class Answer:
         self.text += delta.text
         self.reasoning += delta.reasoning
         self.logprobs += delta.logprobs
+        self.offsets += self._places.add(delta)
         self.finish_reason = delta.finish_reason or self.finish_reason
         for piece_of_call in delta.tool_calls:
             self._add_call(piece_of_call)

@@ -9,6 +9,7 @@ from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import Event, Usage
 from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
 from quickthaw_platform.gateway.openai_answer import Answer, Head
+from quickthaw_platform.gateway.openai_logprobs import token_entry
 from quickthaw_platform.gateway.openai_mapping import piece, usage_json
 from quickthaw_platform.gateway.openai_message import message, reason, said_in
 
@@ -99,13 +100,4 @@ def chat_logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any] | None:
     """Return token log-probabilities as chat completions carry them; None where there are none."""
     if not entries:
         return None
-    content = [
-        {**_token(entry.text, entry.logprob), "top_logprobs": [_token(text, value) for text, value in entry.top]}
-        for entry in entries
-    ]
-    return {"content": content, "refusal": None}
-
-
-def _token(text: str, logprob: float | None) -> dict[str, Any]:
-    # A number is required here; the first token of an echoed prompt, which has none, gets the likeliest, 0.
-    return {"token": text, "logprob": 0.0 if logprob is None else logprob, "bytes": list(text.encode())}
+    return {"content": [token_entry(entry) for entry in entries], "refusal": None}

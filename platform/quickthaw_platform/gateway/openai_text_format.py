@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from quickthaw.generation import Delta, TokenLogprob
+from quickthaw.generation import Delta
 from quickthaw.types import Event, Usage
 from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
 from quickthaw_platform.gateway.openai_answer import Answer, Head
+from quickthaw_platform.gateway.openai_logprobs import TextOffsets, text_logprobs
 from quickthaw_platform.gateway.openai_mapping import piece, usage_json
 
 
 def text_response(head: Head, answers: Sequence[Answer], usages: Sequence[Usage]) -> dict[str, Any]:
     """Build the whole answer: the choices of the first prompt, then of the second, and so on."""
     choices = [
-        _choice(index, answer.text, text_logprobs(answer.logprobs, 0), answer.finish_reason or "stop")
+        _choice(index, answer.text, text_logprobs(answer.logprobs, answer.offsets), answer.finish_reason or "stop")
         for index, answer in enumerate(answers)
     ]
     return {**head.body("text_completion", choices), "usage": usage_json(usages)}
@@ -26,7 +27,7 @@ class TextChunks:
 
     def __init__(self, head: Head, n: int, include_usage: bool, first: int = 0) -> None:
         self._head = head
-        self._offsets = dict.fromkeys(range(n), 0)  # choice to characters sent; gone when finished
+        self._offsets = {choice: TextOffsets() for choice in range(n)}  # those that are not finished
         self._include_usage = include_usage
         self._first = first
         self._chunks = 0
@@ -39,6 +40,7 @@ class TextChunks:
             return None
         choice, text = plain
         self._chunks += 1
+        self._offsets[choice].skip(text)
         template = self._templates.get(choice)
         if template is None:
             template = self._templates[choice] = ChunkTemplate(lambda text: self._chunk(choice, text, None, None))
@@ -63,10 +65,9 @@ class TextChunks:
         return {**self._head.body("text_completion", []), "usage": usage_json([usage])}
 
     def _text(self, delta: Delta) -> Iterator[dict[str, Any]]:
-        offset = self._offsets.get(delta.choice)
-        if offset is not None and (delta.text or delta.logprobs):
-            yield self._chunk(delta.choice, delta.text, text_logprobs(delta.logprobs, offset), None)
-            self._offsets[delta.choice] = offset + sum(len(entry.text) for entry in delta.logprobs)
+        offsets = self._offsets.get(delta.choice)
+        if offsets is not None and (delta.text or delta.logprobs):
+            yield self._chunk(delta.choice, delta.text, text_logprobs(delta.logprobs, offsets.add(delta)), None)
         if delta.finish_reason is not None and delta.choice in self._offsets:
             yield self._finish(delta.choice, delta.finish_reason)
 
@@ -77,25 +78,6 @@ class TextChunks:
     def _chunk(self, choice: int, text: str, logprobs: Any, finish_reason: str | None) -> dict[str, Any]:
         body = self._head.body("text_completion", [_choice(self._first + choice, text, logprobs, finish_reason)])
         return {**body, "usage": None} if self._include_usage else body
-
-
-def text_logprobs(entries: Sequence[TokenLogprob], offset: int) -> dict[str, Any] | None:
-    """Return token log-probabilities as legacy completions carry them; None where there are none.
-
-    `text_offset` counts characters of the returned text, from `offset`. The first token of an echoed prompt has None.
-    """
-    if not entries:
-        return None
-    offsets = []
-    for entry in entries:
-        offsets.append(offset)
-        offset += len(entry.text)
-    return {
-        "tokens": [entry.text for entry in entries],
-        "token_logprobs": [entry.logprob for entry in entries],
-        "top_logprobs": [None if entry.logprob is None else dict(entry.top) for entry in entries],
-        "text_offset": offsets,
-    }
 
 
 def _choice(index: int, text: str, logprobs: Any, finish_reason: str | None) -> dict[str, Any]:

@@ -21,8 +21,23 @@ def decode(tokens: Sequence[int]) -> str:
     return bytes(token for token in tokens if token < 256).decode("utf-8", errors="replace")
 
 
-def answer(prompt: Sequence[int] = (65,), limit: int = 50, **fields: Any) -> Answer:
-    return Answer(request(prompt, **fields), decode, EOS, limit)
+MARKS = {256: "<|end|>", 257: "<|user|>"}
+
+
+def answer(prompt: Sequence[int] = (65,), limit: int = 50, generated: int = 0, **fields: Any) -> Answer:
+    asked = request(prompt, generated=generated, **fields)
+    named = {token: text for token, text in MARKS.items() if any(text in stop for stop in asked.sampling.stop)}
+    return Answer(asked, decode, EOS, limit, marks=named)
+
+
+def said(growing: Answer, tokens: Sequence[int]) -> tuple[str, str | None]:
+    """Return the text of the tokens as far as the answer goes, and the stop string that ended it."""
+    deltas = []
+    for token in tokens:
+        deltas.append(growing.push(token))
+        if growing.finish_reason:
+            break
+    return "".join(map(str, deltas)), deltas[-1].stop
 
 
 def test_eos_is_a_token_without_text() -> None:
@@ -167,3 +182,65 @@ def test_a_stop_token_has_text_only_where_that_is_asked_for(include: bool) -> No
     growing.push(ord("a"))
     delta = growing.push(ord("!"))
     assert (delta.text, delta.finish_reason) == ("!" if include else "", "stop")
+
+
+@pytest.mark.parametrize(
+    ("stop", "tokens", "text", "matched"),
+    [
+        ("<|user|>", [72, 257, 73], "H", "<|user|>"),  # a special token
+        ("<|end|>", [72, 256, 73], "H", "<|end|>"),  # the model's own end, though it is ignored
+        ("<|end|>\n", [72, 256, 10], "H", "<|end|>\n"),  # with text after it
+        ("H<|end|><|user|>", [65, 72, 256, 257], "A", "H<|end|><|user|>"),  # with text before it, and another
+        ("<|user|>x", [72, 257, 73], "HI", None),  # it goes on otherwise: the token stays hidden
+        ("<", [72, 257, 73], "HI", None),  # a part of the token's text is not said by it
+        ("<|user|>", [*b"a<|user|>b"], "a", "<|user|>"),  # said letter by letter
+    ],
+)
+def test_stop_strings_find_special_tokens_though_texts_hide_them(
+    stop: str, tokens: list[int], text: str, matched: str | None
+) -> None:
+    assert said(answer(stop=[stop], ignore_eos=True, limit=len(tokens)), tokens) == (text, matched)
+
+
+@pytest.mark.parametrize("stop", ["<|user|>", "I<|user|>", "<|user|>J"])
+def test_a_stop_string_with_a_special_token_is_part_of_the_text_where_that_is_asked_for(stop: str) -> None:
+    text, matched = said(answer(stop=[stop], include_stop=True), [72, 73, 257, 74])
+    assert (text, matched) == ("HI<|user|>J"[: "HI<|user|>J".index(stop) + len(stop)], stop)
+
+
+def test_the_end_that_is_a_stop_string_as_well_is_named_as_one() -> None:
+    assert said(answer(stop=["<|end|>"]), [72, 256]) == ("H", "<|end|>")
+    assert said(answer(stop=["<|end|>"], include_stop=True), [72, 256]) == ("H<|end|>", "<|end|>")
+
+
+def test_half_a_character_before_a_special_token_that_ends_the_answer_is_shown_as_at_any_other_end() -> None:
+    assert said(answer(stop=["<|end|>"]), [72, 0xE2, 256])[0] == said(answer(), [72, 0xE2, 256])[0] == "H\ufffd"
+
+
+def test_a_special_token_ends_nothing_before_the_least_number_of_tokens() -> None:
+    growing = answer(stop=["<|user|>"], min_tokens=2, ignore_eos=True)
+    assert said(growing, [72, 257, 73, 257]) == ("HI", "<|user|>")
+    assert not any(growing.constraint.allowed(1, 258)[[256, 257]])  # type: ignore[index]
+
+
+@given(st.lists(st.sampled_from([65, 66, 256, 257]), min_size=1, max_size=12), st.integers(0, 11), st.booleans())
+def test_replayed_special_tokens_leave_the_same_state(tokens: list[int], cut: int, include: bool) -> None:
+    fields: dict[str, Any] = {
+        "stop": ["AB<|end|>", "<|user|>A", "<|end|><|user|>"], "ignore_eos": True, "include_stop": include
+    }  # fmt: skip
+    whole, deltas = answer(limit=12, **fields), []
+    for token in tokens:
+        deltas.append(whole.push(token))
+        if whole.finish_reason:
+            break
+    cut = min(cut, len(deltas) - 1)
+    resumed = answer([65, *tokens[:cut]], 12, cut, **fields)
+    assert [str(resumed.push(token)) for token in tokens[cut : len(deltas)]] == [str(delta) for delta in deltas[cut:]]
+    assert resumed.finish_reason == whole.finish_reason
+
+
+def test_a_special_token_that_answers_show_is_found_and_shown() -> None:
+    reading = Reading(calls="hermes", tools=(TOOL,), specials={"<|user|>": 257})
+    asked = replace(request([65], stop=["<|user|>B"], ignore_eos=True), reading=reading)
+    for tokens, text, matched in (([65, 257, 67], "A<|user|>C", None), ([65, 257, 66], "A", "<|user|>B")):
+        assert said(Answer(asked, decode, EOS, 3, marks={257: "<|user|>"}), tokens) == (text, matched)

@@ -18,6 +18,7 @@ from quickthaw_backends.engines.batching.sampling import (
     token_logprob,
 )
 from quickthaw_backends.engines.counter import uniform
+from quickthaw_backends.engines.echo_tokenizer import EchoTokenizer
 
 SCORES = np.array([2.0, 1.0, 0.5, 0.0, -1.0, -3.0], dtype=np.float32)
 
@@ -110,8 +111,9 @@ def test_a_token_of_probability_zero_is_never_drawn(number: float, weights: list
 
 
 def test_logprobs_are_natural_logarithms_of_the_unchanged_distribution() -> None:
-    entry = token_logprob(SCORES, 3, 2, str)
+    entry = token_logprob(SCORES, 3, 2, EchoTokenizer())
     logs = np.log(softmax(SCORES)).tolist()
     assert entry.logprob == pytest.approx(logs[3])
-    assert [text for text, _ in entry.top] == ["0", "1"]
+    assert entry.top_tokens == (0, 1)
+    assert [text for text, _ in entry.top] == ["\x00", "\x01"]
     assert math.exp(entry.top[0][1]) == pytest.approx(math.exp(logs[0]))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quickthaw_backends.engines.marks import Sign
 from quickthaw_backends.engines.stopping import StopMatcher
 
 TEXTS = st.text("abc", max_size=30)
@@ -77,3 +78,36 @@ def test_text_that_may_not_stop_holds_no_stop_string_though_one_may_begin_in_it(
     matcher = StopMatcher(["END"])
     assert "".join(matcher.push(text, may_stop=may_stop) for text, may_stop in pieces) == passed
     assert matcher.stopped is stopped
+
+
+HIDDEN = Sign("\ud800", "<end>", shown=False)
+SHOWN = Sign("\ud801", "<call>", shown=True)
+
+
+@pytest.mark.parametrize(
+    ("stops", "pieces", "passed", "matched"),
+    [
+        (["<end>"], ["a", "\ud800", "b"], ["a", "", ""], "<end>"),  # a token and nothing else
+        (["b<end>"], ["ab", "\ud800"], ["a", ""], "b<end>"),  # text before the token
+        (["<end>\n"], ["a\ud800", "\n"], ["a", ""], "<end>\n"),  # text after it
+        (["<end><end>"], ["a\ud800", "\ud800"], ["a", ""], "<end><end>"),  # twice
+        (["<end>x"], ["a\ud800", "bc"], ["a", "bc"], None),  # looked like one, was none: a token stays hidden
+        (["<end>x"], ["a\ud800"], ["a"], None),  # and where the text ends too
+        (["<end>"], ["a<en", "d>b"], ["a", ""], "<end>"),  # said letter by letter
+        (["<end>", "<"], ["a\ud800b", "<"], ["a", ""], "<end>"),  # a part of a token's text is not said by it
+        (["<call>x"], ["a\ud801", "y"], ["a", "<call>y"], None),  # a token that answers show
+        (["x<end>", "<end>"], ["x\ud800"], [""], "x<end>"),  # complete together: the one that began first
+    ],
+)
+def test_stop_strings_with_special_tokens(
+    stops: list[str], pieces: list[str], passed: list[str], matched: str | None
+) -> None:
+    matcher = StopMatcher(stops, signs=[HIDDEN, SHOWN])
+    assert [matcher.push(piece) for piece in pieces] == passed
+    assert matcher.matched == matched
+    assert matcher.stopped or not matcher.flush()
+
+
+def test_a_stop_string_with_a_special_token_is_shown_as_it_was_asked_for() -> None:
+    matcher = StopMatcher(["b<end>c"], include=True, signs=[HIDDEN, SHOWN])
+    assert [matcher.push(piece) for piece in ("ab", "\ud800", "cd")] == ["a", "", "b<end>c"]

@@ -13,8 +13,9 @@ from quickthaw.generation import Delta
 from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Chunk, Runner, Scores
 from quickthaw_backends.engines.batching.scheduler import Budget, Plan, plan_step
-from quickthaw_backends.engines.batching.sequence import Sequence, Texts
+from quickthaw_backends.engines.batching.sequence import Sequence
 from quickthaw_backends.engines.batching.sharing import Sharing
+from quickthaw_backends.engines.texts import Texts
 from quickthaw_platform.contracts import EngineStats
 
 SPECULATING_REQUESTS = 8

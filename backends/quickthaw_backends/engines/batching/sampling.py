@@ -7,13 +7,12 @@ while an order by probability would jump where two are nearly equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from quickthaw.generation import Sampling, TokenLogprob
 from quickthaw_backends.engines.counter import uniform
+from quickthaw_backends.engines.texts import Texts, shown_logprob
 
 Row = NDArray[np.float32]
 
@@ -91,17 +90,17 @@ def draw(probabilities: Row, number: float) -> int:
     return min(token, int(np.flatnonzero(probabilities)[-1]))
 
 
-def token_logprob(scores: Row, token: int, wanted: int, text_of: Callable[[int], str]) -> TokenLogprob:
+def token_logprob(scores: Row, token: int, wanted: int, texts: Texts) -> TokenLogprob:
     """Return the natural log-probability of `token` under one row of scores, and the `wanted` likeliest beside it.
 
     It is the model's own distribution, before penalties and temperature.
     """
     shifted = scores - scores.max()
     logs = shifted - np.log(np.exp(shifted).sum(dtype=np.float64))
-    top: tuple[tuple[str, float], ...] = ()
+    top: list[tuple[int, float]] = []
     if wanted:
         wanted = min(wanted, len(logs))
         best = np.argpartition(logs, len(logs) - wanted)[len(logs) - wanted :]
         best = best[np.argsort(-logs[best], kind="stable")]
-        top = tuple((text_of(int(t)), float(logs[t])) for t in best)
-    return TokenLogprob(token, text_of(token), float(logs[token]), top)
+        top = [(int(t), float(logs[t])) for t in best]
+    return shown_logprob(texts, token, float(logs[token]), top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw_backends.engines.answer import Answer, answer_limit
@@ -15,17 +15,8 @@ from quickthaw_backends.engines.batching.runner import Scores
 from quickthaw_backends.engines.batching.sampling import choose, token_logprob
 from quickthaw_backends.engines.batching.scheduler import View
 from quickthaw_backends.engines.batching.speculation import MOST_FORCED_TOKENS, Guesser
+from quickthaw_backends.engines.texts import Texts, shown_logprob
 from quickthaw_platform.contracts import GenerationRequest, Sink
-
-
-class Texts(Protocol):
-    """Shows tokens."""
-
-    def text_of(self, token: int) -> str:
-        """Return one token's own text, special tokens included."""
-
-    def decode(self, tokens: list[int]) -> str:
-        """Return the text of tokens, without special ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -183,7 +174,7 @@ class Sequence:
         sampling = self.request.sampling
         constrained = self.answer.constraint.apply(scores, self.answer.count)
         token = choose(constrained, sampling, self.known, self.prompt, self.generated)
-        entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, texts.text_of)
+        entry = None if sampling.logprobs is None else token_logprob(scores, token, sampling.logprobs, texts)
         self.generated.append(token)
         return self.answer.push(token, entry)
 
@@ -191,7 +182,7 @@ class Sequence:
         """Record how likely the prompt's tokens are: each row scores the token after it; nothing scores the first."""
         entries, wanted = self.prompt_logprobs, self.request.sampling.logprobs or 0
         if not entries:
-            entries.append(TokenLogprob(self.prompt[0], texts.text_of(self.prompt[0]), None))
+            entries.append(shown_logprob(texts, self.prompt[0], None))
         for position, row in enumerate(scores, past + 1):
             if position == len(entries) < len(self.prompt):  # a row computed again after a preemption adds nothing
-                entries.append(token_logprob(row, self.prompt[position], wanted, texts.text_of))
+                entries.append(token_logprob(row, self.prompt[position], wanted, texts))

@@ -149,7 +149,7 @@ class LoadedGguf:
     def answers(self) -> Answers:
         """What answers are made with."""
         eos = self.tokenizer.eos
-        return Answers(self.tokenizer.decode, eos, self.model.tokens, partial(gguf_guides, self.model, eos))
+        return Answers(self.tokenizer, eos, self.model.tokens, partial(gguf_guides, self.model, eos))
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a vector of length 1 for each text."""

@@ -12,6 +12,7 @@ from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.chat_templates import NO_TEMPLATE, ChatTemplate, chat_prompt
 from quickthaw_backends.engines.infill import NO_INFILL
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
+from quickthaw_backends.engines.texts import marks_among
 from quickthaw_platform.contracts import Prompt
 
 _CACHED_TOKENS = 65536
@@ -75,6 +76,14 @@ class GgufTokenizer:
     def text_of(self, token: int) -> str:
         """Return one token's own text, special tokens included."""
         return self._piece(token, True).decode(errors="replace")
+
+    def bytes_of(self, token: int) -> bytes:
+        """Return what one token adds to a text, in UTF-8: perhaps a part of a character; of a special token nothing."""
+        return self._piece(token, False)
+
+    def marks_in(self, text: str) -> dict[int, str]:
+        """Return the special tokens whose texts stand in a text, each with its own."""
+        return marks_among(self._encode(text, add_special=False), self)
 
     def _encode(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
         data = text.encode()

@@ -17,7 +17,7 @@ from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 
 def hf_answers(tokenizer: HfTokenizer, vocabulary: int, eos: frozenset[int]) -> Answers:
     """Return what answers are made with by a model that scores `vocabulary` tokens, of which `eos` end an answer."""
-    return Answers(tokenizer.decode, eos, vocabulary, partial(hf_guides, tokenizer.fast, vocabulary, eos))
+    return Answers(tokenizer, eos, vocabulary, partial(hf_guides, tokenizer.fast, vocabulary, eos))
 
 
 def hf_guides(tokenizer: object, vocabulary: int, eos: frozenset[int]) -> Guides:

@@ -14,7 +14,7 @@ from quickthaw_backends.engines.batching.loop import BatchLoop
 from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Runner
 from quickthaw_backends.engines.batching.scheduler import Budget
-from quickthaw_backends.engines.batching.sequence import Texts
+from quickthaw_backends.engines.texts import Texts
 from quickthaw_backends.engines.transformers_engine import attention, int8, kv_file, lean, linear, loading, priming
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights

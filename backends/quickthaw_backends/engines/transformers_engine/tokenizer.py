@@ -15,9 +15,12 @@ from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.chat_templates import NO_TEMPLATE, ChatTemplate, chat_prompt
 from quickthaw_backends.engines.end_tokens import mark_at_start
 from quickthaw_backends.engines.infill import INFILL_MARKS, NO_INFILL
+from quickthaw_backends.engines.pieces import piece_bytes
+from quickthaw_backends.engines.texts import marks_among
 from quickthaw_platform.contracts import Prompt
 
 _CACHED_TOKENS = 65536
+_INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 
 class HfTokenizer:
@@ -29,6 +32,7 @@ class HfTokenizer:
         self._anchor = self._tokenizer.encode("a", add_special_tokens=False)[-1:]
         self._anchor_text = self._raw(self._anchor)
         self._cached = lru_cache(maxsize=_CACHED_TOKENS)(self._text_of)
+        self._cached_bytes = lru_cache(maxsize=_CACHED_TOKENS)(self._bytes_of)
         with suppress(InvalidRequest):  # whoever sends a conversation hears of it
             _ = self._template, self._tool_template
 
@@ -90,6 +94,14 @@ class HfTokenizer:
         """Return one token's own text, special tokens included."""
         return self._cached(token)
 
+    def bytes_of(self, token: int) -> bytes:
+        """Return what one token adds to a text, in UTF-8: perhaps a part of a character; of a special token nothing."""
+        return self._cached_bytes(token)
+
+    def marks_in(self, text: str) -> dict[int, str]:
+        """Return the special tokens whose texts stand in a text, each with its own."""
+        return marks_among(self._encode(text), self)
+
     @cached_property
     def _template(self) -> ChatTemplate | None:
         return self._compiled("default")
@@ -119,3 +131,11 @@ class HfTokenizer:
 
     def _text_of(self, token: int) -> str:
         return self._raw([*self._anchor, token])[len(self._anchor_text) :]
+
+    def _bytes_of(self, token: int) -> bytes:
+        if self.decode([*self._anchor, token]) == self.decode(self._anchor):
+            return b""
+        text = self.text_of(token)
+        if _INCOMPLETE not in text:
+            return text.encode()
+        return piece_bytes(str(self._tokenizer.convert_ids_to_tokens(token)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from vllm import SamplingParams
 from vllm.outputs import RequestOutput
@@ -12,18 +12,9 @@ from vllm.sampling_params import RequestOutputKind
 
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw_backends.engines.answer import Answer
+from quickthaw_backends.engines.texts import Texts, shown_logprob
 from quickthaw_backends.engines.vllm_engine.sampler import ANSWERED, CONSTRAINT, SAMPLING, is_plain
 from quickthaw_platform.contracts import GenerationRequest, Sink
-
-
-class Texts(Protocol):
-    """Shows tokens."""
-
-    def text_of(self, token: int) -> str:
-        """Return one token's own text, special tokens included."""
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, without special ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -144,8 +135,8 @@ class Stream:
     def _logprob(self, token: int, entry: Mapping[int, Any] | None) -> TokenLogprob:
         """Return a token's log-probability and the likeliest ones; None: nothing scores a text's first token."""
         if entry is None:
-            return TokenLogprob(token, self.texts.text_of(token), None)
+            return shown_logprob(self.texts, token, None)
         wanted = self.request.sampling.logprobs or 0
         best = sorted(entry.items(), key=lambda item: (-item[1].logprob, item[0]))[:wanted]
-        top = tuple((self.texts.text_of(other), float(found.logprob)) for other, found in best)
-        return TokenLogprob(token, self.texts.text_of(token), float(entry[token].logprob), top)
+        top = [(other, float(found.logprob)) for other, found in best]
+        return shown_logprob(self.texts, token, float(entry[token].logprob), top)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from quickthaw.generation import TokenLogprob, ToolCallDelta
+from quickthaw_platform.gateway.openai_logprobs import token_entry
 
 Told = dict[str, Any]
 """An event without its number, and without the place of the item in the answer."""
@@ -40,7 +41,7 @@ class Message:
 
     def add(self, text: str, logprobs: Sequence[TokenLogprob]) -> Told:
         """Append a piece of text with its tokens; returns the event that tells it."""
-        tokens = [_logprob(entry) for entry in logprobs]
+        tokens = [token_entry(entry) for entry in logprobs]
         self.append(text)
         self._logprobs += tokens
         return self.delta(text, list(map(_without_bytes, tokens)))
@@ -149,16 +150,6 @@ class ToolCall:
         """Return the item as it is so far."""
         said = {"call_id": self._call_id, "name": self._name, "arguments": "".join(self._arguments)}
         return {"id": self.id, "type": "function_call", "status": status, **said}
-
-
-def _logprob(entry: TokenLogprob) -> dict[str, Any]:
-    # A number is required here; the first token of an echoed prompt, which has none, gets the likeliest, 0.
-    top = [_token(text, value) for text, value in entry.top]
-    return {**_token(entry.text, 0.0 if entry.logprob is None else entry.logprob), "top_logprobs": top}
-
-
-def _token(text: str, logprob: float) -> dict[str, Any]:
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
 
 def _without_bytes(token: dict[str, Any]) -> dict[str, Any]:
