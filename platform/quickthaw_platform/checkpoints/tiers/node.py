@@ -242,11 +242,12 @@ class NodeTiers:
         assert resident.load is not None, "origins prepare residents with a load"
         try:
             report = resident.load.run()
-        except QuickthawError as error:
+        except Exception as error:
             self.memory.forget(resident)
             if not isinstance(error, LoadCancelled):
-                _log.error("a checkpoint does not load", checkpoint=resident.manifest.name, error=error.message)
-                self._on_failed(resident.manifest.id, error)
+                cause = _cause(error)
+                _log.error("a checkpoint does not load", checkpoint=resident.manifest.name, error=cause.message)
+                self._on_failed(resident.manifest.id, cause)
             raise
         self.memory.completed(resident)
         self.bandwidths.note(resident.tier, report.bytes, report.seconds)
@@ -267,6 +268,13 @@ class NodeTiers:
 
 def _held(resident: Resident, tier: Tier) -> Held:
     return Held(resident.checkpoint(), tier, lambda: resident.completed_at)
+
+
+def _cause(error: Exception) -> QuickthawError:
+    """Return what is told of a load's failure: also a disk that fails, or a fault of ours, ends those that wait."""
+    if isinstance(error, QuickthawError):
+        return error
+    return StartFailed(f"the load failed: {type(error).__name__}: {error}")
 
 
 def _writer_of(resident: Resident) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +116,30 @@ def test_a_chunk_that_is_wrong_everywhere_fails_the_start_and_leaves_nothing(nod
     assert node.tiers.memory.status().used_bytes == 0
     flip(path, 7)
     assert mapped(node.tiers.acquire(checkpoint, "i3", 1)) == expected("m")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), MemoryError("no memory"), KeyError("ours")]
+)
+def test_a_load_that_fails_by_whatever_error_fails_the_start_and_leaves_nothing(
+    node: Node, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(_load: Load, _chunk: object) -> None:
+        raise error
+
+    checkpoint = node.add("m", keep=False)
+    monkeypatch.setattr(Load, "_note", broken)
+    held = node.tiers.acquire(checkpoint, "i1", 1)
+    with pytest.raises(StartFailed, match=f"the load failed: {type(error).__name__}"):
+        mapped(held)
+    node.tiers.release("i1")
+    while not node.dropped:  # by the load's own thread, which may not have got so far
+        pass
+    assert node.tiers.memory.find(checkpoint) is None
+    assert node.tiers.memory.status().used_bytes == 0
+    assert node.dropped == [checkpoint]
+    monkeypatch.undo()
+    assert mapped(node.tiers.acquire(checkpoint, "i2", 1)) == expected("m")
 
 
 def test_a_truncated_file_is_fetched_again(node: Node) -> None:
