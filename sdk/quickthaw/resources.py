@@ -54,7 +54,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from quickthaw.generation import ChatOptions, Sampling
-from quickthaw.types import Compress, InvocationInfo, InvocationState, Limits, Name, Wire
+from quickthaw.types import CompressOrNot, InvocationInfo, InvocationState, Limits, Name, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -81,7 +81,7 @@ class InvokeRequest(Wire):
     alias: Name | None = Field(None, description="None: live")
     webhook: Webhook | None = None
     limits: Limits | None = None
-    compress: Compress | Literal[False] | None = Field(
+    compress: CompressOrNot | None = Field(
         None, description="how long texts are shortened; false: not at all; None: as the function has it"
     )
 

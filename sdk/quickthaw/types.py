@@ -132,6 +132,12 @@ def _as_compression(value: object) -> object:
 Compress = Annotated[Compression, BeforeValidator(_as_compression, json_schema_input_type=float | Compression)]
 """As it is written: a number is the ratio."""
 
+CompressOrNot = Annotated[
+    Compression | Literal[False],
+    BeforeValidator(_as_compression, json_schema_input_type=float | Compression | Literal[False]),
+]
+"""As a call says it: false sends the prompt as it is, whatever the function has."""
+
 
 class FunctionSpec(Wire):
     """All that makes a version of a function; its digest is the version's id."""

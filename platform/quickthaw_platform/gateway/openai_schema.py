@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from quickthaw.generation import AS_MANY_AS_FIT, MAX_CHOICES, MAX_STOPS
-from quickthaw.types import Compress
+from quickthaw.types import CompressOrNot
 from quickthaw_platform.gateway.labels import Metadata
 from quickthaw_platform.gateway.openai_parts import (
     AllowedToolsChoice,
@@ -62,7 +62,7 @@ class OpenAIRequest(Loose):
     repeat_penalty: float | None = Field(None, gt=0, le=10)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    compress: Compress | Literal[False] | None = Field(
+    compress: CompressOrNot | None = Field(
         None, description="how long texts of the prompt are shortened; false: not at all; null: as the function has it"
     )
 

@@ -15,6 +15,7 @@ from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import commands
+from quickthaw_platform.worker.before_compression import counted
 
 Output = Delta | QuickthawError | dict[str, Any] | str
 Script = Callable[[Mapping[str, Any]], Iterable[Output]]
@@ -103,7 +104,8 @@ class FakeNode:
             if not self.store.append(invocation, epoch, seq, [Chunk(data)]):
                 return
             seq += 1
-        usage = Usage(prompt_tokens=3, completion_tokens=completion)
+        request = self.store.request(invocation)
+        usage = counted(Usage(prompt_tokens=3, completion_tokens=completion), request, lambda text: len(text.split()))
         outcome = result if result is not None else "".join(texts)
         finished = self.store.finish(invocation, epoch, InvocationState.SUCCEEDED, result=outcome, usage=usage)
         if finished.next is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from quickthaw.generation import MAX_STOPS
-from quickthaw.types import Compress
+from quickthaw.types import CompressOrNot
 from quickthaw_platform.gateway.messages.blocks import CacheControl, Message, Strict, Texts
 from quickthaw_platform.gateway.openai_schema import MaxTokens
 
@@ -88,7 +88,7 @@ class Conversation(BaseModel):
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: JsonFormat | None = Field(None, description="the older name of output_config.format")
-    compress: Compress | Literal[False] | None = Field(
+    compress: CompressOrNot | None = Field(
         None, description="quickthaw's: how long texts are shortened; false: not at all; null: as the function has it"
     )
 
