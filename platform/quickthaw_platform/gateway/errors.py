@@ -124,7 +124,9 @@ def _named(error: HTTPException) -> QuickthawError:
         meant = pointer(request.path, _exists) or "/docs/ lists the endpoints"
         return NotFound(f"there is nothing at {request.path}; {meant}")
     if error.code == 405:
-        return InvalidRequest(f"{request.path} does not take {request.method}", code="method_not_allowed")
+        meant = pointer(request.path, lambda _: False)
+        hint = f"; {meant}" if meant else ""
+        return InvalidRequest(f"{request.path} does not take {request.method}{hint}", code="method_not_allowed")
     if error.code == 415:
         return InvalidRequest(error.description or error.name, code="unsupported_media_type")
     return InvalidRequest(error.description or error.name, code="bad_request")

@@ -62,6 +62,7 @@ _POINTERS = {
     "/v1/assistants": _NOT_KEPT,
     "/v1/threads": _NOT_KEPT,
     "/v1/conversations": _NOT_KEPT,
+    "/v1/responses/compact": "no conversation is compacted here; leave items out of `input`, or send truncation: auto",
     "/v1/vector_stores": _NOT_KEPT,
     "/v1/fine_tuning": "nothing is trained here; import an adapter by `quickthaw models import`",
     "/live": "see /healthz",

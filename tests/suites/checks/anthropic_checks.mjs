@@ -36,7 +36,8 @@ check("streamed", async () => {
 });
 
 check("tool_any", async () => {
-  const message = await client.messages.create({ ...asked, tools: [weather], tool_choice: { type: "any" } });
+  const tool_choice = { type: "any", disable_parallel_tool_use: true };
+  const message = await client.messages.create({ ...asked, tools: [weather], tool_choice });
   assert.equal(message.stop_reason, "tool_use");
   assert.equal(typeof used(message).input.city, "string");
 });

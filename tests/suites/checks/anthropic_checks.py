@@ -66,8 +66,9 @@ async def asynchronous() -> None:
 
 @check
 def tool_any() -> None:
-    """A required tool is called with a valid input."""
-    message = CLIENT.messages.create(**ASKED, tools=[WEATHER], tool_choice={"type": "any"})
+    """A required tool, of which one call may be made, is called with a valid input."""
+    choice = {"type": "any", "disable_parallel_tool_use": True}
+    message = CLIENT.messages.create(**ASKED, tools=[WEATHER], tool_choice=choice)
     used = [block for block in message.content if block.type == "tool_use"]
     assert message.stop_reason == "tool_use"
     assert used[0].name == "get_weather"

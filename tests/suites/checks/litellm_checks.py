@@ -53,8 +53,8 @@ def streamed() -> None:
 
 @check
 def tool_required() -> None:
-    """A required call names the tool, has valid arguments and the reason `tool_calls`."""
-    choice = asked(tools=[WEATHER], tool_choice="required").choices[0]
+    """A required call, of which there may be one, names the tool, has valid arguments and the reason `tool_calls`."""
+    choice = asked(tools=[WEATHER], tool_choice="required", parallel_tool_calls=False).choices[0]
     (call,) = choice.message.tool_calls[:1]
     assert call.function.name == "get_weather"
     assert isinstance(json.loads(call.function.arguments)["city"], str)

@@ -10,6 +10,9 @@ from checking import KEY, MODEL, PERSON_QUESTION, QUESTION, URL, check, run
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
+MOST_TOKENS = 256
+"""Enough for whole answers: the client takes a response that was cut for an error."""
+
 WAYS = {"chat": OpenAIChatCompletionsModel, "responses": OpenAIResponsesModel}
 
 
@@ -33,7 +36,9 @@ def get_weather(city: str) -> str:
 def agent(way: str, **more: object) -> Agent:
     """Return an agent that reaches quickthaw in one of the two ways."""
     model = WAYS[way](model=MODEL, openai_client=AsyncOpenAI(base_url=URL, api_key=KEY))
-    settings = ModelSettings(temperature=0, max_tokens=64, tool_choice=more.pop("tool_choice", None))
+    settings = ModelSettings(
+        temperature=0, max_tokens=MOST_TOKENS, tool_choice=more.pop("tool_choice", None), parallel_tool_calls=False
+    )
     return Agent(name="helper", instructions="Answer briefly.", model=model, model_settings=settings, **more)
 
 

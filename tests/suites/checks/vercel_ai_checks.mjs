@@ -37,7 +37,8 @@ check("streamed", async () => {
 });
 
 check("tool_required", async () => {
-  const answer = await generateText({ ...asked, tools: { getWeather }, toolChoice: "required" });
+  const providerOptions = { quickthaw: { parallel_tool_calls: false } };
+  const answer = await generateText({ ...asked, tools: { getWeather }, toolChoice: "required", providerOptions });
   assert.equal(answer.toolCalls[0].toolName, "getWeather");
   assert.equal(typeof answer.toolCalls[0].input.city, "string");
   assert.equal(answer.finishReason, "tool-calls");

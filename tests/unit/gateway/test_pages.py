@@ -78,3 +78,9 @@ def test_a_path_of_another_server_is_answered_with_the_one_that_is_meant(
 
 def test_a_path_that_no_end_of_which_is_known_has_no_pointer() -> None:
     assert pointer("/a/b", lambda _: False) is None
+
+
+def test_what_is_not_done_with_a_response_is_refused_with_what_to_do_instead(client: FlaskClient) -> None:
+    answer = client.post("/v1/responses/compact", json={"model": "chat", "input": "hi"})
+    assert answer.status_code == 405
+    assert "truncation: auto" in answer.get_json()["error"]["message"]
