@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from quickthaw_platform.compression.segments import Range
+from quickthaw.compression.segments import Range
 
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _BEGINS = re.compile(

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from quickthaw_platform.compression.deletion import Plan, kept_ranges, mapped, plan, restored
-from quickthaw_platform.compression.examples import without_examples
-from quickthaw_platform.compression.result import Compressed, Reason
-from quickthaw_platform.compression.scoring import Scorer
-from quickthaw_platform.compression.segments import Range, Segments, segments
-from quickthaw_platform.compression.spans import Span, protected
-from quickthaw_platform.compression.verifier import fault
+from quickthaw.compression.deletion import Plan, kept_ranges, mapped, plan, restored
+from quickthaw.compression.examples import without_examples
+from quickthaw.compression.result import Compressed, Reason
+from quickthaw.compression.scoring import Scorer
+from quickthaw.compression.segments import Range, Segments, segments
+from quickthaw.compression.spans import Span, protected
+from quickthaw.compression.verifier import fault
 
 ATTEMPTS = 6
 """How often at most the tokens of a shorter text are counted, to come near to what was asked for."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from quickthaw_platform.compression.segments import Range, Segments
-from quickthaw_platform.compression.spans import Kind, Span, is_unit
+from quickthaw.compression.segments import Range, Segments
+from quickthaw.compression.spans import Kind, Span, is_unit
 
 WHOLE = 1.3
 """So many times as much counts what a sentence or a phrase says: single words go first, what is told goes last."""

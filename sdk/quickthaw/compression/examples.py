@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from quickthaw_platform.compression.segments import Range
+from quickthaw.compression.segments import Range
 
 _BREAK = re.compile(r"\n[^\S\n]*\n\s*")
 _LABEL = re.compile(r"^[^\S\n]*((?:\w+[^\S\n]){0,2}\w+[:：])", re.MULTILINE)

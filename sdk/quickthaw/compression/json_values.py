@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from quickthaw_platform.compression.segments import Range
+from quickthaw.compression.segments import Range
 
 PROSE_WORDS = 12
 """A string value of so many words or more is prose: words within it may go. A shorter one stays as it is."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from quickthaw_platform.compression.lexicon import share_of
+from quickthaw.compression.lexicon import share_of
 
 PRIOR_WORDS = 10_000.0
 """So many words of the text would weigh as much as what is known of the language."""

@@ -12,10 +12,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from quickthaw_platform.compression import lexicon
-from quickthaw_platform.compression.code_lines import code_lines
-from quickthaw_platform.compression.json_values import json_values, untouchable
-from quickthaw_platform.compression.segments import Range, Segments
+from quickthaw.compression import lexicon
+from quickthaw.compression.code_lines import code_lines
+from quickthaw.compression.json_values import json_values, untouchable
+from quickthaw.compression.segments import Range, Segments
 
 NEGATED_WORDS = 4
 """So many words after a negation stay with it, to the end of its phrase: what is denied must not change."""

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from quickthaw_platform.compression.json_values import json_values, shape
-from quickthaw_platform.compression.result import Reason
-from quickthaw_platform.compression.segments import words_of
-from quickthaw_platform.compression.spans import BY_THE_WORD, Kind, Span, is_unit, kind_of
+from quickthaw.compression.json_values import json_values, shape
+from quickthaw.compression.result import Reason
+from quickthaw.compression.segments import words_of
+from quickthaw.compression.spans import BY_THE_WORD, Kind, Span, is_unit, kind_of
 
 _BRACKETS = frozenset("()[]{}")
 _OPENING = {")": "(", "]": "[", "}": "{"}

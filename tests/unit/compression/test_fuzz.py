@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.compress.fuzzed import prompt
-from quickthaw_platform.compression import Compressed, FrequencyScorer, Reason, compress
-from quickthaw_platform.compression.segments import segments
-from quickthaw_platform.compression.spans import protected
-from quickthaw_platform.compression.verifier import fault
+from quickthaw.compression import Compressed, FrequencyScorer, Reason, compress
+from quickthaw.compression.segments import segments
+from quickthaw.compression.spans import protected
+from quickthaw.compression.verifier import fault
 
 RATIOS = st.sampled_from((0.9, 0.5, 0.2, 0.01))
 REFUSALS = {

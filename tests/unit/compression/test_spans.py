@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from quickthaw_platform.compression.segments import segments
-from quickthaw_platform.compression.spans import Kind, protected
+from quickthaw.compression.segments import segments
+from quickthaw.compression.spans import Kind, protected
 
 
 def spans(text: str, question: str | None = None) -> set[tuple[Kind, str]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from quickthaw_platform.compression import Reason
-from quickthaw_platform.compression.segments import segments
-from quickthaw_platform.compression.spans import protected
-from quickthaw_platform.compression.verifier import fault
+from quickthaw.compression import Reason
+from quickthaw.compression.segments import segments
+from quickthaw.compression.spans import protected
+from quickthaw.compression.verifier import fault
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from quickthaw.compression import about_tokens
 from quickthaw.types import Compress, Compression
 from quickthaw_platform.gateway.prompt_compression.setting import EXACT, NO_TEXT, TOKEN_IDS, obstacle, setting_of
-from quickthaw_platform.gateway.prompt_compression.shortening import about_tokens, shares, shorten, summed_up, verified
+from quickthaw_platform.gateway.prompt_compression.shortening import shares, shorten, summed_up, verified
 from quickthaw_platform.gateway.prompt_compression.texts import LEAST_CHARACTERS, Text, question_of, replaced, texts_of
 
 SENTENCES = [

@@ -6,12 +6,13 @@ import hashlib
 import time
 from dataclasses import replace
 
+from quickthaw.compression import about_tokens
 from quickthaw.types import BY_FREQUENCY, Compression, Limits
 from quickthaw_platform.errors import TimedOut
 from quickthaw_platform.gateway.admission import Order
 from quickthaw_platform.gateway.prompt_compression.by_function import shortened_by
 from quickthaw_platform.gateway.prompt_compression.setting import obstacle, refusal, setting_of
-from quickthaw_platform.gateway.prompt_compression.shortening import Shortened, about_tokens, shares, summed_up
+from quickthaw_platform.gateway.prompt_compression.shortening import Shortened, shares, summed_up
 from quickthaw_platform.gateway.prompt_compression.texts import Text, replaced, texts_of
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.gateway.validation import check_input, merged_limits

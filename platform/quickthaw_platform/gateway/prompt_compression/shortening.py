@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from quickthaw_platform.compression import FrequencyScorer, Reason, compress
-from quickthaw_platform.compression.segments import segments
-from quickthaw_platform.compression.spans import protected
-from quickthaw_platform.compression.verifier import fault
-
-_WORDS = re.compile(r"\w{1,6}|[^\w\s]")
-"""About what tokenizers make of English: short words and signs are one token, long words several."""
+from quickthaw.compression import FrequencyScorer, Reason, about_tokens, compress
+from quickthaw.compression.segments import segments
+from quickthaw.compression.spans import protected
+from quickthaw.compression.verifier import fault
 
 
 class Shortened(NamedTuple):
@@ -20,11 +16,6 @@ class Shortened(NamedTuple):
 
     text: str
     reason: str
-
-
-def about_tokens(text: str) -> int:
-    """Return about how many tokens a text has: the gateway has no model's tokenizer."""
-    return sum(1 for _ in _WORDS.finditer(text))
 
 
 def shorten(
