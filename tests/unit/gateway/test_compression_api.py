@@ -229,6 +229,13 @@ def test_a_function_may_say_what_is_left_out(client: FlaskClient, node: FakeNode
     assert usage_of("chat", answer) == (3, 6, "compressed")
 
 
+def test_a_function_that_leaves_nothing_out_says_why(client: FlaskClient, node: FakeNode, post: Any) -> None:
+    client.post("/v1/functions", json=COMPRESSOR)
+    node.script = by(lambda text: {"result": {"text": text, "reason": "no_gain"}})
+    answer, _ = post("chat", compress={"ratio": 0.5, "by": "shorter"})
+    assert usage_of("chat", answer) == (3, 3, "no_gain")
+
+
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [

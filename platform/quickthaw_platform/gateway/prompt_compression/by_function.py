@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quickthaw.types import Compression, EventType, Limits, Version
+from quickthaw.compression import Reason
+from quickthaw.types import Compression, Event, EventType, Limits, Version
 from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, QuickthawError
 from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
@@ -42,12 +43,10 @@ def shortened_by(
         line(*calls).hang_up()
         return [Shortened(text, FAILED) for text, _ in texts]
     connection = line(*calls)
-    answers = [_text_of(list(connection.log(call.id))[-1]) for call in calls]
-    given = [text if answer is None else answer for (text, _), answer in zip(texts, answers, strict=True)]
+    answers = [_answer(list(connection.log(call.id))[-1]) for call in calls]
+    given = [text if answer is None else answer.text for (text, _), answer in zip(texts, answers, strict=True)]
     found = services().shortener.verified(texts, given)
-    return [
-        Shortened(each.text, FAILED) if answer is None else each for each, answer in zip(found, answers, strict=True)
-    ]
+    return [_told(each, answer) for each, answer in zip(found, answers, strict=True)]
 
 
 def compressor(name: str) -> Version:
@@ -96,8 +95,17 @@ def _limits(version: Version, of_call: Limits) -> Limits:
     return Limits(start=min(own.start, of_call.start), total=min(own.total, of_call.total))
 
 
-def _text_of(last: Any) -> str | None:
-    """Return the shorter text of an invocation that ended with this event; None where it failed, or has none."""
+def _answer(last: Event) -> Shortened | None:
+    """Return what an invocation that ended with this event has made of its text; None where it failed, or has none."""
     value = last.data.get("value") if last.type is EventType.RESULT else None
-    found = value.get("text") if isinstance(value, dict) else value
-    return found if isinstance(found, str) else None
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        return None
+    return Shortened(value["text"], str(value.get("reason")))
+
+
+def _told(found: Shortened, answer: Shortened | None) -> Shortened:
+    """Return what was verified, with the function's own reason where nothing was wrong and it names one."""
+    if answer is None:
+        return Shortened(found.text, FAILED)
+    is_right = found.text == answer.text and answer.reason in set(Reason)
+    return answer if is_right else found
