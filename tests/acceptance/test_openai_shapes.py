@@ -1,10 +1,11 @@
-"""The official client gets calls of tools, structures and thoughts from the echo engine and from a real model."""
+"""The official client gets calls of tools, structures, thoughts and tokens from the echo engine and a real model."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 from openai import BadRequestError, OpenAI
@@ -29,6 +30,9 @@ CALL: Any = [
     {"role": "user", "content": f'<tool_call>\n{{"name": "look", "arguments": {ARGUMENTS}}}\n</tool_call>'},
 ]
 QUESTION: Any = [{"role": "user", "content": "Where is the exit?"}]
+TEXT = "3 €, 日本 🙂!"
+END_OF_TURN = "<|im_end|>"
+END_OF_TURN_ID = 2  # in SmolLM2's vocabulary
 
 
 @pytest.fixture
@@ -160,3 +164,74 @@ def test_embeddings_of_token_ids_shortened_and_in_base64(cluster: Cluster, opena
     assert tokens.data[0].embedding == pytest.approx(floats, abs=1e-4)
     with pytest.raises(BadRequestError, match="dimensions"):
         openai.embeddings.create(model="embed", input="a cat", dimensions=100_000)
+
+
+def question(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+@pytest.mark.parametrize("include", [False, True], ids=["hidden", "included"])
+def test_a_small_model_stops_at_its_own_mark_though_its_end_is_ignored(openai: OpenAI, include: bool) -> None:
+    more = {"ignore_eos": True, "min_tokens": 3, "include_stop_str_in_output": include}
+    answer = openai.chat.completions.create(
+        model="chat",
+        messages=question("Say hello."),
+        stop=[END_OF_TURN],
+        logit_bias={str(END_OF_TURN_ID): 100},
+        max_tokens=30,
+        temperature=0,
+        extra_body=more,
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 4
+    text = answer.choices[0].message.content or ""
+    assert text.removesuffix(END_OF_TURN)
+    assert text.endswith(END_OF_TURN) is include
+
+
+def test_a_stop_sequence_that_is_the_end_of_a_turn_is_named(cluster: Cluster) -> None:
+    body = {"model": "echo", "max_tokens": 20, "messages": question("hello"), "stop_sequences": ["<|end|>"]}
+    answer = httpx.post(f"{cluster.url}/v1/messages", json=body, headers={"x-api-key": cluster.api_key}).json()
+    assert (answer["stop_reason"], answer["stop_sequence"]) == ("stop_sequence", "<|end|>")
+    assert answer["content"][0]["text"] == "hello"
+
+
+def test_the_bytes_of_a_chats_tokens_join_to_its_text(openai: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "echo", "messages": question(TEXT), "logprobs": True, "top_logprobs": 1}
+    (choice,) = openai.chat.completions.create(**asked).choices
+    assert choice.logprobs is not None
+    entries = choice.logprobs.content or []
+    assert bytes(byte for entry in entries for byte in entry.bytes or ()).decode() == choice.message.content == TEXT
+    assert [entry.token for entry in entries[2:5]] == [r"\xe2", r"\x82", r"\xac"]
+    assert all(entry.bytes == entry.top_logprobs[0].bytes for entry in entries)
+    streamed = [
+        entry
+        for chunk in openai.chat.completions.create(**asked, stream=True)
+        if chunk.choices and chunk.choices[0].logprobs
+        for entry in chunk.choices[0].logprobs.content or []
+    ]
+    assert [(entry.token, entry.bytes) for entry in streamed] == [(entry.token, entry.bytes) for entry in entries]
+
+
+def test_the_bytes_of_a_responses_tokens_join_to_its_text(openai: OpenAI) -> None:
+    answer = openai.responses.create(model="echo", input=TEXT, include=["message.output_text.logprobs"])
+    (item,) = answer.output
+    assert item.type == "message"
+    (part,) = item.content
+    assert part.type == "output_text"
+    assert bytes(byte for entry in part.logprobs or () for byte in entry.bytes).decode() == part.text == TEXT
+
+
+def test_a_small_models_likeliest_tokens_all_have_names_and_each_token_its_place(openai: OpenAI) -> None:
+    answer = openai.completions.create(model="chat", prompt=TEXT, echo=True, logprobs=5, max_tokens=0)
+    (choice,) = answer.choices
+    assert choice.text == TEXT
+    found = choice.logprobs
+    assert found is not None
+    assert found.tokens is not None
+    assert found.text_offset is not None
+    assert all(len(top) == 5 for top in (found.top_logprobs or [])[1:])
+    assert any(token.startswith("bytes:") for token in found.tokens)
+    for token, begin in zip(found.tokens, found.text_offset, strict=True):
+        assert token.startswith("bytes:") or TEXT[begin:].startswith(token)
