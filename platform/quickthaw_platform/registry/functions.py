@@ -202,7 +202,7 @@ class FunctionRegistry:
             pipe.multi()
             pipe.srem(FUNCTIONS_KEY, name)
             past = [f"qt:function:{name}:{what}" for what in ("gaps", "calls", "idle_since", "learnt")]
-            pipe.delete(function_key(name), _versions_key(name), _secrets_key(name), *past)
+            pipe.delete(function_key(name), _versions_key(name), _secrets_key(name), f"qt:logs:{name}", *past)
             for identity in ids:
                 pipe.expire(version_key(identity), DELETED_VERSION_SECONDS)
             return ids

@@ -14,9 +14,10 @@ from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.node_meter import NodeMeter
 from quickthaw_platform.worker.beginnings import Beginnings
-from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceProcess
+from quickthaw_platform.worker.instance_reports import line_of, stage_of
 from quickthaw_platform.worker.journal import Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
@@ -193,14 +194,23 @@ class Fleet:
             self._start_failed(instance, StartFailed(f"it did not load within {limit:g} s (limit start)"), again=False)
 
     def _take(self, instance: Instance, frame: Frame) -> None:
+        try:
+            self._take_checked(instance, frame)
+        except ProtocolError as error:
+            self._log(instance, None, "platform", f"the instance is ended, for it reported what it may not: {error}")
+            if instance.process is not None:
+                instance.process.kill()
+
+    def _take_checked(self, instance: Instance, frame: Frame) -> None:
         match frame["t"]:
             case "chunk" | "record" | "held" | "done" | "error" | "ended":
                 self.serving.take_output(instance, frame)
             case "log":
-                self._log(instance, frame["invocation"], frame["stream"], frame["line"])
+                self._log_output(instance, *line_of(frame))
             case "stage":
-                instance.stages[frame["name"]] = frame["seconds"]
-                instance.meter.stage(frame["name"], frame["seconds"])
+                name, seconds = stage_of(frame)
+                instance.stages[name] = seconds
+                instance.meter.stage(name, seconds)
             case "prompt":
                 self._beginnings.prompt(instance.order.instance.version, instance.order.template, frame["sample"])
             case "loaded":
@@ -336,6 +346,11 @@ class Fleet:
         """Its process is gone, or never was."""
         instance.meter.end(None if instance.process is None else instance.process.ended_at)
         self._effects.released(instance.id)
+
+    def _log_output(self, instance: Instance, invocation: str | None, stream: str, line: str) -> None:
+        """Log what its code printed: so many lines a second, however many its process sends."""
+        for kept in instance.lines.admit(line, time.monotonic()):
+            self._log(instance, invocation, stream, kept)
 
     def _log(self, instance: Instance, invocation: str | None, stream: str, line: str) -> None:
         fields = {"line": line, "stream": stream, "instance": instance.id}

@@ -81,8 +81,10 @@ def send(sock: socket.socket, frame: Frame, fds: Sequence[int] = ()) -> None:
 class Receiver:
     """Reads frames, and the descriptors that came with them, from a socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
+        """Where descriptors are not taken, the kernel closes those that come."""
         self.sock = sock
+        self._fd_bytes = socket.CMSG_LEN(_MAX_FDS * array.array("i").itemsize) if takes_descriptors else 0
         self._decoder = Decoder()
         self._fds: deque[int] = deque()
 
@@ -91,9 +93,8 @@ class Receiver:
 
         Blocks on a blocking socket; on another it raises BlockingIOError where there is nothing.
         """
-        space = socket.CMSG_LEN(_MAX_FDS * array.array("i").itemsize)
         try:
-            data, ancillary, _flags, _address = self.sock.recvmsg(READ_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = self.sock.recvmsg(READ_BYTES, self._fd_bytes, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             return None
         for level, kind, payload in ancillary:

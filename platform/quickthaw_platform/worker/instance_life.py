@@ -17,6 +17,7 @@ from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.node_meter import Birth, InstanceMeter
 from quickthaw_platform.metering.usage.records import Subject
+from quickthaw_platform.worker.capture import LineBudget
 from quickthaw_platform.worker.flight import Flight, Work
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
@@ -102,6 +103,7 @@ class Instance:
     arriving: dict[str, Arriving] = field(default_factory=dict)  # invocations that may be taken over
     lives: dict[str, int] = field(default_factory=dict)  # invocation to which of its runs here counts
     deaf: set[int] = field(default_factory=set)  # runs that were ended, and whose handler thread still runs
+    lines: LineBudget = field(default_factory=LineBudget)
     warming: bool = False
     timer: Timer | None = None
 

@@ -22,7 +22,7 @@ class Link:
         sock.setblocking(False)
         self._loop = loop
         self._sock = sock
-        self._receiver = frames.Receiver(sock)
+        self._receiver = frames.Receiver(sock, takes_descriptors=False)  # nobody has any to give to the agent
         self._on_frame = on_frame
         self._on_close = on_close
         self._unsent: deque[memoryview] = deque()

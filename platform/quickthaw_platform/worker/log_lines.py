@@ -13,6 +13,9 @@ from quickthaw_platform.invocations.outage import outage_is_unavailable
 MAX_WAITING_LINES = 10_000
 """Lines kept while Redis is out; the oldest go first."""
 
+LOG_SECONDS = 7 * 86_400
+"""How long a function's log is kept after its last line."""
+
 _BATCH_LINES = 500
 
 
@@ -47,6 +50,8 @@ class LogLines:
         with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
             for function, line in batch:
                 pipe.xadd(log_key(function), cast("Any", line), maxlen=self._max_lines, approximate=True)
+            for function in dict.fromkeys(function for function, _ in batch):
+                pipe.expire(log_key(function), LOG_SECONDS)
             pipe.execute()
         for _ in range(min(len(batch), len(self._waiting))):
             self._waiting.popleft()

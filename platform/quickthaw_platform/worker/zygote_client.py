@@ -24,8 +24,11 @@ LAST_BACKOFF_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """A zygote that lived this long did not die of its start; the backoff begins anew."""
 
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-_ENVIRONMENT_PREFIXES = ("CUDA_", "GOMP_", "HF_", "MKL_", "NVIDIA_", "OMP_", "TORCH_")
+_ENVIRONMENT = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),  # not HF_TOKEN
+)
+_ENVIRONMENT_PREFIXES = ("CUDA_", "GOMP_", "MKL_", "NVIDIA_", "OMP_", "TORCH_")
 WAITING = {"GOMP_SPINCOUNT": "2000"}
 """Compute threads spin for tens of microseconds while they wait for each other, then sleep. torch's default spins for
 milliseconds, which starves every other instance of the node; spinning for less than lies between two products wakes a

@@ -1,0 +1,34 @@
+"""What an instance may report of itself, checked: its process runs code that the node's owner did not write. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from quickthaw_platform.worker.capture import MAX_LINE_CHARACTERS
+from quickthaw_platform.worker.frames import Frame, ProtocolError
+
+STAGES = frozenset({"fork", "arrival", "engine", "prefill", "handler"})
+"""The stages of a start that an instance itself measures; those of its template come from the template."""
+
+STREAMS = frozenset({"stdout", "stderr"})
+"""The streams that an instance writes lines to; `platform` is the agent's own."""
+
+
+def stage_of(frame: Frame) -> tuple[str, float]:
+    """Return the name and the seconds of a stage. Raises ProtocolError."""
+    name, seconds = frame.get("name"), frame.get("seconds")
+    if name not in STAGES:
+        raise ProtocolError(f"an instance has no stage {str(name)[:40]!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise ProtocolError(f"the stage {name} cannot take {str(seconds)[:40]} seconds")
+    return name, float(seconds)
+
+
+def line_of(frame: Frame) -> tuple[str | None, str, str]:
+    """Return the invocation, the stream and the text of a log line, cut to its longest. Raises ProtocolError."""
+    invocation, stream, line = frame.get("invocation"), frame.get("stream"), frame.get("line")
+    if stream not in STREAMS or not isinstance(line, str):
+        raise ProtocolError("a log line is a text of stdout or stderr")
+    if invocation is not None and not (isinstance(invocation, str) and len(invocation) <= 100):
+        raise ProtocolError("a log line is of no invocation, or of one by its id")
+    return invocation, stream, line[:MAX_LINE_CHARACTERS]

@@ -1,0 +1,165 @@
+"""Functions that speak to the agent over their instance's own socket, past all that an instance does for them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+import psutil
+import pytest
+
+from quickthaw.types import InvocationState, Version
+from quickthaw_platform.worker import zygote_client
+from quickthaw_platform.worker.log_lines import LOG_SECONDS
+from tests.integration.worker.node_process import NodeProcess, wait_for
+from tests.valkey_process import ValkeyProcess
+
+LINK = '''
+import array, os, socket, stat, struct, time
+import msgpack
+
+def link():
+    """The socket to the agent: the one of this process that has a peer and no name."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                return socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+
+def send(frame, descriptors=()):
+    body = msgpack.packb(frame)
+    data = struct.pack(">I", len(body)) + body
+    found = link()
+    found.setblocking(True)
+    sent = socket.send_fds(found, [data], list(descriptors)) if descriptors else 0
+    found.sendall(data[sent:])
+
+def handle(model, waits=0.0):
+'''
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    folder = tmp_path_factory.mktemp("node")
+    valkey = ValkeyProcess(folder)
+    valkey.start()
+    worker = NodeProcess(valkey.url, folder / "data")
+    try:
+        worker.start()
+        yield worker
+    finally:
+        worker.stop()
+        worker.redis.close()
+        valkey.stop()
+
+
+def hostile(node: NodeProcess, name: str, body: str, **spec: Any) -> Version:
+    return node.deploy(name, LINK + textwrap.indent(textwrap.dedent(body), "    "), **spec)
+
+
+def open_descriptors(node: NodeProcess) -> int:
+    assert node.process is not None
+    return psutil.Process(node.process.pid).num_fds()
+
+
+def lines(node: NodeProcess, function: str) -> list[dict[str, str]]:
+    return [fields for _, fields in node.redis.xrange(f"qt:logs:{function}")]
+
+
+def told(node: NodeProcess, function: str) -> bool:
+    said = [line["line"] for line in lines(node, function) if line["stream"] == "platform"]
+    return any("reported what it may not" in line for line in said)
+
+
+def test_descriptors_that_an_instance_sends_do_not_stay_open_in_the_agent(node: NodeProcess) -> None:
+    version = hostile(
+        node,
+        "descriptors",
+        """
+        for number in range(50):
+            opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(16)]
+            send({"t": "stage", "name": "fork", "seconds": 0.1}, opened)
+            for each in opened: os.close(each)
+        return "sent"
+        """,
+    )
+    assert node.call(version, {}).result == "sent"
+    before = open_descriptors(node)
+    assert node.call(version, {}).result == "sent"
+    assert open_descriptors(node) <= before + 5
+
+
+def test_a_long_log_line_is_cut_by_the_agent_and_its_stream_is_not_the_platforms(node: NodeProcess) -> None:
+    version = hostile(
+        node,
+        "lines",
+        """
+        send({"t": "log", "invocation": None, "stream": "stdout", "line": "x" * (4 << 20)})
+        return "sent"
+        """,
+    )
+    assert node.call(version, {}).result == "sent"
+    wait_for(lambda: any(line["line"].startswith("xxx") for line in lines(node, "lines")), "the line")
+    assert max(len(line["line"]) for line in lines(node, "lines")) <= 8192
+
+
+def test_more_lines_than_an_instance_may_log_in_a_second_are_left_out_by_the_agent(node: NodeProcess) -> None:
+    version = hostile(
+        node,
+        "flood",
+        """
+        for number in range(20_000):
+            send({"t": "log", "invocation": None, "stream": "stderr", "line": "flood"})
+        time.sleep(1.1)
+        send({"t": "log", "invocation": None, "stream": "stderr", "line": "last"})
+        return "sent"
+        """,
+    )
+    assert node.call(version, {}).result == "sent"
+    wait_for(lambda: any(line["line"] == "last" for line in lines(node, "flood")), "the last line")
+    said = [line["line"] for line in lines(node, "flood")]
+    assert any(line.startswith("suppressed ") for line in said)
+    assert said.count("flood") < 20_000
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"t": "log", "invocation": None, "stream": "platform", "line": "all is well"}',
+        '{"t": "log", "invocation": None, "stream": "stdout", "line": 7}',
+        '{"t": "log", "stream": "stdout", "invocation": "i" * 1000, "line": "hi"}',
+        '{"t": "stage", "name": "invented" + str(time.time()), "seconds": 1.0}',
+        '{"t": "stage", "name": "engine", "seconds": float("nan")}',
+        '{"t": "stage", "name": "engine", "seconds": "long"}',
+    ],
+    ids=["the platform's stream", "no text", "no invocation's id", "no stage", "no number", "a text"],
+)
+def test_an_instance_that_reports_what_it_may_not_is_ended_with_a_line_that_says_why(
+    node: NodeProcess, frame: str
+) -> None:
+    name = f"liar-{crc32(frame.encode())}"
+    version = hostile(node, name, f"send({frame})\ntime.sleep(30)\nreturn 'still here'")
+    identity = node.invoke(version, {})
+    wait_for(lambda: told(node, name), "the line that says why")
+    wait_for(lambda: node.store.get(identity).state is InvocationState.QUEUED, "the loss of its instance")
+    assert not any("all is well" in line["line"] for line in lines(node, name))
+    assert node.call(hostile(node, f"{name}-bystander", "return 'fine'"), {}).result == "fine"
+
+
+def test_the_log_of_a_function_has_an_end_and_goes_with_the_function(node: NodeProcess) -> None:
+    version = hostile(node, "logged", "print('a secret')\nreturn 'said'")
+    assert node.call(version, {}).result == "said"
+    wait_for(lambda: lines(node, "logged"), "the line")
+    assert 0 < node.redis.ttl("qt:logs:logged") <= LOG_SECONDS
+    node.registry.delete("logged")
+    assert lines(node, "logged") == []
+
+
+def test_an_instance_knows_no_token_of_the_worker() -> None:
+    tokens = dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "AWS_SESSION_TOKEN"), "secret")
+    known = zygote_client.environment({**tokens, "HF_HOME": "/models", "HF_HUB_OFFLINE": "1"})
+    assert "secret" not in known.values()
+    assert known["HF_HOME"] == "/models"
