@@ -17,6 +17,7 @@ from quickthaw_platform.comparison.measuring import Measuring, measure
 from quickthaw_platform.comparison.offers import Pair, Priced
 from quickthaw_platform.comparison.recorded import Recorded
 from quickthaw_platform.comparison.report import Cost, Header, PriceList, Report, Row
+from quickthaw_platform.comparison.savings import savings
 from quickthaw_platform.comparison.statistics.bootstrap import CONFIDENCE
 from quickthaw_platform.comparison.threats import threats
 from quickthaw_platform.prices.catalogue import Catalogue
@@ -53,6 +54,7 @@ def compute(
         header=header,
         answer=answer(measuring, header, rows, next(iter(pairs), None), next(iter(found.break_evens), None), compared),
         rows=rows, differences=compared, noise=floor, token_costs=token_costs,
+        savings=savings(rows, bought),
         latency_curves=curves.latency_curves(measuring), waterfalls=curves.waterfalls(measuring),
         timelines=curves.timelines(measuring), break_evens=found.break_evens, surfaces=found.surfaces,
         hybrids=found.hybrids, pareto=curves.pareto(rows, _offers(pairs[:1])),

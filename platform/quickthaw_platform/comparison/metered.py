@@ -12,6 +12,8 @@ from quickthaw_platform.traffic.result import RequestResult
 
 PREFILL, DECODE, IDLE = "prefill", "decode", "idle"
 STARTING_COMMAND = "starting/command"
+FIGURES = 8
+"""Of a line, in the order of `difference`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,12 @@ class Slot:
 
 def difference(slot: Slot, before: Sequence[UsageRow], after: Sequence[UsageRow]) -> list[UsageLine]:
     """Return what was used between two readings of the same backend, by phase."""
-    totals: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * 7)
+    totals: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * FIGURES)
     for sign, rows in ((-1, before), (1, after)):
         for row in rows:
             figures = (
                 row.seconds, row.memory_byte_seconds, row.tokens_in, row.tokens_out, row.tokens_cached, row.requests,
-                sum(row.fetched_bytes.values()),
+                sum(row.fetched_bytes.values()), row.tokens_saved,
             )  # fmt: skip
             totals[row.phase or ""] = [
                 total + sign * figure for total, figure in zip(totals[row.phase or ""], figures, strict=True)
@@ -57,11 +59,12 @@ def seen_from_outside(
 
 
 def _line(slot: Slot, phase: str, figures: Sequence[float]) -> UsageLine:
-    seconds, memory, *counts = (max(0.0, figure) for figure in (*figures, *[0.0] * (7 - len(figures))))
-    tokens_in, tokens_out, cached, requests, fetched = (round(count) for count in counts)
+    seconds, memory, *counts = (max(0.0, figure) for figure in (*figures, *[0.0] * (FIGURES - len(figures))))
+    tokens_in, tokens_out, cached, requests, fetched, saved = (round(count) for count in counts)
     return UsageLine(
         backend=slot.backend, repeat=slot.repeat, phase=phase, seconds=seconds, memory_byte_seconds=memory,
         tokens_in=tokens_in, tokens_out=tokens_out, tokens_cached=cached, requests=requests, fetched_bytes=fetched,
+        tokens_saved=saved,
     )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ class Usage(Model):
     tokens_in: int
     tokens_out: int
     tokens_cached: int
+    tokens_saved: int = Field(0, description="left out of prompts by compression, beside tokens_in")
     fetched_bytes: int
 
 
@@ -131,6 +132,20 @@ class Cost(Model):
     date: str = Field("", description="of the price: YYYY-MM-DD")
     meets_slo: bool | None = Field(None, description="whether as many requests as the best backend's are within it")
     notes: list[str] = Field(default_factory=list, description="what the bill assumes")
+
+
+class Saving(Model):
+    """What compression of prompts has saved on one backend, at the price of one per-token API."""
+
+    backend: str
+    offer: str = Field(description="id of the token offer")
+    title: str = Field(description="for people: provider and model")
+    tokens_in: int = Field(description="sent")
+    tokens_saved: int = Field(description="left out beside them")
+    run_usd: float = Field(description="what the tokens left out would have cost, uncached, in the whole run")
+    per_thousand_requests: Estimate = Field(description="of that, in USD")
+    second_hand: bool = False
+    date: str = Field("", description="of the price: YYYY-MM-DD")
 
 
 class Row(Model):
@@ -215,6 +230,7 @@ class Report(Model):
     differences: list[Difference]
     noise: Noise | None = Field(None, description="None: no A/A pair was run")
     token_costs: list[Cost] = Field(description="what the same tokens would cost from an API")
+    savings: list[Saving] = Field([], description="of compressed prompts; none where nothing was left out")
     latency_curves: list[LatencyCurve]
     waterfalls: list[Waterfall]
     timelines: list[Timeline]

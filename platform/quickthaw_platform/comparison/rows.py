@@ -30,6 +30,7 @@ class UsageLine(Model):
     tokens_in: Count = 0
     tokens_out: Count = 0
     tokens_cached: Count = 0
+    tokens_saved: Count = Field(0, description="left out of prompts by compression, beside tokens_in")
     requests: Count = 0
     fetched_bytes: Count = Field(0, description="read by starts, from all tiers")
 

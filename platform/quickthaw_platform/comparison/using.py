@@ -73,6 +73,7 @@ def usage(measuring: Measuring, name: str) -> Usage | None:
         tokens_in=sum(line.tokens_in for line in lines),
         tokens_out=sum(line.tokens_out for line in lines),
         tokens_cached=sum(line.tokens_cached for line in lines),
+        tokens_saved=sum(line.tokens_saved for line in lines),
         fetched_bytes=sum(line.fetched_bytes for line in lines),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quickthaw_platform.comparison.numbers import NONE, percent, plain, size
-from quickthaw_platform.comparison.report import Report, Row
+from quickthaw_platform.comparison.report import Report, Row, Usage
 from quickthaw_platform.comparison.tables.cells import Cell, Group, Line, Table
 from quickthaw_platform.comparison.tables.headline import columns
 
@@ -44,12 +44,17 @@ def _cell(row: Row, phase: str) -> Cell:
     return Cell(plain(spent[phase]), percent(spent[phase] / total) if total else "")
 
 
+def _beside(usage: Usage) -> str:
+    saved = f", {usage.tokens_saved:,} more left out" if usage.tokens_saved else ""
+    return f"{usage.tokens_cached:,} cached{saved}"
+
+
 def _totals(rows: list[Row]) -> tuple[Line, ...]:
     usages = [row.usage for row in rows if row.usage is not None]
     return (
         Line("Device-seconds", tuple(Cell(plain(sum(usage.seconds_by_phase.values()))) for usage in usages)),
         Line("Memory, GiB-seconds", tuple(Cell(plain(usage.memory_gib_seconds)) for usage in usages)),
-        Line("Tokens in", tuple(Cell(f"{u.tokens_in:,}", f"{u.tokens_cached:,} cached") for u in usages)),
+        Line("Tokens in", tuple(Cell(f"{u.tokens_in:,}", _beside(u)) for u in usages)),
         Line("Tokens out", tuple(Cell(f"{usage.tokens_out:,}") for usage in usages)),
         Line("Bytes fetched", tuple(Cell(size(usage.fetched_bytes)) for usage in usages)),
     )
