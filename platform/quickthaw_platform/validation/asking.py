@@ -38,12 +38,12 @@ class Position:
 class Asker:
     """Sends prompts to one model; used within `async with`."""
 
-    def __init__(self, target: Target, top: int = 0) -> None:
+    def __init__(self, target: Target, top: int = 0, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """`target.path` is `/v1/completions`; `top` of the likeliest tokens are asked for at each position."""
         self._target = target
         self._top = top
         self._max_tokens = 0
-        transport = UnboundedTransport(proxy_for(target.address))
+        transport = transport or UnboundedTransport(proxy_for(target.address))
         headers = {name: value for name, value in target.all_headers().items() if name != "Accept"}
         self._http = httpx.AsyncClient(headers=headers, transport=transport, timeout=ANSWER_SECONDS)
 
@@ -112,7 +112,7 @@ def positions(content: bytes, count: int) -> list[Position]:
 
 
 def _position(place: int, value: object, top: Mapping[str, float] | None) -> Position:
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UnusableAnswer(
             f"the log-probability of the prompt's token {place} is {value!r}, which is no finite number: the model's "
             "scores are broken there (weights, dtype or quantisation), so no perplexity follows from them"

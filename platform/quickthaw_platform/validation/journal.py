@@ -29,15 +29,12 @@ class Journal:
         self.scores: dict[int, WindowScore] = {}
         self.seconds = 0.0  # that earlier runs took for them
         file.seek(0)
-        kept = 0
-        for line in file.read().splitlines(keepends=True)[1:]:
-            if not line.endswith("\n"):
-                break
-            entry = json.loads(line)
+        head, *entries = file.read().splitlines(keepends=True)
+        whole = [line for line in entries if line.endswith("\n")]
+        file.truncate(len("".join([head, *whole]).encode()))
+        for entry in map(json.loads, whole):
             self.scores[entry["window"]] = WindowScore(entry["window"], entry["nll"], entry["tokens"])
             self.seconds = entry["seconds"]
-            kept += 1
-        self._cut(kept)
 
     def add(self, score: WindowScore, seconds: float) -> None:
         """Note a score; `seconds` is how long all runs together have taken by now."""
@@ -45,13 +42,6 @@ class Journal:
         entry = {"window": score.window, "nll": score.nll, "tokens": score.tokens, "seconds": round(seconds, 3)}
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
-
-    def _cut(self, kept: int) -> None:
-        """Take away what stands behind the last whole line."""
-        self._file.seek(0)
-        for _ in range(kept + 1):
-            self._file.readline()
-        self._file.truncate()
 
 
 @contextmanager
