@@ -1,0 +1,1 @@
+"""Continuation quality: how near a model's continuation of a paragraph comes to what its author wrote."""
