@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from gguf import GGMLQuantizationType
+from tokenizers import Tokenizer as Core
+from tokenizers import decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from quickthaw.errors import InvalidRequest, NotServable
 from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.echo_tokenizer import EchoTokenizer, echoed_segment
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
+from quickthaw_backends.engines.texts import beginning, shown_logprob
 from quickthaw_backends.engines.tool_forms import Piece, markers, reader
 from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
@@ -156,3 +160,42 @@ def test_echo_continues_the_last_message() -> None:
     with pytest.raises(InvalidRequest, match="last message of the assistant"):
         tokenizer.chat(ASKED, options)
     assert tokenizer.decode(tokenizer.infill("def f(", "return 1")) == "def f(return 1"
+
+
+def sentence_pieces(folder: Path) -> HfTokenizer:
+    """Return a tokenizer as Llama 2 has it: pieces that begin with a space, and bytes for what it has no piece for."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", "a", "b", "\u2581a"]
+    core = Core(models.BPE({piece: n for n, piece in enumerate(pieces)}, [("\u2581", "a")], byte_fallback=True))
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    core.add_special_tokens(["<s>", "</s>"])
+    PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    return HfTokenizer(folder)
+
+
+def test_tokens_of_sentence_pieces_have_their_own_bytes(tmp_path: Path) -> None:
+    tokenizer = sentence_pieces(tmp_path)
+    tokens = tokenizer.encode("a \u20acb")
+    assert [tokenizer.bytes_of(token) for token in tokens] == [b" a", b" ", b"\xe2", b"\x82", b"\xac", b"b"]
+    [(end, text)] = tokenizer.marks_in("b</s>").items()
+    assert (text, tokenizer.text_of(end), tokenizer.bytes_of(end)) == ("</s>", "</s>", b"")
+    assert tokenizer.bytes_of(10_000) == b""  # one that the model scores and the vocabulary lacks
+
+
+def test_the_first_token_of_an_echoed_text_adds_no_space_that_decoding_drops(tmp_path: Path) -> None:
+    tokenizer = sentence_pieces(tmp_path)
+    prompt = [1, *tokenizer.encode("a b")]
+    entries = beginning(tokenizer.decode(prompt), [shown_logprob(tokenizer, token, -1.0) for token in prompt])
+    added = [entry.text.encode() if entry.own_bytes is None else entry.own_bytes for entry in entries]
+    assert b"".join(added).decode() == tokenizer.decode(prompt) == "a b"
+    assert [entry.text for entry in entries] == ["<s>", " a", " ", "b"]
+
+
+def test_byte_level_tokens_have_their_own_bytes(tmp_path: Path) -> None:
+    tokenizer = saved(tmp_path, "x", "<|mark|>")
+    text = "\u00fc\u20ac \N{REPLACEMENT CHARACTER}"
+    assert b"".join(map(tokenizer.bytes_of, tokenizer.encode(text))) == text.encode()
+    assert [*tokenizer.marks_in("a<|mark|>b<|end|>").values()] == ["<|mark|>", "<|end|>"]
+    assert tokenizer.marks_in("a < b |> <|mar") == {}
