@@ -21,7 +21,12 @@ from quickthaw_platform.validation.corpus import read_corpus
 from quickthaw_platform.validation.journal import FOLDER
 from quickthaw_platform.validation.leftovers import clean_up
 from quickthaw_platform.validation.planning import Plan
+from quickthaw_platform.validation.quality.measuring import COUNT, SEED, Wanted, continued
+from quickthaw_platform.validation.quality.passages import PROMPT_WORDS, REFERENCE_WORDS, Split
+from quickthaw_platform.validation.quality.result import QualityResult
+from quickthaw_platform.validation.quality.telling import tell_quality
 from quickthaw_platform.validation.result import Measure, ProtocolName, ValidationResult
+from quickthaw_platform.validation.results import keep
 from quickthaw_platform.validation.running import Listening, Wish, find_tokenizer
 from quickthaw_platform.validation.running import validate as score
 from quickthaw_platform.validation.subjects import Making, Served
@@ -44,6 +49,12 @@ class _Choices(TypedDict):
     endpoint: str | None
     model: str | None
     endpoint_key: str | None
+    quality: bool
+    continuations: int
+    prompt_words: int
+    reference_words: int
+    seed: int
+    kept: bool
     progress: bool
     as_json: bool
 
@@ -70,6 +81,17 @@ class _Choices(TypedDict):
 @click.option("--endpoint", metavar="URL", help="Another OpenAI-compatible server in place of TARGET.")
 @click.option("--model", help="The model to ask for there.")
 @click.option("--endpoint-key", envvar="QUICKTHAW_ENDPOINT_KEY", help="The API key to send there.")
+@click.option(
+    "--quality", is_flag=True, help="Continue paragraphs, and compare: BLEU, ROUGE, chrF beside their floors."
+)
+@click.option("--continuations", type=click.IntRange(min=0), default=COUNT, show_default=True, metavar="COUNT",
+              help="For --quality: so many paragraphs, drawn by --seed; 0: all.")  # fmt: skip
+@click.option("--prompt-words", type=_COUNT, default=PROMPT_WORDS, show_default=True, metavar="COUNT",
+              help="For --quality: words of a paragraph that are shown.")  # fmt: skip
+@click.option("--reference-words", type=_COUNT, default=REFERENCE_WORDS, show_default=True, metavar="COUNT",
+              help="For --quality: words behind them that are compared.")  # fmt: skip
+@click.option("--seed", type=int, default=SEED, show_default=True, help="For --quality: of all that is drawn.")
+@click.option("--keep/--no-keep", "kept", default=True, help="Keep the result with the checkpoint; yes.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @pass_state
@@ -77,7 +99,7 @@ def validate(state: State, target: str | None, **options: Unpack[_Choices]) -> N
     """Score how well TARGET predicts a text: its perplexity, with an interval.
 
     TARGET is a function (or function:alias), else a checkpoint: that one is served by a function of its own, which is
-    removed at the end. Ctrl-C stops; --resume goes on. See docs/validation.md.
+    removed at the end. Ctrl-C stops; --resume goes on. The result is kept with the checkpoint. See docs/validation.md.
     """
     signals.supervise()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was made is taken away
@@ -90,11 +112,31 @@ def validate(state: State, target: str | None, **options: Unpack[_Choices]) -> N
     )  # fmt: skip
     try:
         with _served(state, target, options, folder, screen) as served, _shown(screen, options) as listening:
+            if options["quality"]:
+                written = continued(served, corpus, _wanted(options), folder, listening, wish)
+                _end(state, target, options, written)
+                return
             tokenizer = find_tokenizer(served, settings.load().checkpoints_dir, options["tokenizer"])
             result = score(served, corpus, tokenizer, wish, folder, listening)
+            _end(state, target, options, result)
     except KeyboardInterrupt:
         raise click.ClickException("stopped; the same command with --resume goes on") from None
-    click.echo(result.model_dump_json(indent=2)) if options["as_json"] else _tell(result)
+
+
+def _wanted(options: _Choices) -> Wanted:
+    return Wanted(options["continuations"], Split(options["prompt_words"], options["reference_words"]), options["seed"])
+
+
+def _end(state: State, target: str | None, options: _Choices, result: ValidationResult | QualityResult) -> None:
+    """Keep the result, where it is of a checkpoint of ours, and print it."""
+    if target is not None and options["kept"]:
+        keep(state.client, result)
+    if options["as_json"]:
+        click.echo(result.model_dump_json(indent=2))
+    elif isinstance(result, QualityResult):
+        tell_quality(result)
+    else:
+        _tell(result)
 
 
 @contextlib.contextmanager

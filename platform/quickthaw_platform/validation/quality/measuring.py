@@ -17,6 +17,8 @@ from quickthaw_platform.validation.quality.passages import Passage, Split, cut, 
 from quickthaw_platform.validation.quality.result import QualityResult
 from quickthaw_platform.validation.quality.writer import Writer
 from quickthaw_platform.validation.result import Subject
+from quickthaw_platform.validation.running import Listening, Wish
+from quickthaw_platform.validation.subjects import Served
 
 COUNT = 200
 SEED = 15
@@ -46,6 +48,18 @@ def measure_quality(
         seconds = asyncio.run(writer.run(passages, kept))
         written = [kept.texts[number] for number in range(len(passages))]
     return compared(passages, len(there), written, subject, corpus, wanted, seconds)
+
+
+def continued(
+    served: Served, corpus: Corpus, wanted: Wanted, folder: Path, listening: Listening, wish: Wish
+) -> QualityResult:
+    """Measure the continuations of what is served, as `listening` hears and `wish` says (parallel, resume)."""
+    heard = listening.progress
+    writer = Writer(
+        served.target, wanted.seed, wish.parallel or served.parallel,
+        progress=(lambda done: None) if heard is None else (lambda done: heard(done, 0)),  # noqa: ARG005
+    )  # fmt: skip
+    return measure_quality(writer, served.subject, corpus, wanted, folder, resume=wish.resume)
 
 
 def compared(
