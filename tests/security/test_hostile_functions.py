@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
 import psutil
@@ -66,7 +66,8 @@ def open_descriptors(node: NodeProcess) -> int:
 
 
 def lines(node: NodeProcess, function: str) -> list[dict[str, str]]:
-    return [fields for _, fields in node.redis.xrange(f"qt:logs:{function}")]
+    found = cast("list[tuple[str, dict[str, str]]]", node.redis.xrange(f"qt:logs:{function}"))
+    return [fields for _, fields in found]
 
 
 def told(node: NodeProcess, function: str) -> bool:

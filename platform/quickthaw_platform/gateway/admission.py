@@ -18,7 +18,7 @@ from quickthaw_platform.gateway.beginnings import beginnings
 from quickthaw_platform.gateway.services import Services
 from quickthaw_platform.gateway.structure_check.demanded import checked
 from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
-from quickthaw_platform.gateway.validation import check_input, check_max_tokens, merged_limits
+from quickthaw_platform.gateway.validation import check_max_tokens, merged_limits
 from quickthaw_platform.invocations.records import Admission, NewInvocation
 from quickthaw_platform.metering import metrics
 
@@ -81,7 +81,7 @@ class Admitted:
 
 def admit(services: Services, caller: Principal, order: Order) -> Admitted:
     """Accept a call and set it going; raises InvalidRequest, QueueFull or Conflict, with nothing accepted."""
-    check_input(order.version, order.input)
+    services.checks.check_input(order.version, order.input)
     asked = order.request()
     check_max_tokens(order.version, asked["sampling"], order.places.max_tokens)
     request = checked(services.structures, asked, order.places)

@@ -44,6 +44,7 @@ from quickthaw_platform.gateway import (
 )
 from quickthaw_platform.gateway.binding import check_binding
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
+from quickthaw_platform.gateway.expensive_checks.checks import ExpensiveChecks
 from quickthaw_platform.gateway.messages import api as messages
 from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.prompt_compression.shortener import Shortener
@@ -131,6 +132,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         commands=commands,
         mover=Mover(store, allocator, registry, commands),
         structures=StructureChecker(),
+        checks=ExpensiveChecks(),
         shortener=Shortener(),
         models=ModelWatch(redis, registry, catalogue, slots),
     )

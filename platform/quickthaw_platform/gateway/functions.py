@@ -54,7 +54,7 @@ def deploy_function(query: DeployQuery, body: FunctionSpec) -> Response:
         needed.append(found.catalogue.find_adapter(body.adapter))
     check_capacity(body, needed, nodes, found.settings.instance_memory)
     check_spec(found, query.require, body)
-    return answer(found.registry.deploy(body, query.alias))
+    return answer(found.registry.deploy(body, query.alias, check_source=found.checks.check_source))
 
 
 @api.get("/<name>", responses={200: FunctionInfo})

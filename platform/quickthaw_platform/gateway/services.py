@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app
 from redis import Redis
 
+from quickthaw_platform.gateway.expensive_checks.checks import ExpensiveChecks
 from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.prompt_compression.shortener import Shortener
 from quickthaw_platform.gateway.quotas import QuotaKeeper
@@ -45,8 +46,14 @@ class Services:
     commands: Commands
     mover: Mover
     structures: StructureChecker
+    checks: ExpensiveChecks
     shortener: Shortener
     models: ModelWatch
+
+    def close(self) -> None:
+        """End the processes that compute for the gateway and are idle; others are started where more is asked."""
+        for computes in (self.structures, self.checks, self.shortener):
+            computes.close()
 
 
 def services() -> Services:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,17 +34,19 @@ BUILT_IN_PARAMETERS: Mapping[str, Any] = {
 """What a function without a handler takes: exactly one of messages, prompt and input; with a prompt a suffix too."""
 
 
-def check_input(version: Version, sent: Mapping[str, Any]) -> None:
-    """Raise InvalidRequest, naming the field, where the input does not fit the handler's parameters."""
-    handler = version.spec.handler
-    schema = BUILT_IN_PARAMETERS if handler is None else handler.parameters
+def check_input(function: str, parameters: Mapping[str, Any] | None, sent: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest, naming the field, where an input does not fit the parameters of a function's handler.
+
+    `parameters` are None for a function without a handler. See expensive_checks for schemas that others wrote.
+    """
+    schema = BUILT_IN_PARAMETERS if parameters is None else parameters
     validator = Draft202012Validator(schema, registry=Registry())  # an empty registry: no schema is ever fetched
     try:
         error = best_match(validator.iter_errors(sent))
-    except (Unresolvable, RecursionError) as broken:
-        raise InvalidRequest(f"the parameters' schema of {version.function!r} cannot be used: {broken}") from broken
+    except (Unresolvable, RecursionError, TypeError, ValueError, AttributeError, re.error) as broken:
+        raise InvalidRequest(f"the parameters' schema of {function!r} cannot be used: {broken}") from broken
     if error is not None:
-        raise _refusal(error, version)
+        raise _refusal(error, function, built_in=parameters is None)
 
 
 def check_max_tokens(version: Version, sampling: Mapping[str, Any], place: str) -> None:
@@ -66,8 +69,8 @@ def merged_limits(version: Version, asked: Limits | None) -> Limits:
     return own.model_copy(update=changes)
 
 
-def _refusal(error: ValidationError, version: Version) -> InvalidRequest:
+def _refusal(error: ValidationError, function: str, *, built_in: bool) -> InvalidRequest:
     place = ".".join(["input", *map(str, error.absolute_path)])
-    if version.spec.handler is None and not error.absolute_path:
-        return InvalidRequest(f"{version.function!r} takes exactly one of messages, prompt and input", param="input")
+    if built_in and not error.absolute_path:
+        return InvalidRequest(f"{function!r} takes exactly one of messages, prompt and input", param="input")
     return InvalidRequest(f"{place}: {error.message[:300]}", param=place)

@@ -104,11 +104,14 @@ def _check(bar: Bar, served: Served, found: Sequence[CheckpointResult]) -> None:
 
 
 def _remedy(bar: Bar, served: Served) -> str:
-    how = "" if bar.protocol is None else f" --protocol {bar.protocol}"
-    if bar.protocol == _CONTINUATION:
-        how = " --quality"
-    text = "" if bar.text is None else f" on {bar.text}"
-    return f"`quickthaw validate {served.model}{how}` measures it{text}"
+    being = f", FILE being {bar.text}"
+    if bar.protocol is None:
+        return f"`quickthaw validate {served.model} --text FILE` measures one"
+    name, _, settings = bar.protocol.partition("@")
+    flags = ("prompt-words", "reference-words") if name == _CONTINUATION else ("window", "stride")
+    how = "--quality --continuations 0" if name == _CONTINUATION else f"--protocol {name}"
+    given = "".join(f" --{flag} {value}" for flag, value in zip(flags, settings.split("."), strict=False) if value)
+    return f"`quickthaw validate {served.model} {how}{given} --text FILE` measures it{being}"
 
 
 def _missed(message: str) -> Conflict:

@@ -23,7 +23,7 @@ from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.engines import check_adapter, check_takes, default_engine
 from quickthaw_platform.registry.record import FunctionRecord, normalised
-from quickthaw_platform.registry.validation import check_name, check_spec, version_id
+from quickthaw_platform.registry.validation import check_name, check_source, check_spec, version_id
 from quickthaw_platform.registry.variables import check_variables
 
 FUNCTIONS_KEY = "qt:functions"
@@ -58,11 +58,18 @@ class FunctionRegistry:
         self._rng = rng or random.Random()
         self._versions: dict[str, Version] = {}  # they are immutable, so what was read once holds
 
-    def deploy(self, spec: FunctionSpec, alias: str = DEFAULT_ALIAS) -> Version:
+    def deploy(
+        self,
+        spec: FunctionSpec,
+        alias: str = DEFAULT_ALIAS,
+        *,
+        check_source: Callable[[FunctionSpec], None] = check_source,
+    ) -> Version:
         """Register `spec` and point `alias` to it; the same spec again is the same version, which comes `unchanged`.
 
         Its serving backend fills in how many instances there are, the checkpoint's format which engine. Raises
         InvalidSource, InvalidRequest, EngineNotFound, BackendNotFound or CheckpointNotFound before anything is written.
+        `check_source` compiles the bundle, which may take long.
         """
         check_name(alias, "alias")
         spec = plugins.serving_backend(spec.backend).settle(spec)
@@ -70,6 +77,7 @@ class FunctionRegistry:
         engine = spec.engine or default_engine(checkpoint.weights_format)
         spec = spec.model_copy(update={"engine": engine})
         check_spec(spec)
+        check_source(spec)
         check_takes(engine, checkpoint.name, checkpoint.weights_format, checkpoint.task)
         adapter = self._adapter(spec, engine, checkpoint)
         identity = version_id(spec, checkpoint.id, adapter)

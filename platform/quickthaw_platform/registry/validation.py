@@ -39,9 +39,8 @@ def check_name(name: str, noun: str) -> None:
 
 
 def check_spec(spec: FunctionSpec) -> None:
-    """Check all of a spec that needs no state: source, handler, engine, options, environment."""
+    """Check all of a spec that needs no state, but for its source: engine, options, environment."""
     check_engine(spec)
-    check_source(spec)
     if spec.adapter is not None and spec.prefix is not None:
         raise InvalidRequest(
             "functions with an adapter are not primed; leave `prefix` out, it would do nothing", param="prefix"

@@ -59,8 +59,7 @@ def shared_app(valkey: ValkeyProcess, settings: Settings, relay: Relay) -> Itera
     with valkey.client() as redis:
         app = create_app(settings, redis, relay)  # type: ignore[arg-type]  # all of Celery that the gateway uses
         yield app
-        app.extensions[EXTENSION].structures.close()
-        app.extensions[EXTENSION].shortener.close()
+        app.extensions[EXTENSION].close()
 
 
 @pytest.fixture

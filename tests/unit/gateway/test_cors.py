@@ -30,7 +30,7 @@ PREFLIGHT = {
 def make(valkey: ValkeyProcess, redis: Redis, relay: Relay, **settings: Any) -> Iterator[FlaskClient]:
     app = create_app(Settings(redis_url=valkey.url, max_body=64 << 10, **settings), redis, relay)  # type: ignore[arg-type]
     yield app.test_client()
-    app.extensions[EXTENSION].structures.close()
+    app.extensions[EXTENSION].close()
 
 
 @pytest.fixture(scope="module")

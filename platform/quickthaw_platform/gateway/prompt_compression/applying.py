@@ -15,7 +15,7 @@ from quickthaw_platform.gateway.prompt_compression.setting import obstacle, refu
 from quickthaw_platform.gateway.prompt_compression.shortening import Shortened, shares, summed_up
 from quickthaw_platform.gateway.prompt_compression.texts import Text, replaced, texts_of
 from quickthaw_platform.gateway.services import services
-from quickthaw_platform.gateway.validation import check_input, merged_limits
+from quickthaw_platform.gateway.validation import merged_limits
 from quickthaw_platform.invocations.records import compact
 
 
@@ -28,7 +28,7 @@ def with_shorter_prompt(order: Order) -> Order:
     setting = setting_of(order.compress, order.version.spec.compress)
     if setting is None:
         return order
-    check_input(order.version, order.input)
+    services().checks.check_input(order.version, order.input)
     reason = obstacle(order.input, order.sampling)
     if reason is not None:
         if order.compress is not None:
