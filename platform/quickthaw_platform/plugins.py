@@ -6,6 +6,7 @@
 | quickthaw.serving_backends     | how a function is kept served               | serving.ServingBackend          |
 | quickthaw.allocation_policies  | where an instance starts                    | contracts.AllocationPolicy      |
 | quickthaw.keep_alive_policies  | how long an idle instance is kept           | contracts.KeepAlivePolicy       |
+| quickthaw.optimisers           | how prompts are searched for                | optimisation.contract.Optimiser |
 | quickthaw.commands             | further commands of the `quickthaw` command | click.Command                   |
 | quickthaw.runtime              | what runs `function.local(...)`             | Callable[..., quickthaw.Model]  |
 """
@@ -24,6 +25,7 @@ ENGINES = "quickthaw.engines"
 SERVING_BACKENDS = "quickthaw.serving_backends"
 ALLOCATION_POLICIES = "quickthaw.allocation_policies"
 KEEP_ALIVE_POLICIES = "quickthaw.keep_alive_policies"
+OPTIMISERS = "quickthaw.optimisers"
 
 
 def names(group: str) -> list[str]:
@@ -63,6 +65,11 @@ def keep_alive_policy(name: str) -> KeepAlivePolicy:
     """Make the keep-alive policy `name`."""
     policy: KeepAlivePolicy = _load(KEEP_ALIVE_POLICIES, name, NotFound)()
     return policy
+
+
+def optimiser(name: str) -> Any:
+    """Import the optimiser `name`; NotFound lists the known ones."""
+    return _load(OPTIMISERS, name, NotFound)
 
 
 def _load(group: str, name: str, missing: type[NotFound]) -> Any:

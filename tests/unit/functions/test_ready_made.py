@@ -71,6 +71,7 @@ OUTPUTS: list[tuple[str, dict[str, Any], Callable[[Any], Any], Any]] = [
     ("complete", {"prompt": "Once", "max_tokens": 3}, lambda out: "".join(map(str, out)), "complete Once None 3"),
     ("complete", {"prompt": [1, 2]}, lambda out: "".join(map(str, out)), "complete [1, 2] None 64"),
     ("complete", {"prompt": "a", "suffix": "z"}, lambda out: "".join(map(str, out)), "complete a z 64"),
+    ("optimise", {"instructions": ["a"], "how": "shorten"}, lambda out: out.split(":")[0], "chat Instruction"),
     ("embed", {"input": "four"}, list, [[4.0]]),
     ("embed", {"input": ["a", "bc"]}, list, [[1.0], [2.0]]),
 ]
@@ -85,7 +86,7 @@ def test_it_puts_out_what_the_model_says(
 
 @pytest.mark.parametrize(
     ("name", "required"),
-    [("agent", ["messages"]), ("chat", ["messages"]), ("complete", ["prompt"]), ("embed", ["input"])],
+    [("agent", ["messages"]), ("chat", ["messages"]), ("complete", ["prompt"]), ("optimise", ["instructions"]), ("embed", ["input"])],
 )
 def test_its_schema_lets_the_openai_api_serve_it(name: str, required: list[str]) -> None:
     spec = load(ROOT / "functions" / name).spec()
