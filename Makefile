@@ -24,7 +24,7 @@ FOCUS_VALIDATOR := focus-validator==1.0.0 multimethod==1.12 numpy==1.26.4 pandas
 	pytz==2026.6 sqlalchemy==2.1.9 sqlglot==18.17.0 typeguard==4.6.1 typing-inspect==0.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured report clean
+.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress report clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -116,6 +116,9 @@ bench-load-generator: $(BENCH_INSTALLED) ## `quickthaw load` beside a public loa
 
 bench-structured: $(BENCH_INSTALLED) ## Answers held to JSON schemas: valid, and how fast, beside llama.cpp's server
 	@$(BIN)/python -m benchmarks.structured $(if $(FULL),--full)
+
+bench-compress: $(BENCH_INSTALLED) ## Shorter prompts: what is kept, what answers lose, from which length on it pays; WRITE=1 for docs/prompts.md
+	@$(BIN)/python -m benchmarks.compress $(if $(FULL),--full) $(if $(WRITE),--write)
 
 report: $(BENCH_INSTALLED) ## Serverless or serverful: the real runs that docs/comparison.md shows, and their prediction checked
 	@$(BIN)/python -m benchmarks.comparison $(if $(FULL),--full)

@@ -8,6 +8,7 @@ import click
 
 from quickthaw.cli import (
     aliases,
+    compress,
     deploy,
     functions,
     invocations,
@@ -49,6 +50,7 @@ for command in (
     aliases.alias,
     aliases.promote,
     invoke.invoke,
+    compress.compress,
     invocations.invocations,
     logs.logs,
     nodes.ps,

@@ -147,20 +147,20 @@ def _is_plain(word: str) -> bool:
 def kept_ranges(text: str, words: Sequence[Range], deleted: frozenset[int]) -> tuple[Range, ...]:
     """Return the parts of a text that stay.
 
-    Of the white space around words that go, one piece stays: that with the most line ends, else the first.
+    Of the white space around words that go, one piece stays: that with the most line ends, else the first;
+    at the beginning and at the end of the text, what stood there.
     """
     pieces: list[Range] = []
     gap: Range | None = None
     place = 0
     for index, (start, end) in enumerate(words):
         before = (place, start)
-        gap = before if gap is None else _wider(text, gap, before)
+        gap = before if gap is None else _wider(text, gap, before) if pieces else gap
         place = end
         if index not in deleted:
             pieces += [gap, (start, end)]
             gap = None
-    rest = (place, len(text))
-    pieces.append(rest if gap is None else _wider(text, gap, rest))
+    pieces.append((place, len(text)))
     return _joined(pieces)
 
 
