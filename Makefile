@@ -72,8 +72,8 @@ test: $(INSTALLED) $(FOCUS_INSTALLED) ## The whole test suite
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
 
-suites: $(INSTALLED) ## Clients that nobody here wrote, against a real platform; SUITES=openai,langchain for some, WRITE=1 for docs/clients.md
-	@$(BIN)/python -m tests.suites --only '$(SUITES)' $(if $(WRITE),--write)
+suites: $(INSTALLED) ## Clients that nobody here wrote, against a real platform; SUITES=openai,langchain for some, WRITE=1 for docs/clients.md, FULL=1 for more made-up requests
+	@$(BIN)/python -m tests.suites --only '$(SUITES)' $(if $(WRITE),--write) $(if $(FULL),--full)
 
 chaos: $(INSTALLED) ## Kill a random process every two seconds under load; MINUTES=30 for longer, SEED=2 for others
 	@$(BIN)/python -m tests.acceptance.chaos --minutes $(MINUTES) --seed $(SEED)
