@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response, url_for
 from pydantic import RootModel
 
-from quickthaw.resources import InvokeRequest, Scope
+from quickthaw.resources import InvokeRequest, Scope, Webhook
 from quickthaw.types import EventType, InvocationInfo
+from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import (
@@ -22,9 +24,10 @@ from quickthaw_platform.gateway.calls import (
 )
 from quickthaw_platform.gateway.native_stream import stream
 from quickthaw_platform.gateway.openai_answer import failure
+from quickthaw_platform.gateway.prompt_compression.applying import with_shorter_prompt
 from quickthaw_platform.gateway.resource import FunctionPath, answer, event_stream, resource
 from quickthaw_platform.gateway.services import services
-from quickthaw_platform.gateway.prompt_compression.applying import with_shorter_prompt
+from quickthaw_platform.outbound.addresses import AddressRefused, check_host
 
 api = resource("invoke", __name__, "Calling functions", read=Scope.INVOKE, write=Scope.INVOKE)
 
@@ -67,7 +70,19 @@ def trigger(header: CallHeaders, path: FunctionPath, body: TriggerInput) -> Resp
     return _wait(_admit(path.name, InvokeRequest(input=body.root), header))
 
 
+def _check_webhook(webhook: Webhook) -> None:
+    """Refuse at once what a delivery would be refused for; names are looked up when it is delivered."""
+    try:
+        check_host(urlsplit(webhook.url).hostname or "", services().settings.webhook_allow)
+    except ValueError as error:
+        raise InvalidRequest(f"this is no URL: {error}", param="webhook.url") from error
+    except AddressRefused as error:
+        raise InvalidRequest(str(error), param="webhook.url") from error
+
+
 def _admit(name: str, body: InvokeRequest, header: CallHeaders) -> Admitted:
+    if body.webhook is not None:
+        _check_webhook(body.webhook)
     version = services().registry.resolve(name, body.alias)
     order = Order(
         version=version,
@@ -77,6 +92,7 @@ def _admit(name: str, body: InvokeRequest, header: CallHeaders) -> Admitted:
         limits=body.limits,
         webhook=body.webhook,
         idempotency_key=header.idempotency_key,
+        compress=body.compress,
     )
     count_request()
     return admit(services(), principal(), with_shorter_prompt(order))
@@ -89,4 +105,3 @@ def _wait(admitted: Admitted) -> Response:
             if event.type is EventType.ERROR:
                 raise failure(event)
     return answer(services().store.get(admitted.id))
-        compress=body.compress,
