@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from quickthaw import FunctionSpec
+from quickthaw import FunctionSpec, loading
 from quickthaw.cli.main import main
+from quickthaw.compression.verifier import is_subsequence
 from quickthaw.resources import Scope
+from quickthaw.types import Compression
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
 from tests.acceptance.test_migration import TEXT, begun, node_of
 from tests.integration.worker.node_process import MODEL
+from tests.packaging.roots import ROOT
+from tests.unit.gateway.test_compressed_texts import CONTEXT, QUESTION
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,42 @@ def test_a_call_that_moves_counts_once_and_its_seconds_where_they_were_spent(clu
     (key,) = [row.key for row in client.usage(by=["key"]) if row.key]
     keys = client.keys()
     assert key in {known.id for known in keys}
+
+
+@pytest.mark.slow
+def test_a_compressed_prompt_is_what_the_model_reads_and_what_it_saves_is_counted(cluster: Cluster) -> None:
+    client = cluster.client
+    half = Compression(ratio=0.5)
+    client.deploy(FunctionSpec(name="shorter", model=MODEL, engine="echo", memory="16MiB", compress=half))
+    call = client.spawn("shorter", {"prompt": CONTEXT})
+    answer = call.result(timeout=30)
+    assert len(answer) < 0.7 * len(CONTEXT)
+    assert answer.endswith(QUESTION)
+    usage = call.status().usage
+    assert usage is not None
+    whole = client.invoke("shorter", {"prompt": CONTEXT}, compress=False)
+    assert whole.result == CONTEXT
+    assert whole.usage is not None
+    assert (usage.original_tokens, usage.compression) == (whole.usage.prompt_tokens, "compressed")
+    wait_for(lambda: [row.requests for row in client.usage(by=["function"], function="shorter")] == [2], "the count")
+    (row,) = client.usage(by=["function"], function="shorter")
+    assert row.tokens_saved == usage.saved_tokens > 0
+    assert row.tokens_in + row.tokens_saved == 2 * whole.usage.prompt_tokens
+
+
+@pytest.mark.slow
+def test_a_small_model_may_say_what_is_left_out(cluster: Cluster) -> None:
+    client = cluster.client
+    (compressor,) = loading.functions(ROOT / "functions" / "compress" / "function.py", None)
+    client.deploy(compressor.spec())
+    call = client.spawn("slow", {"prompt": CONTEXT}, compress={"ratio": 0.6, "by": "compress"})
+    answer = call.result(timeout=60)
+    usage = call.status().usage
+    assert usage is not None
+    assert usage.compression in ("compressed", "partly")
+    assert is_subsequence(answer, CONTEXT)
+    assert answer.endswith(QUESTION)
+    assert len(answer) < len(CONTEXT)
 
 
 @pytest.mark.slow

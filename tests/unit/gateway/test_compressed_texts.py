@@ -77,7 +77,10 @@ def test_what_is_no_text_is_left_alone(input: dict[str, Any]) -> None:
 
 
 def test_other_texts_take_their_places_in_a_copy() -> None:
-    input = {"messages": [message("user", [{"type": "text", "text": "a"}]), message("user", "b")], "n": 1}
+    input: dict[str, Any] = {
+        "messages": [message("user", [{"type": "text", "text": "a"}]), message("user", "b")],
+        "n": 1,
+    }
     changed = replaced(input, {("messages", 0, "content", 0, "text"): "x", ("messages", 1, "content"): "y"})
     assert changed == {"messages": [message("user", [{"type": "text", "text": "x"}]), message("user", "y")], "n": 1}
     assert input["messages"][1] == message("user", "b")

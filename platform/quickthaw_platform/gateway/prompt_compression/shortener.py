@@ -11,7 +11,7 @@ from quickthaw_platform.gateway.prompt_compression.process import TASKS
 from quickthaw_platform.gateway.prompt_compression.shortening import Shortened
 
 AT_ONCE_CHARACTERS = 2_000
-"""Texts that together have no more take about a millisecond, less than the way to another process and back."""
+"""Texts that together have no more take a few milliseconds, and are not worth the way to another process."""
 
 MAX_CHARACTERS = 4_000_000
 """Longer prompts are sent as they are: no context holds them."""
