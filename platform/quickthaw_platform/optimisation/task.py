@@ -109,6 +109,11 @@ def check(task: Task) -> None:
             param="examples",
         )
     inputs = task.fields
+    taken = inputs & {INSTRUCTION, EXAMPLES, EXPECTED}
+    if taken:
+        raise InvalidRequest(
+            f"inputs have a field {min(taken)!r}, which is a slot of its own; rename it", param="examples"
+        )
     shows = [EXAMPLES] if task.shots else []
     template.check(task.template, "template", [INSTRUCTION, *shows], [EXAMPLES, *inputs])
     if not inputs & template.slots(task.template, "template"):
