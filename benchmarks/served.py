@@ -76,14 +76,18 @@ class Served:
     def deploy(self, name: str, **spec: Any) -> Version:
         """Deploy a function, on the measured model unless told, once the node has announced all models."""
         wanted = FunctionSpec.model_validate({"name": name, "model": MODEL, **spec})
-        offered = len(self._imports)
-        self._wait("a node offers the models", lambda: len(self._list("checkpoints")) >= offered, START_SECONDS)
+        self.wait_for_models()
         answer = httpx.post(
             f"{self.url}/v1/functions", content=wanted.model_dump_json(), headers=self._json_headers, timeout=30
         )
         if answer.is_error:
             raise RuntimeError(f"deploying {name} failed: {answer.text}")
         return Version.model_validate_json(answer.text)
+
+    def wait_for_models(self) -> None:
+        """Wait until a node offers all imported models."""
+        offered = len(self._imports)
+        self._wait("a node offers the models", lambda: len(self._list("checkpoints")) >= offered, START_SECONDS)
 
     def delete(self, name: str) -> None:
         """Delete a function and wait until its instances are gone."""

@@ -88,7 +88,8 @@ def _measure(client: Client, target: str, options: CompareChoices) -> Path:
     checkpoint = client.checkpoint(spec.model)
     load = _load_plan(options, checkpoint.context_tokens)
     folder = options["out"] or Path(f"compare-{spec.name}-{datetime.now():%Y%m%d-%H%M%S}")
-    recording = _recording(spec, checkpoint, chosen, load, options)
+    kept = client.results(spec.model)
+    recording = _recording(spec, checkpoint, chosen, load, options).model_copy(update={"validations": kept})
     known = client.endpoint
     headers = {"Authorization": f"Bearer {known.api_key}"} if known.api_key else {}
     gateway = Gateway(client, Endpoint(known.url, spec.name, headers))

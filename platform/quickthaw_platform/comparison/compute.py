@@ -54,7 +54,7 @@ def compute(
         header=header,
         answer=answer(measuring, header, rows, next(iter(pairs), None), next(iter(found.break_evens), None), compared),
         rows=rows, differences=compared, noise=floor, token_costs=token_costs,
-        savings=savings(rows, bought),
+        savings=savings(rows, bought), validations=list(run.validations),
         latency_curves=curves.latency_curves(measuring), waterfalls=curves.waterfalls(measuring),
         timelines=curves.timelines(measuring), break_evens=found.break_evens, surfaces=found.surfaces,
         hybrids=found.hybrids, pareto=curves.pareto(rows, _offers(pairs[:1])),

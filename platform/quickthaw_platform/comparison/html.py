@@ -23,6 +23,7 @@ from quickthaw_platform.comparison.tables.differences import differences
 from quickthaw_platform.comparison.tables.headline import headline
 from quickthaw_platform.comparison.tables.phases import phases
 from quickthaw_platform.comparison.tables.savings import savings
+from quickthaw_platform.comparison.tables.validations import validations
 
 _PACKAGE = "quickthaw_platform.comparison"
 _WEIGHTS = {"fatal": 0, "serious": 1, "limit": 2}
@@ -73,7 +74,7 @@ def _environment() -> Environment:
 
 
 def _tables(report: Report) -> dict[str, Table]:
-    made = (headline, costs, savings, phases, differences, ablations, price_lists, run.blocks)
+    made = (headline, costs, savings, phases, differences, ablations, validations, price_lists, run.blocks)
     return {table.name: table for table in (make(report) for make in made)}
 
 

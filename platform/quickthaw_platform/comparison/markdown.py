@@ -16,6 +16,7 @@ from quickthaw_platform.comparison.tables.differences import differences
 from quickthaw_platform.comparison.tables.headline import headline
 from quickthaw_platform.comparison.tables.phases import phases
 from quickthaw_platform.comparison.tables.savings import savings
+from quickthaw_platform.comparison.tables.validations import validations
 
 _SPECIAL = str.maketrans({"|": "\\|", "\n": " ", "*": "\\*", "_": "\\_", "<": "&lt;", "`": "\\`"})
 
@@ -27,7 +28,7 @@ def render_markdown(report: Report, figures: str = "figures") -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["text"] = text
-    made = (headline, costs, savings, phases, differences, ablations, price_lists, run.blocks)
+    made = (headline, costs, savings, phases, differences, ablations, validations, price_lists, run.blocks)
     return environment.get_template("report.md.j2").render(
         report=report,
         figures=figures,

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from quickthaw.results import CheckpointResult
+
 FORMAT = 1
 RUN_FILE = "run.json"
 SIMULATED_FILE = "simulated.json"
@@ -124,6 +126,7 @@ class Recording(Model):
     instance: Instance = Instance()
     blocks: list[Block] = []
     calibration: Calibration | None = None
+    validations: list[CheckpointResult] = Field([], description="that were kept with the checkpoint before the run")
     interrupted: bool = False
 
     @model_validator(mode="after")

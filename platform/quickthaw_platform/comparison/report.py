@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from quickthaw.results import CheckpointResult
 from quickthaw_platform.comparison.estimates import Estimate, Measure, Which
 from quickthaw_platform.comparison.exhibits import (
     Ablation,
@@ -231,6 +232,7 @@ class Report(Model):
     noise: Noise | None = Field(None, description="None: no A/A pair was run")
     token_costs: list[Cost] = Field(description="what the same tokens would cost from an API")
     savings: list[Saving] = Field([], description="of compressed prompts; none where nothing was left out")
+    validations: list[CheckpointResult] = Field([], description="of the checkpoint; none where none were kept")
     latency_curves: list[LatencyCurve]
     waterfalls: list[Waterfall]
     timelines: list[Timeline]
