@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
+from tokenizers import Tokenizer
 
 from benchmarks.client import Target
 
@@ -24,9 +26,15 @@ class Answer:
 class Asker:
     """Asks one function over HTTP."""
 
-    def __init__(self, target: Target, function: str) -> None:
+    def __init__(self, target: Target, function: str, tokenizer: Path) -> None:
+        """`tokenizer` is the model's `tokenizer.json`."""
         self._http = httpx.Client(base_url=target.url, headers=dict(target.headers), timeout=ANSWER_SECONDS)
         self._function = function
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has for the model."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def scores(self, text: str) -> list[tuple[str, float | None]]:
         """Return the tokens of a text with their log-probabilities."""
