@@ -280,6 +280,6 @@ def test_no_process_is_started_for_prompts_that_are_not_compressed(app: OpenAPI,
     shortener = app.extensions[EXTENSION].shortener
     shortener.close()
     post("chat", messages=[{"role": "user", "content": LONG * 20}])
-    assert shortener._idle == []
+    assert shortener._pool._idle == []
     post("chat", messages=[{"role": "user", "content": LONG * 20}], compress=0.5)
-    assert len(shortener._idle) == 1
+    assert len(shortener._pool._idle) == 1

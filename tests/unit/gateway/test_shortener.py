@@ -26,19 +26,19 @@ def shortener() -> Iterator[Shortener]:
 
 def test_short_texts_need_no_process(shortener: Shortener) -> None:
     assert shortener.shorten([(LONG, None)], 0.5, None) == shorten([(LONG, None)], 0.5, None)
-    assert shortener._idle == []
+    assert shortener._pool._idle == []
 
 
 def test_a_process_comes_to_the_same_and_is_used_again(shortener: Shortener) -> None:
     assert shortener.shorten([(LONGER, None)], 0.5, None) == shorten([(LONGER, None)], 0.5, None)
-    (process,) = shortener._idle
+    (process,) = shortener._pool._idle
     shortener.shorten([(LONGER, None)], None, [50])
-    assert shortener._idle == [process]
+    assert shortener._pool._idle == [process]
 
 
 def test_a_process_that_was_killed_is_replaced(shortener: Shortener) -> None:
     shortener.shorten([(LONGER, None)], 0.5, None)
-    os.kill(shortener._idle[0].pid, signal.SIGKILL)
+    os.kill(shortener._pool._idle[0].pid, signal.SIGKILL)
     (found,) = shortener.shorten([(LONGER, None)], 0.5, None)
     assert found.reason == "compressed"
 
@@ -55,7 +55,7 @@ def test_texts_that_take_too_long_come_back_as_they_are(shortener: Shortener, mo
 def test_texts_that_no_context_holds_are_not_looked_at(shortener: Shortener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CHARACTERS", len(LONGER) - 1)
     assert shortener.shorten([(LONGER, None)], 0.5, None) == [(LONGER, TOO_LONG)]
-    assert shortener._idle == []
+    assert shortener._pool._idle == []
 
 
 def test_text_that_no_encoding_holds_passes(shortener: Shortener) -> None:

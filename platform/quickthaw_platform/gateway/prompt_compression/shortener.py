@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 
-from quickthaw_platform.gateway.killable import HelperLost, HelperOverran, KillableProcess
+from quickthaw_platform.gateway.killable import HelperLost, HelperOverran
+from quickthaw_platform.gateway.killable_pool import KillablePool
 from quickthaw_platform.gateway.prompt_compression.process import TASKS
 from quickthaw_platform.gateway.prompt_compression.shortening import Shortened
 
@@ -22,16 +22,13 @@ TOO_LONG, TOO_SLOW = "too_long", "too_slow"
 """Reasons, beside those of compression.Reason, for which a prompt is sent as it was."""
 
 _MODULE = "quickthaw_platform.gateway.prompt_compression.process"
-_TRIES = 2
 
 
 class Shortener:
     """Any thread may ask. Up to PROCESSES processes are started when they are first needed, and end with `close`."""
 
     def __init__(self) -> None:
-        self._free = threading.BoundedSemaphore(PROCESSES)
-        self._lock = threading.Lock()
-        self._idle: list[KillableProcess] = []
+        self._pool = KillablePool(_MODULE, PROCESSES, MAX_WAIT_SECONDS)
 
     def shorten(
         self, texts: Sequence[tuple[str, str | None]], ratio: float | None, budgets: Sequence[int] | None
@@ -45,10 +42,7 @@ class Shortener:
 
     def close(self) -> None:
         """End the processes that are idle; others are started where more is asked."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for process in idle:
-            process.close()
+        self._pool.close()
 
     def _done(self, task: str, texts: Sequence[tuple[str, str | None]], *arguments: object) -> list[Shortened]:
         size = sum(len(text) for text, _ in texts)
@@ -56,29 +50,8 @@ class Shortener:
             return TASKS[task](texts, *arguments)
         if size > MAX_CHARACTERS:
             return [Shortened(text, TOO_LONG) for text, _ in texts]
-        with self._free:
-            answer = self._asked(json.dumps([task, [texts, *arguments]]).encode())
-        if answer is None:
+        try:
+            answer = self._pool.ask(json.dumps([task, [texts, *arguments]]).encode())
+        except (HelperOverran, HelperLost):
             return [Shortened(text, TOO_SLOW) for text, _ in texts]
         return [Shortened(*each) for each in json.loads(answer)]
-
-    def _asked(self, message: bytes) -> bytes | None:
-        """Return the answer of a process; None where it took too much, or was lost twice."""
-        for _ in range(_TRIES):
-            process = self._taken()
-            try:
-                answer = process.ask(message)
-            except HelperLost:
-                continue
-            except HelperOverran:
-                return None
-            with self._lock:
-                self._idle.append(process)
-            return answer
-        return None
-
-    def _taken(self) -> KillableProcess:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return KillableProcess(_MODULE, MAX_WAIT_SECONDS)
