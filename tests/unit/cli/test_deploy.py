@@ -250,3 +250,24 @@ def test_a_check_finds_what_only_an_instance_would_miss(run: Run, tmp_path: Path
     result = run(FakeGateway([]), "deploy", "--check", str(tmp_path / "function.py"))
     assert result.exit_code == 1
     assert "function.py, line 3: FileNotFoundError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "setting"),
+    [
+        ("0.5", {"ratio": 0.5, "budget": None, "by": "frequency"}),
+        ('{"budget": 2000, "by": "compress"}', {"ratio": None, "budget": 2000, "by": "compress"}),
+    ],
+)
+def test_compression_is_a_part_or_json(run: Run, word: str, setting: dict[str, object]) -> None:
+    gateway = Deploys()
+    result = run(gateway, "deploy", "--model", "m", "--name", "chat", "--compress", word)
+    assert result.exit_code == 0, result.output
+    assert gateway.body()["compress"] == setting
+
+
+@pytest.mark.parametrize("word", ["half", "true", "[0.5]"])
+def test_what_is_no_compression_is_refused_with_an_example(run: Run, word: str) -> None:
+    result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "chat", "--compress", word)
+    assert result.exit_code == 2
+    assert "such as 0.5" in result.output
