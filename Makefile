@@ -23,8 +23,17 @@ FOCUS_INSTALLED := $(VENV)/focus/.installed
 FOCUS_VALIDATOR := focus-validator==1.0.0 multimethod==1.12 numpy==1.26.4 pandas==2.3.3 pandasql==0.7.3 pandera==0.17.2 \
 	pytz==2026.6 sqlalchemy==2.1.9 sqlglot==18.17.0 typeguard==4.6.1 typing-inspect==0.9.0
 
+# lm-eval has a folder of its own beside torch and transformers; only the golden test of validation and its benchmark look there.
+LM_EVAL_INSTALLED := $(VENV)/lm-eval/.installed
+LM_EVAL := lm-eval==0.4.13 aiohappyeyeballs==2.7.1 aiohttp==3.14.5 aiosignal==1.4.0 chardet==6.0.0.post1 colorama==0.4.6 \
+	dataproperty==1.1.1 datasets==5.2.0 dill==0.4.1 evaluate==0.4.6 frozenlist==1.8.0 joblib==1.6.0 lxml==6.1.3 \
+	mbstrdecoder==1.1.5 more-itertools==11.2.1 multidict==7.2.1 multiprocess==0.70.19 narwhals==2.29.0 nltk==3.10.4 \
+	pandas==3.1.1 pathvalidate==3.3.1 portalocker==4.4.2 propcache==0.5.4 pytablewriter==1.2.1 pytz==2026.6 \
+	rouge-score==0.1.2 sacrebleu==2.6.0 scikit-learn==1.9.1 sqlitedict==2.1.0 tabledata==1.3.5 tcolorpy==0.1.7 \
+	threadpoolctl==3.8.0 typepy==1.3.5 word2number==1.1 yarl==1.25.1 absl-py==2.5.1 defusedxml==0.7.1
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress report clean
+.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress bench-validate report clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +63,11 @@ $(FOCUS_INSTALLED): $(INSTALLED)
 	@$(PIP) --no-deps --upgrade --target $(VENV)/focus $(FOCUS_VALIDATOR)
 	@touch $@
 
+$(LM_EVAL_INSTALLED): $(INSTALLED)
+	@echo "installing lm-eval in $(VENV)/lm-eval, for the tests of validation"
+	@$(PIP) --no-deps --upgrade --target $(VENV)/lm-eval $(LM_EVAL)
+	@touch $@
+
 demo: $(INSTALLED) ## Thaw a real model function over HTTP: cold, warm, cold again
 	@$(BIN)/python -m benchmarks.demo
 
@@ -66,7 +80,7 @@ check: $(INSTALLED) ## Lint, formatting, types, and the tests of packaging and d
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/packaging
 
-test: $(INSTALLED) $(FOCUS_INSTALLED) ## The whole test suite
+test: $(INSTALLED) $(FOCUS_INSTALLED) $(LM_EVAL_INSTALLED) ## The whole test suite
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(SLOWEST)
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
@@ -116,6 +130,9 @@ bench-load-generator: $(BENCH_INSTALLED) ## `quickthaw load` beside a public loa
 
 bench-structured: $(BENCH_INSTALLED) ## Answers held to JSON schemas: valid, and how fast, beside llama.cpp's server
 	@$(BIN)/python -m benchmarks.structured $(if $(FULL),--full)
+
+bench-validate: $(BENCH_INSTALLED) $(LM_EVAL_INSTALLED) ## `quickthaw validate` beside lm-eval's own run of the same work; QUICK=1, FULL=1
+	@$(BIN)/python -m benchmarks.validate $(if $(QUICK),--quick) $(if $(FULL),--full)
 
 bench-compress: $(BENCH_INSTALLED) ## Shorter prompts: what is kept, what answers lose, from which length on it pays; WRITE=1 for docs/prompts.md
 	@$(BIN)/python -m benchmarks.compress $(if $(FULL),--full) $(if $(WRITE),--write)

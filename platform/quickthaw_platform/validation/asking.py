@@ -79,7 +79,7 @@ class Asker:
         """
         body = {
             "model": self._target.model, "prompt": list(tokens), "max_tokens": self._max_tokens, "echo": True,
-            "logprobs": self._top, "temperature": 0, **self._target.extra,
+            "logprobs": self._top, "temperature": 0, "seed": 0, **self._target.extra,
         }  # fmt: skip
         try:
             response = await self._http.post(self._target.address, content=json.dumps(body))

@@ -35,7 +35,7 @@ def test_a_prompt_of_token_ids_is_echoed_and_nothing_is_generated() -> None:
     found = asked(respond, lambda one: one.ask([5, 6, 7]))
     assert found == [Position(logprob(6)), Position(logprob(7))]
     assert bodies == [
-        {"model": "m", "prompt": [5, 6, 7], "max_tokens": 0, "echo": True, "logprobs": 0, "temperature": 0}
+        {"model": "m", "prompt": [5, 6, 7], "max_tokens": 0, "echo": True, "logprobs": 0, "temperature": 0, "seed": 0}
     ]
 
 

@@ -1,0 +1,1 @@
+"""`quickthaw validate` beside lm-eval's own run of the same work."""
