@@ -29,7 +29,7 @@ LEAST_SHORTER, MOST_LOSS_PERCENT = 2.0, 2.0
 
 SIZES = {  # fuzzed prompts, tasks of each kind, examples in a prompt, tokens of timed prompts, repetitions
     "quick": (500, 1, 3, (200, 400), 1),
-    "usual": (10_000, 6, 6, (250, 500, 1000, 2000), 3),
+    "usual": (10_000, 3, 5, (250, 500, 1000), 2),
     "full": (10_000, 50, 8, (250, 500, 1000, 2000, 4000), 5),
 }
 

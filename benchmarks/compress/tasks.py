@@ -37,7 +37,7 @@ def gsm8k(index: int, shots: int) -> Task:
     return Task("GSM8K", f"{''.join(told)}Question: {found[index]['question']}\nAnswer:", f" {found[index]['answer']}")
 
 
-def retrieval(seed: int, pairs: int = 12) -> Task:
+def retrieval(seed: int, pairs: int = 8) -> Task:
     """Return facts between sentences of WikiText, and a question for one of them."""
     rng = random.Random(seed)
     filler = rng.sample([text for text in paragraphs() if len(text) < 500], pairs)
