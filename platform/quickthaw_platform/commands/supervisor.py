@@ -116,6 +116,7 @@ def _run(child: Child) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal is for `up` alone: it stops them in order
+            umask=0o077,  # what they write is for their own user only
         )
     child.started_at = time.monotonic()
     child.restart_at = None
@@ -123,7 +124,7 @@ def _run(child: Child) -> None:
 
 def _open_log(path: Path) -> IO[bytes]:
     log_rotation.rotate(path, LOG_BYTES, moved=True)
-    return path.open("ab")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 def _signal(children: Sequence[Child], number: signal.Signals) -> None:

@@ -38,4 +38,5 @@ def worker(node: str | None, redis_url: str | None, device: str | None, labels: 
         click.echo("this worker runs as root, and so does the code of functions; see docs/security.md", err=True)
     sys.stdout.flush()
     signals.start_afresh(keeping=(signal.SIGHUP,))  # under nohup it outlives the terminal
+    os.umask(0o077)  # what a worker writes is for its own user only
     os.execvp(argv[0], argv)  # the worker is this process: signals and the supervisor's tie reach it directly

@@ -26,6 +26,7 @@ errorlog = "-"
 logger_class = "quickthaw_platform.gateway.gunicorn_logger.GunicornLogger"
 loglevel = _settings.log_level
 control_socket_disable = True
+umask = 0o077  # what it writes is for its own user only
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  (the hook's signature)

@@ -26,6 +26,7 @@ from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.router.view import read_view
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUESTS = Counter(
     "quickthaw_http_requests", "HTTP requests answered by the gateway", ["method", "endpoint", "status"]
 )
@@ -61,9 +62,10 @@ def observe(app: Flask) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         endpoint = request.endpoint or "unknown"
-        _REQUESTS.labels(request.method, endpoint, str(response.status_code)).inc()
+        method = request.method if request.method in METHODS else "other"  # a client may invent any number of them
+        _REQUESTS.labels(method, endpoint, str(response.status_code)).inc()
         if "began" in g:
-            _SECONDS.labels(request.method, endpoint).observe(time.monotonic() - g.began)
+            _SECONDS.labels(method, endpoint).observe(time.monotonic() - g.began)
         return response
 
 

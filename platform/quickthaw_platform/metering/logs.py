@@ -12,6 +12,9 @@ from quickthaw_platform.metering.throttle import Throttle
 CHATTY = ("botocore", "boto3", "s3transfer", "urllib3", "celery.app.trace", "celery.beat", "celery.worker.strategy")
 """Loggers that write a line for each command and each round of the controller, several a second."""
 
+SECRETIVE = ("httpx", "httpcore")
+"""Loggers that write URLs, which may hold tokens."""
+
 
 def configure(level: str, process: str) -> None:
     """Send structlog and the standard library's logging to standard error as JSON; `process` names the writer."""
@@ -47,5 +50,8 @@ def configure(level: str, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    quieter = max(number, logging.WARNING)
     for name in CHATTY:
-        logging.getLogger(name).setLevel(number if number <= logging.DEBUG else max(number, logging.WARNING))
+        logging.getLogger(name).setLevel(number if number <= logging.DEBUG else quieter)
+    for name in SECRETIVE:
+        logging.getLogger(name).setLevel(quieter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from quickthaw.calls import CallOptions
 from quickthaw.cli import arguments, output, progress
 from quickthaw.cli.outputs_text import OutputsText
 from quickthaw.cli.root import State, pass_state
+from quickthaw.cli.visible import for_stream
 from quickthaw.client import Invocation
 from quickthaw.errors import InvalidRequest
 from quickthaw.outputs import Outputs, failure
@@ -139,6 +141,6 @@ def print_result(data: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.print_json(data)
     elif isinstance(value, str):
-        click.echo(value)
+        click.echo(for_stream(value, sys.stdout))
     else:
         output.print_json(value)

@@ -15,6 +15,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from quickthaw.cli.visible import visible
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 UNLIMITED = 100_000
@@ -52,13 +54,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(Text("-" if cell is None or cell == "" else str(cell)) for cell in row))
+        made.add_row(*(Text("-" if cell is None or cell == "" else visible(str(cell))) for cell in row))
     show(made)
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
     """Print one record, a field a line."""
-    found = [(name, "-" if value is None or value == "" else str(value)) for name, value in pairs]
+    found = [(name, "-" if value is None or value == "" else visible(str(value))) for name, value in pairs]
     _print_pairs(_console(), found, max((len(name) for name, _ in found), default=0) + 2)
 
 

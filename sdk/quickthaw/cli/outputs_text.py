@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 
+from quickthaw.cli.visible import for_stream
 from quickthaw.generation import Delta, ToolCallDelta
 
 
@@ -42,7 +44,7 @@ class OutputsText:
 
     def _delta(self, delta: Delta) -> None:
         if delta.reasoning:
-            click.echo(click.style(delta.reasoning, dim=True), nl=False, err=True)
+            click.echo(click.style(for_stream(delta.reasoning, sys.stderr), dim=True), nl=False, err=True)
             self._open_thoughts = not delta.reasoning.endswith("\n")
         self._text(delta.text)
         for piece in delta.tool_calls:
@@ -53,15 +55,15 @@ class OutputsText:
             self._end_thoughts()
             if self._open_call:
                 self.end()
-            click.echo(text, nl=False)
+            click.echo(for_stream(text, sys.stdout), nl=False)
             self._open_line = not text.endswith("\n")
 
     def _call(self, piece: ToolCallDelta) -> None:
         if piece.name:
             self.end()
-            click.echo(f"call {piece.name}(", nl=False)
+            click.echo(for_stream(f"call {piece.name}(", sys.stdout), nl=False)
             self._open_line = self._open_call = True
-        click.echo(piece.arguments, nl=False)
+        click.echo(for_stream(piece.arguments, sys.stdout), nl=False)
 
     def _end_thoughts(self) -> None:
         if self._open_thoughts:

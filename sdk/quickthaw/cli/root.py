@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from quickthaw.cli.visible import visible
 from quickthaw.client import Client
 from quickthaw.errors import QuickthawError
 
@@ -116,5 +117,5 @@ class Root(PluggedGroup):
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, QuickthawError):
-        return error.message
-    return f"{type(error).__name__}: {error} (`quickthaw --debug …` shows where)"
+        return visible(error.message)
+    return visible(f"{type(error).__name__}: {error} (`quickthaw --debug …` shows where)")

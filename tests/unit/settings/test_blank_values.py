@@ -110,6 +110,7 @@ def test_empty_options_of_the_worker_are_none(monkeypatch: pytest.MonkeyPatch) -
     started: list[list[str]] = []
     monkeypatch.setattr("os.execvp", lambda _file, argv: started.append(argv))
     monkeypatch.setattr("quickthaw_platform.signals.start_afresh", lambda keeping: None)  # this process goes on
+    monkeypatch.setattr("os.umask", lambda mask: mask)
     options = ["--node", "", "--device", "", "--redis", "", "--label", ""]
     CliRunner().invoke(worker, options, catch_exceptions=False)
     assert settings_module.load().node == Settings().node

@@ -27,7 +27,7 @@ class HfTokenizer:
     """Implements `contracts.Tokenizer` with the tokenizer of a checkpoint's folder."""
 
     def __init__(self, path: Path) -> None:
-        self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
         # An anchor before a token keeps decoders from dropping the space that the token begins with.
         self._anchor = self._tokenizer.encode("a", add_special_tokens=False)[-1:]
         self._anchor_text = self._raw(self._anchor)
