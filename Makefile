@@ -33,7 +33,7 @@ LM_EVAL := lm-eval==0.4.13 aiohappyeyeballs==2.7.1 aiohttp==3.14.5 aiosignal==1.
 	threadpoolctl==3.8.0 typepy==1.3.5 word2number==1.1 yarl==1.25.1 absl-py==2.5.1 defusedxml==0.7.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress bench-validate report clean
+.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress bench-validate report clean bench-optimise
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -136,6 +136,9 @@ bench-validate: $(BENCH_INSTALLED) $(LM_EVAL_INSTALLED) ## `quickthaw validate` 
 
 bench-compress: $(BENCH_INSTALLED) ## Shorter prompts: what is kept, what answers lose, from which length on it pays; WRITE=1 for docs/prompts.md
 	@$(BIN)/python -m benchmarks.compress $(if $(FULL),--full) $(if $(WRITE),--write)
+
+bench-optimise: $(BENCH_INSTALLED) ## Searches for prompts on a planted task and on GSM8K; QUICK=1 for a smoke test, WRITE=1 for docs/optimisation.md
+	@$(BIN)/python -m benchmarks.optimise $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 report: $(BENCH_INSTALLED) ## Serverless or serverful: the real runs that docs/comparison.md shows, and their prediction checked
 	@$(BIN)/python -m benchmarks.comparison $(if $(FULL),--full)

@@ -58,7 +58,7 @@ def test_a_metric_whose_fields_do_not_fit_is_refused(fields: dict[str, Any]) -> 
 
 @pytest.mark.parametrize(("kind", "expected"), [("number", "none"), ("regex", "(")], ids=["number", "regex"])
 def test_what_is_expected_must_suit_the_metric(kind: str, expected: str) -> None:
-    with pytest.raises(InvalidRequest, match="expected|number"):
+    with pytest.raises(InvalidRequest, match=r"expected|number"):
         check(Metric.model_validate({"kind": kind}), [expected])
 
 
