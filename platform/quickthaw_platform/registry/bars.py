@@ -106,7 +106,8 @@ def _check(bar: Bar, served: Served, found: Sequence[CheckpointResult]) -> None:
 def _remedy(bar: Bar, served: Served) -> str:
     being = f", FILE being {bar.text}"
     if bar.protocol is None:
-        return f"`quickthaw validate {served.model} --text FILE` measures one"
+        quality = "" if "perplexity" in bar.metric or "bits" in bar.metric else " --quality --continuations 0"
+        return f"`quickthaw validate {served.model}{quality} --text FILE` measures one"
     name, _, settings = bar.protocol.partition("@")
     flags = ("prompt-words", "reference-words") if name == _CONTINUATION else ("window", "stride")
     how = "--quality --continuations 0" if name == _CONTINUATION else f"--protocol {name}"

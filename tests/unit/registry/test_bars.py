@@ -74,7 +74,7 @@ def test_a_worse_figure_is_refused_with_what_it_is() -> None:
     ids=["another checkpoint", "another engine", "an adapter", "another dtype", "protocol", "text", "metric"],
 )
 def test_a_result_about_something_else_does_not_count_and_the_command_is_named(other: CheckpointResult) -> None:
-    command = r"`quickthaw validate tiny --protocol hf` measures it on wikitext-2"
+    command = r"`quickthaw validate tiny --protocol hf --text FILE` measures it, FILE being wikitext-2"
     with pytest.raises(Conflict, match=command):
         check("perplexity[hf,wikitext-2]<=20", other)
 
@@ -106,9 +106,22 @@ def test_of_two_measurements_the_later_one_counts() -> None:
         check("perplexity<=20", result(19.0, measured_at=1.0), result(30.0, measured_at=2.0))
 
 
-def test_the_quality_of_continuations_has_its_own_command() -> None:
-    with pytest.raises(Conflict, match=r"`quickthaw validate tiny --quality`"):
-        check("bleu[continuation,wikitext-2]>=1")
+@pytest.mark.parametrize(
+    ("bar", "command"),
+    [
+        ("bleu[continuation,t]>=1", "tiny --quality --continuations 0 --text FILE`"),
+        ("bleu[continuation@16.8,t]>=1", "tiny --quality --continuations 0 --prompt-words 16 --reference-words 8 --t"),
+        ("perplexity[hf@2048.256,t]<=1", "tiny --protocol hf --window 2048 --stride 256 --text FILE`"),
+        ("perplexity[gptq@1024,t]<=1", "tiny --protocol gptq --window 1024 --text FILE`"),
+        ("perplexity<=1", "tiny --text FILE` measures one"),
+        ("bleu>=1", "tiny --quality --continuations 0 --text FILE` measures one"),
+    ],
+    ids=["continuation", "split otherwise", "window and stride", "window", "bare", "bare of continuations"],
+)
+def test_the_command_that_measures_is_whole(bar: str, command: str) -> None:
+    with pytest.raises(Conflict) as refused:
+        check(bar)
+    assert command in refused.value.message
 
 
 @pytest.mark.parametrize("figure", [{"value": 1.0, "low": 0.5}, {"value": 1.0, "low": 2.0, "high": 3.0}])

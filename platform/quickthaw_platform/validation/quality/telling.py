@@ -14,13 +14,14 @@ from quickthaw_platform.validation.quality.result import QualityResult
 def tell_quality(result: QualityResult) -> None:
     """Print the figures beside those of the floors, and what must be quoted with them."""
     names = list(result.floors)
-    table = Table(title=title(result), title_justify="left")
+    table = Table()
     for column in ("0 to 100", result.subject.model, "95% interval", *names):
         table.add_column(column, justify="left" if column == "0 to 100" else "right")
     for name, figure in result.figures.items():
         below = (_value(result.floors[floor], name) for floor in names)
         table.add_row(name, f"{figure.value:.2f}", _interval(figure), *below)
     console = Console()
+    console.print(title(result), markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     for line in lines(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
