@@ -128,15 +128,15 @@ def _wanted(options: _Choices) -> Wanted:
 
 
 def _end(state: State, target: str | None, options: _Choices, result: ValidationResult | QualityResult) -> None:
-    """Keep the result, where it is of a checkpoint of ours, and print it."""
-    if target is not None and options["kept"]:
-        keep(state.client, result)
+    """Print the result, and keep it where it is of a checkpoint of ours; what cannot be kept has been said by then."""
     if options["as_json"]:
         click.echo(result.model_dump_json(indent=2))
     elif isinstance(result, QualityResult):
         tell_quality(result)
     else:
         _tell(result)
+    if target is not None and options["kept"]:
+        keep(state.client, result)
 
 
 @contextlib.contextmanager
