@@ -52,8 +52,8 @@ def parsed(file: Path) -> ast.Module:
     """Return the syntax tree of a file; InvalidSource where it does not compile."""
     try:
         return ast.parse(file.read_bytes(), str(file))
-    except (SyntaxError, ValueError) as error:
-        raise InvalidSource(f"{file} does not compile: {error}") from error
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise InvalidSource(f"{file} does not compile: {error or 'it is nested too deep'}") from error
 
 
 def _imports(file: Path) -> Iterator[Imported]:

@@ -47,7 +47,9 @@ def _run(file: Path) -> ModuleType:
     try:
         with folder.entered(place.parent):
             return folder.run(place.parent, place.name)
-    except (Exception, SystemExit) as error:  # the user's own code can raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the user's own code can raise anything
         raise InvalidSource(f"{file}{_line(place, error)}: {type(error).__name__}: {error}") from error
 
 
@@ -59,6 +61,8 @@ def _compile(file: Path) -> None:
         raise InvalidSource(f"{file}, line {error.lineno}: {error.msg}{text}") from error
     except ValueError as error:  # null bytes
         raise InvalidSource(f"{file} is not Python source: {error}") from error
+    except (MemoryError, RecursionError) as error:
+        raise InvalidSource(f"{file} is nested deeper than Python can read") from error
 
 
 def _line(file: Path, error: BaseException) -> str:

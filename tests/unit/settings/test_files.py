@@ -80,5 +80,5 @@ def test_a_file_that_cannot_be_read_is_named(
 
 def test_a_settings_file_in_the_home_folder_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUICKTHAW_CONFIG", "~no-such-user/quickthaw.toml")
-    with pytest.raises(SettingsInvalid, match="QUICKTHAW_CONFIG is ~no-such-user/quickthaw.toml"):
+    with pytest.raises(SettingsInvalid, match=r"QUICKTHAW_CONFIG is ~no-such-user/quickthaw\.toml"):
         settings_module.load()

@@ -38,7 +38,7 @@ def _shards(index: Path) -> list[str]:
     try:
         shards = json.loads(index.read_bytes())["weight_map"].values()
         names = sorted(set(shards))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidRequest(f"{index} is no index of shards: {error!r}; fetch it again") from error
     for name in names:
         if not isinstance(name, str) or _leads_out(name) or len(PurePosixPath(name).parts) != 1:

@@ -17,6 +17,10 @@ from quickthaw_platform.errors import InvalidRequest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_KINDS = {"architectures": list, "model_type": str, "quantization_config": dict, "text_config": dict}
+"""Fields of config.json that are looked at here, and what they are where they are not null."""
+
+_NAMES = {list: "list", str: "text", dict: "object"}
 _BY_CODE = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 
@@ -35,8 +39,9 @@ def check(source: Source) -> None:
 def load(source: Source, dtype: str) -> LoadedModel:
     """Read the directory's model."""
     config = _config(source.path)
-    if "quantization_config" in config:
-        method = config["quantization_config"].get("quant_method", "unknown")
+    quantization = config.get("quantization_config")
+    if quantization is not None:
+        method = quantization.get("quant_method", "unknown")
         raise InvalidRequest(
             f"{source.path} is quantised ({method}); import the original weights or a GGUF file instead"
         )
@@ -53,10 +58,21 @@ def load(source: Source, dtype: str) -> LoadedModel:
 
 
 def _config(directory: Path) -> dict[str, Any]:
+    """Return what config.json says; InvalidRequest names the file, and the field that is not what it has to be."""
+    file = directory / "config.json"
     try:
-        config: dict[str, Any] = json.loads((directory / "config.json").read_text())
-    except ValueError as error:
-        raise InvalidRequest(f"{directory / 'config.json'} is not JSON: {error}") from error
+        config: object = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidRequest(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{file} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise InvalidRequest(f"{file} is not a JSON object; fetch it again")
+    for name, kind in _KINDS.items():
+        if config.get(name) is not None and not isinstance(config[name], kind):
+            raise InvalidRequest(f"{file}: {name} is no {_NAMES[kind]}; fetch it again")
+    if not all(isinstance(name, str) for name in config.get("architectures") or ()):
+        raise InvalidRequest(f"{file}: architectures are names; fetch it again")
     return config
 
 
@@ -76,7 +92,7 @@ def _task(config: dict[str, Any]) -> Task:
     named = set(config.get("architectures") or ())
     if named & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
         return "generate"
-    encoder = MODEL_MAPPING_NAMES.get(config.get("model_type", ""))
+    encoder = MODEL_MAPPING_NAMES.get(config.get("model_type") or "")
     if encoder in named and not config.get("is_encoder_decoder"):
         return "embed"
     raise InvalidRequest(

@@ -176,5 +176,5 @@ def _json(file: Path) -> Any:
         return json.loads(file.read_bytes())
     except FileNotFoundError as error:
         raise InvalidRequest(f"{file} is missing, which modules.json names; fetch it") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"{file} is not JSON: {error}; fetch it again") from error

@@ -36,7 +36,7 @@ class LoadedModel:
         """How many tokens the model can see at once; InvalidRequest where its config does not say."""
         config = self.model.config.get_text_config()
         found = next((getattr(config, name) for name in _CONTEXT_NAMES if getattr(config, name, None)), None)
-        if found is None:
+        if not isinstance(found, int) or found < 1:
             raise InvalidRequest(f"the config of this {self.model.config.model_type} model names no context length")
         if self.task == "embed":  # some count position ids that no token can have, such as RoBERTa's padding
             found = min(found, self.tokenizer.model_max_length)
@@ -97,13 +97,20 @@ def save_configuration(
     tokenizer: PreTrainedTokenizerBase,
     generation: GenerationConfig | None,
 ) -> tuple[FileRecord, ...]:
-    """Write configuration and tokenizer; return what they are. `architecture` is the name of the model's class."""
+    """Write configuration and tokenizer; return what they are. `architecture` is the name of the model's class.
+
+    Raises InvalidRequest for values that transformers reads and does not write, such as a temperature without sampling.
+    """
     before = set(directory.rglob("*"))
-    tokenizer.save_pretrained(directory)
     config.architectures = [architecture]
-    config.save_pretrained(directory)
-    if generation is not None:
-        generation.save_pretrained(directory)
+    for part in (tokenizer, config, generation):
+        try:
+            if part is not None:
+                part.save_pretrained(directory)
+        except OSError:
+            raise
+        except Exception as error:
+            raise InvalidRequest(f"transformers cannot write the model's {type(part).__name__}: {error}") from error
     return tuple(_record(path, directory) for path in sorted(set(directory.rglob("*")) - before) if path.is_file())
 
 
