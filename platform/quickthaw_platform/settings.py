@@ -26,8 +26,8 @@ from pydantic_settings import (
 
 from quickthaw.types import Bytes, Labels, Seconds
 from quickthaw_platform.errors import SettingsInvalid
-from quickthaw_platform.outbound.addresses import Network, read_networks
 from quickthaw_platform.settings_files import read_toml
+from quickthaw_platform.settings_networks import Network, read_networks
 from quickthaw_platform.settings_origins import read_origins
 from quickthaw_platform.settings_sources import Given, forget_blank, is_blank, is_service_link, service_links, unknown
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from quickthaw_platform.outbound.addresses import AddressRefused, is_allowed, read_networks
+from quickthaw_platform.outbound.addresses import AddressRefused, is_allowed
 from quickthaw_platform.outbound.posting import post
+from quickthaw_platform.settings_networks import read_networks
 
 LOOPBACK = read_networks("127.0.0.0/8")
 DEADLINE_SECONDS = 20.0

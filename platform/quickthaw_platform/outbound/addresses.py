@@ -8,10 +8,11 @@ https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-specia
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+from quickthaw_platform.settings_networks import Network
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/96"))
 
@@ -42,14 +43,6 @@ def require_allowed(host: str, addresses: Sequence[Address], allowed: Sequence[N
             f"{host} is {refused[0]}, which is not public; whoever runs the platform can allow its network in the "
             "setting webhook_allow"
         )
-
-
-def read_networks(value: object) -> tuple[Network, ...]:
-    """Return the networks of a setting: `10.0.0.0/8,fd00::/8`, or a sequence of them. Raises ValueError."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise ValueError("must be networks with commas between them, for example 10.1.0.0/16,127.0.0.1")
-    return tuple(ip_network(str(part).strip()) for part in parts if str(part).strip())
 
 
 def _meant(address: Address) -> Iterator[Address]:

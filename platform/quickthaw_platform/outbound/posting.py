@@ -10,7 +10,8 @@ from ipaddress import ip_address
 import httpx
 
 from quickthaw import proxies
-from quickthaw_platform.outbound.addresses import Network, check_host, require_allowed
+from quickthaw_platform.outbound.addresses import check_host, require_allowed
+from quickthaw_platform.settings_networks import Network
 
 
 def post(

@@ -15,10 +15,10 @@ from werkzeug.test import TestResponse
 from quickthaw.resources import CheckpointInfo, Quotas, Scope
 from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.gateway.services import EXTENSION
-from quickthaw_platform.outbound.addresses import read_networks
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
+from quickthaw_platform.settings_networks import read_networks
 from tests.state import announce_node
 from tests.unit.gateway.node import FakeNode
 from tests.valkey_process import ValkeyProcess
