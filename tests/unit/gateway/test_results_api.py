@@ -81,7 +81,7 @@ def test_a_deploy_behind_a_bar_waits_for_a_result_that_clears_it(client: FlaskCl
 
     refused = deploy()
     assert (refused.status_code, refused.json["error"]["code"]) == (409, "bar_missed")
-    assert "`quickthaw validate tiny --protocol hf`" in refused.json["error"]["message"]
+    assert "`quickthaw validate tiny --protocol hf --text FILE`" in refused.json["error"]["message"]
     client.post(RESULTS, json=result(21.0))
     assert "perplexity 21 by hf on wikitext-2" in deploy().json["error"]["message"]
     assert client.get("/v1/functions/barred").status_code == 404
