@@ -180,6 +180,8 @@ def _adapter(handler: Callable[..., Any], parameter: inspect.Parameter) -> TypeA
         return adapter_of(handler, parameter)
     except (NameError, PydanticUserError):  # imported under TYPE_CHECKING only, or nothing that JSON describes
         return None
+    except (AttributeError, KeyError, SyntaxError, TypeError):  # no type at all, such as `{}` or "a number"
+        return None
 
 
 def adapter_of(function: Callable[..., Any], parameter: inspect.Parameter) -> TypeAdapter[Any]:
