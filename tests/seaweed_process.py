@@ -16,7 +16,9 @@ def running_seaweed(folder: Path) -> Iterator[seaweed.Seaweed]:
     """Run the server; it is killed in the end, for it takes half a minute to stop when asked."""
     server = seaweed.configure(folder)
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(server.command, env={**os.environ, **server.own_environment}, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            server.command, env={**os.environ, **server.own_environment}, cwd=folder, stdout=log, stderr=log
+        )
     try:
         seaweed.wait_until_up(server, lambda: process.poll() is None)
         yield server

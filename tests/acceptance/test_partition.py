@@ -61,7 +61,9 @@ def s3(made: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
     )
     with (folder / "log").open("wb") as log:
         command = [*made.within("s3"), *server.command]
-        process = subprocess.Popen(command, env={**os.environ, **server.own_environment}, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env={**os.environ, **server.own_environment}, cwd=folder, stdout=log, stderr=log
+        )
     try:
         seaweed.wait_until_up(server, lambda: process.poll() is None)
         yield dict(server.environment)

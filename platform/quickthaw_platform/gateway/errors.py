@@ -124,8 +124,8 @@ def _named(error: HTTPException) -> QuickthawError:
         meant = pointer(request.path, _exists) or "/docs/ lists the endpoints"
         return NotFound(f"there is nothing at {request.path}; {meant}")
     if error.code == 405:
-        meant = pointer(request.path, lambda _: False)
-        hint = f"; {meant}" if meant else ""
+        elsewhere = pointer(request.path, lambda _: False)
+        hint = f"; {elsewhere}" if elsewhere else ""
         return InvalidRequest(f"{request.path} does not take {request.method}{hint}", code="method_not_allowed")
     if error.code == 415:
         return InvalidRequest(error.description or error.name, code="unsupported_media_type")

@@ -86,7 +86,13 @@ def test_it_puts_out_what_the_model_says(
 
 @pytest.mark.parametrize(
     ("name", "required"),
-    [("agent", ["messages"]), ("chat", ["messages"]), ("complete", ["prompt"]), ("optimise", ["instructions"]), ("embed", ["input"])],
+    [
+        ("agent", ["messages"]),
+        ("chat", ["messages"]),
+        ("complete", ["prompt"]),
+        ("optimise", ["instructions"]),
+        ("embed", ["input"]),
+    ],
 )
 def test_its_schema_lets_the_openai_api_serve_it(name: str, required: list[str]) -> None:
     spec = load(ROOT / "functions" / name).spec()

@@ -66,7 +66,8 @@ def measured(server: Server, folder: Path, *, resume: bool = False, **fields: An
 
 
 def test_each_passage_is_continued_greedily_and_compared_at_its_references_length(tmp_path: Path) -> None:
-    server, done = Server(right), []
+    server = Server(right)
+    done: list[int] = []
     result = measured(server, tmp_path, progress=done.append)
     assert sorted(body["prompt"] for body in server.bodies) == sorted(
         f"p{i}w0 p{i}w1 p{i}w2 p{i}w3" for i in range(COUNT)

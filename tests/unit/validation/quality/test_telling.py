@@ -57,7 +57,7 @@ def test_what_is_served_is_continued_as_many_at_once_as_it_serves(
     served = Served(Target("http://g", "f", PATH), SUBJECT, None, 6)
     heard: list[tuple[int, int]] = []
     listening = Listening(progress=lambda done, tokens: heard.append((done, tokens)))
-    found = continued(served, CORPUS, Wanted(seed=9), tmp_path, listening, Wish(resume=True))
+    found: object = continued(served, CORPUS, Wanted(seed=9), tmp_path, listening, Wish(resume=True))
     assert found == "resume True"
     assert (made[0].parallel, made[0].seed, heard) == (6, 9, [(2, 0)])
     continued(served, CORPUS, Wanted(), tmp_path, Listening(), Wish(parallel=2))
