@@ -39,7 +39,7 @@ GSM8K = ROOT.parent / "shared" / "data" / "gsm8k_test.jsonl.gz"
 BEGIN, END = "<!-- bench-optimise -->", "<!-- /bench-optimise -->"
 OPTIMISERS = ("evolution", "random")
 QUICK_SEEDS, SEEDS = 1, 5
-QUICK_CALLS, PLANTED_CALLS, GSM8K_CALLS = 200, 800, 250
+QUICK_CALLS, PLANTED_CALLS, GSM8K_CALLS = 200, 800, 90
 PARALLEL = 8
 
 
@@ -55,7 +55,7 @@ def planted_task() -> Task:
 
 def gsm8k_task(quick: bool) -> Task:
     """Return a slice of GSM8K, scored by how likely the model finds the worked answer."""
-    parts = {"train": 8, "dev": 6, "test": 6} if quick else {"train": 16, "dev": 20, "test": 24}
+    parts = {"train": 8, "dev": 6, "test": 6} if quick else {"train": 12, "dev": 12, "test": 16}
     with gzip.open(GSM8K, "rt") as file:
         rows = [json.loads(line) for line in itertools.islice(file, sum(parts.values()))]
     return Task.model_validate({
