@@ -31,6 +31,7 @@ from quickthaw_platform.optimisation.calling import PlatformCaller, served
 from quickthaw_platform.optimisation.journal import Head
 from quickthaw_platform.optimisation.optimisers import optimiser_class
 from quickthaw_platform.optimisation.result import Result
+from quickthaw_platform.optimisation.run import Wish
 from quickthaw_platform.optimisation.task import Task
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ async def search(
                 task=task.digest, function=function, versions=found.versions, rewriter=None, rewriter_versions=(),
                 optimiser=optimiser, seed=seed,
             )  # fmt: skip
-            wish = running.Wish(Budget(calls), seed, PARALLEL)
+            wish = Wish(Budget(calls), seed, PARALLEL)
             caller = PlatformCaller(calling, task, found)
             result = await running.optimise(task, caller, optimiser_class(optimiser), head, wish, Path(folder))
         return result, (Path(folder) / "prompt.txt").read_text()

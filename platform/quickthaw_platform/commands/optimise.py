@@ -23,6 +23,8 @@ from quickthaw_platform.optimisation.calling import PlatformCaller, served
 from quickthaw_platform.optimisation.journal import Head
 from quickthaw_platform.optimisation.optimisers import optimiser_class
 from quickthaw_platform.optimisation.result import Judged, Result
+from quickthaw_platform.optimisation.run import Progress as Report
+from quickthaw_platform.optimisation.run import Wish
 from quickthaw_platform.optimisation.task import Task, read_task
 from quickthaw_platform.optimisation.writing import PROMPT_FILE
 
@@ -90,16 +92,14 @@ async def _run(client: AsyncClient, task: Task, options: _Choices) -> Result:
             task=task.digest, function=options["function"], versions=function.versions, rewriter=options["rewriter"],
             rewriter_versions=() if rewriter is None else rewriter.versions, optimiser=options["optimiser"], seed=seed,
         )  # fmt: skip
-        wish = running.Wish(
-            Budget(options["budget"], options["budget_tokens"]), seed, options["parallel"], options["resume"]
-        )
+        wish = Wish(Budget(options["budget"], options["budget_tokens"]), seed, options["parallel"], options["resume"])
         caller = PlatformCaller(client, task, function, rewriter)
         with _shown(options) as progress:
             return await running.optimise(task, caller, optimiser, head, wish, options["out"], progress)
 
 
 @contextlib.contextmanager
-def _shown(options: _Choices) -> Iterator[running.Progress | None]:
+def _shown(options: _Choices) -> Iterator[Report | None]:
     screen = Console(stderr=True)
     if not options["progress"] or not screen.is_terminal:
         yield None

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from quickthaw_platform.optimisation.candidate import Candidate
 from quickthaw_platform.optimisation.journal import Entry, Head
 from quickthaw_platform.optimisation.prompting import prompt_file
 from quickthaw_platform.optimisation.result import Ended, Judged, Result, Scored
+from quickthaw_platform.optimisation.run import Run
 from quickthaw_platform.optimisation.scores import interval
 from quickthaw_platform.optimisation.split import Parts
 from quickthaw_platform.optimisation.task import Task
-
-if TYPE_CHECKING:
-    from quickthaw_platform.optimisation.running import Run
 
 PROMPT_FILE = "prompt.txt"
 CANDIDATES_FILE = "candidates.jsonl"

@@ -18,6 +18,7 @@ from quickthaw_platform.optimisation.contract import Optimiser, Rewriting
 from quickthaw_platform.optimisation.evolution import Evolution
 from quickthaw_platform.optimisation.journal import Head
 from quickthaw_platform.optimisation.result import Result
+from quickthaw_platform.optimisation.run import Wish
 from quickthaw_platform.optimisation.task import Task
 
 HELP = ("Alpha helps.", "Beta helps.", "Gamma helps.")
@@ -104,7 +105,7 @@ def search(
 ) -> Result:
     """Run a search to its end."""
     one = one or task()
-    wish = running.Wish(Budget(calls, tokens), seed, parallel, resume)
+    wish = Wish(Budget(calls, tokens), seed, parallel, resume)
     return asyncio.run(
         running.optimise(one, caller, optimiser, head(one, optimiser, seed=seed, rewriter=rewriter), wish, folder)
     )
