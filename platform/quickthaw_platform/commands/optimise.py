@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from quickthaw import AsyncClient
+from quickthaw.cli import output
 from quickthaw.cli.root import State, pass_state
 from quickthaw_platform import plugins, signals
 from quickthaw_platform.optimisation import running
@@ -124,7 +125,7 @@ def _tell(result: Result, folder: Path) -> None:
         table.add_row(name, f"{one.dev:.3f}", str(one.test))
     table.add_row("gain", f"{result.best.dev - result.start.dev:+.3f}", str(result.gain))
     console = Console()
-    console.print(table)
+    output.show(table, console)
     for line in _lines(result, result.best, folder):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from quickthaw import config
+from quickthaw.cli import output
 from quickthaw.cli.root import State, pass_state
 from quickthaw_platform import settings, signals
 from quickthaw_platform.validation import subjects
@@ -199,7 +200,7 @@ def _tell(result: ValidationResult) -> None:
         if found is not None:
             table.add_row(name, f"{found.value:.4f}", _interval(found))
     console = Console()
-    console.print(table)
+    output.show(table, console)
     for line in _lines(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -225,7 +225,8 @@ def test_whoever_makes_a_table_shows_it_whole() -> None:
     with_tables = {
         file.name for area in areas for file in area.rglob("*.py") if "from rich.table import Table" in file.read_text()
     }
-    assert with_tables == {"config.py", "doctor.py", "output.py", "prices.py", "report.py"}
+    known = {"config.py", "doctor.py", "output.py", "prices.py", "report.py"}
+    assert with_tables == known | {"optimise.py", "validate.py", "telling.py"}
     for area in areas:
         for file in area.rglob("*.py"):
-            assert not re.search(r"Console\(\)\.print\(|PIPE_WIDTH", file.read_text()), file
+            assert not re.search(r"Console\(\)\.print\(|\.print\(table\)|PIPE_WIDTH", file.read_text()), file

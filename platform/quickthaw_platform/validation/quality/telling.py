@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from quickthaw.cli import output
 from quickthaw.results import Measured
 from quickthaw_platform.validation.quality.result import QualityResult
 
@@ -22,7 +23,7 @@ def tell_quality(result: QualityResult) -> None:
         table.add_row(name, f"{figure.value:.2f}", _interval(figure), *below)
     console = Console()
     console.print(title(result), markup=False, highlight=False, soft_wrap=True)
-    console.print(table)
+    output.show(table, console)
     for line in lines(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
