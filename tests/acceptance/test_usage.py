@@ -109,7 +109,7 @@ def test_the_command_prints_a_table_and_a_focus_file(cluster: Cluster) -> None:
     at = ("--url", cluster.client.endpoint.url, "--api-key", key, "usage")
     table = CliRunner().invoke(main, [*at, "--by", "function,backend"])
     assert table.exit_code == 0, table.output
-    assert table.output.splitlines()[1].split()[:2] == ["slow", "serverless"]
+    assert ["slow", "serverless"] in [line.split()[:2] for line in table.output.splitlines()]
     focus = CliRunner().invoke(main, [*at, "--focus", "--hourly-usd", "1"])
     assert focus.exit_code == 0, focus.output
     rows = list(csv.DictReader(focus.output.splitlines()))

@@ -36,6 +36,14 @@ def claim_port(host: str, port: int) -> int:
     ) from refused
 
 
+def claim_ports(host: str, count: int) -> list[int]:
+    """Return so many free ports on `host`, no two of which are the same."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found[claim_port(host, 0)] = None
+    return list(found)
+
+
 def _bind(host: str, port: int) -> None:
     """Bind for a moment; OSError where nobody can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

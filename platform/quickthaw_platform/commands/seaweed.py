@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quickthaw_platform.commands import seaweed_guard
-from quickthaw_platform.commands.ports import claim_port
+from quickthaw_platform.commands.ports import claim_ports
 from quickthaw_platform.errors import Unavailable
 
 BINARY = "weed"
@@ -68,7 +68,8 @@ def configure(directory: Path) -> Seaweed:
         identities.write_text(_identities(secrets.token_hex(10), secrets.token_urlsafe(30)))
     (identity,) = json.loads(identities.read_text())["identities"]
     (key,) = identity["credentials"]
-    ports = {part: (claim_port("127.0.0.1", 0), claim_port("127.0.0.1", 0)) for part in _PARTS}
+    claimed = iter(claim_ports("127.0.0.1", 2 * len(_PARTS)))
+    ports = {part: (next(claimed), next(claimed)) for part in _PARTS}
     numbers = [
         f"-{part}.{name}={port}"
         for part, pair in ports.items()

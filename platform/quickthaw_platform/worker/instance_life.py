@@ -17,13 +17,16 @@ from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.node_meter import Birth, InstanceMeter
 from quickthaw_platform.metering.usage.records import Subject
-from quickthaw_platform.worker.capture import LineBudget
+from quickthaw_platform.worker.capture import MAX_LINES_PER_SECOND, LineBudget
 from quickthaw_platform.worker.flight import Flight, Work
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
 from quickthaw_platform.worker.learning import FinishedStart
 from quickthaw_platform.worker.loop import Timer
 from quickthaw_platform.worker.templates import TemplateOrder
+
+MOST_LINES_PER_SECOND = 5 * MAX_LINES_PER_SECOND
+"""Log lines of one instance. More than it sends by itself, in whatever seconds its two streams count theirs."""
 
 
 class Phase(enum.Enum):
@@ -103,7 +106,7 @@ class Instance:
     arriving: dict[str, Arriving] = field(default_factory=dict)  # invocations that may be taken over
     lives: dict[str, int] = field(default_factory=dict)  # invocation to which of its runs here counts
     deaf: set[int] = field(default_factory=set)  # runs that were ended, and whose handler thread still runs
-    lines: LineBudget = field(default_factory=LineBudget)
+    lines: LineBudget = field(default_factory=lambda: LineBudget(MOST_LINES_PER_SECOND))
     warming: bool = False
     timer: Timer | None = None
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from redis import Redis
 
 from quickthaw.resources import Scope
-from quickthaw_platform.commands import seaweed, valkey
+from quickthaw_platform.commands import ports, seaweed, valkey
 from quickthaw_platform.commands.client_file import admin_key, write_client_file
 from quickthaw_platform.commands.host import Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower, last_lines
@@ -154,6 +154,12 @@ def test_the_embedded_valkey_is_reached_at_a_socket_where_its_path_is_short_enou
 def test_a_valkey_that_ends_is_reported_and_not_waited_for() -> None:
     with pytest.raises(Unavailable, match="did not start"):
         valkey.wait_until_up(f"redis://127.0.0.1:{claim_port('127.0.0.1', 0)}/0", lambda: False)
+
+
+def test_ports_that_are_claimed_together_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([5, 5, 6, 5, 7])
+    monkeypatch.setattr(ports, "claim_port", lambda _host, _port: next(drawn))
+    assert ports.claim_ports("127.0.0.1", 3) == [5, 6, 7]
 
 
 def test_the_embedded_s3_server_keeps_its_key_and_objects_and_shows_them_to_nobody_else(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ class TestFinish:
         assert info.ended_at is not None
         last = events(store)[-1]
         assert (last.type, last.seq, last.data) == (
-            EventType.RESULT, seq, {"value": [], "usage": usage.model_dump()}
+            EventType.RESULT, seq, {"value": [], "usage": usage.model_dump(exclude_none=True)}
         )  # fmt: skip
 
     def test_a_failure_ends_the_log_with_its_error(self, redis: Redis, store: InvocationStore) -> None:

@@ -243,8 +243,9 @@ class NodeTiers:
         try:
             report = resident.load.run()
         except Exception as error:
+            given_up = self.memory.find(resident.manifest.id) is not resident  # its memory went while it loaded
             self.memory.forget(resident)
-            if not isinstance(error, LoadCancelled):
+            if not given_up and not isinstance(error, LoadCancelled):
                 cause = _cause(error)
                 _log.error("a checkpoint does not load", checkpoint=resident.manifest.name, error=cause.message)
                 self._on_failed(resident.manifest.id, cause)
