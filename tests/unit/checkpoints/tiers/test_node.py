@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -140,6 +141,29 @@ def test_a_load_that_fails_by_whatever_error_fails_the_start_and_leaves_nothing(
     assert node.dropped == [checkpoint]
     monkeypatch.undo()
     assert mapped(node.tiers.acquire(checkpoint, "i2", 1)) == expected("m")
+
+
+def test_a_load_whose_checkpoint_is_forgotten_meanwhile_is_no_failure(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, forgotten, over = Event(), Event(), Event()
+
+    def interrupted(_load: Load, _chunk: object) -> None:
+        begun.set()
+        forgotten.wait(20)
+        over.set()
+        raise ValueError("mmap closed or invalid")
+
+    checkpoint = node.add("m", keep=False)
+    monkeypatch.setattr(Load, "_note", interrupted)
+    node.tiers.acquire(checkpoint, "i1", 1)
+    node.tiers.release("i1")
+    assert begun.wait(20)
+    node.tiers.forget(checkpoint)
+    forgotten.set()
+    assert over.wait(20)
+    node.tiers.close()  # after the end of the load's thread
+    assert node.dropped == [checkpoint]
 
 
 def test_a_truncated_file_is_fetched_again(node: Node) -> None:
