@@ -76,7 +76,10 @@ class Listener:
             except OSError:
                 return
             with peer:
-                self.heads.append(peer.recv(4096))
+                request = b""
+                while not request.endswith(b"{}"):  # closed with something unread, the connection would be reset
+                    request += peer.recv(4096)
+                self.heads.append(request)
                 self._send(peer)
 
     def _send(self, peer: socket.socket) -> None:
