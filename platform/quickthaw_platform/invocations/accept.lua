@@ -10,8 +10,9 @@ if f[1] == 'running' and f[4] == instance and f[7] == epoch and keeps_slot(id, i
   following, left = hand_over(id, time), f[5]
 elseif f[1] ~= 'running' or f[2] ~= epoch or f[3] ~= instance then
   return {'stale'}
+elseif not f[4] then  -- else it is on its way elsewhere by now, which is watched
+  redis.call('ZREM', MOVES_KEY, id)
 end
-redis.call('ZREM', MOVES_KEY, id)
 local seq, position = tonumber(ARGV[4]) + 1, tonumber(ARGV[5]) + 1
 local log = redis.call('XRANGE', log_key(id), seq .. '-0', '+')
 local records = redis.call('XRANGE', records_key(id), position .. '-0', '+')
