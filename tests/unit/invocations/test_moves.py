@@ -542,7 +542,7 @@ def test_a_destination_that_is_gone_takes_nothing_over(redis: Redis, store: Invo
 def test_taking_over_twice_does_not_forget_the_next_move(redis: Redis, store: InvocationStore, running: str) -> None:
     first = store.offer(running, DESTINATION, 60)
     assert store.accept(first, NOTHING) is not None
-    store.offer(running, start_instance(redis, VERSION, "x3", "n2"), 60)
+    store.offer(running, start_instance(redis, VERSION, "x3", "n1"), 60)
     assert store.accept(first, NOTHING) is not None
     assert redis.zscore("qt:moves", running) is not None
 
