@@ -13,8 +13,7 @@ import pytest
 from quickthaw.types import InvocationState, Version
 from quickthaw_platform.worker import zygote_client
 from quickthaw_platform.worker.log_lines import LOG_SECONDS
-from tests.integration.worker.node_process import NodeProcess, wait_for
-from tests.valkey_process import ValkeyProcess
+from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
 
 LINK = '''
 import array, os, socket, stat, struct, time
@@ -43,17 +42,8 @@ def handle(model, waits=0.0):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    folder = tmp_path_factory.mktemp("node")
-    valkey = ValkeyProcess(folder)
-    valkey.start()
-    worker = NodeProcess(valkey.url, folder / "data")
-    try:
-        worker.start()
+    with running_node(tmp_path_factory.mktemp("node")) as worker:
         yield worker
-    finally:
-        worker.stop()
-        worker.redis.close()
-        valkey.stop()
 
 
 def hostile(node: NodeProcess, name: str, body: str, **spec: Any) -> Version:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.node_process import NodeProcess, running_node
 from tests.valkey_process import ValkeyProcess
 
 MakeNode = Callable[..., NodeProcess]
@@ -17,17 +17,8 @@ MakeNode = Callable[..., NodeProcess]
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A running worker, shared by the module's tests."""
-    folder = tmp_path_factory.mktemp("node")
-    valkey = ValkeyProcess(folder)
-    valkey.start()
-    worker = NodeProcess(valkey.url, folder / "data", max_output=1 << 20)
-    try:
-        worker.start()
+    with running_node(tmp_path_factory.mktemp("node"), max_output=1 << 20) as worker:
         yield worker
-    finally:
-        worker.stop()
-        worker.redis.close()
-        valkey.stop()
 
 
 @pytest.fixture

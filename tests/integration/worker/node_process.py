@@ -7,7 +7,8 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.celery_app import make_app
 from quickthaw_platform.worker.commands import Commands
 from quickthaw_platform.worker.launch import worker_argv
+from tests.valkey_process import ValkeyProcess
 
 NODE = "n1"
 PATIENCE_SECONDS = 20.0
@@ -69,6 +71,21 @@ def write_checkpoint(folder: Path) -> str:
     (staged / FILE_NAME).write_text(manifest.model_dump_json())
     staged.rename(folder / manifest.id)
     return manifest.id
+
+
+@contextmanager
+def running_node(folder: Path, **settings: Any) -> Iterator[NodeProcess]:
+    """Run a Valkey of its own and a worker beside it; both are ended."""
+    valkey = ValkeyProcess(folder)
+    valkey.start()
+    worker = NodeProcess(valkey.url, folder / "data", **settings)
+    try:
+        worker.start()
+        yield worker
+    finally:
+        worker.stop()
+        worker.redis.close()
+        valkey.stop()
 
 
 class NodeProcess:
