@@ -58,11 +58,51 @@ OPERATIONS = [
 ]
 
 
-def with_nulls(schema: Any) -> Any:
-    """Return a schema whose properties may all be null.
+def nulls_within(value: Any) -> Iterator[str]:
+    """Yield the names of the fields that are null somewhere in a JSON value."""
+    if isinstance(value, list):
+        for one in value:
+            yield from nulls_within(one)
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from [name] if one is None else nulls_within(one)
 
-    OpenAI's servers send null for what there is not, as in the file's own examples. The file says so by `nullable`,
-    which OpenAPI 3.1 no longer knows, or not at all (`finish_reason` of a chunk, `user` of a response).
+
+def objects_within(text: str) -> Iterator[Any]:
+    """Yield the JSON objects of a text, such as an example of an answer or the lines of an example's stream."""
+    at = text.find("{")
+    while at >= 0:
+        end = at + 1
+        with suppress(ValueError):
+            found, end = json.JSONDecoder().raw_decode(text, at)
+            yield found
+        at = text.find("{", end)
+
+
+def texts_within(value: Any) -> Iterator[str]:
+    """Yield the texts of a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from texts_within(one)
+
+
+NULL_IN_EXAMPLES = frozenset(
+    name
+    for path in SERVED
+    for text in texts_within(DOCUMENT["paths"][path])
+    for example in objects_within(text)
+    for name in nulls_within(example)
+)
+"""The fields that OpenAI's servers send as null, as the file's own examples of the served paths show them."""
+
+
+def with_nulls(schema: Any) -> Any:
+    """Return a schema whose properties may be null where the file says so by `nullable` or by an example.
+
+    OpenAPI 3.1, which the file is written in, no longer knows `nullable`; of some properties only the examples say it
+    (`finish_reason` of a chunk, `user` of a response).
     """
     if isinstance(schema, list):
         return [with_nulls(one) for one in schema]
@@ -70,8 +110,14 @@ def with_nulls(schema: Any) -> Any:
         return schema
     inner = {key: with_nulls(value) for key, value in schema.items()}
     if isinstance(inner.get("properties"), dict):
-        inner["properties"] = {key: {"anyOf": [one, {"type": "null"}]} for key, one in inner["properties"].items()}
+        inner["properties"] = {name: nullable(name, one) for name, one in inner["properties"].items()}
     return inner
+
+
+def nullable(name: str, schema: Any) -> Any:
+    """Return the schema of a property, with null where the file lets it be null."""
+    said = isinstance(schema, dict) and schema.get("nullable")
+    return {"anyOf": [schema, {"type": "null"}]} if said or name in NULL_IN_EXAMPLES else schema
 
 
 COMPONENTS = with_nulls(DOCUMENT["components"])

@@ -12,7 +12,7 @@ from llguidance import LLMatcher
 from benchmarks.sse import Arrival, Stream
 from benchmarks.structured.answers import Answer, fits, judge, tally
 from benchmarks.structured.cases import Case, record, text, whole
-from benchmarks.structured.keywords import MAKERS, UNSUPPORTED, generated
+from benchmarks.structured.keywords import FORMATS, MAKERS, UNSUPPORTED, generated
 from benchmarks.structured.report import OURS, PEER, Speed, speed, validity
 from benchmarks.structured.tools import FRESH_BYTES, HAND_MADE, LARGE, endless, fresh, hand_made
 
@@ -88,6 +88,24 @@ def test_formats_count() -> None:
     assert fits({"type": "string", "format": "ipv4"}, '"10.0.0.1"')
     assert not fits({"type": "string", "format": "ipv4"}, '"10.0.0.999"')
     assert not fits(text(3), '"long"')
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("date-time", "2026-11-29T12:30:00Z", "2026-11-29 12:30"),
+        ("date", "2026-11-29", "2026-11-31"),
+        ("time", "12:30:00.125-03:30", "12:30:00"),
+        ("duration", "P1DT2H", "1 day"),
+        ("ipv4", "10.0.0.1", "10.0.0.999"),
+        ("ipv6", "::1", "::g"),
+        ("uuid", "0a6b1f6e-0000-4000-8000-000000000000", "0a6b"),
+    ],
+    ids=FORMATS,
+)
+def test_every_format_is_checked_as_this_draft_means_it(name: str, right: str, wrong: str) -> None:
+    assert fits({"type": "string", "format": name}, json.dumps(right))
+    assert not fits({"type": "string", "format": name}, json.dumps(wrong))
 
 
 CUT = Answer(Case("enum", AGE), "cut", "")
