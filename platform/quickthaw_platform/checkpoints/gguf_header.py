@@ -15,12 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quickthaw_platform.checkpoints.header import shown
 from quickthaw_platform.errors import CheckpointBroken
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 MAX_DIMENSIONS = 4
+
+MAX_HEADER_BYTES = 128 << 20
+"""The largest vocabularies take a quarter of it. Reading so many empty texts takes a second or two."""
+
+MAX_TENSORS = 1 << 18
+MAX_PAIRS = 1 << 16
+"""Models have a few dozen."""
+
+MAX_ALIGNMENT = 1 << 16
+"""Files use 32, some a page; what is put together anew is filled up to it in memory."""
+
+MAX_PARTS = 99_999
+"""Of a split file: their names have five digits."""
 
 _HEAD = struct.Struct("<4sIQQ")
 _COUNT = struct.Struct("<Q")
@@ -32,6 +46,12 @@ _SCALARS = {
     10: struct.Struct("<Q"), 11: struct.Struct("<q"), 12: struct.Struct("<d"),
 }  # fmt: skip
 _STRING, _ARRAY = 8, 9
+_KINDS: Mapping[str, type] = {
+    "general.alignment": int, "general.architecture": str, "general.license": str, "general.type": str,
+    "adapter.type": str, "split.count": int, "split.no": int,
+}  # fmt: skip
+"""What a key's value has to be where it is there."""
+
 _PART = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})$")
 
 
@@ -76,7 +96,7 @@ def read_gguf_header(file: Path) -> GgufHeader:
                 return _parse(mapped)
     except OSError as error:
         raise CheckpointBroken(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, struct.error) as error:
+    except (ValueError, OverflowError, struct.error) as error:
         raise CheckpointBroken(f"{file} is not a whole GGUF file: {error}") from error
 
 
@@ -96,6 +116,7 @@ class _Reader:
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
+        self.end = min(len(data), MAX_HEADER_BYTES)
         self.at = 0
 
     def unpack(self, form: struct.Struct) -> tuple[Any, ...]:
@@ -105,8 +126,9 @@ class _Reader:
 
     def skip(self, count: int) -> None:
         self.at += count
-        if self.at > len(self.data):
-            raise ValueError("its header leads out of the file")
+        if self.at > self.end:
+            limit = "the file" if self.end == len(self.data) else f"the {MAX_HEADER_BYTES:,} bytes that one may have"
+            raise ValueError(f"its header leads out of {limit}")
 
     def string(self) -> str:
         begin = self.at + _COUNT.size
@@ -134,6 +156,8 @@ class _Reader:
 
     def skip_strings(self, count: int) -> None:
         data, at, size, read = self.data, self.at, _COUNT.size, _COUNT.unpack_from
+        if count * size > self.end - at:
+            self.skip(count * size)
         for _ in range(count):  # a vocabulary has hundreds of thousands: no calls that can be spared
             at += size + read(data, at)[0]
         self.at = at
@@ -143,7 +167,7 @@ class _Reader:
         name = self.string()
         (dimensions,) = self.unpack(_KIND)
         if dimensions > MAX_DIMENSIONS:
-            raise ValueError(f"tensor {name!r} has {dimensions} dimensions")
+            raise ValueError(f"tensor {shown(name)} has {dimensions} dimensions")
         shape = self.unpack(struct.Struct(f"<{dimensions}Q"))
         kind, offset = self.unpack(struct.Struct("<IQ"))
         return GgufTensor(name, shape, kind, offset)
@@ -156,30 +180,45 @@ def _parse(data: mmap.mmap) -> GgufHeader:
         raise ValueError("it does not begin with GGUF")
     if version not in VERSIONS:
         raise ValueError(f"it is of version {version}; known are {' and '.join(map(str, VERSIONS))}")
+    if tensors > MAX_TENSORS or pairs > MAX_PAIRS:
+        raise ValueError(f"it says that it has {tensors:,} tensors and {pairs:,} values")
     metadata, places = {}, {}
     for _ in range(pairs):
         begin, key = reader.at, reader.string()
         (kind,) = reader.unpack(_KIND)
         value = reader.value(kind)
+        if key in places:
+            raise ValueError(f"{shown(key)} stands in its header twice")
         places[key] = (begin, reader.at)
         if kind != _ARRAY:
             metadata[key] = value
     found = tuple(reader.tensor() for _ in range(tensors))
+    _refuse_other_kinds(metadata)
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 1:
+    if not 1 <= alignment <= MAX_ALIGNMENT:
         raise ValueError(f"its alignment is {alignment!r}")
     data_offset = -(-reader.at // alignment) * alignment
     _refuse_outside(found, alignment, data_offset, len(data))
     return GgufHeader(metadata, places, found, data_offset)
 
 
+def _refuse_other_kinds(metadata: Mapping[str, Any]) -> None:
+    for key, kind in _KINDS.items():
+        if key in metadata and not isinstance(metadata[key], kind):
+            wanted = "text" if kind is str else "whole number"
+            raise ValueError(f"{key} is {shown(metadata[key])}, which is no {wanted}")
+    number, count = metadata.get("split.no", 0), metadata.get("split.count", 0)
+    if number < 0 or not 0 <= count <= MAX_PARTS:
+        raise ValueError(f"it says that it is part {number} of {count}")
+
+
 def _refuse_outside(tensors: tuple[GgufTensor, ...], alignment: int, data_offset: int, file_bytes: int) -> None:
     names: set[str] = set()
     for tensor in tensors:
         if tensor.name in names:
-            raise ValueError(f"tensor {tensor.name!r} stands in its header twice")
+            raise ValueError(f"tensor {shown(tensor.name)} stands in its header twice")
         names.add(tensor.name)
         if tensor.offset % alignment:
-            raise ValueError(f"tensor {tensor.name!r} does not begin on a multiple of {alignment} bytes")
+            raise ValueError(f"tensor {shown(tensor.name)} does not begin on a multiple of {alignment} bytes")
         if data_offset + tensor.offset > file_bytes:
-            raise ValueError(f"tensor {tensor.name!r} begins behind the file's end")
+            raise ValueError(f"tensor {shown(tensor.name)} begins behind the file's end")

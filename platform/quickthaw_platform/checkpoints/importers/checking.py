@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import zipfile
 from pathlib import Path, PurePosixPath
 
-from quickthaw_platform.checkpoints.header import Header, read_header
+from quickthaw_platform.checkpoints.header import Header, read_header, shown
+from quickthaw_platform.checkpoints.importers.archives import opened_archive
+from quickthaw_platform.checkpoints.importers.json_files import read_json
 from quickthaw_platform.checkpoints.importers.weights_choice import chosen_weights
 from quickthaw_platform.errors import InvalidRequest
 
@@ -14,12 +16,17 @@ def check_weights(directory: Path) -> list[Header]:
     """Return the header of each safetensors file that is read, by name of the file; none where `.bin` files are.
 
     Raises CheckpointBroken for one that is not whole or overlaps itself, and InvalidRequest for an index or a tensor
-    whose name leads out of the directory. What is not read is not looked at.
+    whose name leads out of the directory, and for a `.bin` file that unpacks to far more than it has. What is not read
+    is not looked at.
     """
     weights = chosen_weights([file.name for file in directory.iterdir()])
     if weights is None:
         return []
     files = weights.files if weights.index_name is None else _shards(directory / weights.index_name)
+    for file in (directory / file for file in files if file.endswith(".bin")):
+        if zipfile.is_zipfile(file):  # older ones are plain
+            with opened_archive(file, str(file)):
+                pass
     return [_checked(directory / file) for file in files if file.endswith(".safetensors")]
 
 
@@ -28,7 +35,7 @@ def _checked(file: Path) -> Header:
     for tensor in header.tensors:
         if _leads_out(tensor.name):
             raise InvalidRequest(
-                f"{file} has a tensor named {tensor.name!r}, which is a path; do not trust this source"
+                f"{file} has a tensor named {shown(tensor.name)}, which is a path; do not trust this source"
             )
     return header
 
@@ -36,17 +43,19 @@ def _checked(file: Path) -> Header:
 def _shards(index: Path) -> list[str]:
     """Return the shards that an index names, each a file beside it and of its format."""
     try:
-        shards = json.loads(index.read_bytes())["weight_map"].values()
+        shards = read_json(index)["weight_map"].values()
         names = sorted(set(shards))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidRequest(f"{index} is no index of shards: {error!r}; fetch it again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidRequest(f"{index} is no index of shards: {shown(error)}; fetch it again") from error
     for name in names:
         if not isinstance(name, str) or _leads_out(name) or len(PurePosixPath(name).parts) != 1:
-            raise InvalidRequest(f"{index} names the shard {name!r}, which is not beside it; do not trust this source")
+            raise InvalidRequest(
+                f"{index} names the shard {shown(name)}, which is not beside it; do not trust this source"
+            )
         if not (index.parent / name).is_file():
-            raise InvalidRequest(f"{index} names the shard {name!r}, which is missing; fetch it")
+            raise InvalidRequest(f"{index} names the shard {shown(name)}, which is missing; fetch it")
         if not name.endswith(Path(index.name.removesuffix(".index.json")).suffix):
-            raise InvalidRequest(f"{index} names the shard {name!r}, which is of another format; fetch it again")
+            raise InvalidRequest(f"{index} names the shard {shown(name)}, which is of another format; fetch it again")
     return names
 
 

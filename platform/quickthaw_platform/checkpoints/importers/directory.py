@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quickthaw_platform.checkpoints.importers.checking import check_weights
 from quickthaw_platform.checkpoints.importers.embedding_recipe import read_limits, read_recipe
+from quickthaw_platform.checkpoints.importers.json_files import read_json
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, Task, read_model, read_tokenizer
 from quickthaw_platform.checkpoints.importers.source import Source, spdx
 from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _KINDS = {"architectures": list, "model_type": str, "quantization_config": dict, "text_config": dict}
 """Fields of config.json that are looked at here, and what they are where they are not null."""
+
+_CARD_CHARACTERS = 1 << 20
+"""Of a model card that are read: the front matter comes first."""
 
 _NAMES = {list: "list", str: "text", dict: "object"}
 _BY_CODE = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
@@ -61,10 +64,10 @@ def _config(directory: Path) -> dict[str, Any]:
     """Return what config.json says; InvalidRequest names the file, and the field that is not what it has to be."""
     file = directory / "config.json"
     try:
-        config: object = json.loads(file.read_text(encoding="utf-8"))
+        config: object = read_json(file)
     except OSError as error:
         raise InvalidRequest(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidRequest(f"{file} is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise InvalidRequest(f"{file} is not a JSON object; fetch it again")
@@ -126,9 +129,14 @@ def _lowers(tokenizer: PreTrainedTokenizerBase) -> bool:
 def _model_card_license(directory: Path) -> str | None:
     """Return the licence in the front matter of the model card."""
     card = directory / "README.md"
-    lines = card.read_text(errors="replace").splitlines() if card.is_file() else []
+    lines = _beginning(card).splitlines() if card.is_file() else []
     if not lines or lines[0].strip() != "---":
         return None
     matter = lines[1 : lines.index("---", 1)] if "---" in lines[1:] else []
     named = (line.partition(":")[2].strip() for line in matter if line.startswith("license:"))
     return spdx(next(named, None) or None)
+
+
+def _beginning(card: Path) -> str:
+    with card.open(errors="replace") as opened:
+        return opened.read(_CARD_CHARACTERS)

@@ -6,11 +6,11 @@ since a vector that lacks a step looks like any other and compares wrongly.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quickthaw_platform.checkpoints.importers.json_files import read_json
 from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, Pooling
 from quickthaw_platform.errors import InvalidRequest
 
@@ -105,7 +105,10 @@ def _modules(file: Path) -> list[Mapping[str, Any]]:
     found = _json(file)
     if not isinstance(found, list) or not found or not all(isinstance(module, dict) for module in found):
         raise InvalidRequest(f"{file} is no list of modules; fetch it again")
-    return sorted(found, key=lambda module: int(module.get("idx", 0)))
+    try:
+        return sorted(found, key=lambda module: int(module.get("idx", 0)))
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"{file} has a module whose idx is no number; fetch it again") from error
 
 
 def _path(module: Mapping[str, Any]) -> str:
@@ -173,8 +176,8 @@ def _object(file: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes())
+        return read_json(file)
     except FileNotFoundError as error:
         raise InvalidRequest(f"{file} is missing, which modules.json names; fetch it") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidRequest(f"{file} is not JSON: {error}; fetch it again") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from quickthaw_platform.checkpoints.gguf_header import GgufHeader, GgufTensor, read_gguf_header
+from quickthaw_platform.checkpoints.header import shown
 from quickthaw_platform.checkpoints.importers.source import spdx
 from quickthaw_platform.errors import CheckpointBroken, InvalidRequest
 
@@ -72,12 +73,12 @@ def _task(file: Path, header: GgufHeader) -> Literal["generate", "embed", "adapt
     kind = header.metadata.get("general.type", "model")
     if kind == "adapter":
         if header.metadata.get("adapter.type", "lora") != "lora":
-            raise InvalidRequest(f"{file} is an adapter of type {header.metadata['adapter.type']!r}, not a LoRA")
+            raise InvalidRequest(f"{file} is an adapter of type {shown(header.metadata['adapter.type'])}, not a LoRA")
         return "adapter"
     if header.architecture == "clip" and kind == "model":
         kind = "mmproj"
     if kind != "model":
-        raise InvalidRequest(f"{file} is a GGUF file of type {kind!r}; a checkpoint is a model or a LoRA adapter")
+        raise InvalidRequest(f"{file} is a GGUF file of type {shown(kind)}; a checkpoint is a model or a LoRA adapter")
     if not header.architecture:
         raise CheckpointBroken(f"{file} is not a whole GGUF file: it names no general.architecture")
     pooling = header.metadata.get(f"{header.architecture}.pooling_type", _NO_POOLING)
@@ -118,7 +119,7 @@ def _sized(file: Path, header: GgufHeader) -> list[tuple[GgufTensor, int]]:
     sized = [(tensor, _size(tensor, known, after.get(tensor.offset, 0))) for tensor in header.tensors]
     for tensor, size in sized:
         if tensor.offset + size > end:
-            raise CheckpointBroken(f"{file} is not a whole GGUF file: it ends within tensor {tensor.name!r}")
+            raise CheckpointBroken(f"{file} is not a whole GGUF file: it ends within tensor {shown(tensor.name)}")
     return sized
 
 

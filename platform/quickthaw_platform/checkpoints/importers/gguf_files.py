@@ -40,19 +40,12 @@ def gguf_parts(file: Path) -> list[Path]:
 
 def _parts(file: Path, header: GgufHeader | None) -> list[Path]:
     """Return where the parts are, or would be. A name like a part's makes none of a file that says it is whole."""
-    named, count = part_of(file.stem), _count(file, header)
+    named, count = part_of(file.stem), 1 if header is None else header.metadata.get("split.count", 1)
     if count <= 1 or header is None:
         return [file]
     if named is not None and named[2] == count:
         return [file.with_name(part_name(named[0], number, count)) for number in range(1, count + 1)]
     return _by_metadata(file, header, count)
-
-
-def _count(file: Path, header: GgufHeader | None) -> int:
-    found = None if header is None else header.metadata.get("split.count")
-    if found is not None and not isinstance(found, int):
-        raise CheckpointBroken(f"{file} is not a whole GGUF file: split.count is {found!r}")
-    return found or 1
 
 
 def _by_metadata(file: Path, header: GgufHeader, count: int) -> list[Path]:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from quickthaw.proxies import share_reading
 from quickthaw_platform.checkpoints.gguf_header import part_of
@@ -16,6 +17,9 @@ from quickthaw_platform.checkpoints.importers.weights_choice import chosen_weigh
 from quickthaw_platform.errors import InvalidRequest
 
 _REPOSITORY = re.compile(r"^([\w.-]+/([\w.-]+))(?::(\w+))?(?:@([\w./-]+))?$")
+
+MAX_ANSWER_BYTES = 64 << 20
+"""Of what the Hub says about a repository; files go to the disk piece by piece."""
 
 _PROJECTOR = re.compile(r"(^|[/._-])mmproj[^/]*$", re.IGNORECASE)
 """Names of files that make tokens of images: they lie beside a model, and are none."""
@@ -71,6 +75,7 @@ def _fetched(
     """Return the folder, the commit and the GGUF files in it, if it is these."""
     from huggingface_hub import HfApi, errors
 
+    _bound_answers()
     api = HfApi()
     proxy = share_reading(api.endpoint, os.environ)
     try:
@@ -102,6 +107,27 @@ def _fetched(
             "import that; HF_ENDPOINT names a mirror"
         ) from error
     return Path(path), info.sha or "unknown", ggufs
+
+
+def _bound_answers() -> None:
+    """Have the library's client, which all of its calls share, read no more than MAX_ANSWER_BYTES of an answer."""
+    from huggingface_hub import get_session
+
+    hooks = get_session().event_hooks["response"]
+    if _read_answer not in hooks:
+        hooks.append(_read_answer)
+
+
+def _read_answer(response: Any) -> None:
+    """Read what the Hub says, before the library does so without a limit."""
+    if not response.request.url.path.startswith("/api/"):
+        return
+    content = bytearray()
+    for piece in response.iter_bytes():
+        content += piece
+        if len(content) > MAX_ANSWER_BYTES:
+            raise ValueError(f"it answers with more than {MAX_ANSWER_BYTES:,} bytes")
+    response._content = bytes(content)
 
 
 def _short(error: Exception) -> str:

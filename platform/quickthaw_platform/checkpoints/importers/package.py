@@ -11,12 +11,12 @@ import re
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PathDistribution, distribution
 from importlib.metadata import PackageNotFoundError as PackageMissing
 from pathlib import Path
 
+from quickthaw_platform.checkpoints.importers.archives import opened_archive
 from quickthaw_platform.checkpoints.importers.source import Fetching, Kind, Source, checkpoint_name, find_in, spdx
 from quickthaw_platform.errors import InvalidRequest
 
@@ -52,18 +52,12 @@ def _downloaded(requirement: str) -> Iterator[Distribution]:
     with tempfile.TemporaryDirectory(prefix="quickthaw-package-") as folder:
         wheel = _download(requirement, Path(folder))
         unpacked = Path(folder) / "unpacked"
-        with zipfile.ZipFile(wheel) as archive:
-            _refuse_paths_out(archive, requirement)
+        with opened_archive(wheel, f"the package {requirement}") as archive:
             archive.extractall(unpacked)
-        yield PathDistribution(next(unpacked.glob("*.dist-info")))
-
-
-def _refuse_paths_out(archive: zipfile.ZipFile, requirement: str) -> None:
-    for name in archive.namelist():
-        if name.startswith("/") or ".." in name.replace("\\", "/").split("/"):
-            raise InvalidRequest(
-                f"the package {requirement} has a file {name!r}, which leads out of it; do not trust it"
-            )
+        described = next(unpacked.glob("*.dist-info"), None)
+        if described is None:
+            raise InvalidRequest(f"the package {requirement} has no .dist-info; it is no wheel")
+        yield PathDistribution(described)
 
 
 def _download(requirement: str, folder: Path) -> Path:
