@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from quickthaw_backends.engines.chat_templates.limits import LimitedEnvironment
 
 
 class Generation(Extension):
@@ -25,13 +26,12 @@ class Generation(Extension):
 
 
 @cache
-def chat_environment() -> ImmutableSandboxedEnvironment:
+def chat_environment() -> LimitedEnvironment:
     """Return the environment; templates in it reach nothing but what they are given, and change none of it."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation]
-    )
+    environment = LimitedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation])
     environment.filters["tojson"] = _json
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+    environment.limit_filters()
     return environment
 
 

@@ -13,6 +13,7 @@ from jinja2.meta import find_undeclared_variables
 from quickthaw.errors import InvalidRequest
 from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.chat_templates.environment import chat_environment
+from quickthaw_backends.engines.chat_templates.limits import MAX_TEMPLATE_CHARACTERS, limited_time, watched
 from quickthaw_backends.engines.chat_templates.taught import calls_as_text, taught
 from quickthaw_backends.engines.chat_templates.tools import allowed_tools, checked_tools, shown_tools
 from quickthaw_backends.engines.chat_templates.variables import template_variables
@@ -42,14 +43,20 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
-        """Compile it. Raises InvalidRequest where it is no template."""
+        """Compile it. Raises InvalidRequest where it is no template, or too long for one."""
+        if len(source) > MAX_TEMPLATE_CHARACTERS:
+            raise InvalidRequest(
+                f"the model's chat template has {len(source):,} characters, more than {MAX_TEMPLATE_CHARACTERS:,}",
+                param="messages",
+            )
         self._source, self._special = source, dict(special)
         try:
             environment = chat_environment()
-            parsed = environment.parse(source)
-            self._variables = frozenset(find_undeclared_variables(parsed))
-            self._template = environment.from_string(parsed)
-        except (TemplateError, RecursionError) as error:
+            with limited_time():
+                parsed = watched(environment.parse(source), environment)
+                self._variables = frozenset(find_undeclared_variables(parsed))
+                self._template = environment.from_string(parsed)
+        except (TemplateError, RecursionError, MemoryError) as error:
             raise InvalidRequest(f"the model's chat template cannot be read: {error}", param="messages") from error
         self.shows_tools = self._shows_tools()
 
@@ -103,7 +110,8 @@ class ChatTemplate:
 
     def _render(self, variables: Mapping[str, Any]) -> str:
         try:
-            return self._template.render(**self._special, **variables)
+            with limited_time():
+                return self._template.render(**self._special, **variables)
         except Exception as error:  # a template is a program: whatever it raises is for whoever sent the messages
             raise InvalidRequest(f"the chat template refuses the messages: {error}", param="messages") from error
 
