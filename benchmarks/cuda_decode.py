@@ -124,7 +124,7 @@ def _seconds(run: Callable[[], object]) -> float:
 def _peer(source: Path, device: str) -> Any:
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
+    model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, trust_remote_code=False)
     return model.to(device).eval()
 
 

@@ -40,8 +40,8 @@ def continuous(model: Any, pad: int, prompts: list[list[int]], new_tokens: int) 
 def main(folder: str, dtype: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever the libraries print goes to the log
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
-    pad = AutoTokenizer.from_pretrained(folder).pad_token_id
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), trust_remote_code=False)
+    pad = AutoTokenizer.from_pretrained(folder, trust_remote_code=False).pad_token_id
     ways = {"static": static, "continuous": continuous}
     for line in sys.stdin:
         question = json.loads(line)

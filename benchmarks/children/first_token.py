@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder, dtype, question = sys.argv[1:]
-tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), trust_remote_code=False)
 messages = [{"role": "user", "content": question}]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 output = model.generate(**inputs, max_new_tokens=1, do_sample=False)

@@ -36,7 +36,9 @@ def from_pretrained(files: Files) -> Way:
     from transformers import LlamaForCausalLM
 
     def load() -> Arrays:
-        model = LlamaForCausalLM.from_pretrained(files.folder, dtype=torch.bfloat16, local_files_only=True)
+        model = LlamaForCausalLM.from_pretrained(
+            files.folder, dtype=torch.bfloat16, local_files_only=True, trust_remote_code=False
+        )
         return bytes_of(parameter for _, parameter in model.named_parameters())
 
     return Way(load)

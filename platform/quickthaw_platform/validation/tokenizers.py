@@ -74,7 +74,7 @@ def huggingface(path: Path, name: str) -> TextTokenizer:
     from transformers import AutoTokenizer  # it takes seconds to import
 
     try:
-        read: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        read: Any = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"the tokenizer in {path} cannot be read: {error}", param="tokenizer") from error
 

@@ -30,7 +30,7 @@ def read_weights(files: Sequence[Path], folder: Path, manifest: Manifest) -> dic
     `files` are whole and may be descriptors below /proc; `folder` holds config.json. No thread is started, so that the
     process can be forked afterwards. Raises StartFailed where weights are missing.
     """
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with _one_file(files) as directory, _without_threads(), _parsed_quickly():
         read: Any = AutoModelForCausalLM.from_pretrained(
             str(directory),

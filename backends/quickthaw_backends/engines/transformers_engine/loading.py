@@ -28,11 +28,13 @@ def refuse_unknown(manifest: Manifest) -> None:
 
 def build_skeleton(path: Path, manifest: Manifest, attention: str) -> PreTrainedModel:
     """Build the model of a checkpoint's folder on the meta device: no memory, no numbers."""
-    config = AutoConfig.from_pretrained(path, local_files_only=True)
+    config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     kind: Any = AutoModel if manifest.task == "embed" else AutoModelForCausalLM
     dtype = getattr(torch, manifest.dtype)
     with torch.device("meta"), no_init_weights():
-        model: PreTrainedModel = kind.from_config(config, attn_implementation=attention, dtype=dtype)
+        model: PreTrainedModel = kind.from_config(
+            config, attn_implementation=attention, dtype=dtype, trust_remote_code=False
+        )
     model.eval()
     model.requires_grad_(False)
     return model

@@ -50,7 +50,8 @@ class Making:
         if eager:
             torch._dynamo.config.disable = True  # some of vLLM's helpers would call a C++ compiler at their first use
         with _folder(self.checkpoint, self.manifest) as folder:
-            return LLMEngine.from_engine_args(EngineArgs(enforce_eager=eager, **self._arguments(folder)))
+            arguments = self._arguments(folder)
+            return LLMEngine.from_engine_args(EngineArgs(enforce_eager=eager, trust_remote_code=False, **arguments))
 
     def _arguments(self, folder: Path) -> dict[str, Any]:
         given = self.options
