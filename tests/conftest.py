@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from quickthaw.proxies import spare_loopback
@@ -18,8 +17,10 @@ from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.commands.seaweed import Seaweed
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.settings import ENV_PREFIX, Settings
+from tests import made_up
 from tests.seaweed_process import running_seaweed
 from tests.two_ended import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.two_ended import pytest_configure as pytest_configure
 from tests.two_ended import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.valkey_process import ValkeyProcess
 
@@ -33,8 +34,7 @@ PUBLISHED_MODELS = {
 }
 
 signals.supervise()  # tests send Ctrl-C to what they start, also where whoever started them ignores it
-hypothesis_settings.register_profile("quickthaw", deadline=None, derandomize=bool(os.environ.get("CI")))
-hypothesis_settings.load_profile("quickthaw")
+made_up.use_profile()
 
 
 @pytest.fixture(scope="session", autouse=True)

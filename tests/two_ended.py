@@ -1,29 +1,40 @@
-"""Who runs which file of tests, where several processes do: every other process begins at the end of the list.
+"""Who runs which file of tests, where several processes do: one begins at the front of the list, the others at its end.
 
 The list begins with what starts a platform and waits for it, and ends with what only computes. So a platform seldom
-shares the machine with another one, and no processor is idle while a test waits.
+shares the machine with another one, and no processor is idle while a test waits: the others are niced, and take what
+the first leaves. Files that share a platform stand together, or it would be started again and again.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xdist.remote import Producer  # type: ignore[import-untyped]
     from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
-KINDS = ("acceptance", "integration", "packaging", "unit", "browser", "contract")
+KINDS = ("acceptance", "security", "integration", "packaging", "unit", "browser", "contract")
 """The folders, from those that wait most to those whose files compute longest; the short ones are in the middle."""
+
+SHARED_PLATFORMS = ("one_node", "two_nodes")
+"""Fixtures that stand for a platform of several files; see tests/acceptance/conftest.py."""
+
+FIRST = "gw0"
+NICER_BY = 5
+"""Of the others: about a third of the first one's share, where both want the same processor."""
 
 
 class TwoEnded(LoadFileScheduling):  # type: ignore[misc]
     """`--dist loadfile`, from both ends of the list."""
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if self.nodes.index(node) % 2:
+        if node.gateway.id != FIRST:
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
         super()._assign_work_unit(node)
 
@@ -34,11 +45,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoEnde
     return TwoEnded(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def pytest_configure() -> None:
+    """Leave the machine to the process that runs platforms, where there are several."""
+    if os.environ.get("PYTEST_XDIST_WORKER", FIRST) != FIRST:
+        os.nice(NICER_BY)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the kinds of tests in order, and leave all else as it is."""
-    items.sort(key=_place)
+    """Put the kinds of tests in order and what shares a platform together, and leave all else as it is."""
+    shared = _sharing(items)
+    items.sort(key=lambda item: (_kind(item), shared.get(item.path, len(SHARED_PLATFORMS))))
 
 
-def _place(item: pytest.Item) -> int:
+def _kind(item: pytest.Item) -> int:
     kinds = [kind for kind in KINDS if f"tests/{kind}/" in item.nodeid]
     return KINDS.index(kinds[0]) if kinds else 0
+
+
+def _sharing(items: list[pytest.Item]) -> dict[Path, int]:
+    """Return which of the shared platforms each file uses that uses one: a file's tests stay together."""
+    uses = ((item.path, name) for item in items for name in getattr(item, "fixturenames", ()))
+    return {path: SHARED_PLATFORMS.index(name) for path, name in uses if name in SHARED_PLATFORMS}

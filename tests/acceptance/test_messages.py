@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 
-from quickthaw import FunctionSpec
 from quickthaw.sse import SSEParser
-from tests.acceptance.cluster import Cluster, running, wait_for
+from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_kills import instances_of
-from tests.integration.worker.node_process import MODEL, write_checkpoint
 
 TOOL = {
     "name": "weather",
@@ -28,55 +24,43 @@ TOOL = {
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln"}}\n</tool_call>'
 
 
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A platform with the functions `echo` and `slow` (20 tokens a second)."""
-    data_dir = tmp_path_factory.mktemp("messages")
-    write_checkpoint(data_dir / "checkpoints")
-    for cluster in running(data_dir, sse_keepalive="1s"):
-        wait_for(cluster.client.checkpoints, "the checkpoint's announcement")
-        cluster.client.deploy(FunctionSpec(name="echo", model=MODEL, engine="echo"))
-        cluster.client.deploy(FunctionSpec(name="slow", model=MODEL, engine="echo", options={"token_delay": "50ms"}))
-        yield cluster
-
-
-def ask(platform: Cluster, text: str, **fields: Any) -> dict[str, Any]:
+def ask(cluster: Cluster, text: str, **fields: Any) -> dict[str, Any]:
     body = {"model": "echo", "max_tokens": 500, "messages": [{"role": "user", "content": text}], **fields}
-    headers = {"x-api-key": platform.api_key, "anthropic-version": "2023-06-01"}
-    answer = httpx.post(f"{platform.url}/v1/messages", headers=headers, json=body, timeout=60)
+    headers = {"x-api-key": cluster.api_key, "anthropic-version": "2023-06-01"}
+    answer = httpx.post(f"{cluster.url}/v1/messages", headers=headers, json=body, timeout=60)
     found: dict[str, Any] = answer.json()
     assert answer.status_code == 200, found
     return found
 
 
-def stream(platform: Cluster, text: str, **fields: Any) -> list[dict[str, Any]]:
+def stream(cluster: Cluster, text: str, **fields: Any) -> list[dict[str, Any]]:
     body = {"model": "echo", "max_tokens": 500, "messages": [{"role": "user", "content": text}], "stream": True}
-    headers = {"x-api-key": platform.api_key}
-    answer = httpx.post(f"{platform.url}/v1/messages", headers=headers, json={**body, **fields}, timeout=60)
+    headers = {"x-api-key": cluster.api_key}
+    answer = httpx.post(f"{cluster.url}/v1/messages", headers=headers, json={**body, **fields}, timeout=60)
     return [json.loads(event.data) for event in SSEParser().feed(answer.content)]
 
 
-def test_a_message_comes_back_with_its_tokens_counted(platform: Cluster) -> None:
-    answer = ask(platform, "Hello")
+def test_a_message_comes_back_with_its_tokens_counted(cluster: Cluster) -> None:
+    answer = ask(cluster, "Hello")
     assert answer["content"] == [{"type": "text", "text": "Hello"}]
     assert answer["stop_reason"] == "end_turn"
     count = httpx.post(
-        f"{platform.url}/v1/messages/count_tokens",
-        headers={"x-api-key": platform.api_key},
+        f"{cluster.url}/v1/messages/count_tokens",
+        headers={"x-api-key": cluster.api_key},
         json={"model": "echo", "messages": [{"role": "user", "content": "Hello"}]},
         timeout=60,
     ).json()
     assert count == {"input_tokens": answer["usage"]["input_tokens"] + answer["usage"]["cache_read_input_tokens"]}
 
 
-def test_the_stop_sequence_that_ended_it_is_named(platform: Cluster) -> None:
-    answer = ask(platform, "one END two STOP", stop_sequences=["STOP", "END"])
+def test_the_stop_sequence_that_ended_it_is_named(cluster: Cluster) -> None:
+    answer = ask(cluster, "one END two STOP", stop_sequences=["STOP", "END"])
     assert answer["content"][0]["text"] == "one "
     assert (answer["stop_reason"], answer["stop_sequence"]) == ("stop_sequence", "END")
 
 
-def test_a_call_of_a_tool_has_its_input_parsed_and_its_result_goes_back(platform: Cluster) -> None:
-    answer = ask(platform, CALL, tools=[TOOL])
+def test_a_call_of_a_tool_has_its_input_parsed_and_its_result_goes_back(cluster: Cluster) -> None:
+    answer = ask(cluster, CALL, tools=[TOOL])
     (use,) = [block for block in answer["content"] if block["type"] == "tool_use"]
     assert (use["name"], use["input"]) == ("weather", {"city": "Köln"})
     assert answer["stop_reason"] == "tool_use"
@@ -86,11 +70,11 @@ def test_a_call_of_a_tool_has_its_input_parsed_and_its_result_goes_back(platform
         {"role": "assistant", "content": answer["content"]},
         {"role": "user", "content": [result, {"type": "text", "text": "And tomorrow?"}]},
     ]
-    assert ask(platform, "", messages=turns, tools=[TOOL])["content"][0]["text"] == "And tomorrow?"
+    assert ask(cluster, "", messages=turns, tools=[TOOL])["content"][0]["text"] == "And tomorrow?"
 
 
-def test_a_streamed_call_adds_up_to_the_whole_one(platform: Cluster) -> None:
-    events = stream(platform, CALL, tools=[TOOL])
+def test_a_streamed_call_adds_up_to_the_whole_one(cluster: Cluster) -> None:
+    events = stream(cluster, CALL, tools=[TOOL])
     parts = [e["delta"]["partial_json"] for e in events if e.get("delta", {}).get("type") == "input_json_delta"]
     assert len(parts) > 1
     assert json.loads("".join(parts)) == {"city": "Köln"}
@@ -99,36 +83,36 @@ def test_a_streamed_call_adds_up_to_the_whole_one(platform: Cluster) -> None:
     assert events[-1] == {"type": "message_stop"}
 
 
-def test_any_tool_must_be_called_whatever_the_model_would_say(platform: Cluster) -> None:
-    answer = ask(platform, "no call", tools=[TOOL], tool_choice={"type": "any"})
+def test_any_tool_must_be_called_whatever_the_model_would_say(cluster: Cluster) -> None:
+    answer = ask(cluster, "no call", tools=[TOOL], tool_choice={"type": "any"})
     assert [block["type"] for block in answer["content"]] == ["tool_use"]
     assert set(answer["content"][0]["input"]) == {"city"}
 
 
-def test_thoughts_are_a_block_of_their_own(platform: Cluster) -> None:
-    answer = ask(platform, "<think>Hm.</think>So.", thinking={"type": "enabled", "budget_tokens": 1024})
+def test_thoughts_are_a_block_of_their_own(cluster: Cluster) -> None:
+    answer = ask(cluster, "<think>Hm.</think>So.", thinking={"type": "enabled", "budget_tokens": 1024})
     assert [(block["type"], block.get("thinking") or block.get("text")) for block in answer["content"]] == [
         ("thinking", "Hm."),
         ("text", "So."),
     ]
 
 
-def test_an_answer_follows_a_schema(platform: Cluster) -> None:
+def test_an_answer_follows_a_schema(cluster: Cluster) -> None:
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
-    answer = ask(platform, "whatever", output_config={"format": {"type": "json_schema", "schema": schema}})
+    answer = ask(cluster, "whatever", output_config={"format": {"type": "json_schema", "schema": schema}})
     assert json.loads(answer["content"][0]["text"])["a"] in (1, 2)
 
 
-def test_a_prefill_is_continued(platform: Cluster) -> None:
+def test_a_prefill_is_continued(cluster: Cluster) -> None:
     turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hel"}]
-    assert ask(platform, "", messages=turns)["stop_reason"] == "end_turn"
+    assert ask(cluster, "", messages=turns)["stop_reason"] == "end_turn"
 
 
-def test_a_schema_that_cannot_be_followed_is_refused_by_its_path(platform: Cluster) -> None:
+def test_a_schema_that_cannot_be_followed_is_refused_by_its_path(cluster: Cluster) -> None:
     tool = {**TOOL, "input_schema": {"type": "object", "properties": {"a": {"$ref": "http://example.org/x"}}}}
     answer = httpx.post(
-        f"{platform.url}/v1/messages",
-        headers={"x-api-key": platform.api_key},
+        f"{cluster.url}/v1/messages",
+        headers={"x-api-key": cluster.api_key},
         json={"model": "echo", "max_tokens": 5, "messages": [{"role": "user", "content": "a"}], "tools": [tool]},
         timeout=60,
     )
@@ -137,25 +121,25 @@ def test_a_schema_that_cannot_be_followed_is_refused_by_its_path(platform: Clust
     assert "tools.0.input_schema" in answer.json()["error"]["message"]
 
 
-def test_a_call_of_a_tool_whose_process_is_killed_goes_on_where_it_was(platform: Cluster) -> None:
-    undisturbed = [event for event in stream(platform, CALL, tools=[TOOL]) if event["type"] != "ping"]
+def test_a_call_of_a_tool_whose_process_is_killed_goes_on_where_it_was(cluster: Cluster) -> None:
+    undisturbed = [event for event in stream(cluster, CALL, tools=[TOOL]) if event["type"] != "ping"]
     turns = [{"role": "user", "content": CALL}]
     body = {"model": "slow", "max_tokens": 500, "messages": turns, "stream": True, "tools": [TOOL]}
     events: list[dict[str, Any]] = []
     killed = 0
-    headers = {"x-api-key": platform.api_key}
-    with httpx.stream("POST", f"{platform.url}/v1/messages", headers=headers, json=body, timeout=60) as answer:
+    headers = {"x-api-key": cluster.api_key}
+    with httpx.stream("POST", f"{cluster.url}/v1/messages", headers=headers, json=body, timeout=60) as answer:
         parser = SSEParser()
         for piece in answer.iter_raw():
             events += [json.loads(event.data) for event in parser.feed(piece)]
             if not killed and any(event.get("delta", {}).get("partial_json") for event in events):
-                for process in instances_of(platform, "slow"):
+                for process in instances_of(cluster, "slow"):
                     process.kill()
                     killed += 1
     assert killed == 1
     assert input_of(events) == input_of(undisturbed)
     assert events[-1] == {"type": "message_stop"}
-    assert platform.client.status(answer.headers["x-invocation-id"]).epoch == 2
+    assert cluster.client.status(answer.headers["x-invocation-id"]).epoch == 2
 
 
 def input_of(events: list[dict[str, Any]]) -> str:
@@ -163,18 +147,18 @@ def input_of(events: list[dict[str, Any]]) -> str:
     return "".join(event["delta"].get("partial_json", "") for event in events if "delta" in event)
 
 
-def test_hanging_up_cancels(platform: Cluster) -> None:
+def test_hanging_up_cancels(cluster: Cluster) -> None:
     body = {"model": "slow", "max_tokens": 500, "messages": [{"role": "user", "content": "a" * 400}], "stream": True}
-    headers = {"x-api-key": platform.api_key}
-    with httpx.stream("POST", f"{platform.url}/v1/messages", headers=headers, json=body, timeout=60) as answer:
+    headers = {"x-api-key": cluster.api_key}
+    with httpx.stream("POST", f"{cluster.url}/v1/messages", headers=headers, json=body, timeout=60) as answer:
         identity = answer.headers["x-invocation-id"]
         next(answer.iter_lines())
-    wait_for(lambda: platform.client.status(identity).state == "cancelled", "the cancellation")
+    wait_for(lambda: cluster.client.status(identity).state == "cancelled", "the cancellation")
 
 
-def test_a_function_that_runs_is_loaded(platform: Cluster) -> None:
-    ask(platform, "Hello")
-    models = httpx.get(f"{platform.url}/v1/models", headers={"x-api-key": platform.api_key}).json()["data"]
+def test_a_function_that_runs_is_loaded(cluster: Cluster) -> None:
+    ask(cluster, "Hello")
+    models = httpx.get(f"{cluster.url}/v1/models", headers={"x-api-key": cluster.api_key}).json()["data"]
     (echo,) = [model for model in models if model["id"] == "echo"]
     assert echo["status"] == {"value": "loaded"}
     assert echo["max_model_len"] == 8192

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,10 +9,8 @@ from openai import NotFoundError, OpenAI
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from quickthaw import FunctionSpec
-from tests.acceptance.cluster import Cluster, running, wait_for
+from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_kills import instances_of
-from tests.integration.worker.node_process import MODEL, write_checkpoint
 
 TOOL: Any = {
     "type": "function",
@@ -35,21 +32,9 @@ class City(BaseModel):
     people: int
 
 
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A platform with the functions `echo` and `slow` (20 tokens a second)."""
-    data_dir = tmp_path_factory.mktemp("responses")
-    write_checkpoint(data_dir / "checkpoints")
-    for cluster in running(data_dir, sse_keepalive="1s"):
-        wait_for(cluster.client.checkpoints, "the checkpoint's announcement")
-        cluster.client.deploy(FunctionSpec(name="echo", model=MODEL, engine="echo"))
-        cluster.client.deploy(FunctionSpec(name="slow", model=MODEL, engine="echo", options={"token_delay": "50ms"}))
-        yield cluster
-
-
 @pytest.fixture
-def openai(platform: Cluster) -> OpenAI:
-    return OpenAI(base_url=f"{platform.url}/v1", api_key=platform.api_key, max_retries=0)
+def openai(cluster: Cluster) -> OpenAI:
+    return OpenAI(base_url=f"{cluster.url}/v1", api_key=cluster.api_key, max_retries=0)
 
 
 def begun(openai: OpenAI, **fields: Any) -> Response:
@@ -90,15 +75,15 @@ def test_a_schema_is_parsed_by_the_client(openai: OpenAI) -> None:
     assert parsed.output_parsed == City(name="Köln", people=1)
 
 
-def test_one_in_the_background_outlives_its_gateway_and_its_instance(platform: Cluster, openai: OpenAI) -> None:
+def test_one_in_the_background_outlives_its_gateway_and_its_instance(cluster: Cluster, openai: OpenAI) -> None:
     made = begun(openai)
     # gunicorn's workers too, or they would answer until they see that their parent is gone
-    lost = [*platform.descendants("gateway"), *instances_of(platform, "slow")]
-    platform.kill("gateway")
+    lost = [*cluster.descendants("gateway"), *instances_of(cluster, "slow")]
+    cluster.kill("gateway")
     for process in lost:
         process.kill()
-    platform.start("gateway")
-    wait_for(platform.ready, "the gateway's return", 60)
+    cluster.start("gateway")
+    wait_for(cluster.ready, "the gateway's return", 60)
     *_, last = openai.responses.retrieve(made.id, stream=True)
     assert last.type == "response.completed"
     assert last.response.output_text == COUNTING

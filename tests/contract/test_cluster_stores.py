@@ -31,6 +31,7 @@ from quickthaw_platform.router.cluster import RedisCluster
 from quickthaw_platform.router.policies.least_loaded import LeastLoadedPolicy
 from quickthaw_platform.router.view import count_serving
 from quickthaw_platform.settings import Settings
+from tests.made_up import examples
 from tests.recording import RecordingCommands
 from tests.state import announce_node, make_invocation, make_version, start_instance
 
@@ -257,7 +258,8 @@ def _shown(view: ClusterView) -> object:
 def test_both_stores_answer_alike_whatever_happens(redis: Redis, platform_settings: Settings) -> None:
     machine = type("BothHere", (Both,), {"redis": redis, "settings": platform_settings})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck))
+        machine,
+        settings=settings(max_examples=examples(60), stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )
 
 

@@ -16,6 +16,7 @@ from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import open_checkpoint
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.errors import QuickthawError
+from tests.made_up import examples
 from tests.unit.checkpoints.models import save_bert, save_llama
 
 CONTENTS = {
@@ -74,7 +75,7 @@ def test_a_file_without_which_nothing_is_read_is_named(folders: dict[str, Path],
     assert "config.json" in error.message or "index" in error.message or "architecture unknown" in error.message
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(
     st.sampled_from(["decoder", "encoder"]),
     st.sampled_from(FILES),
@@ -98,7 +99,7 @@ def test_a_quantization_config_that_is_null_is_none(folders: dict[str, Path]) ->
     assert tried(folders["decoder"], "config.json", None, {"quantization_config": None}) is None
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.integers(0, 400), st.integers(0, 255))
 def test_a_changed_byte_of_a_header_of_weights_is_refused_or_harmless(
     folders: dict[str, Path], at: int, value: int

@@ -17,6 +17,7 @@ from quickthaw_platform.comparison.economics.break_even import (
     seconds_of_request,
 )
 from quickthaw_platform.comparison.economics.renewal import per_request
+from tests.made_up import examples
 
 ALL_ALIKE = Price(1.0, 1.0, 1.0)
 
@@ -74,7 +75,7 @@ def test_what_is_beyond_the_base_is_started_kept_and_started_again() -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=50), st.integers(0, 6), st.floats(0, 20))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_kept_instances_are_those_needed_within_the_keep_alive(needs: list[int], base: int, kept: float) -> None:
     need = np.asarray(needs, dtype=np.int64)
     found = hybrid.overflow(need, base, kept, 1.0)

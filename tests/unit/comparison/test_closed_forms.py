@@ -13,6 +13,7 @@ from quickthaw_platform.comparison.economics import closed
 from quickthaw_platform.comparison.economics.renewal import Gaps, PerRequest, per_request
 from quickthaw_platform.simulator.engine import simulate
 from quickthaw_platform.simulator.outcome import Outcome, Phase
+from tests.made_up import examples
 from tests.unit.simulator.scenarios import DEVICE, scenario
 
 SERVICE = 0.5
@@ -116,7 +117,7 @@ def test_one_by_one_is_what_the_simulator_does_without_concurrency() -> None:
 
 
 @given(NUMBERS, st.floats(0.01, 3), st.floats(0.01, 5), NUMBERS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 def test_with_a_cv_of_1_it_is_the_exact_form_of_poisson(
     rate: float, service: float, start: float, keep_alive: float
 ) -> None:
@@ -129,7 +130,7 @@ def test_with_a_cv_of_1_it_is_the_exact_form_of_poisson(
 
 
 @given(NUMBERS, st.floats(0.05, 10), st.floats(0, 3), st.floats(0, 3), st.floats(0, 100))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 def test_no_more_than_all_the_time_is_spent_and_longer_keeping_starts_less(
     rate: float, cv: float, service: float, start: float, keep_alive: float
 ) -> None:

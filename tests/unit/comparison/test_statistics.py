@@ -11,6 +11,7 @@ from scipy.stats import binom
 from quickthaw_platform.comparison.estimates import Estimate
 from quickthaw_platform.comparison.statistics import bootstrap, order, paired, trend
 from quickthaw_platform.comparison.statistics.bootstrap import Floats, Windows
+from tests.made_up import examples
 
 SECONDS = 300.0
 
@@ -43,7 +44,7 @@ def test_every_time_of_the_block_is_covered_equally_often_at_its_ends_too() -> N
 
 
 @given(st.lists(st.floats(0, SECONDS), min_size=1, max_size=40), st.integers(0, 10))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 def test_windows_cover_what_lies_in_them(times: list[float], seed: int) -> None:
     at = np.sort(np.asarray(times))
     windows = Windows.draw(SECONDS, 50.0, seed, 5)

@@ -9,6 +9,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.made_up import examples
+
 NUMBERS = [
     *(0, -0.0, -1, 1, 2, 16, 17, 128, 129, 2048, 8192, 1e-300, 1e300, 5e-324, 2**31 - 1, 2**31, 2**53, 2**63, 2**64),
     *(-(2**63), 10**400, 0.5, 1.0, 1.0000001, 2.0, 2.0000001),
@@ -40,7 +42,7 @@ ANSWERED = {200, 400, 404, 413, 422}
 def test_a_field_at_its_borders_is_honoured_or_refused_with_its_name(client: FlaskClient, route: str) -> None:
     fields, body = ROUTES[route]
 
-    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(fields), VALUES)
     @example(fields[0], 10**400)
     def try_one(field: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from quickthaw.types import InvocationState
 from quickthaw_platform.invocations.records import Assignment, Lease
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from tests.made_up import examples
 from tests.state import announce_node, make_invocation, make_version, start_instance
 
 VERSION = make_version(concurrency=1, queue_size=10_000)
@@ -61,7 +62,7 @@ def test_the_position_is_the_place_that_fairness_gives(store: InvocationStore) -
     assert store.get("a1").position == 3
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), suppress_health_check=list(HealthCheck))
 @given(
     weights=st.tuples(st.sampled_from([1.0, 2.0, 3.0, 0.5]), st.sampled_from([1.0, 3.0, 5.0])),
     first=st.integers(0, 20),

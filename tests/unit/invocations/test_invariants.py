@@ -26,6 +26,7 @@ from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.watch import Watch
 from quickthaw_platform.settings import Settings
+from tests.made_up import examples
 from tests.state import announce_node, make_invocation, make_limits, make_version
 
 CONCURRENCY = 2
@@ -318,5 +319,6 @@ def machine(redis: Redis, platform_settings: Settings) -> type[Platform]:
 
 def test_whatever_happens_in_whatever_order_the_invariants_hold(machine: type[Platform]) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=30, stateful_step_count=40, suppress_health_check=list(HealthCheck))
+        machine,
+        settings=settings(max_examples=examples(30), stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )

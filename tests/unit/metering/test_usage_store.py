@@ -17,6 +17,7 @@ from quickthaw_platform.metering.usage.records import HOUR_SECONDS, Subject, Usa
 from quickthaw_platform.metering.usage.rolling import RollUp
 from quickthaw_platform.metering.usage.rows import By, parse_by
 from quickthaw_platform.metering.usage.store import HOURS, UNROLLED, UsageStore, hour_key
+from tests.made_up import examples
 
 RETENTION_SECONDS = 90 * 86400.0
 SUBJECT = Subject("f", "v1", "serverless", "n1", "cpu", 100)
@@ -211,7 +212,7 @@ def test_usage_is_kept_for_as_long_as_was_asked(redis: Redis, hour: int) -> None
 amounts = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 59), st.floats(0, 60, allow_nan=False)), max_size=30)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=amounts, rolls=st.sets(st.integers(0, 30)))
 def test_however_writes_and_roll_ups_alternate_each_final_period_counts_once(
     redis: Redis, store: UsageStore, roll_up: RollUp, hour: int, writes: list[tuple[int, int, float]], rolls: set[int]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quickthaw import loading
 from quickthaw.errors import QuickthawError
+from tests.made_up import examples
 
 VALUES = [
     *("None", "True", "-1", "0", "1.5", "10**400", "float('nan')", "float('inf')", "''", "'x'", "'1GiB'", "'5m'"),
@@ -71,14 +72,14 @@ def deployed(content: bytes) -> None:
             assert function.spec().handler is not None
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(written)
 def test_whatever_is_declared_is_deployed_or_refused(content: bytes) -> None:
     with contextlib.suppress(QuickthawError):
         deployed(content)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(odd)
 @example(b"\xef\xbb\xbfx = 1\n")
 @example(b"# coding: latin-1\nx = '\xe9'\n")

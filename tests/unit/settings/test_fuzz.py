@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import ENV_PREFIX, Settings
+from tests.made_up import examples
 
 BORDERS = [
     *("0", "-0", "-1", "1e400", "nan", "inf", "-inf", "1e-400", "1_0", "٣", "0x10", "9" * 30, "9" * 5000),
@@ -73,7 +74,7 @@ def loaded(environment: dict[str, str]) -> Settings:
         return settings_module.load()
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(OURS)
 @example({"data_dir": "~/x"})
 @example({"disk_dir": "~no-such-user/x"})
@@ -93,7 +94,7 @@ def test_every_value_is_read_or_refused_by_its_variable(given_values: dict[str, 
         settings_module.load.cache_clear()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(FOREIGN, TEXTS)
 def test_a_variable_of_ours_that_means_nothing_is_refused_or_explained(name: str, value: str) -> None:
     variable = ENV_PREFIX + name

@@ -23,6 +23,7 @@ from quickthaw_platform.checkpoints.reading import load
 from quickthaw_platform.checkpoints.reading.disk import DiskSource
 from quickthaw_platform.checkpoints.reading.load import Load
 from quickthaw_platform.checkpoints.reading.memory import MemoryPool
+from tests.made_up import examples
 from tests.unit.checkpoints.reading import files
 from tests.unit.checkpoints.reading.files import make_cold, record
 
@@ -100,7 +101,7 @@ def read_by_the_library(paths: Sequence[Path]) -> dict[str, Raw]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(tensor_sets, st.integers(1, 3))
 def test_what_we_write_is_read_by_us_and_by_the_library(
     pool: MemoryPool, tensors: dict[str, torch.Tensor], partitions: int
@@ -112,7 +113,7 @@ def test_what_we_write_is_read_by_us_and_by_the_library(
         assert read_by_the_library(paths) == raw(tensors)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(tensor_sets)
 def test_what_the_library_writes_is_read_by_us(pool: MemoryPool, tensors: dict[str, torch.Tensor]) -> None:
     with tempfile.TemporaryDirectory() as folder:
