@@ -1,6 +1,7 @@
 """Runs a function's file as an instance would, in a process of its own that has nothing but the bundle.
 
-`python -m quickthaw.checking FILE OBJECT` is that process; its working directory is the folder.
+`python -m quickthaw.checking FILE OBJECT` is that process; its working directory is the folder. It ends with the status
+CHECKED where the handler is there: code that ends the process by itself can do so with any other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from quickthaw import folder
 from quickthaw.errors import InvalidSource
 from quickthaw.types import FunctionSpec
 
+CHECKED = 90
+
 
 def check(spec: FunctionSpec) -> None:
     """Import the bundle alone and look for the handler in it; InvalidSource has what Python says.
@@ -30,12 +33,16 @@ def check(spec: FunctionSpec) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text.encode())
         command = [sys.executable, "-P", "-m", "quickthaw.checking", spec.handler.file, spec.handler.object]
-        ran = subprocess.run(
-            command, cwd=place, env={**os.environ, **spec.env}, stderr=subprocess.PIPE, text=True, check=False
-        )
-    if ran.returncode:
-        said = ran.stderr.strip().replace(f"{place}/", "")
+        environment = {**os.environ, **spec.env}
+        ran = subprocess.run(command, cwd=place, env=environment, stderr=subprocess.PIPE, check=False)
+    if ran.returncode != CHECKED:
+        said = ran.stderr.decode(errors="replace").strip().replace(f"{place}/", "") or _end(ran.returncode)
         raise InvalidSource(f"{spec.name}: its bundle does not run by itself: {said}")
+
+
+def _end(status: int) -> str:
+    """Say how a process ended that said nothing; a negative status is a signal's number."""
+    return f"it is killed by signal {-status}" if status < 0 else f"it exits with status {status}"
 
 
 def main(file: str, name: str) -> None:
@@ -44,12 +51,15 @@ def main(file: str, name: str) -> None:
     sys.path.insert(0, str(place))
     try:
         found = getattr(folder.run(place, file), name, None)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the user's own code can raise anything
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(place))]
         where = f"{lines[-1].filename}, line {lines[-1].lineno}: " if lines else ""
         sys.exit(f"{where}{type(error).__name__}: {error}")
     if not callable(found):
         sys.exit(f"{file} does not hold {name!r}")
+    sys.exit(CHECKED)
 
 
 if __name__ == "__main__":
