@@ -24,15 +24,20 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from quickthaw.types import Bytes, Labels, Seconds
+from quickthaw.types import Bytes, Isolation, Labels, Seconds
+from quickthaw.types import Network as FunctionNetwork
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings_files import read_toml
+from quickthaw_platform.settings_hosts import read_hosts
+from quickthaw_platform.settings_importers import read_importers
 from quickthaw_platform.settings_networks import Network, read_networks
 from quickthaw_platform.settings_origins import read_origins
 from quickthaw_platform.settings_sources import Given, forget_blank, is_blank, is_service_link, service_links, unknown
 
 ENV_PREFIX = "QUICKTHAW_"
 CONFIG_VARIABLE = "QUICKTHAW_CONFIG"
+NODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What a node may be called: a host's name, or anything like one. It stands in paths, keys and names of queues."""
 
 _log = logging.getLogger("quickthaw")
 """Before a process has set up its logs, what goes here is a line on standard error."""
@@ -65,6 +70,11 @@ def _read_labels(value: object) -> object:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
+def _read_folders(value: object) -> object:
+    """Read folders from a variable's text, with colons between as in PATH."""
+    return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+
 def _at_home(folder: Path) -> Path:
     """Return the folder that a path with a leading ~ means; what no shell has read comes with it."""
     try:
@@ -84,18 +94,28 @@ class Settings(BaseSettings):
     data_dir: Folder = Field(Path.home() / ".quickthaw", description="checkpoints, bundles, embedded Valkey's data")
     disk_dir: Folder | None = Field(None, description="folder of this node's disk tier; none: checkpoints in data_dir")
     redis_url: str | None = Field(None, description="Redis or Valkey; none: `quickthaw up` starts an embedded Valkey")
+    gateway_redis_url: str | None = Field(None, description="redis_url of the gateway's own user; see security.md")
+    worker_redis_url: str | None = Field(None, description="redis_url of the workers' own user")
+    controller_redis_url: str | None = Field(None, description="redis_url of the controller's own user")
+    beat_redis_url: str | None = Field(None, description="redis_url of beat's own user")
     host: str = Field("127.0.0.1", description="address the gateway binds to")
     port: int = Field(8080, ge=0, le=65535, description="port of the gateway; 0: a free one")
     gateway_workers: int = Field(2, ge=1, description="gunicorn workers")
-    require_api_key: bool = Field(True, description="refuse calls without an API key; false only on a loopback address")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_hosts)] = Field(
+        (), description="names that clients call the gateway by, besides localhost: llm.example.com,.lan.example"
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_origins)] = Field(
         (), description="web pages that browsers let call the gateway: https://a.example,http://localhost:3000; *: all"
     )
-    max_body: Bytes = Field(16 << 20, description="largest request body, also when it is unpacked")
+    max_body: Bytes = Field(1 << 20, description="largest request body, also when it is unpacked")
+    body_timeout: Seconds = Field(30.0, description="longest time that a request's body may take to come")
+    max_open_requests: int = Field(
+        1000, ge=1, description="requests, streams among them, that one gateway worker serves an API key at a time"
+    )
     sse_keepalive: Seconds = Field(10.0, description="longest silence on a stream, thaw included")
     outage_patience: Seconds = Field(30.0, description="how long a running stream survives without Redis")
 
-    node: str = Field(default_factory=socket.gethostname, description="id of this worker's node")
+    node: str = Field(default_factory=socket.gethostname, pattern=NODE_PATTERN, description="id of this worker's node")
     device: str = Field("cpu", description="cpu, or cuda:N")
     labels: Annotated[Labels, NoDecode, BeforeValidator(_read_labels)] = Field(
         {}, description="of this node, for functions that ask for them: zone=a,gpu=l4, or a JSON object"
@@ -113,6 +133,20 @@ class Settings(BaseSettings):
         description="what the node's instances may reserve",
     )
     instance_memory: Bytes = Field(1 << 30, description="KV cache and handler memory of an instance that names none")
+    isolation: Isolation | None = Field(
+        None, description="how instances are isolated: strict, process, or none; not set: as strictly as this node can"
+    )
+    network: FunctionNetwork = Field(
+        FunctionNetwork.HOST, description="what functions reach that name none: host (what the node reaches), or none"
+    )
+    scratch: Bytes = Field(
+        512 << 20,
+        ge=1 << 20,
+        description="files that an instance may write, in memory, where it is isolated strictly; else its largest file",
+    )
+    readable: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_read_folders)] = Field(
+        (), description="folders that strictly isolated functions may read besides their own: /data:/srv/models"
+    )
     dram_budget: Bytes = Field(
         default_factory=lambda: psutil.virtual_memory().total // 2,
         description="what the weights of checkpoints may take of the node's memory, one copy for all instances",
@@ -133,6 +167,9 @@ class Settings(BaseSettings):
     remote: str | None = Field(
         None, description="where checkpoints lie beyond the nodes: s3://bucket/prefix, or a directory all nodes see"
     )
+    trusted_importers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_importers)] = Field(
+        (), description="public keys whose checkpoints this node takes from there, besides its own; none: anybody's"
+    )
     remote_poll: Seconds = Field(60.0, description="between two looks at what others have put there")
     load_threads: int = Field(3, ge=1, le=64, description="threads that read one checkpoint")
     disk_bandwidth: Bytes | None = Field(None, description="bytes/s read from disk at most; none: what it gives")
@@ -142,6 +179,14 @@ class Settings(BaseSettings):
     drain_timeout: Seconds = Field(60.0, description="longest wait for running invocations at shutdown")
     max_attempts: int = Field(
         2, ge=1, description="losses of what runs an invocation, with nothing new in between, that it takes to end it"
+    )
+    min_memory: Bytes = Field(16 << 20, description="least `memory` of a function's instance that a deploy may name")
+    max_weight: int = Field(1000, ge=1, description="most `weight` of a function, unless its API key has another")
+    max_keep_alive: Seconds = Field(
+        7 * 86_400.0, description="longest `keep_alive` of a function, unless its API key has another"
+    )
+    max_instances: int = Field(
+        1000, ge=1, description="most instances of a function, always on or not, unless its API key has another"
     )
     max_output: Bytes = Field(8 << 20, description="largest output of one invocation")
     output_interval: Seconds = Field(
@@ -161,6 +206,14 @@ class Settings(BaseSettings):
     )
     stored_limit: int = Field(
         1000, ge=1, description="stored responses, and as many chat completions, of each API key; the oldest go first"
+    )
+    store_memory: Bytes = Field(
+        default_factory=lambda: psutil.virtual_memory().total // 4,
+        description="what the embedded Valkey may take of memory (`maxmemory`); at 80% of it nothing more is admitted",
+    )
+    key_store: Bytes = Field(
+        default_factory=lambda: psutil.virtual_memory().total // 8,
+        description="what the calls, answers and stored responses of an API key without `store_bytes` may take of it",
     )
     idempotency_ttl: Seconds = Field(86_400.0, description="how long an Idempotency-Key is remembered")
     webhook_attempts: int = Field(6, ge=1, description="deliveries tried for a webhook")

@@ -50,6 +50,8 @@ class FunctionOptions(TypedDict, total=False):
     system: str  # the system message that its chats begin with; used to have it read before a call comes
     tools: Sequence[AnyTool]  # … the tools: Python functions, or as OpenAI describes them
     prefix: str  # the text that its completions begin with
+    isolation: Literal["strict", "process", "none"]  # … at least
+    network: Literal["none", "host"]  # what its code reaches
     compress: float | Mapping[str, Any]  # part of long texts that is kept; or ratio, budget, by (see types.Compression)
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine

@@ -34,6 +34,7 @@
 | GET    /v1/checkpoints/{name}              |                 | CheckpointInfo                      |
 | POST   /v1/checkpoints/{name}/pull         | PullRequest     | 202, CheckpointInfo                 |
 | POST   /v1/checkpoints/{name}/evict        | EvictRequest    | 202, CheckpointInfo                 |
+| POST   /v1/checkpoints/{name}/move         | MoveRequest     | CheckpointInfo                      |
 | DELETE /v1/checkpoints/{name}              |                 | Deleted                             |
 | GET    /v1/checkpoints/{name}/results      |                 | list of CheckpointResult            |
 | POST   /v1/checkpoints/{name}/results      | CheckpointResult | 201, CheckpointResult              |
@@ -54,7 +55,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from quickthaw.generation import ChatOptions, Sampling
-from quickthaw.types import CompressOrNot, InvocationInfo, InvocationState, Limits, Name, Wire
+from quickthaw.types import Bytes, CompressOrNot, InvocationInfo, InvocationState, Limits, Name, Seconds, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -150,6 +151,8 @@ class NodeInfo(Wire):
     checkpoints: tuple[str, ...] = Field((), description="ids of those on its disk")
     templates: tuple[str, ...] = Field((), description="ids of those with a live template")
     primed: tuple[str, ...] = Field((), description="ids of versions whose prompts' beginning it has read already")
+    isolation: str | None = Field(None, description="of its instances: strict, process or none")
+    not_stronger: str = Field("", description="why its instances are not isolated further; empty: there is no further")
     labels: dict[str, str] = Field(default_factory=dict)
     instances: int = 0
     dram_bytes: int = Field(0, description="what the weights of checkpoints may take of its memory")
@@ -314,6 +317,7 @@ class CheckpointInfo(Wire):
     license: str | None = None
     source: str | None = None
     created_at: float | None = Field(None, description="Unix seconds of its import")
+    signer: str | None = Field(None, description="public key of who imported it, and owns its name")
     copies: tuple[CheckpointCopy, ...] = ()
 
     @property
@@ -326,6 +330,12 @@ class PullRequest(Wire):
     """The node that is to bring a checkpoint into its memory and onto its disk."""
 
     node: str
+
+
+class MoveRequest(Wire):
+    """The importer, by its public key, who owns a checkpoint's name from now on."""
+
+    signer: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class EvictRequest(Wire):
@@ -344,10 +354,26 @@ class Scope(enum.StrEnum):
 
 
 class Quotas(Wire):
-    """What an API key may use; None: without limit. Written as the `limits` library reads it: "40 per 3 hours"."""
+    """What an API key may use: by its calls, and by the functions that it deploys."""
 
-    requests: str | None = Field(None, description='for example "40 per 3 hours"', max_length=100)
-    tokens_per_minute: int | None = Field(None, ge=1)
+    requests: str | None = Field(
+        None,
+        description='as the `limits` library reads it, for example "40 per 3 hours"; None: without limit',
+        max_length=100,
+    )
+    tokens_per_minute: int | None = Field(None, ge=1, description="None: without limit")
+    store_bytes: Bytes | None = Field(
+        None,
+        description="of the platform's store, by its calls, answers and stored responses; None: the setting key_store",
+    )
+    memory: Bytes | None = Field(None, description="most `memory` of a function; None: what nodes have")
+    weight: float | None = Field(None, gt=0, description="most `weight` of a function; None: the setting max_weight")
+    keep_alive: Seconds | None = Field(
+        None, description="longest `keep_alive` of a function; None: the setting max_keep_alive"
+    )
+    max_instances: int | None = Field(
+        None, ge=1, description="most instances of a function, always on or not; None: the setting max_instances"
+    )
 
 
 KeyWeight = Annotated[

@@ -139,6 +139,21 @@ CompressOrNot = Annotated[
 """As a call says it: false sends the prompt as it is, whatever the function has."""
 
 
+class Isolation(enum.StrEnum):
+    """How far an instance is shut off from everything else on its node. docs/security.md says what each level keeps."""
+
+    STRICT = "strict"  # file system, processes and users of its own; what it starts ends with it
+    PROCESS = "process"  # the node's file system and user, without rights to look into other processes
+    NONE = "none"  # a process like any other of the worker's user
+
+
+class Network(enum.StrEnum):
+    """What an instance reaches by network."""
+
+    NONE = "none"  # nothing
+    HOST = "host"  # what its node reaches
+
+
 class FunctionSpec(Wire):
     """All that makes a version of a function; its digest is the version's id."""
 
@@ -201,7 +216,16 @@ class FunctionSpec(Wire):
     compress: Compress | None = Field(
         None, description="how the long texts of its prompts are shortened at the gateway; None: not at all"
     )
-    env: dict[str, str] = Field(default_factory=dict)
+    isolation: Isolation | None = Field(
+        None, description="how its instances are isolated at least: strict, process or none; None: as a node does"
+    )
+    network: Network | None = Field(
+        None, description="what its code reaches by network: none, or host (as its node does); None: as a node says"
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="environment variables, which every key with the scope deploy can read; tokens belong in secrets",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the engine, for example dtype")
 
     @field_validator("source")
@@ -219,6 +243,13 @@ class FunctionSpec(Wire):
         if size > MAX_SOURCE_BYTES:
             raise ValueError(f"the source is {size:,} bytes; at most {MAX_SOURCE_BYTES:,} are allowed")
         return source
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _no_egress_yet(cls, network: object) -> object:
+        if network == "egress":
+            raise ValueError("there is no network `egress` yet: choose `none`, or `host` with a firewall of your own")
+        return network
 
     @model_validator(mode="after")
     def _one_beginning(self) -> FunctionSpec:

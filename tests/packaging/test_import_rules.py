@@ -30,7 +30,7 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.proxies",
 )
 PURE_NAMES = (
-    ".policy", ".plan", ".eviction", ".averages", ".table", ".estimator", ".device_meter", ".period_clock",
+    ".policy", ".plan", ".levels", ".eviction", ".averages", ".table", ".estimator", ".device_meter", ".period_clock",
     "_platform.contracts",
 )  # fmt: skip
 PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES) or ".policies." in name]
@@ -38,7 +38,8 @@ PURE_MAY_IMPORT = (
     "__future__", "collections", "dataclasses", "enum", "functools", "math", "numpy", "pathlib", "random", "typing",
     "quickthaw.generation", "quickthaw.types", "quickthaw.errors", "quickthaw_platform.contracts",
     "quickthaw_platform.errors",
-    "quickthaw_platform.averages", "quickthaw_platform.router.table", "quickthaw_platform.router.estimator",
+    "quickthaw_platform.averages", "quickthaw_platform.cage.levels",
+    "quickthaw_platform.router.table", "quickthaw_platform.router.estimator",
     "quickthaw_platform.router.policies",
 )  # fmt: skip
 

@@ -40,6 +40,7 @@ class ArrivalWriter:
 
     def __init__(self) -> None:
         self.fd = os.memfd_create("quickthaw-arrival", os.MFD_CLOEXEC)
+        os.fchmod(self.fd, 0o644)  # others read it, whatever users they are
         os.ftruncate(self.fd, PAGE_BYTES)
         self._page = mmap.mmap(self.fd, PAGE_BYTES)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from quickthaw.types import Isolation
+
 
 class NodeState(enum.StrEnum):
     """A node's life as its heartbeat tells it."""
@@ -101,6 +103,7 @@ class NodeView:
     kept_for: str = ""  # the version that an instance has given up room for; no other may take it
     kept_bytes: int = 0  # of memory_free_bytes
     primed: frozenset[str] = frozenset()  # ids of versions with a live primed template
+    isolation: Isolation = Isolation.NONE  # of its instances
 
     def has(self, checkpoint: str) -> bool:
         """Whether the node can get at a checkpoint, wherever it is."""

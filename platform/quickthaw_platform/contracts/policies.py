@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from quickthaw.types import Isolation
 from quickthaw_platform.contracts.cluster import ClusterView, Way
 
 
@@ -24,6 +25,7 @@ class AllocationRequest:
     labels: Mapping[str, str] = field(default_factory=dict)  # that a node must have
     spread: bool = False  # rather on a node that has no instance of it yet
     weight: float = 1.0  # its share when functions compete for room
+    isolation: Isolation = Isolation.NONE  # that a node must give its instances at least
     ahead: bool = False  # nothing needs it yet: a slot that is soon free is no substitute
 
 

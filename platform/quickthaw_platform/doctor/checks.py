@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from quickthaw.cli.output import size
+from quickthaw.types import Isolation
 from quickthaw_platform.commands.devices import device_problem
 from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
 
@@ -75,11 +76,26 @@ def _python(machine: MachineFacts) -> Finding:
 
 
 def _user(machine: MachineFacts) -> Finding:
-    if machine.root:
+    if machine.root and machine.grant.level is not Isolation.STRICT:
         return Finding(
             "user", Level.NOTE, "root", "functions run as root too; docs/security.md says what they can reach"
         )
+    if machine.root:
+        return Finding("user", Level.OK, "root; functions run as users of their own")
     return Finding("user", Level.OK, "not root")
+
+
+def _isolation(machine: MachineFacts) -> Finding:
+    level, why = machine.grant.level, machine.grant.why
+    if machine.isolation is not None and level is not machine.isolation:
+        return Finding("isolation", Level.PROBLEM, f"{level.value}, and {machine.isolation.value} is set", why)
+    if level is Isolation.STRICT:
+        return Finding("isolation", Level.OK, level.value)
+    if not why:
+        return Finding(
+            "isolation", Level.NOTE, f"{level.value}, as is set", "docs/security.md says what that leaves open"
+        )
+    return Finding("isolation", Level.NOTE, level.value, f"not stronger: {why} (docs/security.md)")
 
 
 def _memory(machine: MachineFacts) -> Finding:
@@ -136,7 +152,7 @@ def _processes(machine: MachineFacts) -> Finding:
 
 
 _OF_THE_MACHINE: tuple[Callable[[MachineFacts], Finding], ...] = (
-    _python, _user, _memory, _shared_memory, _huge_pages, _overcommit, _open_files, _processes,
+    _python, _user, _isolation, _memory, _shared_memory, _huge_pages, _overcommit, _open_files, _processes,
 )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quickthaw.types import Isolation
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.commands.devices import TorchFacts
 
 
@@ -21,6 +23,8 @@ class MachineFacts:
     overcommit: int | None  # vm.overcommit_memory
     open_files: int  # the hard limit, to which a process may raise its own
     processes: int | None
+    grant: Grant  # what instances here are isolated by
+    isolation: Isolation | None = None  # the level that is set; None: the strongest
     blank_variables: tuple[str, ...] = ()
     service_links: tuple[str, ...] = ()
     proxies: Mapping[str, str] = field(default_factory=dict)  # variable → proxy, without password

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from quickthaw import config, proxies
 from quickthaw.version import VERSION
 from quickthaw_platform import redis_client
+from quickthaw_platform.cage.probing import probe
 from quickthaw_platform.checkpoints.reading.kernel_memory import SHMEM_ENABLED
 from quickthaw_platform.commands import valkey
 from quickthaw_platform.commands.devices import torch_facts
@@ -29,11 +30,14 @@ from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
 from quickthaw_platform.errors import QuickthawError
+from quickthaw_platform.redis_keys import RedisKey
+from quickthaw_platform.redis_roles import Role, url_of
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 from quickthaw_platform.settings_sources import is_blank, service_links
+from quickthaw_platform.worker.forking import fork
 
 ANSWER_SECONDS = 5.0
-PROBE_KEY = "qt:doctor"
+PROBE_KEY = RedisKey.DOCTOR
 PROBE_SECONDS = 10
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -44,7 +48,7 @@ def gather(settings: Settings, environment: dict[str, str]) -> Facts:
     return Facts(
         version=VERSION,
         device=settings.device,
-        machine=_machine(environment),
+        machine=_machine(settings, environment),
         disks=_disks(settings),
         gateway=_gateway(settings),
         redis=redis,
@@ -55,7 +59,7 @@ def gather(settings: Settings, environment: dict[str, str]) -> Facts:
     )
 
 
-def _machine(environment: dict[str, str]) -> MachineFacts:
+def _machine(settings: Settings, environment: dict[str, str]) -> MachineFacts:
     memory = psutil.virtual_memory()
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     named = {name: environment[name] for base in _PROXIES for name in (base, base.upper()) if environment.get(name)}
@@ -69,6 +73,8 @@ def _machine(environment: dict[str, str]) -> MachineFacts:
         overcommit=_number(Path("/proc/sys/vm/overcommit_memory")),
         open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) or sys.maxsize,
         processes=_limit(processes),
+        grant=probe(settings.isolation, fork),
+        isolation=settings.isolation,
         blank_variables=tuple(sorted(n for n, v in environment.items() if n.startswith(ENV_PREFIX) and is_blank(v))),
         service_links=tuple(service_links(environment, ENV_PREFIX)),
         proxies={name: _without_password(value) for name, value in named.items()},
@@ -131,7 +137,8 @@ def _disk(name: str, path: Path, problem: str | None = None) -> DiskFacts:
 
 def _redis(settings: Settings) -> tuple[RedisFacts | None, dict[str, str], dict[str, str]]:
     """Ask Redis, or the embedded Valkey of this data directory, and read the nodes' versions and failed pushes."""
-    url = settings.redis_url or valkey.kept_url(settings.data_dir.expanduser() / "valkey")
+    own = url_of(Role.GATEWAY, settings)
+    url = own or valkey.kept_url(settings.data_dir.expanduser() / "valkey")
     if url is None:
         return None, {}, {}
     shown = _without_password(url)
@@ -139,9 +146,8 @@ def _redis(settings: Settings) -> tuple[RedisFacts | None, dict[str, str], dict[
         with redis_client.connect(settings.model_copy(update={"redis_url": url})) as redis:
             return _asked(redis, shown), *_nodes(redis)
     except (RedisError, OSError, ValueError) as error:
-        own = settings.redis_url is None
-        advice = "`quickthaw up` starts it" if own else "check QUICKTHAW_REDIS_URL, and that it runs"
-        return (None if own else RedisFacts(shown, problem=f"{error}; {advice}")), {}, {}
+        advice = "`quickthaw up` starts it" if own is None else "check QUICKTHAW_REDIS_URL, and that it runs"
+        return (None if own is None else RedisFacts(shown, problem=f"{error}; {advice}")), {}, {}
 
 
 def _asked(redis: Redis, url: str) -> RedisFacts:
@@ -168,8 +174,8 @@ def _asked(redis: Redis, url: str) -> RedisFacts:
 
 def _nodes(redis: Redis) -> tuple[dict[str, str], dict[str, str]]:
     """Return the version of each node's worker, and why the remote tier lacks what some of them have."""
-    names = sorted(cast("set[str]", redis.smembers("qt:nodes")))
-    rows = {name: cast("list[str | None]", redis.hmget(f"qt:node:{name}", "version", "tiers")) for name in names}
+    names = sorted(cast("set[str]", redis.smembers(RedisKey.NODES)))
+    rows = {name: cast("list[str | None]", redis.hmget(RedisKey.NODE.of(name), "version", "tiers")) for name in names}
     failures = {name: "; ".join(_push_failures(tiers).values()) for name, (_, tiers) in rows.items()}
     return {name: version or "" for name, (version, _) in rows.items()}, {n: why for n, why in failures.items() if why}
 

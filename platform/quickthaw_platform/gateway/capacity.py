@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from quickthaw.resources import CheckpointInfo
 from quickthaw.types import FunctionSpec
+from quickthaw_platform.cage.levels import demanded
 from quickthaw_platform.contracts import NodeView
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.router.table import matches
@@ -22,7 +23,7 @@ def check_capacity(
     `instance_memory_bytes` is what an instance reserves that names nothing. Where there is no such node at all,
     nothing is known: it may come, and until then calls wait and say for what.
     """
-    right = [node for node in nodes if matches(node, spec.device, spec.labels)]
+    right = [node for node in nodes if matches(node, spec.device, spec.labels, demanded(spec))]
     if not right:
         return
     model, *adapters = checkpoints

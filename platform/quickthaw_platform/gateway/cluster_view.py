@@ -9,13 +9,16 @@ from typing import Any, cast
 from redis import Redis
 
 from quickthaw.resources import InstanceInfo, NodeInfo
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.router.view import read_view
 
 
 def node_infos(redis: Redis) -> list[NodeInfo]:
     """Return every node, by id."""
     view = read_view(redis)
-    rows = _fields(redis, (f"qt:node:{node.id}" for node in view.nodes), "last_seen", "started_at", "pid")
+    rows = _fields(
+        redis, (RedisKey.NODE.of(node.id) for node in view.nodes), "last_seen", "started_at", "pid", "not_stronger"
+    )
     instances = Counter(instance.node for instance in view.instances)
     return [
         NodeInfo(
@@ -28,6 +31,8 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             templates=tuple(sorted(node.templates)),
             primed=tuple(sorted(node.primed)),
             labels=dict(node.labels),
+            isolation=node.isolation.value,
+            not_stronger=why or "",
             instances=instances[node.id],
             dram_bytes=node.tiers.dram_bytes,
             dram_used_bytes=node.tiers.dram_used_bytes,
@@ -38,14 +43,14 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             started_at=float(started_at) if started_at else None,
             pid=int(pid) if pid else None,
         )
-        for node, (last_seen, started_at, pid) in zip(view.nodes, rows, strict=True)
+        for node, (last_seen, started_at, pid, why) in zip(view.nodes, rows, strict=True)
     ]
 
 
 def instance_infos(redis: Redis) -> list[InstanceInfo]:
     """Return every instance, by id."""
     instances = read_view(redis).instances
-    rows = _fields(redis, (f"qt:instance:{instance.id}" for instance in instances), "created_at", "idle_since")
+    rows = _fields(redis, (RedisKey.INSTANCE.of(instance.id) for instance in instances), "created_at", "idle_since")
     return [
         InstanceInfo(
             id=instance.id,

@@ -28,19 +28,19 @@ end
 if ARGV[2] ~= '1' then return {instances} end
 
 local known = {}
-for _, id in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
+for _, id in ipairs(redis.call('SMEMBERS', NODES_KEY)) do
   local f = redis.call('HMGET', node_key(id), 'state', 'device', 'memory_bytes', 'checkpoints', 'templates', 'tiers',
-    'labels', 'remote', 'primed')
+    'labels', 'remote', 'primed', 'isolation')
   if f[1] then
     local remote = f[8] or ''
     if remote ~= '' and not known[remote] then
       known[remote] = true
       beyond[#beyond + 1] = remote
-      beyond[#beyond + 1] = redis.call('SMEMBERS', 'qt:remote:' .. remote)
+      beyond[#beyond + 1] = redis.call('SMEMBERS', remote_key(remote))
     end
     local kept, kept_for = kept_bytes(id, '', time)
+    f[9], f[12] = f[9] or '', f[10] or ''
     f[10], f[11] = kept_for, kept
-    f[9] = f[9] or ''
     nodes[#nodes + 1] = {id, unpack(f)}
   end
 end
@@ -58,11 +58,11 @@ end
 
 for i = 3, #ARGV do wanted[ARGV[i]] = wanted[ARGV[i]] or '' end
 for name, weight in pairs(wanted) do
-  local calls = 'qt:function:' .. name .. ':calls'
+  local calls = traffic_key(name, 'calls')
   local oldest = redis.call('LINDEX', calls, -1)
   local count = oldest and redis.call('LLEN', calls) or 0
   functions[#functions + 1] = {name, weight, count, oldest and text(time - oldest) or '',
-    redis.call('HGETALL', 'qt:function:' .. name .. ':learnt')}
+    redis.call('HGETALL', traffic_key(name, 'learnt'))}
 end
 -- What an instance runs, if all of it can move; a token of the prompt is taken for four bytes of the request.
 local function movable(id)
@@ -88,4 +88,4 @@ if total <= MOST_RUNNING and #nodes > 1 then
     end
   end
 end
-return {instances, nodes, waiting, functions, beyond, running, redis.call('HGETALL', 'qt:migration:learnt')}
+return {instances, nodes, waiting, functions, beyond, running, redis.call('HGETALL', MIGRATION_KEY)}

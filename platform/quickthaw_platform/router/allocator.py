@@ -11,6 +11,7 @@ import structlog
 
 from quickthaw.types import Version
 from quickthaw_platform import plugins
+from quickthaw_platform.cage.levels import demanded
 from quickthaw_platform.contracts import (
     AllocationPolicy,
     AllocationRequest,
@@ -166,6 +167,7 @@ class Allocator:
             checkpoint_bytes=self._checkpoint_bytes(version.checkpoint),
             device=spec.device,
             labels=spec.labels,
+            isolation=demanded(spec),
             spread=spec.spread,
             weight=spec.weight,
             ahead=ahead,

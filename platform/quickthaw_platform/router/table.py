@@ -10,6 +10,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from quickthaw.types import Isolation
+from quickthaw_platform.cage.levels import at_least
 from quickthaw_platform.contracts import ClusterView, InstanceState, InstanceView, NodeState, NodeView, Way
 
 ASSUMED_BYTES_PER_SECOND: Mapping[Way, float] = {Way.DRAM: 10e9, Way.DISK: 1e9, Way.REMOTE: 200e6}
@@ -74,7 +76,7 @@ class Table:
         self.memory[i] = node.memory_bytes
         for lane in LANES:
             self.bandwidth[lane][i] = node.tiers.bandwidths.get(lane.value) or ASSUMED_BYTES_PER_SECOND[lane]
-        if (before.device, before.labels) != (node.device, node.labels) or row.node is node:
+        if _needed(before) != _needed(node) or row.node is node:
             self._matching.clear()
         row.node = node
         self._put_copies(i, row)
@@ -145,12 +147,12 @@ class Table:
         having = [key for key, ids in self._remote.items() if checkpoint in ids]
         return None if len(having) == len(self._remote) else np.isin(self._remote_of, having)
 
-    def matching(self, device: str | None, labels: Mapping[str, str]) -> Flags:
-        """Return which nodes have the device and all the labels."""
-        key = (device, tuple(sorted(labels.items())))
+    def matching(self, device: str | None, labels: Mapping[str, str], isolation: Isolation) -> Flags:
+        """Return which nodes have the device and all the labels, and isolate their instances at least so far."""
+        key = (device, tuple(sorted(labels.items())), isolation)
         if key not in self._matching:
             found = np.zeros(len(self), bool)
-            found[: len(self.rows)] = [matches(row.node, device, labels) for row in self.rows]
+            found[: len(self.rows)] = [matches(row.node, device, labels, isolation) for row in self.rows]
             self._matching[key] = found
         return self._matching[key]
 
@@ -198,11 +200,18 @@ class Table:
             self.lane_ends[lane] = np.concatenate([self.lane_ends[lane], np.zeros(more)])
 
 
-def matches(node: NodeView, device: str | None, labels: Mapping[str, str]) -> bool:
-    """Whether a node has the device and all the labels."""
+def matches(node: NodeView, device: str | None, labels: Mapping[str, str], isolation: Isolation) -> bool:
+    """Whether a node has the device and all the labels, and isolates its instances at least so far."""
     if device is not None and node.device.partition(":")[0] != device:
         return False
+    if not at_least(node.isolation, isolation):
+        return False
     return all(node.labels.get(name) == value for name, value in labels.items())
+
+
+def _needed(node: NodeView) -> tuple[str, Mapping[str, str], Isolation]:
+    """What of a node `matches` looks at."""
+    return node.device, node.labels, node.isolation
 
 
 class ViewTable(Table):

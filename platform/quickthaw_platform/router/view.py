@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import Redis
 
+from quickthaw.types import Isolation
 from quickthaw_platform.contracts import (
     ClusterView,
     FunctionStats,
@@ -26,6 +27,7 @@ from quickthaw_platform.router.table import table_of
 
 LEAST_BANDWIDTH = 1e3
 MOST_BANDWIDTH = 1e12
+_LEVELS = frozenset(Isolation)
 """Bytes/s: what a node reports beyond these was not measured in earnest, and counts as not measured."""
 
 LEAST_SPAN_SECONDS = 0.1
@@ -99,6 +101,7 @@ def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, 
         kept_for=kept[0],
         kept_bytes=int(kept[1]),
         primed=frozenset(json.loads(primed or "[]")),
+        isolation=Isolation(kept[2]) if kept[2:] and kept[2] in _LEVELS else Isolation.NONE,
     )
 
 

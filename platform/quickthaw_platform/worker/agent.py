@@ -12,6 +12,8 @@ import structlog
 from redis import Redis
 
 from quickthaw.errors import InstanceLost, NodeLost, QuickthawError, StartFailed
+from quickthaw.types import Isolation
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.checkpoints.tiers import status
 from quickthaw_platform.contracts import NodeState
 from quickthaw_platform.errors import Unavailable
@@ -25,6 +27,8 @@ from quickthaw_platform.metering.usage.node_meter import NodeMeter
 from quickthaw_platform.metering.usage.store import UsageStore
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
+from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import processes
 from quickthaw_platform.worker.arrivals import Arrivals
@@ -76,6 +80,7 @@ class Agent:
         self._draining = False
         self._stopping = False
         self._ready = threading.Event()
+        self._grant = Grant(Isolation.NONE, "the zygote has not tried it yet")
         self._loop = Loop()
         self.checkpoints = self._make_checkpoints()
         lines = LogLines(redis, settings.max_log_lines)
@@ -200,10 +205,15 @@ class Agent:
         return ZygoteClient(
             self._loop,
             self._settings.preloaded_modules,
+            isolation=self._settings.isolation,
             on_forked=lambda key, pid: self._templates.forked(key, pid),
             on_exited=lambda pid, status: self._templates.reported(pid, status),
-            on_ready=self._ready.set,
+            on_ready=self._zygote_ready,
         )
+
+    def _zygote_ready(self, grant: Grant) -> None:
+        self._grant = grant
+        self._ready.set()
 
     def _make_templates(self) -> Templates:
         """Make the templates, which tell of what they forked and of what they map."""
@@ -257,9 +267,14 @@ class Agent:
             self.checkpoints.disk,
             Catalogue(self._redis),
             self._beat,
-            on_new=self.checkpoints.look,
+            on_new=self._say_what_is_here,
             on_beat=(self._meters.flush, learning.flush, self._forget_deleted),
         )
+
+    def _say_what_is_here(self) -> None:
+        """Tell of the checkpoints, and how secrets are sealed to this node. Called anew after an outage."""
+        SecretStore(self._redis).announce(KeyFile(self._settings.data_dir / KEY_FILE))
+        self.checkpoints.look()
 
     def _announce(self) -> None:
         self._ready.wait()
@@ -278,6 +293,7 @@ class Agent:
             templates=self._loop.ask(self._templates.checkpoints),
             primed=self._loop.ask(self._primed.versions),
             tiers=status.describe(self.checkpoints.tiers, self.checkpoints.push_failures),
+            grant=self._grant,
         )
 
     def _exited(self, pid: int, status: int) -> None:

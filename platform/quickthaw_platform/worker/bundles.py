@@ -24,7 +24,6 @@ def materialise(bundles_dir: Path, version: Version) -> Path:
             file = draft / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-        draft.chmod(0o755)
         draft.rename(target)
     except OSError:
         if not target.is_dir():

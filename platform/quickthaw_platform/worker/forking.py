@@ -10,8 +10,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
+from quickthaw_platform.cage import kernel, orphans
 from quickthaw_platform.worker import frames
 from quickthaw_platform.worker.frames import Frame
 
@@ -45,6 +46,15 @@ def fork(run: Callable[[], None]) -> int:
         os._exit(code)
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child that is watched, and what becomes of its own children when it has ended."""
+
+    pid: int
+    forks_instances: bool = False  # they go on, and are watched here
+    leaves_orphans: bool = False  # they are ended
+
+
 class Parent:
     """The single-threaded loop of a process that forks children on request and reports their exits.
 
@@ -55,7 +65,7 @@ class Parent:
         self.control = control
         self._patience = patience_seconds
         self._receiver = frames.Receiver(control)
-        self._children: dict[int, int] = {}  # pidfd → pid
+        self._children: dict[int, Child] = {}  # by pidfd
         self._leaving = False
         self._when_idle: Callable[[], None] | None = None
 
@@ -73,15 +83,15 @@ class Parent:
         if not self._leaving:
             self._end_children()
 
-    def adopt(self, pid: int) -> None:
+    def adopt(self, child: Child) -> None:
         """Watch a child."""
-        self._children[os.pidfd_open(pid)] = pid
+        self._children[os.pidfd_open(child.pid)] = child
 
     def _round(self, handle: Callable[[Frame, frames.Receiver], None]) -> bool:
         for fd in self._ready():
             if fd != self.control.fileno():
                 self._reap(fd)
-        if not self._readable(self.control.fileno()):
+        if not readable(self.control.fileno()):
             return True
         received = self._receiver.read()
         for frame in received or ():
@@ -102,20 +112,28 @@ class Parent:
             when_idle()
         return ready
 
-    @staticmethod
-    def _readable(fd: int) -> bool:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(0))
-
     def _reap(self, pidfd: int) -> None:
-        pid = self._children.pop(pidfd)
+        child = self._children.pop(pidfd)
         os.close(pidfd)
-        _pid, status = os.waitpid(pid, 0)
+        _pid, status = os.waitpid(child.pid, 0)
+        if child.forks_instances:
+            for pid in self._strangers():
+                self.adopt(Child(pid))
+        elif child.leaves_orphans and not self._a_forker_has_ended():
+            orphans.end(self._strangers)
         try:
-            frames.send(self.control, {"t": "exited", "pid": pid, "status": os.waitstatus_to_exitcode(status)})
+            frames.send(self.control, {"t": "exited", "pid": child.pid, "status": os.waitstatus_to_exitcode(status)})
         except OSError:
             return  # the agent has gone; the next round sees it
+
+    def _a_forker_has_ended(self) -> bool:
+        """Then what it leaves is not told from orphans that are to end; those that are go with the next child."""
+        return any(child.forks_instances and readable(pidfd) for pidfd, child in self._children.items())
+
+    def _strangers(self) -> list[int]:
+        """Return the children that this process did not fork: orphans of those that it did."""
+        known = {child.pid for child in self._children.values()}
+        return [pid for pid in orphans.children() if pid not in known]
 
     def _end_children(self) -> None:
         """Children see the agent go for themselves; those that are too busy to look are killed."""
@@ -130,9 +148,16 @@ class Parent:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
+def readable(fd: int) -> bool:
+    """Whether there is something to be read now; of a process' descriptor: whether that has ended, reaped or not."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def name_process(name: str) -> None:
     """Show a name of up to 15 characters in `ps` and `top`."""
-    Path("/proc/self/comm").write_text(name)
+    kernel.set_name(name)
 
 
 def single_threaded_torch() -> None:

@@ -23,7 +23,9 @@ MAX_FRAME_BYTES = 64 << 20
 READ_BYTES = 64 << 10
 """Small enough that the C library takes the buffer from its heap; a larger one would be mapped anew for each read."""
 
-_MAX_FDS = 16
+MAX_FDS = 250
+"""Descriptors beside one message; the kernel takes 253."""
+
 _LENGTH = struct.Struct(">I")
 
 Frame = dict[str, Any]
@@ -74,8 +76,16 @@ def _decode(body: bytes) -> Frame:
 def send(sock: socket.socket, frame: Frame, fds: Sequence[int] = ()) -> None:
     """Send one frame on a blocking socket, the descriptors beside its first bytes."""
     data = encode(frame)
-    sent = socket.send_fds(sock, [data], list(fds)) if fds else 0
-    sock.sendall(data[sent:])
+    sock.sendall(data[send_with(sock, memoryview(data), fds) :])
+
+
+def send_with(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> int:
+    """Send descriptors beside the first bytes of a frame on a blocking socket; return how many bytes those were."""
+    sent = 0
+    for start in range(0, len(fds), MAX_FDS):
+        part = data[sent:] if start + MAX_FDS >= len(fds) else data[sent : sent + 1]
+        sent += socket.send_fds(sock, [part], list(fds[start : start + MAX_FDS]))
+    return sent
 
 
 class Receiver:
@@ -84,7 +94,7 @@ class Receiver:
     def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
         """Where descriptors are not taken, the kernel closes those that come."""
         self.sock = sock
-        self._fd_bytes = socket.CMSG_LEN(_MAX_FDS * array.array("i").itemsize) if takes_descriptors else 0
+        self._fd_bytes = socket.CMSG_LEN(MAX_FDS * array.array("i").itemsize) if takes_descriptors else 0
         self._decoder = Decoder()
         self._fds: deque[int] = deque()
 

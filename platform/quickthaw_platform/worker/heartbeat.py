@@ -14,20 +14,22 @@ from redis import Redis
 
 from quickthaw.resources import CheckpointInfo
 from quickthaw.version import VERSION
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import NodeState
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue, describe
 from quickthaw_platform.settings import Settings
 
 _BEAT = """
 local time = redis.call('TIME')
 local now = string.format('%.6f', tonumber(time[1]) + tonumber(time[2]) / 1e6)
-redis.call('HSET', 'qt:node:' .. ARGV[1], 'last_seen', now, unpack(ARGV, 2))
-redis.call('HSETNX', 'qt:node:' .. ARGV[1], 'started_at', now)
-redis.call('SADD', 'qt:nodes', ARGV[1])
+redis.call('HSET', KEYS[1], 'last_seen', now, unpack(ARGV, 2))
+redis.call('HSETNX', KEYS[1], 'started_at', now)
+redis.call('SADD', KEYS[2], ARGV[1])
 """
 _log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ class Beat:
     templates: frozenset[str]  # ids of checkpoints with a live template
     primed: frozenset[str]  # ids of versions with a live primed template
     tiers: str  # see checkpoints.tiers.status
+    grant: Grant  # what its instances are isolated by
 
 
 class Heartbeat:
@@ -88,8 +91,8 @@ class Heartbeat:
         self._thread.join()
         try:
             with outage_is_unavailable(), self._redis.pipeline() as pipe:
-                pipe.delete(f"qt:node:{self._settings.node}")
-                pipe.srem("qt:nodes", self._settings.node)
+                pipe.delete(RedisKey.NODE.of(self._settings.node))
+                pipe.srem(RedisKey.NODES, self._settings.node)
                 pipe.execute()
         except Unavailable as error:
             _log.warning("the node's record stays until the controller misses it", error=error.message)
@@ -117,6 +120,8 @@ class Heartbeat:
             "templates": json.dumps(sorted(beat.templates)),
             "primed": json.dumps(sorted(beat.primed)),
             "tiers": beat.tiers,
+            "isolation": beat.grant.level.value,
+            "not_stronger": beat.grant.why,
             "labels": json.dumps(self._settings.labels),
             "remote": self._settings.remote or "",
             "pid": os.getpid(),
@@ -124,13 +129,16 @@ class Heartbeat:
         }
         with outage_is_unavailable():
             self._announce([describe(Manifest.of(checkpoint)) for checkpoint in reversed(checkpoints)])
-            self._script(args=[self._settings.node, *(part for pair in fields.items() for part in pair)])
+            self._script(
+                keys=[RedisKey.NODE.of(self._settings.node), RedisKey.NODES],
+                args=[self._settings.node, *(part for pair in fields.items() for part in pair)],
+            )
         for follow in self._on_beat:
             follow()
 
     def _announce(self, entries: Sequence[CheckpointInfo]) -> None:
         """Of two checkpoints under one name the last announced counts: the list comes oldest first."""
         if entries != self._announced:
-            self._catalogue.announce(entries)
-            self._announced = entries
+            refused = self._catalogue.announce(entries)
+            self._announced = None if refused else entries  # their names may be moved to this node's importer
             self._on_new()

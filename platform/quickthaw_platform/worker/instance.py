@@ -8,14 +8,17 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.generation import Sampling
-from quickthaw_platform.contracts import Delta, Engine, GenerationRequest, TakesAdapters
-from quickthaw_platform.worker import checkpoint_frames, forking, frames, handlers, randomness, sandbox
+from quickthaw_platform.cage import entering
+from quickthaw_platform.cage.order import CageOrder
+from quickthaw_platform.contracts import Checkpoint, Delta, Engine, GenerationRequest, TakesAdapters
+from quickthaw_platform.worker import forking, frames, handlers, randomness, sandbox
 from quickthaw_platform.worker.bounds import Bounds
 from quickthaw_platform.worker.built_in import beginning_with
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
@@ -26,20 +29,41 @@ KV_SHARE = 0.5
 """The part of an instance's memory that its engine may use for the KV cache; the rest is the handler's."""
 
 
-def main(engine: Engine, task: str, order: Frame, link_fd: int, stdout_fd: int, stderr_fd: int) -> None:
-    """Serve in a process just forked from the template; returns when the agent says `stop`."""
-    frames.close_all_fds_but({link_fd, stdout_fd, stderr_fd})
+class Ends(NamedTuple):
+    """The instance's ends of what leads to its agent, as descriptors."""
+
+    link: int
+    stdout: int
+    stderr: int
+
+
+def main(
+    engine: Engine,
+    task: str,
+    order: Frame,
+    cage: CageOrder,
+    pid: int,
+    ends: Ends,
+    adapter: Checkpoint | None,
+    files: Sequence[int],
+) -> None:
+    """Serve in a process just forked from the template; returns when the agent says `stop`.
+
+    `pid` is its number out here. `files` are the descriptors of weights, which are closed before the function's code
+    runs: through them it could write what other instances compute with.
+    """
+    frames.close_all_fds_but({*ends, *files})
     forking.name_process("qt-instance")
-    for standard, fd in ((1, stdout_fd), (2, stderr_fd)):
+    for standard, fd in ((1, ends.stdout), (2, ends.stderr)):
         os.dup2(fd, standard)
         os.close(fd)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    instance = Instance(engine, task, socket.socket(fileno=link_fd))
-    instance.send({"t": "hello", "pid": os.getpid()})
-    instance.stage("fork", time.monotonic() - order["sent_at"])
+    instance = Instance(engine, task, socket.socket(fileno=ends.link))
     try:
-        instance.load(order)
+        entering.enter(cage, pid)
+        instance.stage("fork", time.monotonic() - order["sent_at"])
+        instance.load(order, adapter, files)
     except QuickthawError as error:
         instance.send({"t": "failed", "error": error.to_json()})
         return
@@ -70,18 +94,20 @@ class Instance:
         """Report a stage of the start."""
         self.send({"t": "stage", "name": name, "seconds": seconds})
 
-    def load(self, order: Frame) -> None:
-        """Enter the sandbox, start the engine, import the handler, say `loaded`. Raises StartFailed with the cause."""
+    def load(self, order: Frame, adapter: Checkpoint | None, files: Sequence[int]) -> None:
+        """Start the engine, import the handler, say `loaded`. Raises StartFailed with the cause."""
         captures = self._capture()
         bundle = Path(order["bundle"])
         sandbox.enter(Path(order["workdir"]), order["env"], bundle)
         threading.stack_size(sandbox.THREAD_STACK_BYTES)
         limit = self._limiter(order)
         started = time.monotonic()
-        self._adapt(order)  # its copy is beside what the function may allocate
+        self._adapt(adapter)  # its copy is beside what the function may allocate
         if order["device"] == "cpu":
             limit()
         self._start_engine(order)
+        for fd in files:
+            os.close(fd)
         if order["device"] != "cpu":
             limit()  # a CUDA context's own host memory is the platform's, not the function's
         engine_started = time.monotonic()
@@ -143,13 +169,13 @@ class Instance:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = captures  # type: ignore[misc]
         return captures
 
-    def _adapt(self, order: Frame) -> None:
-        if order["adapter"] is None:
+    def _adapt(self, adapter: Checkpoint | None) -> None:
+        if adapter is None:
             return
         if not isinstance(self._engine, TakesAdapters):
             raise StartFailed("this node's version of the engine takes no adapters")
         with _as_start_failed("the engine did not take the adapter"):
-            self._engine.adapt(checkpoint_frames.from_frame(order["adapter"]))
+            self._engine.adapt(adapter)
 
     def _start_engine(self, order: Frame) -> None:
         with _as_start_failed("the engine did not start"):

@@ -9,10 +9,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quickthaw.types import Version
+from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.worker import checkpoint_frames, frames
 from quickthaw_platform.worker.beginning import Beginning
@@ -44,6 +45,7 @@ class InstanceOrder:
     threads: int
     max_output: int
     output_interval: float
+    cage: CageOrder
     adapter: Checkpoint | None = None
 
     def frame(self) -> Frame:
@@ -60,6 +62,7 @@ class InstanceOrder:
             "adapter": None if self.adapter is None else checkpoint_frames.to_frame(self.adapter),
             "bundle": str(self.bundle),
             "workdir": str(self.workdir),
+            "cage": replace(self.cage, workdir=str(self.workdir)).frame(),
             "env": self.env,
             "memory_bytes": self.memory_bytes,
             "device": self.device,
@@ -99,7 +102,8 @@ class InstanceProcess:
         ours, theirs = frames.pair()
         self._outputs = [RawOutput(loop, stream, on_line, self.last_lines) for stream in ("stdout", "stderr")]
         self._link = Link(loop, ours, self._take, self._closed)
-        template.link.send(order.frame(), [theirs, *(output.theirs for output in self._outputs)])
+        outputs = [output.theirs for output in self._outputs]
+        template.link.send(order.frame(), [theirs, *outputs, *checkpoint_frames.descriptors(order.adapter)])
         theirs.close()
         for output in self._outputs:
             os.close(output.theirs)

@@ -61,7 +61,7 @@ class Link:
         try:
             while self._unsent:
                 self._sock.sendall(self._unsent.popleft())
-            return socket.send_fds(self._sock, [data], numbers)
+            return frames.send_with(self._sock, data, numbers)
         finally:
             self._sock.setblocking(False)
 

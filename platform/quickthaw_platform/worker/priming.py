@@ -10,29 +10,33 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quickthaw.errors import NotServable, QuickthawError, StartFailed
-from quickthaw_platform.contracts import Built, Engine
+from quickthaw_platform.cage import kernel
+from quickthaw_platform.contracts import Built
 from quickthaw_platform.worker import forking, frames
 from quickthaw_platform.worker.beginning import Beginning, file_digest
 from quickthaw_platform.worker.frames import Frame
+
+if TYPE_CHECKING:
+    from quickthaw_platform.worker.template import Made
 
 _CAP_SYS_NICE = 1 << 23
 _LEAST_RLIMIT_NICE = 20
 """With this limit a process may take a nice value of 0, and so the ordinary scheduling policy, by itself."""
 
 
-def main(
-    engine: Engine, made_of: Frame, order: Frame, control: socket.socket, serve: Callable[[forking.Parent], None]
-) -> None:
-    """Prime `engine`, say `primed` or `failed`, then fork instances until the agent goes.
+def main(made: Made, order: Frame, control: socket.socket, serve: Callable[[forking.Parent], None]) -> None:
+    """Prime the engine that a template made, say `primed` or `failed`, then fork instances until the agent goes.
 
-    `made_of` is the template's order, `order` the one to prime.
+    `order` is the one to prime.
     """
-    frames.close_all_fds_but({control.fileno()})
+    frames.close_all_fds_but({control.fileno(), *made.files})
     forking.name_process("qt-primed")
+    kernel.become_subreaper()  # as its template is
     try:
-        primed = _prime(engine, made_of, order, control)
+        primed = _prime(made, order, control)
     except QuickthawError as error:
         frames.send(control, {"t": "failed", "error": error.to_json()})
         return
@@ -47,7 +51,8 @@ def main(
     serve(parent)
 
 
-def _prime(engine: Engine, made_of: Frame, order: Frame, control: socket.socket) -> Frame:
+def _prime(made: Made, order: Frame, control: socket.socket) -> Frame:
+    engine = made.engine
     with background():
         tokens = Beginning.from_frame(order["beginning"]).tokens_by(engine.tokenizer)
         if not tokens:
@@ -55,7 +60,7 @@ def _prime(engine: Engine, made_of: Frame, order: Frame, control: socket.socket)
         if len(tokens) >= engine.context_tokens:
             raise NotServable(f"the beginning has {len(tokens):,} tokens, the context only {engine.context_tokens:,}")
         build = engine.build if isinstance(engine, Built) else ""
-        digest = file_digest(made_of["engine"], made_of["options"], build, processor(), tokens)
+        digest = file_digest(made.name, made.options, build, processor(), tokens)
         frames.send(control, {"t": "prefix", "digest": digest})
         file = Path(_answer(control)["path"])
         return {"tokens": len(tokens), "computed": engine.prime(tokens, file)}

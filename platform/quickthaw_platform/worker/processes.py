@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import time
 from collections.abc import Callable
 
+from quickthaw_platform.cage import kernel
 from quickthaw_platform.worker.loop import Loop
 
-_PR_SET_CHILD_SUBREAPER = 36
 STATUS_PATIENCE_SECONDS = 0.5
 """How long the parent of a dead process gets to report its exit status."""
 
 
 def become_subreaper() -> None:
     """Adopt the orphans of this process's descendants, so that a dead template's instances are reaped here."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+    kernel.become_subreaper()
 
 
 def describe_exit(status: int | None) -> str:

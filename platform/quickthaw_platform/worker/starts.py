@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,9 +11,16 @@ from redis import Redis
 
 from quickthaw.errors import CheckpointNotFound, QuickthawError, StartFailed
 from quickthaw.types import Version
+from quickthaw_platform.cage.levels import demanded
+from quickthaw_platform.cage.order import CageOrder
+from quickthaw_platform.cage.sharing import let_instances_read
 from quickthaw_platform.checkpoints.tiers.node import Held, NodeTiers
+from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
+from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import bundles
 from quickthaw_platform.worker.fleet import Fleet
@@ -24,6 +31,9 @@ from quickthaw_platform.worker.templates import TemplateOrder
 
 AT_ONCE = 32
 ROOM_POLL_SECONDS = 0.01
+SPARE_TASKS = 512
+"""Processes and threads that an instance may have beyond those of its engine and of its calls."""
+
 LEAVING_SECONDS = 7.0
 """How long an instance that makes room may take to end: it is killed before (fleet.STOP_PATIENCE_SECONDS)."""
 
@@ -44,6 +54,7 @@ class Starts:
         self._fleet = fleet
         self._tiers = tiers
         self._registry = registry
+        self._secrets = SecretStore(redis)
         self._persist: Callable[..., StartOrder | None] = persist  # type: ignore[assignment]
         self._workdirs = settings.data_dir / "instances" / settings.node
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="agent-start")
@@ -82,10 +93,10 @@ class Starts:
         """Read and unpack all that a start needs; None when the reservation is gone."""
         with outage_is_unavailable():
             version = self._registry.version(version_id)
-            secrets = self._registry.secrets(version.function)
+            secrets = self._secrets.opened(version.function, KeyFile(self._settings.data_dir / KEY_FILE))
         spec = version.spec
         with outage_is_unavailable(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(f"qt:instance:{instance}", ["created_at", "estimate_seconds", "after"])
+            pipe.hmget(RedisKey.INSTANCE.of(instance), ["created_at", "estimate_seconds", "after"])
             pipe.time()
             (created_at, estimate, after), (seconds, micros) = pipe.execute()
         if created_at is None:
@@ -110,6 +121,7 @@ class Starts:
                 threads=self._settings.threads,
                 max_output=self._settings.max_output,
                 output_interval=self._settings.output_interval,
+                cage=self._cage(version, (held.checkpoint, *(() if adapter is None else (adapter.checkpoint,)))),
                 adapter=None if adapter is None else adapter.checkpoint,
             ),
             queue_seconds=max(0.0, now - float(created_at)),
@@ -120,6 +132,23 @@ class Starts:
             after=tuple(filter(None, (after or "").split(","))),
             fetched_bytes=held.fetched_bytes,
             adapter=adapter,
+        )
+
+    def _cage(self, version: Version, checkpoints: Sequence[Checkpoint]) -> CageOrder:
+        """Say what the instance is to be isolated by; its workdir is named when it is made."""
+        settings, spec = self._settings, version.spec
+        own = (settings.bundles_dir / version.id, *(checkpoint.path for checkpoint in checkpoints))
+        for folder in own:
+            let_instances_read(folder)
+        return CageOrder(
+            level=demanded(spec, settings.isolation),
+            network=spec.network or settings.network,
+            scratch_bytes=settings.scratch,
+            workdir="",
+            readable=tuple(map(str, (*own, *settings.readable))),
+            hidden=tuple(map(str, {settings.data_dir, settings.checkpoints_dir})),
+            gpu=settings.device != "cpu",
+            tasks=spec.concurrency + settings.threads + SPARE_TASKS,
         )
 
     def _acquire_adapter(self, version: Version, instance: str) -> Held | None:

@@ -6,21 +6,46 @@ import gc
 import os
 import socket
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from quickthaw.errors import QuickthawError, StartFailed
+from quickthaw.types import Isolation
 from quickthaw_platform import plugins
-from quickthaw_platform.contracts import Engine, Settles
+from quickthaw_platform.cage import kernel
+from quickthaw_platform.cage.forks import fork_for
+from quickthaw_platform.cage.levels import Grant
+from quickthaw_platform.cage.order import CageOrder
+from quickthaw_platform.contracts import Checkpoint, Engine, Settles
 from quickthaw_platform.worker import checkpoint_frames, forking, frames, instance, priming
 from quickthaw_platform.worker.frames import Frame
 
 
-def main(control: socket.socket, order: Frame) -> None:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a template has prepared, and what it forks instances with."""
+
+    engine: Engine
+    name: str  # of the engine
+    options: Mapping[str, Any]
+    checkpoint: Checkpoint
+    grant: Grant  # how far instances can be isolated
+
+    @property
+    def files(self) -> list[int]:
+        """The descriptors of the checkpoint, from which engines may read until they have started."""
+        return checkpoint_frames.descriptors(self.checkpoint)
+
+
+def main(control: socket.socket, order: Frame, checkpoint: Checkpoint, grant: Grant) -> None:
     """Prepare what `order` names, say `prepared` or `failed`, then fork instances until the agent goes."""
-    frames.close_all_fds_but({control.fileno()})
+    frames.close_all_fds_but({control.fileno(), *checkpoint_frames.descriptors(checkpoint)})
     forking.name_process("qt-template")
+    kernel.become_subreaper()  # of instances that are forked into namespaces, and of what others leave behind
     try:
-        engine = _prepare(control, order)
+        engine = _prepare(control, order, checkpoint)
     except QuickthawError as error:
         frames.send(control, {"t": "failed", "error": error.to_json()})
         return
@@ -30,7 +55,8 @@ def main(control: socket.socket, order: Frame) -> None:
         return
     parent = forking.Parent(control, forking.TEMPLATE_PATIENCE_SECONDS)
     frames.send(control, {"t": "prepared"})
-    parent.serve(partial(_handle, parent, engine, order), partial(_settle, engine))
+    made = Made(engine, order["engine"], order["options"], checkpoint, grant)
+    parent.serve(partial(_handle, parent, made), partial(_settle, engine))
 
 
 def _settle(engine: Engine) -> None:
@@ -45,14 +71,14 @@ def _settle(engine: Engine) -> None:
     gc.freeze()
 
 
-def _prepare(control: socket.socket, order: Frame) -> Engine:
+def _prepare(control: socket.socket, order: Frame, checkpoint: Checkpoint) -> Engine:
     engine = plugins.usable_engine(order["engine"])()
     forking.single_threaded_torch()
 
     def stage(name: str, seconds: float) -> None:
         frames.send(control, {"t": "stage", "name": name, "seconds": seconds})
 
-    engine.prepare(checkpoint_frames.from_frame(order["checkpoint"]), order["options"], stage)
+    engine.prepare(checkpoint, order["options"], stage)
     gc.collect()
     gc.freeze()
     return engine
@@ -63,31 +89,53 @@ def _name(order: Frame) -> str:
     return f"checkpoint {manifest.get('name', order['checkpoint']['id'])!r} for engine {order['engine']!r}"
 
 
-def _handle(parent: forking.Parent, engine: Engine, order: Frame, frame: Frame, receiver: frames.Receiver) -> None:
+def _handle(parent: forking.Parent, made: Made, frame: Frame, receiver: frames.Receiver) -> None:
     match frame["t"]:
         case "instance":
-            _fork_instance(parent, engine, order, frame, receiver)
+            _fork_instance(parent, made, frame, receiver)
         case "prime":
-            _fork_primed(parent, engine, order, frame, receiver)
+            _fork_primed(parent, made, frame, receiver)
 
 
-def _fork_primed(parent: forking.Parent, engine: Engine, order: Frame, frame: Frame, receiver: frames.Receiver) -> None:
+def _fork_primed(parent: forking.Parent, made: Made, frame: Frame, receiver: frames.Receiver) -> None:
     def serve(primed: forking.Parent) -> None:
-        primed.serve(partial(_handle, primed, engine, order))
+        primed.serve(partial(_handle, primed, made))
 
     with socket.socket(fileno=receiver.take_fd()) as end:
-        pid = forking.fork(lambda: priming.main(engine, order, frame, end, serve))
-    parent.adopt(pid)
+        pid = forking.fork(lambda: priming.main(made, frame, end, serve))
+    parent.adopt(forking.Child(pid, forks_instances=True))
     frames.send(parent.control, {"t": "forked-primed", "key": frame["key"], "pid": pid})
 
 
-def _fork_instance(
-    parent: forking.Parent, engine: Engine, order: Frame, frame: Frame, receiver: frames.Receiver
-) -> None:
-    task = order["checkpoint"]["manifest"].get("task", "generate")
-    ends = (receiver.take_fd(), receiver.take_fd(), receiver.take_fd())
-    pid = forking.fork(lambda: instance.main(engine, task, frame, *ends))
-    for fd in ends:
-        os.close(fd)
-    parent.adopt(pid)
-    frames.send(parent.control, {"t": "forked", "id": frame["id"], "pid": pid})
+def _fork_instance(parent: forking.Parent, made: Made, frame: Frame, receiver: frames.Receiver) -> None:
+    task = made.checkpoint.manifest.get("task", "generate")
+    ends = instance.Ends(receiver.take_fd(), receiver.take_fd(), receiver.take_fd())
+    described = frame["adapter"]
+    adapter = None if described is None else checkpoint_frames.from_frame(described, receiver.take_fd)
+    files = checkpoint_frames.descriptors(adapter)
+    try:
+        cage = CageOrder.of(frame["cage"], made.grant)
+        pid = fork_for(
+            cage,
+            forking.fork,
+            lambda pid: instance.main(made.engine, task, frame, cage, pid, ends, adapter, [*made.files, *files]),
+            partial(_announce, ends),
+        )
+    except QuickthawError as error:
+        _send_once(ends.link, {"t": "failed", "error": error.to_json()})
+    else:
+        parent.adopt(forking.Child(pid, leaves_orphans=cage.level is Isolation.PROCESS))
+        frames.send(parent.control, {"t": "forked", "id": frame["id"], "pid": pid})
+    finally:
+        for fd in (*ends, *files):
+            os.close(fd)
+
+
+def _announce(ends: instance.Ends, pid: int) -> None:
+    """Tell the agent, ahead of all that the instance says, which process it is: it may not know that itself."""
+    _send_once(ends.link, {"t": "hello", "pid": pid})
+
+
+def _send_once(link: int, frame: Frame) -> None:
+    with socket.socket(fileno=os.dup(link)) as end:
+        frames.send(end, frame)

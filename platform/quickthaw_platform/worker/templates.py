@@ -166,7 +166,7 @@ class Templates:
         template = Template(order, link, f"template {order.key} {next(self._numbers)}")
         self._templates[order.key] = template
         self._on_made(order.checkpoint.id, template.name)
-        self._zygote.fork_template(order.frame(), theirs)
+        self._zygote.fork_template(order.frame(), theirs, checkpoint_frames.descriptors(order.checkpoint))
         return template
 
     def _take(self, template: Template, frame: Frame) -> None:

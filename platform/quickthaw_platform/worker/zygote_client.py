@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from quickthaw.types import Isolation
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.worker import frames
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.link import Link
@@ -58,20 +60,25 @@ class ZygoteClient:
         loop: Loop,
         modules: Sequence[str],
         *,
+        isolation: Isolation | None,
         on_forked: Callable[[str, int], None],
         on_exited: Callable[[int, int], None],
-        on_ready: Callable[[], None],
+        on_ready: Callable[[Grant], None],
     ) -> None:
-        """`on_forked` takes (template key, pid), `on_exited` (pid, status), `on_ready` each zygote's readiness."""
+        """`on_forked` takes (template key, pid), `on_exited` (pid, status), `on_ready` what instances are isolated by.
+
+        `isolation` is the level that is wanted; None: the strongest that can be.
+        """
         self._loop = loop
         self._modules = modules
+        self._isolation = "" if isolation is None else isolation.value
         self._on_forked = on_forked
         self._on_exited = on_exited
         self._on_ready = on_ready
         self._link: Link | None = None
         self._process: WatchedProcess | None = None
         self._popen: subprocess.Popen[bytes] | None = None
-        self._orders: deque[tuple[Frame, socket.socket]] = deque()
+        self._orders: deque[tuple[Frame, socket.socket, Sequence[int]]] = deque()
         self._started = 0.0
         self._backoff = FIRST_BACKOFF_SECONDS
         self._closing = False
@@ -87,11 +94,11 @@ class ZygoteClient:
             return
         ours, theirs = frames.pair()
         number = theirs.fileno()
-        command = [sys.executable, "-m", "quickthaw_platform.worker.zygote", str(number), *self._modules]
+        command = [sys.executable, "-m", "quickthaw_platform.worker.zygote", str(number), self._isolation]
         with theirs:
             # A session of its own: Ctrl-C and a supervisor's signal to the group must not end it before the drain.
             self._popen = subprocess.Popen(
-                command,
+                [*command, *self._modules],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
                 env=environment(os.environ),
@@ -104,12 +111,15 @@ class ZygoteClient:
         while self._orders:
             self._send(*self._orders.popleft())
 
-    def fork_template(self, order: Frame, end: socket.socket) -> None:
-        """Have a template forked, with `end` as its control socket; if it fails, the other end closes."""
+    def fork_template(self, order: Frame, end: socket.socket, files: Sequence[int]) -> None:
+        """Have a template forked, with `end` as its control socket; if it fails, the other end closes.
+
+        `files` are the descriptors of its checkpoint, which stay open here at least until it has ended.
+        """
         if self._link is None:
-            self._orders.append((order, end))
+            self._orders.append((order, end, files))
         else:
-            self._send(order, end)
+            self._send(order, end, files)
 
     def close(self) -> None:
         """Let the zygote end (it sees its socket close), and start no other."""
@@ -122,15 +132,15 @@ class ZygoteClient:
         if self._process is not None:
             self._process.kill()
 
-    def _send(self, order: Frame, end: socket.socket) -> None:
+    def _send(self, order: Frame, end: socket.socket, files: Sequence[int]) -> None:
         if self._link is not None:
-            self._link.send(order, [end])
+            self._link.send(order, [end, *files])
         end.close()
 
     def _take(self, frame: Frame) -> None:
         match frame["t"]:
             case "ready":
-                self._on_ready()
+                self._on_ready(Grant(Isolation(frame["isolation"]), frame["why"]))
             case "forked":
                 self._on_forked(frame["key"], frame["pid"])
             case "exited":

@@ -6,13 +6,14 @@ import click
 
 from quickthaw.cli import output
 from quickthaw.cli.root import State, pass_state
+from quickthaw.cli.visible import visible
 from quickthaw.resources import InstanceInfo, NodeInfo
 
 NO_NODES = "No nodes. Start one: quickthaw up, or on another machine: quickthaw worker"
 NO_INSTANCES = "No instances: everything has scaled to zero."
 
 _NODE_COLUMNS = (
-    "NODE", "STATE", "DEVICE", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "PRIMED", "INSTANCES",
+    "NODE", "STATE", "DEVICE", "ISOLATION", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "PRIMED", "INSTANCES",
     "ARRIVING", "GB/S", "LABELS",
 )  # fmt: skip
 
@@ -27,6 +28,9 @@ def ps(state: State, as_json: bool) -> None:
         output.print_json({"nodes": output.plain(nodes), "instances": output.plain(instances)})
         return
     output.table(_NODE_COLUMNS, map(_node, nodes), NO_NODES)
+    for node in nodes:
+        if node.not_stronger:
+            click.echo(f"{node.id} isolates no further: {visible(node.not_stronger)}", err=True)
     click.echo()
     columns = ("INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "IN USE", "MEMORY", "STARTED")
     output.table(columns, map(_instance, instances), NO_INSTANCES)
@@ -38,7 +42,7 @@ def _node(node: NodeInfo) -> tuple[object, ...]:
     arriving = output.size(sum(node.arriving.values())) if node.arriving else None
     speeds = ", ".join(f"{tier} {speed / 1e9:.2g}" for tier, speed in node.bandwidths.items())
     labels = ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items()))
-    return node.id, node.state, node.device, free, all_, *counts, arriving, speeds, labels
+    return node.id, node.state, node.device, node.isolation, free, all_, *counts, arriving, speeds, labels
 
 
 def _instance(found: InstanceInfo) -> tuple[object, ...]:

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from quickthaw.types import Isolation
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.commands.devices import TorchFacts
 from quickthaw_platform.doctor.checks import Finding, Level, findings, worst
 from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
 
 MACHINE = MachineFacts(
+    grant=Grant(Isolation.STRICT),
     python=(3, 11, 7), root=False, memory=32 << 30, memory_available=16 << 30, shm_free=8 << 30,
     shmem_huge_pages="advise", overcommit=1, open_files=65_536, processes=None,
 )  # fmt: skip
@@ -20,6 +23,9 @@ WELL = Facts(
     gateway=GatewayFacts("http://127.0.0.1:8080", version="1.0"), redis=REDIS,
     remote=RemoteFacts("s3://b/p", clock_skew_seconds=0.2), torch=TorchFacts("2.6.0+cpu", None, 0), nodes={"n": "1.0"},
 )  # fmt: skip
+
+
+PROCESS = Grant(Isolation.PROCESS, "no user namespaces")
 
 
 def machine(**changes: object) -> Facts:
@@ -41,11 +47,19 @@ def test_a_machine_that_is_well_has_only_good_findings() -> None:
     assert [finding for finding in found if finding.advice] == []
 
 
+def test_functions_of_root_are_root_only_where_they_are_not_isolated() -> None:
+    users = [found for found in findings(machine(root=True, grant=PROCESS)) if found.subject == "user"]
+    assert [(found.level, found.found) for found in users] == [(Level.NOTE, "root")]
+    assert worst(findings(machine(root=True))) is Level.OK
+
+
 @pytest.mark.parametrize(
     ("facts", "subject", "level", "advice"),
     [
         (machine(python=(3, 10, 2)), "Python", Level.PROBLEM, "Python 3.11"),
-        (machine(root=True), "user", Level.NOTE, "docs/security.md"),
+        (machine(grant=PROCESS), "isolation", Level.NOTE, "not stronger: no user namespaces"),
+        (machine(grant=Grant(Isolation.NONE)), "isolation", Level.NOTE, "docs/security.md"),
+        (machine(grant=PROCESS, isolation=Isolation.STRICT), "isolation", Level.PROBLEM, "no user namespaces"),
         (machine(memory_available=1 << 30), "memory", Level.WARNING, "dram_budget"),
         (machine(shm_free=64 << 20), "/dev/shm", Level.WARNING, "--shm-size"),
         (machine(shm_free=None), "/dev/shm", Level.PROBLEM, "mount"),

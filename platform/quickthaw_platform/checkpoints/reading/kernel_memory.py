@@ -19,6 +19,8 @@ _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # Linux 5.2; the same numbers on e
 _CLOEXEC = 1
 _SET_STRING, _CREATE = 1, 6
 _POPULATE_WRITE = 23
+_MODE = 0o644
+"""Instances may be users of their own, who read what their engine is handed and never write to it."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,9 +50,7 @@ def best() -> KernelMemory:
         if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EACCES):
             raise
         return KernelMemory("memfd-huge" if memfd_may_be_huge() else "memfd", _memfd)
-    return KernelMemory(
-        "tmpfs-huge", lambda: os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=mount)
-    )
+    return KernelMemory("tmpfs-huge", lambda: _file_of(mount))
 
 
 def memfd_may_be_huge(setting: Path = SHMEM_ENABLED) -> bool:
@@ -72,8 +72,16 @@ def fault_in(mapping: mmap.mmap, begin: int, size: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def _file_of(mount: int) -> int:
+    fd = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=mount)
+    os.fchmod(fd, _MODE)
+    return fd
+
+
 def _memfd() -> int:
-    return os.memfd_create("quickthaw-weights", os.MFD_CLOEXEC)
+    fd = os.memfd_create("quickthaw-weights", os.MFD_CLOEXEC)
+    os.fchmod(fd, _MODE)
+    return fd
 
 
 def _detached_tmpfs() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -49,10 +48,10 @@ class Resident:
         return 0 if self.load is None or self.complete else self.load.bytes - self.load.bytes_done
 
     def checkpoint(self) -> Checkpoint:
-        """Return what engines take. The paths to memory lead through this process' descriptors: open them while it is
-        used, in any process of the same user.
+        """Return what engines take. The paths to memory lead through descriptors of this process: to another one they
+        are handed over while it is used (worker.checkpoint_frames).
         """
-        ours = Path(f"/proc/{os.getpid()}/fd")
+        ours = Path("/proc/self/fd")
         return Checkpoint(
             id=self.manifest.id,
             path=self.path,

@@ -52,7 +52,8 @@ def candidates_of(request: AllocationRequest, view: ClusterView) -> Candidates:
     """Weigh every node."""
     table = table_of(view)
     estimates = estimate(request, view.functions.get(request.function), table)
-    possible = table.matching(request.device, request.labels) & table.ready & np.isfinite(estimates.load)
+    possible = table.matching(request.device, request.labels, request.isolation)
+    possible = possible & table.ready & np.isfinite(estimates.load)
     possible &= table.memory >= request.memory_bytes
     free = table.free_for(request.version)
     fitting = possible & (free + table.idle >= request.memory_bytes)

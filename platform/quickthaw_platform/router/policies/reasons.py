@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quickthaw.types import Isolation
 from quickthaw_platform.contracts import AllocationRequest, ClusterView, InstanceView, NodeState, NodeView
 from quickthaw_platform.router.table import Table, matches
 
@@ -62,10 +63,11 @@ def nobody_is_large_enough(request: AllocationRequest, holders: Sequence[NodeVie
 def nobody_open(request: AllocationRequest, view: ClusterView) -> str:
     """No node that could run it takes anything now."""
     holders = [node for node in view.nodes if node.has(request.checkpoint)]
-    right = [node for node in holders if matches(node, request.device, request.labels)]
+    right = [node for node in holders if matches(node, request.device, request.labels, request.isolation)]
     if not right:
         wanted = [f"device {request.device}"] if request.device else []
         wanted += [f"label {name}={value}" for name, value in sorted(request.labels.items())]
+        wanted += [f"isolation {request.isolation.value}"] if request.isolation is not Isolation.NONE else []
         return f"no running node with its checkpoint has {' and '.join(wanted)}; start a worker that has"
     if all(node.state is not NodeState.READY for node in right):
         return f"{_nodes(right)} with its checkpoint is draining"
