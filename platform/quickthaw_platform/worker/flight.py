@@ -9,7 +9,7 @@ from typing import Any
 
 from quickthaw.errors import QuickthawError
 from quickthaw.types import InvocationState, Limits, Usage
-from quickthaw_platform.invocations.records import Chunk, ColdStart, History
+from quickthaw_platform.invocations.records import Chunk, ColdStart, History, compact
 from quickthaw_platform.invocations.store import NOTHING
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
@@ -18,6 +18,7 @@ from quickthaw_platform.worker import limits as rules
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.journal import End, Journal, Writer
 from quickthaw_platform.worker.loop import Loop, Timer
+from quickthaw_platform.worker.reported_usage import UNHEARD_TOKENS_PER_SECOND, plausible, tokens_of, usage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Work:
     silent_seconds: float | None = None  # since its last output, when it was read; None: it has had none
     history: History = NOTHING  # of its earlier owners
     key: str = ""  # id of the API key it came with; empty: none
+    resumable: bool = True  # its instance tells all that the model says, for a later owner
 
 
 def recorded(history: History) -> Frame:
@@ -56,9 +58,9 @@ def invoke_frame(work: Work, life: int, *, is_open: bool = False) -> Frame:
     return frame | {"recorded": recorded(work.history) | {"open": is_open}}
 
 
-def _tokens_of(delta: Mapping[str, Any]) -> Tokens:
-    """Return the tokens of model output; a prompt counts with the first delta of its answer."""
-    return Tokens(delta.get("prompt_tokens") or 0, len(delta["tokens"]), delta.get("cached_tokens") or 0)
+def _left_out_bytes(request: Mapping[str, Any]) -> int:
+    """Return the length of the texts that the gateway shortened for this call."""
+    return sum(len(text.encode()) for text, _ in request.get("compression", {}).get("originals", ()))
 
 
 class Flight:
@@ -70,10 +72,11 @@ class Flight:
         writer: Writer,
         work: Work,
         *,
+        most_prompt_tokens: int,
         tracer: Tracer,
         on_timeout: Callable[[Flight, QuickthawError], None],
     ) -> None:
-        """Its clocks begin now: call it when the instance is given the work."""
+        """Its clocks begin now: call it when the instance is given the work. No prompt has more tokens than that."""
         self.work = work
         self.journal = Journal(work.invocation, work.epoch, work.next_seq, work.history.position + 1)
         self.over = False
@@ -81,7 +84,8 @@ class Flight:
         self._writer = writer
         self._tracer = tracer
         self._on_timeout = on_timeout
-        self._heard = sum((_tokens_of(delta) for _, delta in work.history.records), Tokens())
+        self._most_prompt_tokens = most_prompt_tokens
+        self._heard = sum((self._tokens_of(delta) for _, delta in work.history.records), Tokens())
         now = time.monotonic()
         self._created = now - work.age_seconds
         self._progress = rules.Progress(begun=now, total_deadline=self._created + work.limits.total)
@@ -118,19 +122,19 @@ class Flight:
         if last is None:
             self._arm()  # the limit may run out sooner now; later outputs only move it away
         if frame["mark"]:
-            self._heard += _tokens_of(frame["delta"])
+            self._heard += self._tokens_of(frame["delta"])
         data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
         self._writer.chunk(self.journal, Chunk(data, frame["mark"]))
 
     def record(self, frame: Frame) -> None:
         """Keep model output that its handler has not put out."""
         if not self.over:
-            self._heard += _tokens_of(frame["delta"])
+            self._heard += self._tokens_of(frame["delta"])
             self._writer.record(self.journal, frame["mark"], frame["delta"])
 
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
-        usage = Usage.model_validate(frame["usage"])
+        usage = self._usage(frame["usage"])
         saved = usage.saved_tokens
         self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, saved)
         if self._progress.last_output is None and self.work.silent_seconds is None:
@@ -142,6 +146,19 @@ class Flight:
         metrics.generation_tokens_total.labels(self.work.function).inc(usage.completion_tokens)
         metrics.request_success_total.labels(self.work.function).inc()
         self.end(End(InvocationState.SUCCEEDED, result=frame["value"], usage=usage, start=start))
+
+    def _tokens_of(self, delta: Mapping[str, Any]) -> Tokens:
+        return tokens_of(delta, self._most_prompt_tokens)
+
+    def _usage(self, claimed: object) -> Usage:
+        request = self.work.request
+        return plausible(
+            usage_of(claimed),
+            self._heard,
+            _left_out_bytes(request),
+            lambda: len(compact(request)) + int(self.held_seconds * UNHEARD_TOKENS_PER_SECOND),
+            tells=self.work.resumable,
+        )
 
     def failed(self, error: QuickthawError, start: ColdStart) -> None:
         """End it with the error that its handler met."""

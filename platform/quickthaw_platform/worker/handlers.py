@@ -234,6 +234,7 @@ class Runner:
         current_invocation.set(invocation)
         try:
             value = self._serve(run, run.request.get("input") or {})
+            model.recorder.end()
             usage = counted(model.usage, run.request, model.count_tokens)
             last: Frame = {"t": "done", "value": value, "usage": usage.model_dump(exclude_none=True)}
         except Stopped:

@@ -29,6 +29,10 @@ MOST_LINES_PER_SECOND = 5 * MAX_LINES_PER_SECOND
 """Log lines of one instance. More than it sends by itself, in whatever seconds its two streams count theirs."""
 
 
+UNKNOWN_CONTEXT_TOKENS = 1 << 20
+"""What is taken for the context of a checkpoint that names none: more than any has."""
+
+
 class Phase(enum.Enum):
     """Where an instance is in its life, as its agent knows it."""
 
@@ -70,6 +74,13 @@ class StartOrder:
         if self.adapter is not None:  # it lies in the node's memory once, and in the instance as a copy
             memory += 2 * Manifest.of(self.adapter.checkpoint).weights_bytes
         return Subject(version.function, version.id, version.spec.backend, self.node, self.instance.device, memory)
+
+    @property
+    def most_prompt_tokens(self) -> int:
+        """What no prompt has more tokens than: the model's context, or what the function's option makes of it."""
+        known = self.template.checkpoint.manifest.get("context_tokens")
+        own = self.instance.version.spec.options.get("context_tokens")
+        return max((number for number in (known, own) if isinstance(number, int)), default=0) or UNKNOWN_CONTEXT_TOKENS
 
     @property
     def birth(self) -> Birth:

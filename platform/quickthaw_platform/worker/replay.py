@@ -181,6 +181,11 @@ class Recorder:
             self._flush()
             return ""
 
+    def end(self) -> None:
+        """The handler has ended: what it got last and has not put out is recorded too."""
+        with self._lock:
+            self._flush()
+
     def _flush(self) -> None:
         if self._pending is not None and self._record is not None:
             (mark, delta), self._pending = self._pending, None

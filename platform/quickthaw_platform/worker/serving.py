@@ -172,6 +172,7 @@ class Serving:
             self._loop,
             self._writer,
             work,
+            most_prompt_tokens=instance.order.most_prompt_tokens,
             tracer=self._tracer,
             on_timeout=lambda flight, error: self._timed_out(instance, flight, error),
         )

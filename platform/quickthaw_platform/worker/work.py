@@ -61,4 +61,5 @@ class Intake:
             again=int(attempts or 1) > 1 and resumable != "0",
             silent_seconds=None if heard_at is None else max(0.0, now - float(heard_at)),
             key=key or "",
+            resumable=resumable != "0",
         )
