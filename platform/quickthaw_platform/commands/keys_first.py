@@ -8,10 +8,10 @@ import click
 
 from quickthaw.resources import Scope
 from quickthaw_platform import redis_client
-from quickthaw_platform import settings as settings_module
 from quickthaw_platform.commands.client_file import write_client_file
 from quickthaw_platform.commands.ports import connect_host
 from quickthaw_platform.errors import Conflict
+from quickthaw_platform.redis_roles import Role, settings_of
 from quickthaw_platform.registry.keys import KeyStore
 
 
@@ -24,7 +24,7 @@ def keys_first(anew: bool, as_json: bool) -> None:
     It needs no gateway and no key, but the platform's Redis (QUICKTHAW_REDIS_URL): whoever reaches that may do
     anything. The key is printed, and kept with the gateway's URL in `client.toml` of the data directory.
     """
-    settings = settings_module.load()
+    settings = settings_of(Role.GATEWAY)
     with redis_client.connect(settings) as redis:
         store = KeyStore(redis)
         key = store.ensure_admin()

@@ -17,6 +17,7 @@ from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.commands.host import Access, Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower
 from quickthaw_platform.commands.workers import Worker, numbered, read_workers
+from quickthaw_platform.hidden_memory import hide_memory
 from quickthaw_platform.settings import Settings
 
 POLL_SECONDS = 0.2
@@ -76,6 +77,7 @@ def up(
 
     Without QUICKTHAW_REDIS_URL it brings a Valkey of its own, whose data stays in the data directory.
     """
+    hide_memory()
     settings = _with_options(settings_module.load(), host, port)
     require_disk(settings)
     planned = _workers(settings, workers, own_disks, workers_file)

@@ -1,7 +1,8 @@
-"""The embedded Valkey of `quickthaw up`: append-only persistence in the data directory, a password, this host only.
+"""The embedded Valkey of `quickthaw up`: append-only persistence in the data directory, this user only.
 
-The platform's processes reach it at a socket in its folder, which costs less than a port of the host, unless the
-folder's path is too long for a socket's. The port is open too, for tools.
+It listens at a socket in its folder, which only its own user may enter, and at no port, unless the folder's path is too
+long for a socket's: then at a port of 127.0.0.1. Each role of process has a user of its own (redis_roles), with a
+password in a file beside; there is no user without one.
 
 What a crash costs, with `appendfsync everysec`: Valkey hands each change to the operating system before it answers, and
 has the disk told once a second. Killed -9 it loses nothing that was acknowledged, unless the disk was just then being
@@ -30,11 +31,24 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from quickthaw_platform.errors import Unavailable
+from quickthaw_platform.redis_roles import Role, user_line
 
 BINARY = "valkey-server"
 SOCKET = "socket"
 MAX_SOCKET_PATH_BYTES = 107
 """What Linux takes as the path of a socket (sockaddr_un)."""
+
+_CONFIGURATION = """\
+bind 127.0.0.1
+enable-debug-command no
+enable-module-command no
+enable-protected-configs no
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+daemonize no
+"""
 
 START_SECONDS = 120.0
 POLL_SECONDS = 0.02
@@ -53,38 +67,41 @@ def binary() -> str:
     return found
 
 
-def configure(directory: Path, port: int, log: Path | None = None) -> tuple[Path, str]:
-    """Write the configuration and return (its file, the URL to connect to). The password is made once and kept.
+def configure(directory: Path, port: int, log: Path | None = None, most_memory_bytes: int = 0) -> tuple[Path, str]:
+    """Write the configuration and return (its file, the owner's URL). Passwords are made once and kept.
 
-    `log` is opened for each line, so that it may be moved away; without one its output is the log.
+    `port` is used where the folder's path is too long for a socket. `log` is opened for each line, so that it may be
+    moved away; without one its output is the log. With `most_memory_bytes` it refuses what would take more memory,
+    rather than have the machine run out of it; 0: no limit.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
-    password = _password(directory / "password")
     file = directory / "valkey.conf"
     file.touch(mode=0o600)
     path = str(directory.resolve() / SOCKET)
-    logged = "" if log is None else f'logfile "{log.resolve()}"\n'
-    reachable = len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
-    socket = f'unixsocket "{path}"\nunixsocketperm 600\n' if reachable else ""
-    file.write_text(
-        f'bind 127.0.0.1\nport {port}\n{socket}{logged}requirepass {password}\ndir "{directory.resolve()}"\n'
-        'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
-    )
-    return file, f"unix://:{password}@{quote(path)}?db=0" if reachable else f"redis://:{password}@127.0.0.1:{port}/0"
+    at_socket = len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
+    lines = [
+        f'port 0\nunixsocket "{path}"\nunixsocketperm 600' if at_socket else f"port {port}",
+        *([] if log is None else [f'logfile "{log.resolve()}"']),
+        "user default off",
+        *(user_line(role, _password(directory, role)) for role in Role),
+        f'dir "{directory.resolve()}"',
+        f"maxmemory {most_memory_bytes}",
+        _CONFIGURATION,
+    ]
+    file.write_text("\n".join(lines))
+    return file, _url(directory, Role.OWNER, path if at_socket else port)
 
 
-def kept_url(directory: Path) -> str | None:
-    """Return the URL of the Valkey that was configured in a folder last; None where there was none."""
+def kept_url(directory: Path, role: Role = Role.OWNER) -> str | None:
+    """Return the URL of a role at the Valkey that was configured in a folder last; None where there was none."""
     try:
         lines = (directory / "valkey.conf").read_text().splitlines()
     except OSError:
         return None
     words = dict(line.split(" ", 1) for line in lines if " " in line)
-    password = words.get("requirepass", "")
-    if "unixsocket" in words:
-        return f"unix://:{password}@{quote(words['unixsocket'].strip(chr(34)))}?db=0"
-    return f"redis://:{password}@127.0.0.1:{words.get('port', '')}/0"
+    place = words["unixsocket"].strip('"') if "unixsocket" in words else int(words.get("port", 0))
+    return _url(directory, role, place)
 
 
 def wait_until_up(url: str, alive: Callable[[], bool]) -> None:
@@ -101,7 +118,14 @@ def wait_until_up(url: str, alive: Callable[[], bool]) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _password(file: Path) -> str:
+def _url(directory: Path, role: Role, place: str | int) -> str:
+    """Return where a role finds the server: at a socket's path, or a port of this host."""
+    who = f"{role.user}:{_password(directory, role)}"
+    return f"unix://{who}@{quote(place)}?db=0" if isinstance(place, str) else f"redis://{who}@127.0.0.1:{place}/0"
+
+
+def _password(directory: Path, role: Role) -> str:
+    file = directory / f"{role}.password"
     if not file.exists():
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(32))

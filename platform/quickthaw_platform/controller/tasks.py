@@ -8,7 +8,7 @@ from functools import cache
 import structlog
 from celery import current_app, shared_task
 
-from quickthaw_platform import plugins, settings
+from quickthaw_platform import plugins
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.guard import alone
 from quickthaw_platform.controller.keep_alive import retire_idle
@@ -19,6 +19,7 @@ from quickthaw_platform.controller.usage import roll_up_usage
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_client import connect
+from quickthaw_platform.redis_roles import Role, settings_of
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.worker.commands import Commands
 
@@ -62,7 +63,7 @@ def _round(name: str, work: Callable[[Context], None]) -> None:
 @cache
 def _context() -> Context:
     """Return this process's context, made at its first round."""
-    configured = settings.load()
+    configured = settings_of(Role.CONTROLLER)
     redis = connect(configured)
     return Context.make(
         redis,

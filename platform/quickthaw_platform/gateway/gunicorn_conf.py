@@ -7,11 +7,11 @@ from typing import Any
 
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform import signals
-from quickthaw_platform.gateway.binding import check_binding
+from quickthaw_platform.hidden_memory import hide_memory
 
+hide_memory()
 signals.unblock()  # gunicorn sets its own handlers, but where its parent blocked signals it hears none
 _settings = settings_module.load()
-check_binding(_settings)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.gateway_workers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import resource
 import signal
 import socket
@@ -12,6 +13,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from typing import BinaryIO
+
+_CREDENTIALS = ("AWS_", "QUICKTHAW_")
+"""How variables begin that such a process is not given: it needs neither Redis nor S3, and can be looked into."""
 
 NO_MEMORY = 77
 """Exit status of the process where Python could not get more."""
@@ -36,8 +40,9 @@ class KillableProcess:
         """`wait_seconds`: the longest wait for an answer, by the clock."""
         self._connection, theirs = socket.socketpair()
         with theirs:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith(_CREDENTIALS)}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module], stdin=theirs.fileno(), stdout=subprocess.DEVNULL
+                [sys.executable, "-m", module], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=environment
             )
         self._connection.settimeout(wait_seconds)
 

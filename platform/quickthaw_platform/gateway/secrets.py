@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Response
 from pydantic import Field
 
-from quickthaw.resources import Deleted, Scope, SecretInfo, SecretValue
+from quickthaw.resources import SECRET_PATTERN, Deleted, Scope, SecretInfo, SecretValue
+from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.resource import FunctionPath, Page, answer, page, resource
 from quickthaw_platform.gateway.services import services
 
@@ -22,7 +25,8 @@ api = resource(
 class SecretPath(FunctionPath):
     """A function and one of its secrets."""
 
-    key: str = Field(description="name of the environment variable")
+    refusals: ClassVar = {**FunctionPath.refusals, "key": InvalidRequest}
+    key: str = Field(pattern=SECRET_PATTERN, description="name of the environment variable")
 
 
 @api.get("", responses={200: Page[SecretInfo]})
@@ -30,12 +34,13 @@ def list_secrets(path: FunctionPath) -> Response:
     """List the names of a function's secrets."""
     registry = services().registry
     registry.get(path.name)
-    return page(SecretInfo(name=name) for name in sorted(registry.secrets(path.name)))
+    return page(SecretInfo(name=name) for name in sorted(registry.secret_names(path.name)))
 
 
 @api.put("/<key>", responses={200: SecretInfo})
 def set_secret(path: SecretPath, body: SecretValue) -> Response:
     """Set a secret; instances that start from now on see it."""
+    services().room.check()
     services().registry.set_secret(path.name, path.key, body.value)
     return answer(SecretInfo(name=path.key))
 

@@ -7,12 +7,12 @@ from functools import cache
 import structlog
 from celery import shared_task
 
-from quickthaw_platform import settings
 from quickthaw_platform.controller.schedule import DELIVER_WEBHOOKS
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.gateway.webhook_delivery import WebhookDelivery
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
+from quickthaw_platform.redis_roles import Role, settings_of
 
 _log = structlog.get_logger()
 
@@ -28,6 +28,6 @@ def deliver_task() -> None:
 
 @cache
 def _delivery() -> WebhookDelivery:
-    configured = settings.load()
+    configured = settings_of(Role.CONTROLLER)
     redis = connect(configured)
     return WebhookDelivery(redis, InvocationStore(redis, configured), configured)

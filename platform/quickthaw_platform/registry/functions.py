@@ -20,18 +20,25 @@ from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform import plugins
 from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.engines import check_adapter, check_takes, default_engine
 from quickthaw_platform.registry.record import FunctionRecord, normalised
+from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.registry.validation import check_name, check_source, check_spec, version_id
 from quickthaw_platform.registry.variables import check_variables
 
-FUNCTIONS_KEY = "qt:functions"
+FUNCTIONS_KEY = RedisKey.FUNCTIONS
 DELETED_VERSION_SECONDS = 86_400
 """How long a deleted function's versions can still be read by what runs them."""
 
 VERSIONS_KEPT = 1000
 """How many version records a process keeps at hand; a source bundle is at most 1 MiB."""
+
+_GOES_WITH_ITS_FUNCTION = (
+    RedisKey.FUNCTION_VERSIONS, RedisKey.FUNCTION_SECRETS, RedisKey.FUNCTION_GAPS, RedisKey.FUNCTION_CALLS,
+    RedisKey.FUNCTION_IDLE_SINCE, RedisKey.FUNCTION_LEARNT, RedisKey.LOGS,
+)  # fmt: skip
 
 _FOR_GOOD = -1
 """What Redis answers for a key without an end."""
@@ -41,20 +48,21 @@ _T = TypeVar("_T")
 
 def function_key(name: str) -> str:
     """Return the key of a function's hash."""
-    return f"qt:function:{name}"
+    return RedisKey.FUNCTION.of(name)
 
 
 def version_key(version: str) -> str:
     """Return the key of a version's record."""
-    return f"qt:version:{version}"
+    return RedisKey.VERSION.of(version)
 
 
 class FunctionRegistry:
-    """Owner of every `qt:function:*` key and of the version records."""
+    """Owner of the keys of functions and of the version records."""
 
     def __init__(self, redis: Redis, rng: random.Random | None = None) -> None:
         self._redis = redis
         self._catalogue = Catalogue(redis)
+        self._secrets = SecretStore(redis)
         self._rng = rng or random.Random()
         self._versions: dict[str, Version] = {}  # they are immutable, so what was read once holds
 
@@ -209,8 +217,7 @@ class FunctionRegistry:
             ids = cast("list[str]", pipe.lrange(_versions_key(name), 0, -1))
             pipe.multi()
             pipe.srem(FUNCTIONS_KEY, name)
-            past = [f"qt:function:{name}:{what}" for what in ("gaps", "calls", "idle_since", "learnt")]
-            pipe.delete(function_key(name), _versions_key(name), _secrets_key(name), f"qt:logs:{name}", *past)
+            pipe.delete(function_key(name), *(key.of(name) for key in _GOES_WITH_ITS_FUNCTION))
             for identity in ids:
                 pipe.expire(version_key(identity), DELETED_VERSION_SECONDS)
             return ids
@@ -225,23 +232,25 @@ class FunctionRegistry:
         if "\0" in value:
             raise InvalidRequest("a secret cannot hold a NUL character", param="value")
 
+        sealed = self._secrets.sealed(name, key, value)
+
         def write(pipe: Pipeline) -> None:
             if _read(pipe, name) is None:
                 raise self._unknown(name)
             pipe.multi()
-            pipe.hset(_secrets_key(name), key, value)
+            pipe.hset(_secrets_key(name), key, sealed)
 
         self._transact(name, write)
 
     def remove_secret(self, name: str, key: str) -> None:
         """Forget a secret; NotFound lists the near names."""
         self.get(name)
-        if not self._redis.hdel(_secrets_key(name), key):
-            raise NotFound.named(key, self.secrets(name))
+        if not self._secrets.remove(name, key):
+            raise NotFound.named(key, self._secrets.names(name))
 
-    def secrets(self, name: str) -> dict[str, str]:
-        """Return a function's secrets with their values: for the node that starts an instance, never for HTTP."""
-        return cast("dict[str, str]", self._redis.hgetall(_secrets_key(name)))
+    def secret_names(self, name: str) -> set[str]:
+        """Return the names of a function's secrets. Their values only nodes can open (registry.secrets)."""
+        return self._secrets.names(name)
 
     def _adapter(self, spec: FunctionSpec, engine: str, model: CheckpointInfo) -> str | None:
         """Return the id of the checkpoint that `spec.adapter` means; None: it names none."""
@@ -287,8 +296,8 @@ def _now(pipe: Pipeline) -> float:
 
 
 def _versions_key(name: str) -> str:
-    return f"qt:function:{name}:versions"
+    return RedisKey.FUNCTION_VERSIONS.of(name)
 
 
 def _secrets_key(name: str) -> str:
-    return f"qt:function:{name}:secrets"
+    return RedisKey.FUNCTION_SECRETS.of(name)

@@ -12,7 +12,7 @@ from celery import bootsteps
 from celery.worker import state
 
 from quickthaw_platform import redis_client
-from quickthaw_platform import settings as settings_module
+from quickthaw_platform.redis_roles import Role, settings_of
 from quickthaw_platform.worker import current
 from quickthaw_platform.worker.agent import Agent
 from quickthaw_platform.worker.commands import QUEUE_PREFIX, Commands
@@ -35,7 +35,7 @@ class AgentStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Start the agent and take over SIGTERM and SIGINT, so that commands (cancel!) still come while it drains."""
-        settings = settings_module.load()
+        settings = settings_of(Role.WORKER)
         self.agent = Agent(settings, redis_client.connect(settings), Commands(parent.app))
         self.agent.start()
         current.set_agent(self.agent)

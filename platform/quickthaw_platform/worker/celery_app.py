@@ -17,7 +17,9 @@ from quickthaw_platform import collecting, signals
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.controller.schedule import beat_config
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.hidden_memory import hide_memory
 from quickthaw_platform.metering import logs
+from quickthaw_platform.redis_roles import Role, settings_of
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import broker
 from quickthaw_platform.worker.bootstep import AgentStep
@@ -67,9 +69,7 @@ def make_app(settings: Settings) -> Celery:
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     signals.unblock()  # Celery sets its own handlers, but where its parent blocked signals it hears none
-    roles = ("beat", "controller")
-    process = next((role for role in roles if role in sys.argv), "worker")
-    logs.configure(settings_module.load().log_level, process)
+    logs.configure(settings_module.load().log_level, _role())
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)  # two lines for each command, at hundreds a second
 
@@ -82,10 +82,16 @@ def _started(**_: Any) -> None:
     collecting.started()
 
 
+def _role() -> Role:
+    """Which of the processes that Celery runs this one is, by its command line."""
+    return next((role for role in (Role.BEAT, Role.CONTROLLER) if role in sys.argv), Role.WORKER)
+
+
 def __getattr__(name: str) -> Celery:
     """Build `app` when it is first asked for, so that importing this module needs no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["app"] = make_app(settings_module.load())
+    hide_memory()
+    globals()["app"] = make_app(settings_of(_role()))
     made: Celery = globals()["app"]
     return made

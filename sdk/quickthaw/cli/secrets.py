@@ -7,10 +7,16 @@ import sys
 import click
 
 from quickthaw.cli import output
-from quickthaw.cli.root import State, pass_state
+from quickthaw.cli.root import PluggedGroup, State, pass_state
 
 
-@click.group()
+class Secrets(PluggedGroup):
+    """The group that `secrets-…` plugins join."""
+
+    prefix = "secrets"
+
+
+@click.group(cls=Secrets)
 def secrets() -> None:
     """A function's secrets: environment variables of its instances, never shown again."""
 

@@ -23,6 +23,7 @@ from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.records import Chunk
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
+from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
@@ -53,7 +54,8 @@ class GatewayProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         metrics = folder / "metrics"
         metrics.mkdir(exist_ok=True)
-        values = {"redis_url": valkey.url, "data_dir": str(folder), "port": str(self.port), **settings}
+        redis = {"redis_url": valkey.url, "gateway_redis_url": valkey.url_of(Role.GATEWAY)}
+        values = {**redis, "data_dir": str(folder), "port": str(self.port), **settings}
         self._environment = {
             **os.environ,
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),

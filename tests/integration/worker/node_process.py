@@ -24,12 +24,13 @@ from quickthaw_platform.invocations.records import NewInvocation
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
+from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.celery_app import make_app
 from quickthaw_platform.worker.commands import Commands
 from quickthaw_platform.worker.launch import worker_argv
-from tests.valkey_process import ValkeyProcess
+from tests.valkey_process import ValkeyProcess, as_role
 
 NODE = "n1"
 PATIENCE_SECONDS = 20.0
@@ -109,6 +110,7 @@ class NodeProcess:
         """Start the worker and wait until its node has announced itself."""
         names = ("redis_url", "data_dir", "node", "preload", "threads", *self.settings.model_fields_set)
         changed = {f"QUICKTHAW_{name.upper()}": str(getattr(self.settings, name)) for name in names}
+        changed["QUICKTHAW_WORKER_REDIS_URL"] = as_role(Role.WORKER, changed["QUICKTHAW_REDIS_URL"])
         with (self.data_dir / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(
                 worker_argv(self.settings), env=os.environ | changed, stdout=log, stderr=log, start_new_session=True

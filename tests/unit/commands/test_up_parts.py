@@ -129,7 +129,7 @@ def test_the_embedded_valkey_asks_for_its_password_and_keeps_what_it_was_told(tm
             client.set("kept", "yes")
         supervisor.stop(["valkey"], 10.0)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE((directory / "password").stat().st_mode) == 0o600
+    assert stat.S_IMODE((directory / "owner.password").stat().st_mode) == 0o600
     assert stat.S_IMODE((directory / "valkey.conf").stat().st_mode) == 0o600
 
 
@@ -242,6 +242,14 @@ def test_a_redis_that_does_not_answer_is_reported_before_anything_starts(tmp_pat
     with pytest.raises(Unavailable, match="Redis cannot be reached"):
         host.start(lambda _text: None)
     assert not (tmp_path / "logs").exists()
+
+
+def test_where_a_role_has_no_way_to_redis_it_is_named(tmp_path: Path) -> None:
+    nowhere = f"redis://127.0.0.1:{claim_port('127.0.0.1', 0)}/0"
+    settings = Settings(data_dir=tmp_path, port=0, gateway_redis_url=nowhere, worker_redis_url=nowhere)
+    host = Host(settings, workers=[Worker("n1")], interrupted=lambda: False)
+    with pytest.raises(SettingsInvalid, match="controller_redis_url and beat_redis_url must be set"):
+        host.start(lambda _text: None)
 
 
 def test_an_interrupt_while_starting_leaves_nothing(tmp_path: Path) -> None:

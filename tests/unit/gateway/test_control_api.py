@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_platform import plugins
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.remote_index import RemoteIndex
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
+from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.worker import commands
 from tests.state import announce_node
 from tests.unit.gateway.conftest import ECHO
@@ -213,7 +216,9 @@ def test_deleting_an_idle_function_stops_its_instances(client: FlaskClient, node
     assert node.told(commands.STOP) == [{"instance": instance.id}]
 
 
-def test_secrets_are_never_read_back(client: FlaskClient) -> None:
+def test_secrets_are_never_read_back(client: FlaskClient, redis: Redis, tmp_path: Path) -> None:
+    assert client.put("/v1/functions/chat/secrets/TOKEN", json={"value": "s3cret"}).status_code == 503
+    SecretStore(redis).announce(KeyFile(tmp_path / KEY_FILE))
     assert client.put("/v1/functions/chat/secrets/TOKEN", json={"value": "s3cret"}).json == {"name": "TOKEN"}
     listed = client.get("/v1/functions/chat/secrets")
     assert data(listed) == [{"name": "TOKEN"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from quickthaw_platform.errors import (
 )
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import DELETED_VERSION_SECONDS, FunctionRegistry, version_key
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
+from quickthaw_platform.registry.secrets import SecretStore
 
 HANDLER = "def chat(model, messages):\n    yield from model.chat(messages)\n"
 
@@ -50,6 +53,14 @@ class OptionlessEngine:
 def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "names", lambda group: ["echo", "transformers"])
     monkeypatch.setattr(plugins, "engine_class", lambda name: OptionlessEngine)
+
+
+@pytest.fixture
+def keys(redis: Redis, tmp_path: Path) -> KeyFile:
+    """The keys of a node that secrets are sealed to."""
+    file = KeyFile(tmp_path / KEY_FILE)
+    SecretStore(redis).announce(file)
+    return file
 
 
 @pytest.fixture
@@ -201,24 +212,26 @@ def test_unknown_functions_name_the_near_ones(registry: FunctionRegistry) -> Non
 
 
 def test_a_deleted_function_is_gone_but_what_runs_can_still_read_its_version(
-    redis: Redis, registry: FunctionRegistry
+    redis: Redis, registry: FunctionRegistry, keys: KeyFile
 ) -> None:
+    assert keys.read()
     version = registry.deploy(spec())
     registry.set_secret("chat", "TOKEN", "s3cret")
     assert registry.delete("chat") == [version.id]
     assert registry.list() == []
-    assert registry.secrets("chat") == {}
+    assert registry.secret_names("chat") == set()
     assert registry.version(version.id) == version
     assert 0 < redis.ttl(version_key(version.id)) <= DELETED_VERSION_SECONDS
     registry.deploy(spec())
     assert redis.ttl(version_key(version.id)) == -1
 
 
-def test_secrets_are_kept_by_name(registry: FunctionRegistry) -> None:
+def test_secrets_are_kept_by_name(redis: Redis, registry: FunctionRegistry, keys: KeyFile) -> None:
     registry.deploy(spec())
     registry.set_secret("chat", "TOKEN", "one")
     registry.set_secret("chat", "TOKEN", "two")
-    assert registry.secrets("chat") == {"TOKEN": "two"}
+    assert registry.secret_names("chat") == {"TOKEN"}
+    assert SecretStore(redis).opened("chat", keys) == {"TOKEN": "two"}
     with pytest.raises(InvalidRequest):
         registry.set_secret("chat", "1BAD", "x")
     with pytest.raises(FunctionNotFound):
