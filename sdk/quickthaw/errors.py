@@ -38,6 +38,10 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 
+_LONGEST_NAME = 200
+"""Characters of a wrong name that are compared with the known ones, and shown."""
+
+
 class QuickthawError(Exception):
     """Root of the tree. `message` says what is wrong and what to do next."""
 
@@ -120,7 +124,7 @@ class NotFound(QuickthawError):
     @classmethod
     def named(cls, name: str, known: Iterable[str], hint: str = "") -> NotFound:
         """Build the error for an unknown `name`, listing the near ones (or, if none is near, the known ones)."""
-        known = sorted(known)
+        known, name = sorted(known), name[:_LONGEST_NAME]
         near = difflib.get_close_matches(name, known, n=3) or known[:10]
         choice = f"known: {', '.join(near)}" if near else f"there is no {cls.noun} yet"
         message = f"no {cls.noun} is called {name!r}; {choice}"

@@ -157,8 +157,7 @@ def _wrong(outcome: Outcome, log: list[Event], cause: str) -> Iterator[str]:
 
 def records(cluster: Cluster) -> set[str]:
     """Return the ids of all invocations that the store knows."""
-    keys = [str(key).split(":") for key in cluster.redis.scan_iter("qt:inv:*", count=1000)]
-    return {parts[2] for parts in keys if len(parts) == 3}
+    return {str(key).removeprefix("qt:inv:") for key in cluster.redis.scan_iter("qt:inv:*", count=1000)}
 
 
 def remains(cluster: Cluster) -> tuple[str, ...]:
@@ -174,7 +173,7 @@ def _remains(cluster: Cluster) -> list[str]:
     redis = cluster.redis
     kept = ("qt:active", "qt:moves", "qt:deadlines")
     found = [f"{key} {redis.zrange(key, 0, 2)}" for key in kept if redis.zcard(key)]
-    found += [f"lease {key} {redis.hgetall(str(key))}" for key in redis.scan_iter("qt:instance:*:leases", count=1000)]
+    found += [f"lease {key} {redis.hgetall(str(key))}" for key in redis.scan_iter("qt:instance.leases:*", count=1000)]
     found += [f"instance {i.id} of {i.function} on {i.node}: {i.state}" for i in cluster.client.instances()]
     nodes = cluster.client.nodes()
     found += [f"memory of {node.id}" for node in nodes if node.memory_free_bytes != node.memory_bytes]

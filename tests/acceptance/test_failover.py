@@ -90,4 +90,4 @@ def test_calls_that_run_start_and_wait_outlive_a_failover(cluster: Cluster) -> N
     for call in (stream, *starting, late):
         seqs = [event.seq for event in call.events()]
         assert seqs == list(range(1, len(seqs) + 1))
-    wait_for(lambda: not cluster.redis.keys("qt:instance:*:leases"), "the end of all leases")
+    wait_for(lambda: not cluster.redis.keys("qt:instance.leases:*"), "the end of all leases")

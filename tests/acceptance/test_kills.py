@@ -132,8 +132,8 @@ def test_a_killed_controller_and_beat_are_replaced(cluster: Cluster) -> None:
         cluster.processes[name].wait()
         cluster.start(name)
     cluster.client.invoke("echo", {"prompt": "thaw"})
-    sweeps = cluster.redis.hgetall("qt:controller:watch")
-    wait_for(lambda: cluster.redis.hgetall("qt:controller:watch") != sweeps, "the next sweep", 60)
+    sweeps = cluster.redis.hgetall("qt:controller.watch")
+    wait_for(lambda: cluster.redis.hgetall("qt:controller.watch") != sweeps, "the next sweep", 60)
 
 
 def test_redis_stopped_for_five_seconds_in_mid_stream_delays_and_loses_nothing(

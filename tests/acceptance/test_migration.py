@@ -129,7 +129,7 @@ def test_a_storm_moves_all_that_a_node_runs(cluster: Cluster) -> None:
         assert call.result(timeout=60) == f"{TEXT} {number}"
         assert_logged_once(call)
     assert sum(cluster.client.life(call.id).moves for call in calls) >= 35
-    wait_for(lambda: not cluster.redis.keys("qt:instance:*:leases"), "the end of all leases")
+    wait_for(lambda: not cluster.redis.keys("qt:instance.leases:*"), "the end of all leases")
     assert not cluster.redis.exists("qt:moves")
 
 
@@ -159,7 +159,7 @@ def test_whichever_side_dies_in_the_middle_the_stream_goes_on(cluster: Cluster, 
     assert call.result(timeout=60) == TEXT
     assert_logged_once(call)
     cluster.wait_for_return()
-    wait_for(lambda: not cluster.redis.keys("qt:instance:*:leases"), "the end of all leases")
+    wait_for(lambda: not cluster.redis.keys("qt:instance.leases:*"), "the end of all leases")
 
 
 def test_a_rolling_restart_moves_what_runs_and_loses_nothing(cluster: Cluster) -> None:

@@ -77,4 +77,4 @@ def test_an_end_that_redis_lost_is_written_again(cluster: Cluster, call: Invocat
         assert cluster.redis.hget(inv_key(call.id), "state") == InvocationState.RUNNING
     wait_for(lambda: call.status().state is InvocationState.SUCCEEDED, "the end", 10)
     assert_whole(call)
-    assert not cluster.redis.keys("qt:instance:*:leases")
+    assert not cluster.redis.keys("qt:instance.leases:*")

@@ -71,7 +71,7 @@ def test_a_stream_that_is_cut_after_every_token_equals_the_undisturbed_one(clust
     assert [event.seq for event in call.events()] == list(range(1, len(list(call.events())) + 1))
     assert kills > LAST_CUT / 4  # a busy machine shows several tokens of a life at once
     assert ended.epoch > kills / 2
-    assert not cluster.redis.keys("qt:instance:*:leases")
+    assert not cluster.redis.keys("qt:instance.leases:*")
 
 
 def handler(body: str) -> dict[str, Any]:

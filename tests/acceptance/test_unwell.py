@@ -181,7 +181,7 @@ def assert_well(cluster: Cluster, functions: Sequence[str] = FUNCTIONS) -> None:
     for name in functions:
         answer = wait_for(lambda name=name: answered(cluster, name), f"an answer of {name}", WELL_SECONDS)  # type: ignore[misc]
         assert answer == "hello"
-    wait_for(lambda: not cluster.redis.keys("qt:instance:*:leases"), "the end of all leases", WELL_SECONDS)
+    wait_for(lambda: not cluster.redis.keys("qt:instance.leases:*"), "the end of all leases", WELL_SECONDS)
     wait_for(lambda: not ghosts(cluster), "the end of all ghosts", WELL_SECONDS)
     assert time.monotonic() < deadline
     for name, process in cluster.processes.items():

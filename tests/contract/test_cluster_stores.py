@@ -287,4 +287,4 @@ def test_both_stores_follow_the_same_beginnings_where_many_want_the_same_place(
             assert store.finish(f"i{number - 3}", 1, InvocationState.SUCCEEDED).done
             memory.finish(f"i{number - 3}", 1, InvocationState.SUCCEEDED)
     assert 0 < followed < 900
-    assert redis.hlen("qt:version:v1:served") == 101  # a field beside the places: see prelude.lua
+    assert redis.hlen("qt:version.served:v1") == 101  # a field beside the places: see prelude.lua

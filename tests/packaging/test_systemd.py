@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+
+import pytest
 
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 from tests.packaging.roots import ROOT
@@ -37,3 +41,52 @@ def test_the_example_of_settings_holds_settings() -> None:
 def test_the_unit_waits_longer_than_a_drain() -> None:
     (seconds,) = re.findall(r"TimeoutStopSec=(\d+)", UNIT)
     assert int(seconds) > Settings().drain_timeout
+
+
+HARDENED = {
+    "UMask": "0077",
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "AmbientCapabilities": "",
+    "ProtectProc": "invisible",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateDevices": "yes",
+    "PrivateTmp": "yes",
+    "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "SystemCallArchitectures": "native",
+    "LimitCORE": "0",
+    "OOMPolicy": "continue",
+}
+NO_PROC = ("ProtectKernelTunables", "ProtectKernelLogs", "ProtectHostname", "ProcSubset", "PrivateUsers")
+"""With these the kernel lets no function have a /proc of its own."""
+
+
+def directives() -> dict[str, str]:
+    """Return what the unit says, by name."""
+    return dict(line.split("=", 1) for line in UNIT.splitlines() if re.match(r"\w+=", line))
+
+
+@pytest.mark.parametrize("name", HARDENED)
+def test_the_unit_takes_what_a_worker_does_not_need(name: str) -> None:
+    assert directives()[name] == HARDENED[name]
+
+
+def test_the_unit_lets_a_worker_make_cages() -> None:
+    said = directives()
+    assert set(said["RestrictNamespaces"].split()) == {"user", "mnt", "pid", "ipc", "net"}
+    assert {"@system-service", "@mount"} <= set(said["SystemCallFilter"].split())
+    assert "~" not in said["SystemCallFilter"]
+    assert [name for name in NO_PROC if name in said] == []
+
+
+def test_the_units_score_is_the_one_that_the_page_states() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    (stated,) = re.findall(r"exposure level: \*\*(\d\.\d)", PAGE)
+    most = round(float(stated) * 10) + 5  # in tenths; a newer systemd may weigh one thing more
+    asked = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={most}"]
+    ran = subprocess.run(
+        [*asked, str(FOLDER / "quickthaw-worker.service")], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

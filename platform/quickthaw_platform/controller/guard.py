@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from redis import Redis
 from redis.exceptions import LockError
 
+from quickthaw_platform.redis_keys import RedisKey
+
 HELD_SECONDS = 5.0
 """A round that takes longer may be joined by another: rounds are safe together, only wasteful."""
 
@@ -15,7 +17,7 @@ HELD_SECONDS = 5.0
 @contextlib.contextmanager
 def alone(redis: Redis, name: str) -> Iterator[bool]:
     """Hold the lock of the rounds called `name`, if it is free; whether it was."""
-    lock = redis.lock(f"qt:controller:lock:{name}", timeout=HELD_SECONDS)
+    lock = redis.lock(RedisKey.CONTROLLER_LOCK.of(name), timeout=HELD_SECONDS)
     mine = bool(lock.acquire(blocking=False))
     try:
         yield mine

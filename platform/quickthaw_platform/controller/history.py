@@ -11,6 +11,7 @@ from quickthaw.types import Version
 from quickthaw_platform.contracts import IdleHistory, Keep, KeepAlivePolicy
 from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.router import learnt
 from quickthaw_platform.router.estimator import usual_start_seconds
 
@@ -59,13 +60,15 @@ class KeepTimes:
         if not names:
             return {}
         with outage_is_unavailable():
-            found = cast("list[str | None]", self._redis.mget([f"qt:function:{name}:idle_since" for name in names]))
+            found = cast(
+                "list[str | None]", self._redis.mget([RedisKey.FUNCTION_IDLE_SINCE.of(name) for name in names])
+            )
         return {name: since for name, since in zip(names, found, strict=True) if since is not None}
 
     def _histories(self, versions: Sequence[Version]) -> list[IdleHistory]:
         pipe = self._redis.pipeline(transaction=False)
         for version in versions:
-            pipe.lrange(f"qt:function:{version.function}:gaps", 0, -1)
+            pipe.lrange(RedisKey.FUNCTION_GAPS.of(version.function), 0, -1)
             pipe.hgetall(learnt.learnt_key(version.function))
         with outage_is_unavailable():
             rows: list[Any] = pipe.execute()

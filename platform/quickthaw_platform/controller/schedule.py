@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
 
 QUEUE = "controller"
@@ -28,6 +29,6 @@ def beat_config(settings: Settings) -> dict[str, Any]:
         "beat_max_loop_interval": min(1.0, interval),
         "redbeat_redis_url": settings.redis_url,
         "redbeat_redis_options": {"socket_timeout": 5.0, "socket_connect_timeout": 2.0},
-        "redbeat_key_prefix": "qt:redbeat:",
+        "redbeat_key_prefix": f"{RedisKey.REDBEAT}:",
         "redbeat_lock_timeout": BEAT_LOCK_SECONDS,
     }

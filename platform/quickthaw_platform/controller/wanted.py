@@ -8,6 +8,7 @@ from quickthaw.types import Version
 from quickthaw_platform.contracts import Start
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.scaling import plan
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.router.view import count_serving, read_view
 
 RETRY_SECONDS = 10
@@ -48,7 +49,7 @@ def wanted_instances(context: Context, versions: Sequence[Version]) -> dict[str,
 
 def _attempt_due(context: Context, version: Version, wanted: int) -> bool:
     """Whether none was made for so many lately; one is from now on."""
-    key = f"qt:controller:wanted:{version.id}"
+    key = RedisKey.CONTROLLER_WANTED.of(version.id)
     if int(context.redis.get(key) or 0) >= wanted:
         return False
     context.redis.set(key, wanted, ex=RETRY_SECONDS)

@@ -90,7 +90,7 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
         version=order.version,
         request=request,
         key_id=caller.key_id,
-        key_weight=caller.info.weight if caller.info else 1.0,
+        key_weight=caller.info.weight,
         idempotency_key=order.idempotency_key,
         webhook=order.webhook.model_dump() if order.webhook else None,
         limits=merged_limits(order.version, order.limits),

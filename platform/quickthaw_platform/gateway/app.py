@@ -23,6 +23,7 @@ from quickthaw_platform.gateway import (
     errors,
     functions,
     health,
+    hosts,
     invocations,
     invoke,
     keys,
@@ -42,7 +43,6 @@ from quickthaw_platform.gateway import (
     stored_completions,
     usage,
 )
-from quickthaw_platform.gateway.binding import check_binding
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
 from quickthaw_platform.gateway.expensive_checks.checks import ExpensiveChecks
 from quickthaw_platform.gateway.messages import api as messages
@@ -83,13 +83,13 @@ class _InOrder(DefaultJSONProvider):
 
 
 def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer | None = None) -> OpenAPI:
-    """Build the gateway's WSGI application; raises SettingsInvalid for a binding that would be open to all."""
-    check_binding(settings)
+    """Build the gateway's WSGI application."""
     app = OpenAPI(
         "quickthaw_platform.gateway",
         info=Info(title="quickthaw", version=VERSION, description="Functions for language models"),
         security_schemes=SECURITY_SCHEMES,
         doc_ui=False,
+        static_folder=None,
         validation_error_status="4XX",
         validation_error_model=errors.ErrorBody,
         validation_error_callback=_raise_invalid,
@@ -103,6 +103,7 @@ def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer 
     metrics.observe(app)
     spans.observe(app, tracer or Tracer())  # runs after _add_headers' hook has named the invocation
     _add_headers(app)
+    hosts.register(app, settings)
     cors.register(app, settings)
     for module in _RESOURCES:
         app.register_api(module.api)

@@ -22,23 +22,23 @@ KEY_HEADER = "x-api-key"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller; without a key only where the settings ask for none."""
+    """The caller."""
 
-    key: StoredKey | None
+    key: StoredKey
 
     @property
-    def info(self) -> KeyInfo | None:
+    def info(self) -> KeyInfo:
         """The key's record."""
-        return self.key.info if self.key else None
+        return self.key.info
 
     @property
-    def key_id(self) -> str | None:
+    def key_id(self) -> str:
         """The key's id."""
-        return self.key.info.id if self.key else None
+        return self.key.info.id
 
     def allows(self, scope: Scope) -> bool:
         """Whether the caller may do what needs `scope`."""
-        return self.key is None or self.key.allows(scope)
+        return self.key.allows(scope)
 
 
 def principal() -> Principal:
@@ -50,7 +50,7 @@ def requires(read: Scope, write: Scope) -> Callable[[], None]:
     """Make a hook that lets a request through only with the scope that its method needs."""
 
     def check() -> None:
-        g.principal = _authenticate()
+        g.principal = Principal(services().keys.verify(_sent_key()))
         scope = read if request.method in READING else write
         if not g.principal.allows(scope):
             raise PermissionDenied(f"this call needs an API key with the scope {scope.value!r}")
@@ -58,17 +58,20 @@ def requires(read: Scope, write: Scope) -> Callable[[], None]:
     return check
 
 
-def _authenticate() -> Principal:
-    if not services().settings.require_api_key:
-        return Principal(None)
-    return Principal(services().keys.verify(_sent_key()))
+def carries_key() -> bool:
+    """Whether the request has an API key, valid or not."""
+    return bool(_sent_keys())
+
+
+def _sent_keys() -> set[str]:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return {key for key in (bearer, request.headers.get(KEY_HEADER, "").strip()) if key}
 
 
 def _sent_key() -> str:
     """Return the key that the request carries; AuthenticationFailed for none, and for two that differ."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else ""
-    sent = {key for key in (bearer, request.headers.get(KEY_HEADER, "").strip()) if key}
+    sent = _sent_keys()
     if not sent:
         raise AuthenticationFailed(f"no API key was sent; send `Authorization: Bearer <key>` or `{KEY_HEADER}: <key>`")
     if len(sent) > 1:

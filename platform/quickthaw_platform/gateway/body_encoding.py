@@ -11,6 +11,9 @@ from quickthaw_platform.errors import InvalidRequest, RequestTooLarge
 
 SUPPORTED = "gzip, deflate"
 MAX_ENCODINGS = 2
+MAX_FILES = 16
+"""How many gzip files may follow one another in a body: each costs a copy of all that is behind it."""
+
 _GZIP = zlib.MAX_WBITS | 16
 
 
@@ -37,8 +40,11 @@ def unpacked(body: bytes, encodings: Sequence[str], limit: int | None) -> bytes:
 
 
 def _inflated(body: bytes, encoding: str, limit: int | None) -> bytes:
-    found = bytearray()
+    found, files = bytearray(), 0
     while body:
+        files += 1
+        if files > MAX_FILES:
+            raise InvalidRequest(f"the body is more than {MAX_FILES} gzip files one after another; send it as one")
         inflater = zlib.decompressobj(_window_bits(body, encoding))
         try:
             found += inflater.decompress(body, 0 if limit is None else limit + 1 - len(found))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import ClassVar
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from quickthaw.resources import CheckpointCopy, CheckpointInfo, Deleted, EvictRequest, PullRequest, Scope, Tier
+from quickthaw.types import Name
 from quickthaw_platform.contracts import NodeView
-from quickthaw_platform.errors import NodeNotFound, Unavailable
+from quickthaw_platform.errors import CheckpointNotFound, NodeNotFound, Unavailable
+from quickthaw_platform.gateway.path_names import NamingPath
 from quickthaw_platform.gateway.removal import remove_checkpoint
 from quickthaw_platform.gateway.resource import Page, answer, page, resource
 from quickthaw_platform.gateway.services import services
@@ -26,10 +29,11 @@ api = resource(
 )
 
 
-class CheckpointPath(BaseModel):
+class CheckpointPath(NamingPath):
     """The checkpoint's name in the path."""
 
-    name: str = Field(description="name or id of the checkpoint")
+    refusals: ClassVar = {"name": CheckpointNotFound}
+    name: Name = Field(description="name or id of the checkpoint")
 
 
 @api.get("", responses={200: Page[CheckpointInfo]})

@@ -1,16 +1,17 @@
 """Calls from web pages of other origins: which ones the setting `cors_origins` lets browsers make.
 
-A browser asks first (a preflight: OPTIONS, without a key), and shows an answer, an error as well, only to a page that
-the answer names. https://fetch.spec.whatwg.org/#http-cors-protocol
+Before a page may send an API key, its browser asks (a preflight: OPTIONS, without a key), and it shows an answer, an
+error as well, only to a page that the answer names. https://fetch.spec.whatwg.org/#http-cors-protocol
+What a browser sends for a page without asking carries no key: it is refused, whatever its method, unless it is a link
+that somebody follows. https://www.w3.org/TR/fetch-metadata/
 """
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Flask, Response, request
 
 from quickthaw_platform.errors import PermissionDenied
+from quickthaw_platform.gateway.auth import carries_key
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.settings_origins import ANY
 
@@ -24,6 +25,9 @@ EXPOSED = ", ".join(
 )  # fmt: skip
 """Headers of answers that pages may read."""
 
+_OTHER_ORIGINS = ("cross-site", "same-site")
+_FOLLOWED_LINK = ("navigate", "document")
+
 
 def register(app: Flask, settings: Settings) -> None:
     """Answer preflights before anything asks for a key, and name the page in every answer to one that is allowed."""
@@ -32,14 +36,12 @@ def register(app: Flask, settings: Settings) -> None:
     @app.before_request
     def check() -> Response | None:
         origin = request.headers.get("Origin")
-        if origin is None:
-            return None
-        if origin in allowed or ANY in allowed:
+        if ANY in allowed or (origin is not None and origin in allowed):
             return _preflight() if _is_preflight() else None
-        if _is_preflight() or not (settings.require_api_key or _is_own(origin)):
+        if _is_preflight() or (_is_foreign(origin) and not carries_key()):
             raise PermissionDenied(
-                f"the setting cors_origins of this platform does not list the origin {origin[:200]!r}; "
-                "whoever runs the platform can add it"
+                f"this comes from a web page of the origin {(origin or 'that is not told')[:200]!r}, which the setting "
+                "cors_origins of this platform does not list; whoever runs the platform can add it"
             )
         return None
 
@@ -58,9 +60,12 @@ def _is_preflight() -> bool:
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
-def _is_own(origin: str) -> bool:
-    """Whether the page came from this gateway itself, as /docs/ does."""
-    return urlsplit(origin).netloc == request.host
+def _is_foreign(origin: str | None) -> bool:
+    """Whether a browser sends this for a page that did not come from this gateway itself, as /docs/ does."""
+    if origin is not None:
+        return origin.partition("://")[2] != request.host
+    followed = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")) == _FOLLOWED_LINK
+    return request.headers.get("Sec-Fetch-Site") in _OTHER_ORIGINS and not (followed and request.method == "GET")
 
 
 def _preflight() -> Response:

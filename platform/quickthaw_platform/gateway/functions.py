@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Response
 from pydantic import BaseModel, Field
 
 from quickthaw.resources import DEFAULT_ALIAS, AliasInfo, AliasWeights, Deleted, Rollback, Scope
 from quickthaw.types import FunctionInfo, FunctionSpec, Name, Version
+from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.barring import check_spec, check_versions
 from quickthaw_platform.gateway.capacity import check_capacity
 from quickthaw_platform.gateway.function_view import describe, describe_all
@@ -35,7 +38,8 @@ class DeployQuery(BaseModel):
 class AliasPath(FunctionPath):
     """A function and one of its aliases."""
 
-    alias: str = Field(description="the alias")
+    refusals: ClassVar = {**FunctionPath.refusals, "alias": InvalidRequest}
+    alias: Name = Field(description="name of the alias")
 
 
 @api.get("", responses={200: Page[FunctionInfo]})

@@ -14,6 +14,7 @@ from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.gateway.resource import ERRORS, answer
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 
 api = APIBlueprint(
     "health",
@@ -58,8 +59,8 @@ def readiness(query: ReadyQuery) -> Response:
     Without nodes it is ready too: functions can be deployed, and calls wait for a node.
     """
     with outage_is_unavailable(), services().redis.pipeline(transaction=False) as pipe:
-        pipe.set("qt:ready", 1, ex=PROBE_SECONDS)  # a Redis that is full or read-only answers reads only
-        pipe.scard("qt:nodes")
+        pipe.set(RedisKey.READY, 1, ex=PROBE_SECONDS)  # a Redis that is full or read-only answers reads only
+        pipe.scard(RedisKey.NODES)
         found = int(cast("int", pipe.execute()[1]))
     if found < query.nodes:
         raise Unavailable(f"{found} of {query.nodes} nodes are there; `quickthaw worker` starts one")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from quickthaw.resources import Scope
 from quickthaw.types import InvocationInfo
@@ -12,6 +14,7 @@ from quickthaw_platform.gateway.admission import cancel
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import FollowHeaders, line, streaming
 from quickthaw_platform.gateway.native_stream import stream
+from quickthaw_platform.gateway.path_names import INVOCATION_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import answer, event_stream, resource
 from quickthaw_platform.gateway.services import services
 
@@ -25,10 +28,11 @@ api = resource(
 )
 
 
-class InvocationPath(BaseModel):
+class InvocationPath(NamingPath):
     """The invocation's id in the path."""
 
-    id: str = Field(description="id of the invocation")
+    refusals: ClassVar = {"id": InvocationNotFound}
+    id: str = Field(pattern=INVOCATION_PATTERN, description="id of the invocation")
 
 
 @api.get("/<id>", responses={200: InvocationInfo})

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from quickthaw.resources import Deleted, KeyCreated, KeyInfo, KeyRequest, Scope
+from quickthaw_platform.errors import KeyNotFound
+from quickthaw_platform.gateway.path_names import KEY_ID_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import Page, answer, page, resource
 from quickthaw_platform.gateway.services import services
 
@@ -14,10 +18,11 @@ api = resource(
 )
 
 
-class KeyPath(BaseModel):
+class KeyPath(NamingPath):
     """The key's id in the path."""
 
-    id: str = Field(description="id of the key")
+    refusals: ClassVar = {"id": KeyNotFound}
+    id: str = Field(pattern=KEY_ID_PATTERN, description="id of the key")
 
 
 @api.get("", responses={200: Page[KeyInfo]})

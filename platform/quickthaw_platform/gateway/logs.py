@@ -19,6 +19,7 @@ from quickthaw_platform.gateway.following import POLL_SECONDS
 from quickthaw_platform.gateway.resource import FunctionPath, Page, page, resource
 from quickthaw_platform.gateway.services import Services, services
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 
 _POSITION = re.compile(r"^\d{1,20}-\d{1,20}$")
 _BEGINNING = "0-0"
@@ -105,4 +106,4 @@ def _line(identity: str, fields: dict[str, str]) -> LogLine:
 
 
 def _key(function: str) -> str:
-    return f"qt:logs:{function}"
+    return RedisKey.LOGS.of(function)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from quickthaw.resources import Deleted, InstanceInfo, NodeInfo, Scope
 from quickthaw_platform.contracts import NodeState
-from quickthaw_platform.errors import NodeNotFound
+from quickthaw_platform.errors import InstanceNotFound, NodeNotFound
 from quickthaw_platform.gateway.cluster_view import instance_infos, node_infos
+from quickthaw_platform.gateway.path_names import INSTANCE_PATTERN, NamingPath
 from quickthaw_platform.gateway.removal import stop_instance
 from quickthaw_platform.gateway.resource import Page, answer, page, resource
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.settings import NODE_PATTERN
 
 api = resource(
     "cluster",
@@ -23,16 +27,18 @@ api = resource(
 )
 
 
-class NodePath(BaseModel):
+class NodePath(NamingPath):
     """The node's id in the path."""
 
-    id: str = Field(description="id of the node")
+    refusals: ClassVar = {"id": NodeNotFound}
+    id: str = Field(pattern=NODE_PATTERN, description="id of the node")
 
 
-class InstancePath(BaseModel):
+class InstancePath(NamingPath):
     """The instance's id in the path."""
 
-    id: str = Field(description="id of the instance")
+    refusals: ClassVar = {"id": InstanceNotFound}
+    id: str = Field(pattern=INSTANCE_PATTERN, description="id of the instance")
 
 
 @api.get("/nodes", responses={200: Page[NodeInfo]})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Response, jsonify, request
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from quickthaw.resources import Scope
+from quickthaw_platform.errors import FunctionNotFound
 from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.model_cards import ModelCard, ModelList
 from quickthaw_platform.gateway.model_events import stream
 from quickthaw_platform.gateway.openai_mapping import split_model
+from quickthaw_platform.gateway.path_names import MODEL_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import event_stream, resource
 from quickthaw_platform.gateway.services import services
 
@@ -23,10 +27,11 @@ api = resource(
 )
 
 
-class ModelPath(BaseModel):
+class ModelPath(NamingPath):
     """The model id in the path."""
 
-    id: str = Field(description="name of a function, or name:alias")
+    refusals: ClassVar = {"id": FunctionNotFound}
+    id: str = Field(pattern=MODEL_PATTERN, description="name of a function, or name:alias")
 
 
 @api.get("", responses={200: ModelList})

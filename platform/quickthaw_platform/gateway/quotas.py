@@ -20,6 +20,7 @@ from redis import Redis
 from quickthaw.resources import KeyInfo
 from quickthaw.types import Usage
 from quickthaw_platform.errors import RateLimited
+from quickthaw_platform.redis_keys import RedisKey
 
 OPEN_SECONDS = 86_400
 """How long an uncharged invocation is remembered after the last call of its key."""
@@ -30,27 +31,25 @@ class QuotaKeeper:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        storage = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix="qt:quota")
+        storage = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix=RedisKey.QUOTA)
         self._requests = MovingWindowRateLimiter(storage)
         self._tokens = FixedWindowRateLimiter(storage)
 
-    def take(self, key: KeyInfo | None) -> dict[str, str]:
+    def take(self, key: KeyInfo) -> dict[str, str]:
         """Count one request of `key`; returns the `x-ratelimit-*` headers. RateLimited when a quota is used up."""
-        if key is None:
-            return {}
         return self._take_tokens(key) | self._take_request(key)
 
-    def note(self, key: KeyInfo | None, invocation: str) -> None:
+    def note(self, key: KeyInfo, invocation: str) -> None:
         """Remember an admitted invocation whose tokens are to be charged."""
-        if key is not None and key.quotas.tokens_per_minute is not None:
+        if key.quotas.tokens_per_minute is not None:
             pipe = self._redis.pipeline()
             pipe.sadd(_open_key(key), invocation)
             pipe.expire(_open_key(key), OPEN_SECONDS)
             pipe.execute()
 
-    def settle(self, key: KeyInfo | None) -> None:
+    def settle(self, key: KeyInfo) -> None:
         """Charge the tokens of those invocations of `key` that have ended since the last time."""
-        if key is None or key.quotas.tokens_per_minute is None:
+        if key.quotas.tokens_per_minute is None:
             return
         spent = sum(self._charge(key, invocation) for invocation in self._open(key))
         if spent:
@@ -99,13 +98,13 @@ class QuotaKeeper:
         noted = sorted(cast("set[str]", self._redis.smembers(_open_key(key))))
         pipe = self._redis.pipeline(transaction=False)
         for invocation in noted:
-            pipe.hmget(f"qt:inv:{invocation}", "state", "ended_at")
+            pipe.hmget(RedisKey.INVOCATION.of(invocation), "state", "ended_at")
         states = pipe.execute()
         return [i for i, (state, ended_at) in zip(noted, states, strict=True) if state is None or ended_at is not None]
 
     def _charge(self, key: KeyInfo, invocation: str) -> int:
         """Return what an ended invocation used, to the one caller that takes it off the list; 0 to all others."""
-        usage = cast("str | None", self._redis.hget(f"qt:inv:{invocation}", "usage"))
+        usage = cast("str | None", self._redis.hget(RedisKey.INVOCATION.of(invocation), "usage"))
         if not self._redis.srem(_open_key(key), invocation) or not usage:
             return 0
         found = Usage.model_validate_json(usage)
@@ -148,4 +147,4 @@ def _until(reset_time: float) -> float:
 
 
 def _open_key(key: KeyInfo) -> str:
-    return f"qt:key:{key.id}:open"
+    return RedisKey.KEY_OPEN.of(key.id)

@@ -6,7 +6,9 @@ import json
 from typing import IO, Any, NoReturn
 
 from flask import Request
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.utils import cached_property
 
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.body_encoding import encodings_of, unpacked
@@ -18,6 +20,14 @@ DRAIN_LIMIT_BYTES = 1 << 30
 
 class JsonRequest(Request):
     """A request whose body is JSON whatever its content type says; what is not JSON raises InvalidRequest."""
+
+    @cached_property
+    def args(self) -> MultiDict[str, str]:
+        """The parameters of the query; InvalidRequest for bytes that are neither UTF-8 nor percent-encoded."""
+        try:
+            return super().args
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("the query is not UTF-8; percent-encode what is not plain in it") from error
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
         """Return the parsed body, {} where there is none. The parameters are Flask's and change nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from flask import Response, jsonify
 from flask_openapi3.blueprint import APIBlueprint
@@ -11,9 +11,11 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
 from quickthaw.resources import Scope
-from quickthaw.types import Wire
+from quickthaw.types import Name, Wire
+from quickthaw_platform.errors import FunctionNotFound
 from quickthaw_platform.gateway.auth import KEY_HEADER, requires
 from quickthaw_platform.gateway.errors import ErrorBody
+from quickthaw_platform.gateway.path_names import NamingPath
 
 API_KEY_SCHEME = "apiKey"
 API_KEY_HEADER_SCHEME = "apiKeyHeader"
@@ -44,10 +46,11 @@ class Page(Wire, Generic[T]):
     data: Sequence[T]
 
 
-class FunctionPath(BaseModel):
+class FunctionPath(NamingPath):
     """The function's name in the path."""
 
-    name: str = Field(description="the function")
+    refusals: ClassVar = {"name": FunctionNotFound}
+    name: Name = Field(description="name of the function")
 
 
 def resource(

@@ -20,6 +20,7 @@ from quickthaw_platform.gateway.openai_calls import json_answer
 from quickthaw_platform.gateway.openai_chat_format import chat_response
 from quickthaw_platform.gateway.openai_schema import ChatCompletion, ChatRequest
 from quickthaw_platform.gateway.openai_tools import is_legacy
+from quickthaw_platform.gateway.path_names import COMPLETION_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import resource
 from quickthaw_platform.gateway.responses.schema import ItemList
 from quickthaw_platform.gateway.services import services
@@ -42,10 +43,10 @@ _REPEATED = (
 """What a stored completion repeats of its request."""
 
 
-class CompletionPath(BaseModel):
+class CompletionPath(NamingPath):
     """The completion's id in the path."""
 
-    completion_id: str = Field(description="id of the chat completion")
+    completion_id: str = Field(pattern=COMPLETION_PATTERN, description="id of the chat completion")
 
 
 class Page(BaseModel):

@@ -20,10 +20,11 @@ from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.outbound.addresses import AddressRefused
 from quickthaw_platform.outbound.posting import post
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
 
-WEBHOOKS_KEY = "qt:webhooks"
-ATTEMPTS_KEY = "qt:webhooks:attempts"
+WEBHOOKS_KEY = RedisKey.WEBHOOKS
+ATTEMPTS_KEY = RedisKey.WEBHOOKS_ATTEMPTS
 CLAIM_SECONDS = 60.0
 """A delivery that its process did not live to settle is tried again after so long."""
 

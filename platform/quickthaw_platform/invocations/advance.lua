@@ -9,7 +9,7 @@ if ORDER[target] > ORDER[state] then
   redis.call('HSET', key, 'state', target)
   instance.state = target
   if ARGV[3] ~= '' then redis.call('HSET', key, 'room_for', ARGV[3]) end
-  if target ~= 'draining' then redis.call('DEL', 'qt:version:' .. instance.version .. ':failure') end
+  if target ~= 'draining' then redis.call('DEL', failure_key(instance.version)) end
   place(instance)
 end
 if instance.held == 0 then redis.call('HSETNX', key, 'idle_since', text(now())) end

@@ -11,7 +11,7 @@ if ENDED[f[1]] then
 end
 if f[1] ~= 'queued' then return {values, false, {}, false} end
 local position = redis.call('ZRANK', queue_key(f[2]), id) + 1
-local w = redis.call('HMGET', 'qt:version:' .. f[2] .. ':waits', 'reason', 'ready_at', 'slots', 'service_seconds')
+local w = redis.call('HMGET', waits_key(f[2]), 'reason', 'ready_at', 'slots', 'service_seconds')
 -- The first `slots` are served when the instance is ready, the next as many a service later, and so on.
 local estimate = w[2] and math.max(0, tonumber(w[2]) - now())
 local slots, service = tonumber(w[3] or 0) or 0, tonumber(w[4] or 0) or 0

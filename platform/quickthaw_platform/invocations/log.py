@@ -14,6 +14,7 @@ from quickthaw_platform.errors import InvocationNotFound, Unavailable
 from quickthaw_platform.invocations.outage import OUTAGE, outage_is_unavailable
 from quickthaw_platform.invocations.records import parse_event
 from quickthaw_platform.invocations.tails import BATCH_EVENTS, Tail, Tails, log_key
+from quickthaw_platform.redis_keys import RedisKey
 
 MAX_BLOCK_SECONDS = 15.0
 """Longest single blocking read: less than the client's socket timeout."""
@@ -24,7 +25,7 @@ RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5)
 
 def inv_key(identity: str) -> str:
     """Return the key of an invocation's record."""
-    return f"qt:inv:{identity}"
+    return RedisKey.INVOCATION.of(identity)
 
 
 class EventLog:

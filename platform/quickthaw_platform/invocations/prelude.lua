@@ -1,31 +1,40 @@
--- Shared by every script (the loader puts this text before each). Keys are computed here from ids: quickthaw runs on
--- one Redis or Valkey (>= 6.2), not on a Redis Cluster. User JSON is never decoded in Lua: cjson would turn an empty
--- array into an object and large integers into floats.
+-- Shared by every script (the loader puts this text before each). Keys are computed here from ids, as redis_keys.py has
+-- them: quickthaw runs on one Redis or Valkey (>= 6.2), not on a Redis Cluster. User JSON is never decoded in Lua: cjson
+-- would turn an empty array into an object and large integers into floats.
 
 local ENDED = {succeeded = true, failed = true, cancelled = true, timed_out = true}
 local ACTIVE_KEY = 'qt:active'        -- zset: assigned and running invocations by when they were last looked at
 local DEADLINES_KEY = 'qt:deadlines'  -- zset: invocations by when a limit of theirs runs out
 local MOVES_KEY = 'qt:moves'          -- zset: invocations offered, or left, to an instance by when it must have taken them
 local QUEUES_KEY = 'qt:queues'        -- set: versions whose queue may hold something
+local NODES_KEY = 'qt:nodes'          -- set: ids of nodes
+local INSTANCES_KEY = 'qt:instances'  -- set: ids of instances
+local WATCH_KEY = 'qt:controller.watch'  -- hash: the controller's last round, and the seconds that were watched
+local HEARD_KEY = 'qt:controller.heard'  -- hash: node -> its last_seen, and the watched seconds when that was new
+local MIGRATION_KEY = 'qt:migration.learnt'  -- hash: see router/learnt.py
 local TRAFFIC_SECONDS = 2592000       -- 30 days: a function's traffic is forgotten when it has not been called so long
 local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook by when it is due
 
 local function inv_key(id) return 'qt:inv:' .. id end
-local function log_key(id) return 'qt:inv:' .. id .. ':log' end
-local function records_key(id) return 'qt:inv:' .. id .. ':records' end
+local function log_key(id) return 'qt:inv.log:' .. id end
+local function records_key(id) return 'qt:inv.records:' .. id end
 local function stored_key(object) return 'qt:stored:' .. object end  -- hash: see stored.py
 -- zset: a key's objects of a kind by when they were made
-local function stored_index_key(kind, owner) return 'qt:stored:' .. kind .. ':of:' .. owner end
-local function queue_key(version) return 'qt:version:' .. version .. ':queue' end
-local function open_key(version) return 'qt:version:' .. version .. ':open' end  -- zset: instances by free slots
-local function fair_key(version) return 'qt:version:' .. version .. ':fair' end  -- hash: see admit.lua
-local function served_key(version) return 'qt:version:' .. version .. ':served' end  -- hash: see remember
-local function traffic_key(fn, what) return 'qt:function:' .. fn .. ':' .. what end
+local function stored_index_key(kind, owner) return 'qt:stored.by_owner:' .. kind .. ':' .. owner end
+local function queue_key(version) return 'qt:version.queue:' .. version end
+local function open_key(version) return 'qt:version.open:' .. version end  -- zset: instances by free slots
+local function waits_key(version) return 'qt:version.waits:' .. version end  -- hash: see explain.lua
+local function failure_key(version) return 'qt:version.failure:' .. version end  -- text: why its last start failed
+local function fair_key(version) return 'qt:version.fair:' .. version end  -- hash: see admit.lua
+local function served_key(version) return 'qt:version.served:' .. version end  -- hash: see remember
+-- `what`: live, calls, gaps, idle_since or learnt
+local function traffic_key(fn, what) return 'qt:function.' .. what .. ':' .. fn end
+local function remote_key(url) return 'qt:remote:' .. url end  -- set: checkpoints that lie in a remote tier
 local function node_key(node) return 'qt:node:' .. node end
 local function instance_key(instance) return 'qt:instance:' .. instance end
-local function leases_key(instance) return 'qt:instance:' .. instance .. ':leases' end
-local function version_instances_key(version) return 'qt:version:' .. version .. ':instances' end
-local function node_instances_key(node) return 'qt:node:' .. node .. ':instances' end
+local function leases_key(instance) return 'qt:instance.leases:' .. instance end
+local function version_instances_key(version) return 'qt:version.instances:' .. version end
+local function node_instances_key(node) return 'qt:node.instances:' .. node end
 
 local function now()
   local time = redis.call('TIME')

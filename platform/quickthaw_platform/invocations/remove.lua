@@ -13,7 +13,7 @@ for other in (f[3] or ''):gmatch('[^,]+') do
 end
 local leases = redis.call('HGETALL', leases_key(instance))
 redis.call('DEL', instance_key(instance), leases_key(instance))
-redis.call('SREM', 'qt:instances', instance)
+redis.call('SREM', INSTANCES_KEY, instance)
 if f[1] then
   redis.call('SREM', version_instances_key(f[1]), instance)
   redis.call('ZREM', open_key(f[1]), instance)

@@ -59,7 +59,7 @@ if redis.call('HGET', node_key(node), 'kept_for') == version then
 end
 redis.call('HSET', instance_key(instance), 'state', 'starting', 'version', version, 'node', node, 'after', ARGV[7],
   'memory_bytes', ARGV[5], 'created_at', time, 'told_at', time, unpack(ARGV, 8))
-redis.call('SADD', 'qt:instances', instance)
+redis.call('SADD', INSTANCES_KEY, instance)
 redis.call('SADD', version_instances_key(version), instance)
 redis.call('SADD', node_instances_key(node), instance)
 return 1

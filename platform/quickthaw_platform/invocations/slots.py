@@ -12,8 +12,9 @@ from quickthaw_platform.contracts import InstanceState, InstanceView, Way
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import Lease
 from quickthaw_platform.invocations.scripts import Scripts
+from quickthaw_platform.redis_keys import RedisKey
 
-INSTANCES_KEY = "qt:instances"
+INSTANCES_KEY = RedisKey.INSTANCES
 FAILURE_SECONDS = 86_400
 """How long the reason of a failed start is told."""
 
@@ -111,7 +112,7 @@ class SlotStore:
     def leases(self, instance: str) -> list[Lease]:
         """Return the leases that the instance holds."""
         with outage_is_unavailable():
-            held = cast("dict[str, str]", self._redis.hgetall(f"qt:instance:{instance}:leases"))
+            held = cast("dict[str, str]", self._redis.hgetall(RedisKey.INSTANCE_LEASES.of(instance)))
         return [Lease(invocation, int(epoch)) for invocation, epoch in held.items()]
 
     def remind(self, instance: str, seconds: float) -> bool:
@@ -124,11 +125,11 @@ class SlotStore:
 
     def instances(self, *, version: str | None = None, node: str | None = None) -> list[InstanceView]:
         """Return the instances of a version, of a node, or all, by id."""
-        key = INSTANCES_KEY
+        key: str = INSTANCES_KEY
         if version is not None:
-            key = f"qt:version:{version}:instances"
+            key = RedisKey.VERSION_INSTANCES.of(version)
         elif node is not None:
-            key = f"qt:node:{node}:instances"
+            key = RedisKey.NODE_INSTANCES.of(node)
         rows, *_ = self._scripts.run("view", key, 0)
         return parse_instances(rows)
 
@@ -165,7 +166,7 @@ def _instance(row: Sequence[Any]) -> InstanceView:
 
 
 def _failure_key(version: str) -> str:
-    return f"qt:version:{version}:failure"
+    return RedisKey.VERSION_FAILURE.of(version)
 
 
 def _leases(flat: Sequence[str]) -> list[Lease]:

@@ -45,6 +45,7 @@ from quickthaw_platform.invocations.records import (
 )
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.served import written
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
 
 QUEUE_FULL_RETRY_SECONDS = 2.0
@@ -81,7 +82,7 @@ class InvocationStore:
         Raises QueueFull, and Conflict for an idempotency key that came with another request before.
         """
         spec, limits = new.version.spec, new.limits or new.version.spec.limits
-        key = f"qt:idempotency:{new.key_id or ''}:{spec.name}:{new.idempotency_key}" if new.idempotency_key else ""
+        key = RedisKey.IDEMPOTENCY.of(new.key_id or "", spec.name, new.idempotency_key) if new.idempotency_key else ""
         outcome, detail, *familiar = self._scripts.run(
             "admit", new.id, new.version.id, spec.queue_size, limits.start, limits.total, key,
             new.request_digest() if key else "", spec.name, new.key_id or "", new.key_weight, written(new.beginnings),

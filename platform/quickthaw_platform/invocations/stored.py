@@ -18,6 +18,7 @@ from quickthaw_platform.invocations.log import inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import compact
 from quickthaw_platform.invocations.scripts import Scripts
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
 
 PAGE = 50
@@ -104,7 +105,7 @@ class StoredObjects:
 
         Of an `after` that is not there any more, nothing is behind.
         """
-        index = f"qt:stored:{kind.value}:of:{key_id or ''}"
+        index = RedisKey.STORED_BY_OWNER.of(kind.value, key_id or "")
         start = 0 if after is None else self._behind(index, after, newest_first)
         while start is not None:
             with outage_is_unavailable():
@@ -122,7 +123,7 @@ class StoredObjects:
         with outage_is_unavailable():
             pipe = self._redis.pipeline(transaction=False)
             for name in names:
-                pipe.hmget(f"qt:stored:{name}", _FIELDS)
+                pipe.hmget(RedisKey.STORED.of(name), _FIELDS)
             found = [StoredObject.parse(name, values) for name, values in zip(names, pipe.execute(), strict=True)]
             for stored in found:
                 pipe.exists(inv_key(stored.invocation if stored else ""))

@@ -14,6 +14,7 @@ from redis.connection import Connection
 from quickthaw.types import Event
 from quickthaw_platform.invocations.outage import OUTAGE
 from quickthaw_platform.invocations.records import parse_event
+from quickthaw_platform.redis_keys import RedisKey
 
 BATCH_EVENTS = 500
 BLOCK_SECONDS = 5.0
@@ -30,7 +31,7 @@ Entries = Sequence[tuple[str, Sequence[str]]]
 
 def log_key(identity: str) -> str:
     """Return the key of an invocation's log."""
-    return f"qt:inv:{identity}:log"
+    return RedisKey.INVOCATION_LOG.of(identity)
 
 
 def read_entries(entries: Entries) -> list[Event]:

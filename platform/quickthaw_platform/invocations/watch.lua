@@ -4,15 +4,14 @@
 -- A node's silence is counted in time that was watched, and a gap between two rounds counts as one round at most. So
 -- neither a pause of the controller, nor an outage of Redis, nor a step of its clock makes a node look silent, and after
 -- any of them the nodes have nearly the whole TTL to be heard again.
-local HEARD_KEY = 'qt:controller:heard'  -- hash: node -> its last_seen, and the watched seconds when that was new
 local time, round, ttl = now(), tonumber(ARGV[1]), tonumber(ARGV[2])
-local watch = redis.call('HMGET', 'qt:controller:watch', 'last_sweep', 'watched_seconds')
+local watch = redis.call('HMGET', WATCH_KEY, 'last_sweep', 'watched_seconds')
 local gap = math.max(0, time - tonumber(watch[1] or time))
 local watched = tonumber(watch[2] or 0) + math.min(gap, round)
-redis.call('HSET', 'qt:controller:watch', 'last_sweep', text(time), 'watched_seconds', text(watched))
+redis.call('HSET', WATCH_KEY, 'last_sweep', text(time), 'watched_seconds', text(watched))
 
 local dead, heard = {}, {}
-for _, node in ipairs(redis.call('SMEMBERS', 'qt:nodes')) do
+for _, node in ipairs(redis.call('SMEMBERS', NODES_KEY)) do
   local seen = redis.call('HGET', node_key(node), 'last_seen') or '0'
   local noted = redis.call('HGET', HEARD_KEY, node) or ''
   local known, since = noted:match('^(%S+) (%S+)$')

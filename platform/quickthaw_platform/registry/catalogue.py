@@ -10,13 +10,14 @@ from redis import Redis
 from quickthaw.resources import CheckpointInfo
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import CheckpointNotFound
+from quickthaw_platform.redis_keys import RedisKey
 
 _FIELDS = (
     "name", "task", "bytes", "weights_format", "tensors", "dtype", "quantization", "architecture",
     "gguf_architecture", "context_tokens", "license", "source", "created_at",
 )  # fmt: skip
 
-CHECKPOINTS_KEY = "qt:checkpoints"
+CHECKPOINTS_KEY = RedisKey.CHECKPOINTS
 
 
 def describe(manifest: Manifest) -> CheckpointInfo:

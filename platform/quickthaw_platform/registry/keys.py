@@ -19,9 +19,10 @@ from redis.client import Pipeline
 
 from quickthaw.resources import KeyCreated, KeyInfo, Quotas, Scope
 from quickthaw_platform.errors import AuthenticationFailed, InvalidRequest, KeyNotFound
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.validation import check_name
 
-KEYS_KEY = "qt:keys"
+KEYS_KEY = RedisKey.KEYS
 SECRET_BYTES = 24
 _SHAPE = re.compile(r"^qt-([0-9a-f]{12})-([A-Za-z0-9_-]{32})$")
 _NOT_A_RATE = '{!r} is not a rate; write for example "40 per 3 hours" or "5 per second; 100 per hour"'
@@ -143,7 +144,7 @@ def _parse(fields: Any) -> StoredKey | None:
 
 
 def _key(key_id: str) -> str:
-    return f"qt:key:{key_id}"
+    return RedisKey.KEY.of(key_id)
 
 
 def _digest(plaintext: str) -> str:

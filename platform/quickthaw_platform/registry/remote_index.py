@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from redis import Redis
 
+from quickthaw_platform.redis_keys import RedisKey
+
 
 class RemoteIndex:
     """Written by nodes and read with the cluster's view (view.lua), so that what one node pushes all can fetch."""
@@ -27,4 +29,4 @@ class RemoteIndex:
 
 
 def _key(url: str) -> str:
-    return f"qt:remote:{url}"
+    return RedisKey.REMOTE.of(url)

@@ -10,6 +10,7 @@ from redis import Redis
 
 from quickthaw.results import CheckpointResult
 from quickthaw_platform.errors import InvalidRequest
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
 
 MOST_RESULTS = 512
@@ -18,7 +19,7 @@ MOST_RESULTS = 512
 
 def results_key(checkpoint_id: str) -> str:
     """Return the key of the hash that holds a checkpoint's results."""
-    return f"qt:results:{checkpoint_id}"
+    return RedisKey.RESULTS.of(checkpoint_id)
 
 
 class Results:

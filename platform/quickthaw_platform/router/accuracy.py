@@ -14,8 +14,9 @@ from redis import Redis
 from quickthaw.resources import EstimateError, RouterAccuracy
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 
-KEY = "qt:router:accuracy"
+KEY = RedisKey.ROUTER_ACCURACY
 MAX_ROWS = 10_000
 """The stream keeps about so many of the last starts."""
 

@@ -15,6 +15,7 @@ from quickthaw.resources import DecisionInfo
 from quickthaw_platform.contracts import Decision, Refuse, Start, Wait
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 
 MAX_DECISIONS = 200
 """About so many are kept of each version."""
@@ -36,7 +37,7 @@ _log = structlog.get_logger()
 
 def decisions_key(version_id: str) -> str:
     """Return the key of a version's stream."""
-    return f"qt:version:{version_id}:decisions"
+    return RedisKey.VERSION_DECISIONS.of(version_id)
 
 
 class DecisionLog:

@@ -12,6 +12,7 @@ from redis.client import Pipeline
 from quickthaw_platform.averages import Average
 from quickthaw_platform.contracts import FunctionStats, MigrationCost, Way
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 
 SERVICE = "service"
 """The field for how long an invocation holds its slot."""
@@ -19,7 +20,7 @@ SERVICE = "service"
 TTL_SECONDS = 30 * 86_400
 """What was learnt of a function that has not run for so long is forgotten."""
 
-MIGRATION_KEY = "qt:migration:learnt"
+MIGRATION_KEY = RedisKey.MIGRATION_LEARNT
 PER_TOKEN = "per_token"
 FIXED = "fixed"
 SHORT_TOKENS = 128
@@ -34,7 +35,7 @@ _INIT = {f"init.{way.value}": way for way in Way}
 
 def learnt_key(function: str) -> str:
     """Return the key of the hash: field to `Average.to_text()`."""
-    return f"qt:function:{function}:learnt"
+    return RedisKey.FUNCTION_LEARNT.of(function)
 
 
 def init_field(way: Way) -> str:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from redis import Redis
 
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 
 MAX_WAITING_LINES = 10_000
 """Lines kept while Redis is out; the oldest go first."""
@@ -21,7 +22,7 @@ _BATCH_LINES = 500
 
 def log_key(function: str) -> str:
     """Return the key of a function's log stream."""
-    return f"qt:logs:{function}"
+    return RedisKey.LOGS.of(function)
 
 
 class LogLines:

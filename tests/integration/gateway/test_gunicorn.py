@@ -43,7 +43,7 @@ def reset(connection: socket.socket) -> None:
 
 def the_invocation(node: PlayedNode) -> str:
     """Return the id of the only invocation."""
-    (found,) = wait_for(lambda: [k for k in node.redis.scan_iter("qt:inv:*") if not k.endswith(":log")], "a call")
+    (found,) = wait_for(lambda: list(node.redis.scan_iter("qt:inv:*")), "a call")
     return str(found).removeprefix("qt:inv:")
 
 

@@ -122,7 +122,7 @@ def test_another_key_is_told_that_there_is_nothing(gateway: GatewayProcess, node
 def test_an_expired_response_is_gone_with_all_of_it(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
     made = post(gateway, key)
     invocation = made["id"].removeprefix("resp_")
-    names = [f"qt:stored:{made['id']}", f"qt:inv:{invocation}", f"qt:inv:{invocation}:log"]
+    names = [f"qt:stored:{made['id']}", f"qt:inv:{invocation}", f"qt:inv.log:{invocation}"]
     assert all(node.redis.pttl(name) > 80_000_000 for name in names)  # stored_ttl is a day
     for name in names[1:]:
         node.redis.pexpire(name, 1)

@@ -112,5 +112,5 @@ def test_a_start_that_fails_is_metered_until_its_process_has_gone(node: NodeProc
     assert node.call(version, {}).state == InvocationState.FAILED
     wait_for(lambda: {r.phase for r in used(node, "broken", By.PHASE) if r.seconds} >= {"starting/fork"}, "its record")
     redis: Redis = node.redis
-    assert redis.zcard("qt:usage:hours") >= 1
+    assert redis.zcard("qt:usage.hours") >= 1
     assert sum(r.seconds for r in used(node, "broken")) > 0

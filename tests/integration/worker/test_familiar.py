@@ -31,7 +31,7 @@ def test_the_next_turn_goes_where_the_last_one_was_and_elsewhere_where_that_has_
     first = instance(node, call(node, version, FIRST))
     assert first == names[1]  # the other one was busy
     node.ended(busy)
-    wait_for(lambda: node.redis.zcard(f"qt:version:{version.id}:open") == 2, "both instances having a free slot")
+    wait_for(lambda: node.redis.zcard(f"qt:version.open:{version.id}") == 2, "both instances having a free slot")
     running = call(node, version, SECOND)
     assert node.store.get(running).instance == first
     assert instance(node, call(node, version, SECOND)) == names[0]  # a second try of the turn, beside the first

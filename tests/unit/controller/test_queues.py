@@ -111,7 +111,7 @@ class TestMinimum:
         assert starts(commands) == 1
         serve(context)
         assert starts(commands) == 0
-        [key] = redis.scan_iter("qt:controller:wanted:*")
+        [key] = redis.scan_iter("qt:controller.wanted:*")
         assert 0 < redis.pttl(key) <= 10_000
         redis.delete(key)
         serve(context)

@@ -54,7 +54,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def last_sweep(redis: Redis) -> float:
     try:
-        return float(redis.hget("qt:controller:watch", "last_sweep") or 0)
+        return float(redis.hget("qt:controller.watch", "last_sweep") or 0)
     except RedisError:
         return 0.0
 

@@ -27,7 +27,7 @@ def let_die(context: Context, *nodes: str) -> None:
     """As if the nodes had been silent for longer than the TTL while the controller was listening."""
     settings = context.settings
     for _ in range(6):
-        context.redis.hincrbyfloat("qt:controller:watch", "last_sweep", -settings.controller_interval)
+        context.redis.hincrbyfloat("qt:controller.watch", "last_sweep", -settings.controller_interval)
         dead = context.watch.dead_nodes(settings.controller_interval, settings.heartbeat_ttl)
     assert {node.id for node in dead} == set(nodes)
 

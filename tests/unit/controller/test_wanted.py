@@ -40,12 +40,12 @@ def small_version(identity: str = "v1", **spec: Any) -> Version:
 
 def past(redis: Redis, version: Version, *, gaps: list[float], idle_seconds: float | None = None) -> None:
     """Write what the scripts write of a function's calls; `gaps` the latest last."""
-    key = f"qt:function:{version.function}"
-    redis.delete(f"{key}:gaps", f"{key}:idle_since")
+    gaps_key, idle_key = f"qt:function.gaps:{version.function}", f"qt:function.idle_since:{version.function}"
+    redis.delete(gaps_key, idle_key)
     if gaps:
-        redis.lpush(f"{key}:gaps", *gaps)
+        redis.lpush(gaps_key, *gaps)
     if idle_seconds is not None:
-        redis.set(f"{key}:idle_since", f"{redis_time(redis) - idle_seconds:.6f}")
+        redis.set(idle_key, f"{redis_time(redis) - idle_seconds:.6f}")
 
 
 class RecordingPolicy:
@@ -139,14 +139,14 @@ class TestSamples:
         for _ in range(5):
             Samples(redis, 30.0).take(read_view(redis), [version])
         assert len(Samples(redis, 30.0).read(["v1"])["v1"]) == 3
-        assert 0 < redis.pttl("qt:version:v1:samples") <= 60_000
+        assert 0 < redis.pttl("qt:version.samples:v1") <= 60_000
 
 
 def sampled(redis: Redis, version: Version, *samples: tuple[float, int, int]) -> None:
     """Write samples: seconds ago, concurrency, instances asked for in panic (0: none)."""
     now = redis_time(redis)
     redis.rpush(
-        f"qt:version:{version.id}:samples",
+        f"qt:version.samples:{version.id}",
         *(f"{now - ago:.3f} {load} {panic} {int(panic > 0)}" for ago, load, panic in samples),
     )
 

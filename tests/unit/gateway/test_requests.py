@@ -14,10 +14,10 @@ from werkzeug.test import TestResponse
 
 from quickthaw.resources import CheckpointInfo, Scope
 from quickthaw.types import FunctionSpec
-from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import commands
 from tests.unit.gateway.conftest import ECHO
@@ -147,40 +147,27 @@ def test_readiness_can_be_asked_for_nodes(app: OpenAPI, redis: Redis) -> None:
     assert client.get("/readyz?nodes=-1").status_code == 400
 
 
-def test_without_required_keys_everybody_on_this_machine_is_admin(settings: Settings, redis: Redis) -> None:
-    open_settings = settings.model_copy(update={"require_api_key": False})
-    app = create_app(open_settings, redis, None)  # type: ignore[arg-type]  # no command is sent here
-    assert app.test_client().get("/v1/keys").status_code == 200
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gateway.example"])
-def test_a_gateway_without_keys_binds_to_this_machine_only(settings: Settings, redis: Redis, host: str) -> None:
-    open_settings = settings.model_copy(update={"require_api_key": False, "host": host})
-    with pytest.raises(SettingsInvalid, match="require_api_key"):
-        create_app(open_settings, redis, None)  # type: ignore[arg-type]  # refused before it is used
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_loopback_is_this_machine(settings: Settings, redis: Redis, host: str) -> None:
-    create_app(settings.model_copy(update={"require_api_key": False, "host": host}), redis, None)  # type: ignore[arg-type]
+def admin(redis: Redis) -> dict[str, str]:
+    """Return the header of a new admin key."""
+    return {"Authorization": f"Bearer {KeyStore(redis).create('admin', [Scope.ADMIN]).key}"}
 
 
 def test_while_redis_is_down_calls_are_unavailable_and_the_process_is_healthy(
     own_valkey: ValkeyProcess, settings: Settings
 ) -> None:
-    local = settings.model_copy(update={"require_api_key": False, "redis_url": own_valkey.url})
+    local = settings.model_copy(update={"redis_url": own_valkey.url})
     with own_valkey.client() as redis:
         app = create_app(local, redis, FakeNode(redis, local))  # type: ignore[arg-type]
-        client = app.test_client()
+        client, headers = app.test_client(), admin(redis)
         assert client.get("/readyz").status_code == 200
         own_valkey.kill()
         assert client.get("/healthz").status_code == 200
         assert client.get("/metrics").status_code == 200
         for answer in (
             client.get("/readyz"),
-            client.get("/v1/models"),
-            client.post("/v1/functions/chat/invoke", json=INPUT),
-            client.get("/v1/functions"),
+            client.get("/v1/models", headers=headers),
+            client.post("/v1/functions/chat/invoke", json=INPUT, headers=headers),
+            client.get("/v1/functions", headers=headers),
         ):
             assert answer.status_code == 503
             assert error(answer)["code"] == "unavailable"
@@ -194,10 +181,11 @@ def test_while_redis_is_down_calls_are_unavailable_and_the_process_is_healthy(
 def test_while_redis_takes_no_changes_calls_are_unavailable_and_the_gateway_is_not_ready(
     own_valkey: ValkeyProcess, settings: Settings, code: str, setting: str
 ) -> None:
-    local = settings.model_copy(update={"require_api_key": False, "redis_url": own_valkey.url})
+    local = settings.model_copy(update={"redis_url": own_valkey.url})
     with own_valkey.client() as redis:
         app = create_app(local, redis, FakeNode(redis, local))  # type: ignore[arg-type]
         client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = admin(redis)["Authorization"]
         Catalogue(redis).announce([CheckpointInfo(id="c1", name="tiny", task="generate", bytes=1, context_tokens=128)])
         FunctionRegistry(redis).deploy(FunctionSpec.model_validate(ECHO))
         redis.config_set(setting, "1")

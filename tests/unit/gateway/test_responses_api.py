@@ -308,7 +308,7 @@ def test_it_is_kept_for_as_long_as_stored_ttl_says(client: FlaskClient, redis: R
     kept, other = create(client), create(client, store=False)
     hour_ms = 3_600_000
     assert 0 < redis.pttl(f"qt:inv:{other.id.removeprefix('resp_')}") <= hour_ms
-    assert redis.pttl(f"qt:inv:{kept.id.removeprefix('resp_')}:log") > hour_ms
+    assert redis.pttl(f"qt:inv.log:{kept.id.removeprefix('resp_')}") > hour_ms
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_the_fullest_instance_with_room_is_taken(redis: Redis, store: Invocation
 def test_newcomers_find_an_instance_by_its_place_among_the_open_ones(
     redis: Redis, store: InvocationStore, slots: SlotStore
 ) -> None:
-    open_ones = "qt:version:v2:open"
+    open_ones = "qt:version.open:v2"
     start_instance(redis, VERSION_TWO, "x1")
     start_instance(redis, VERSION_TWO, "x2", state="loaded")
     assert redis.zrange(open_ones, 0, -1, withscores=True) == [("x1", 2)]
@@ -95,9 +95,9 @@ def test_a_wrong_place_among_the_open_ones_gives_no_slot_and_is_corrected(
     start_instance(redis, VERSION, "full")
     for _ in range(2):
         store.admit(make_invocation(VERSION))
-    redis.zadd("qt:version:v1:open", {wrong: 1})
+    redis.zadd("qt:version.open:v1", {wrong: 1})
     assert store.admit(make_invocation(VERSION)).position == 1
-    assert not redis.exists("qt:version:v1:open")
+    assert not redis.exists("qt:version.open:v1")
 
 
 def test_no_newcomer_overtakes_the_queue(redis: Redis, store: InvocationStore) -> None:
@@ -149,7 +149,7 @@ def test_the_same_admission_twice_is_one(redis: Redis, store: InvocationStore) -
     start_instance(redis, VERSION)
     claimed = store.claim("x1")
     assert store.admit(new).assignment == claimed[0]
-    assert len(redis.hgetall("qt:instance:x1:leases")) == 1
+    assert len(redis.hgetall("qt:instance.leases:x1")) == 1
     store.begin("a", 1, "n1", "x1")
     assert store.admit(new) == Admission(duplicate_of="a")
 

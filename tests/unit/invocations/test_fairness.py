@@ -16,7 +16,7 @@ from tests.made_up import examples
 from tests.state import announce_node, make_invocation, make_version, start_instance
 
 VERSION = make_version(concurrency=1, queue_size=10_000)
-FAIR = "qt:version:v1:fair"
+FAIR = "qt:version.fair:v1"
 
 
 def admit(store: InvocationStore, key: str, count: int, weight: float = 1.0) -> list[str]:

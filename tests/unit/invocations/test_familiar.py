@@ -137,7 +137,7 @@ def test_a_crowded_instance_leaves_the_call_to_one_with_a_shorter_beginning(
         admit(store, version, f"long{number}", ("l1-long-",))
     slots = SlotStore(redis)
     start_instance(redis, version, "x2")
-    redis.hset("qt:version:v1:served", "h1", "h1-short" * 4 + "x2")
+    redis.hset("qt:version.served:v1", "h1", "h1-short" * 4 + "x2")
     start_instance(redis, version, "x1")
     assert slots.drain("x1")
     admission = admit(store, version, "next", ("l2-long-", "l1-long-", "h1-short"))
@@ -157,7 +157,7 @@ def test_who_cannot_lease_does_not_count_as_the_least_busy(redis: Redis, store: 
     announce_node(redis, "n2", state="draining")
     admission = admit(store, version, "turn2", SECOND)
     assert (where(admission), admission.familiar) == ("x2", True)
-    assert redis.zscore("qt:version:v1:open", "x3") is None
+    assert redis.zscore("qt:version.open:v1", "x3") is None
 
 
 def test_nobody_overtakes_the_queue_to_follow_a_beginning(
@@ -201,9 +201,9 @@ def test_beginnings_go_with_the_last_instance_of_their_version(
 ) -> None:
     version = serve_first_turn_on_x2(redis, store, slots)
     slots.remove("x2")
-    assert redis.hget("qt:version:v1:served", "a1") == "a1-turn1" * 4 + "x2"
+    assert redis.hget("qt:version.served:v1", "a1") == "a1-turn1" * 4 + "x2"
     slots.remove("x1")
-    assert list(redis.scan_iter("qt:version:*:served*")) == []
+    assert list(redis.scan_iter("qt:version.served:*")) == []
     start_instance(redis, version, "x1")
     assert where(admit(store, version, "turn2", SECOND)) == "x1"
 
@@ -212,7 +212,7 @@ def test_what_is_known_of_beginnings_is_a_table_and_never_searched_from_end_to_e
     redis: Redis, store: InvocationStore
 ) -> None:
     admit(store, two(redis), "turn1", FIRST)
-    assert redis.object("encoding", "qt:version:v1:served") == "hashtable"
+    assert redis.object("encoding", "qt:version.served:v1") == "hashtable"
 
 
 def test_what_has_a_place_in_common_with_another_beginning_is_not_taken_for_it(

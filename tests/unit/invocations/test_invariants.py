@@ -35,7 +35,7 @@ QUEUE_SIZE = 4
 NODE_BYTES = 4
 NEWCOMER_BYTES = 2
 WEIGHTS = {"": 1.0, "k": 3.0, "l": 0.5}  # by API key
-QUEUE = "qt:version:v1:queue"
+QUEUE = "qt:version.queue:v1"
 FAR_SECONDS = 5000.0
 LOST = InstanceLost("the process died")
 
@@ -258,14 +258,14 @@ class Platform(RuleBasedStateMachine):
 
     def newcomers_find_every_free_slot(self, views: list[InstanceView]) -> None:
         ready = {v.id: v.concurrency - v.in_use for v in views if v.version == "v1" and v.state == "ready"}
-        open_ones = cast("list[tuple[str, float]]", self.redis.zrange("qt:version:v1:open", 0, -1, withscores=True))
+        open_ones = cast("list[tuple[str, float]]", self.redis.zrange("qt:version.open:v1", 0, -1, withscores=True))
         assert dict(open_ones) == {instance: free for instance, free in ready.items() if free}
 
     def traffic_is_what_has_not_ended(self) -> None:
         live = {identity for identity in self.ids if identity not in self.ended}
-        assert self.redis.smembers("qt:function:f:live") == live
-        assert bool(self.redis.exists("qt:function:f:idle_since")) == bool(self.ids and not live)
-        assert live or not self.redis.exists("qt:version:v1:fair")
+        assert self.redis.smembers("qt:function.live:f") == live
+        assert bool(self.redis.exists("qt:function.idle_since:f")) == bool(self.ids and not live)
+        assert live or not self.redis.exists("qt:version.fair:v1")
 
     def log_has_no_gap_and_one_end(self, info: InvocationInfo, log: list[Event]) -> None:
         assert [event.seq for event in log] == list(range(1, len(log) + 1))
@@ -275,12 +275,12 @@ class Platform(RuleBasedStateMachine):
         if info.state.ended:
             assert self.ended.setdefault(info.id, info) == info
             assert self.redis.pttl(f"qt:inv:{info.id}") > 0
-            assert self.redis.pttl(f"qt:inv:{info.id}:log") > 0
+            assert self.redis.pttl(f"qt:inv.log:{info.id}") > 0
 
     def a_removed_instance_leaves_nothing(self) -> None:
         alive = self.redis.smembers("qt:instances")
         gone = [name for name in self.instances if name not in alive]
-        keys = [key for name in gone for key in (f"qt:instance:{name}", f"qt:instance:{name}:leases")]
+        keys = [key for name in gone for key in (f"qt:instance:{name}", f"qt:instance.leases:{name}")]
         assert not keys or not self.redis.exists(*keys)
 
     # --- helpers

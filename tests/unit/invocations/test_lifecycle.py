@@ -207,8 +207,8 @@ class TestFinish:
         seq = run(redis, store)
         store.append("a", 1, seq, CHUNKS)
         store.finish("a", 1, SUCCEEDED)
-        assert all(redis.pttl(key) > 0 for key in redis.scan_iter("qt:inv:*"))
-        assert not redis.exists("qt:deadlines", "qt:active", "qt:instance:x1:leases", "qt:version:v1:queue")
+        assert all(redis.pttl(key) > 0 for key in redis.scan_iter("qt:inv*"))
+        assert not redis.exists("qt:deadlines", "qt:active", "qt:instance.leases:x1", "qt:version.queue:v1")
 
     def test_an_instance_is_idle_from_its_last_lease_on(
         self, redis: Redis, store: InvocationStore, slots: SlotStore

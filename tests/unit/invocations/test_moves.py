@@ -124,7 +124,7 @@ class Moves(RuleBasedStateMachine):
         self.own(info.id, info.epoch, info.instance or "", seq, self.store.history(info.id))
 
     @rule(pick=picks)
-    @precondition(lambda self: self.alive() and self.members("qt:version:v1:queue"))
+    @precondition(lambda self: self.alive() and self.members("qt:version.queue:v1"))
     def claim(self, pick: int) -> None:
         self.store.claim(self.instance(pick))
 

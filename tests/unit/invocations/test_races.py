@@ -191,4 +191,4 @@ class TestVersionsThatGo:
         slots.drain("x1")
         assert store.claim("x1") == []
         assert slots.remove("x1") == []
-        assert not redis.exists("qt:version:v1:queue", "qt:version:v1:fair", "qt:version:v1:open")
+        assert not redis.exists("qt:version.queue:v1", "qt:version.fair:v1", "qt:version.open:v1")

@@ -130,7 +130,7 @@ class TestReserveInPlaceOfIdleOnes:
         assert set(states(slots).values()) == {InstanceState.READY}
 
     def test_one_that_something_waits_for_stays(self, redis: Redis, slots: SlotStore) -> None:
-        redis.zadd("qt:version:v2:queue", {"a": 1})
+        redis.zadd("qt:version.queue:v2", {"a": 1})
         assert not slots.reserve(NEW, "n1", "y1", 4, retire=["x2"])
 
     @pytest.mark.parametrize("state", ["starting", "loaded", "draining", "elsewhere", "unknown"])
@@ -260,7 +260,7 @@ class TestRemove:
         assert store.requeue("a", 1, "lost")
         assert store.cancel("b", "enough").done
         assert store.get("b").state is InvocationState.CANCELLED
-        assert not redis.exists("qt:instance:x1", "qt:instance:x1:leases")
+        assert not redis.exists("qt:instance:x1", "qt:instance.leases:x1")
 
 
 def test_idle_seconds_count_from_the_last_lease(redis: Redis, store: InvocationStore, slots: SlotStore) -> None:

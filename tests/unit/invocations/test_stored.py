@@ -78,7 +78,7 @@ def test_an_ended_invocation_is_kept_for_as_long_as_its_call_says(redis: Redis, 
     run(redis, store, "a", keep_seconds=86_400.0)
     run(redis, store, "b")
     assert HOUR_MS < redis.pttl("qt:inv:a") <= 24 * HOUR_MS
-    assert HOUR_MS < redis.pttl("qt:inv:a:log") <= 24 * HOUR_MS
+    assert HOUR_MS < redis.pttl("qt:inv.log:a") <= 24 * HOUR_MS
     assert 0 < redis.pttl("qt:inv:b") <= HOUR_MS
 
 
@@ -113,7 +113,7 @@ def test_a_dropped_object_takes_its_ended_invocation_along(
     assert names(objects) == []
     with pytest.raises(InvocationNotFound):
         store.get("a")
-    assert not redis.exists("qt:inv:a:log")
+    assert not redis.exists("qt:inv.log:a")
 
 
 def test_a_running_invocation_outlives_its_dropped_object(

@@ -13,7 +13,7 @@ from quickthaw_platform.invocations.store import InvocationStore
 from tests.state import make_invocation, make_version
 
 VERSION = make_version(concurrency=1)
-LIVE, GAPS, CALLS, IDLE = (f"qt:function:f:{what}" for what in ("live", "gaps", "calls", "idle_since"))
+LIVE, GAPS, CALLS, IDLE = (f"qt:function.{what}:f" for what in ("live", "gaps", "calls", "idle_since"))
 DAYS_30_SECONDS = 30 * 86_400
 
 

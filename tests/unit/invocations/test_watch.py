@@ -33,7 +33,7 @@ class TestDeadNodes:
         """Do a round after each of the gaps (seconds); returns who is dead after the last."""
         found: list[str] = []
         for gap in gaps:
-            shift(redis, "qt:controller:watch", "last_sweep", -gap)
+            shift(redis, "qt:controller.watch", "last_sweep", -gap)
             found = dead(watch)
         return found
 
@@ -72,7 +72,7 @@ class TestDeadNodes:
     def test_a_node_that_left_is_not_remembered(self, redis: Redis, watch: Watch) -> None:
         redis.srem("qt:nodes", "n1")
         assert dead(watch) == []
-        assert not redis.exists("qt:controller:heard")
+        assert not redis.exists("qt:controller.heard")
 
     def test_nothing_new_goes_to_it_before_it_is_forgotten_or_beats_again(
         self, redis: Redis, watch: Watch, slots: SlotStore

@@ -102,7 +102,7 @@ class TestNodes:
 class TestFunctions:
     def test_what_was_learnt_of_those_in_play_is_told(self, redis: Redis, store: InvocationStore) -> None:
         learnt = {"init.disk": Average.of(3.0).to_text(), "service": Average.of(0.5).to_text()}
-        redis.hset("qt:function:f:learnt", mapping=learnt)  # type: ignore[arg-type]
+        redis.hset("qt:function.learnt:f", mapping=learnt)  # type: ignore[arg-type]
         start_instance(redis, VERSION)
         store.admit(make_invocation(make_version("w1", name="g")))
         view = read_view(redis, "h")
@@ -116,14 +116,14 @@ class TestFunctions:
         assert set(read_view(redis).functions) == {"f", "g"}
 
     def test_a_broken_record_of_what_was_learnt_hides_nothing_else(self, redis: Redis) -> None:
-        redis.hset("qt:function:f:learnt", mapping={"service": "soon", "init.dram": Average.of(2.0).to_text()})
+        redis.hset("qt:function.learnt:f", mapping={"service": "soon", "init.dram": Average.of(2.0).to_text()})
         stats = read_view(redis, "f").functions["f"]
         assert stats.service_seconds is None
         assert stats.init_seconds == {Way.DRAM: pytest.approx(2.0)}
 
     def test_calls_are_counted_from_the_oldest_on(self, redis: Redis) -> None:
         seconds, _ = redis.time()
-        redis.rpush("qt:function:f:calls", *(str(seconds - age) for age in (10, 20, 30, 40)))
+        redis.rpush("qt:function.calls:f", *(str(seconds - age) for age in (10, 20, 30, 40)))
         stats = read_view(redis, "f").functions["f"]
         assert stats.calls_per_second == pytest.approx(0.1, rel=0.1)
         assert read_view(redis, "never").functions["never"].calls_per_second == 0

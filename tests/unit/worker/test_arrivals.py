@@ -143,7 +143,7 @@ def test_a_failure_leaves_the_invocation_with_its_source_or_in_the_queue(
     assert not node.instances.held
     assert not node.instances.served
     assert not redis.exists("qt:moves")
-    assert redis.hlen(f"qt:instance:{node.offer.instance}:leases") == 0
+    assert redis.hlen(f"qt:instance.leases:{node.offer.instance}") == 0
 
 
 def test_an_instance_that_is_gone_or_does_not_start_in_time_is_waited_for_no_longer(
@@ -175,4 +175,4 @@ def test_what_cannot_be_read_is_declined(redis: Redis, platform_settings: Settin
     node.readable = False
     node.receive()
     assert node.store.get("i1").node == node.source
-    assert redis.hlen(f"qt:instance:{node.offer.instance}:leases") == 0
+    assert redis.hlen(f"qt:instance.leases:{node.offer.instance}") == 0

@@ -14,6 +14,7 @@ from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.controller.scaling import plan
 from quickthaw_platform.controller.scaling.plan import STABLE_SECONDS, Sample
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.redis_keys import RedisKey
 
 MIN_INTERVAL_SECONDS = 0.1
 """Rounds that follow each other faster are not planned for: the list then holds less than the stable window."""
@@ -60,7 +61,7 @@ class Samples:
 
 
 def _key(version: str) -> str:
-    return f"qt:version:{version}:samples"
+    return RedisKey.VERSION_SAMPLES.of(version)
 
 
 def _parse(text: str, now: float) -> Sample:

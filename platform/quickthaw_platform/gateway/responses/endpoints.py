@@ -12,6 +12,7 @@ from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.admission import cancel
 from quickthaw_platform.gateway.calls import CallHeaders, line, streaming
 from quickthaw_platform.gateway.openai_calls import json_answer
+from quickthaw_platform.gateway.path_names import RESPONSE_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import resource
 from quickthaw_platform.gateway.responses.creating import as_it_stands, count_tokens, create, draft_of
 from quickthaw_platform.gateway.responses.events import ResponseEvents
@@ -38,10 +39,10 @@ api = resource(
 )
 
 
-class ResponsePath(BaseModel):
+class ResponsePath(NamingPath):
     """The response's id in the path."""
 
-    response_id: str = Field(description="id of the response")
+    response_id: str = Field(pattern=RESPONSE_PATTERN, description="id of the response")
 
 
 class Retrieval(BaseModel):

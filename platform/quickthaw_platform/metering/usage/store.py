@@ -3,9 +3,9 @@
 | key                      | what                                                                       |
 |--------------------------|----------------------------------------------------------------------------|
 | `qt:usage:<hour>`        | `<instance>@<start>:<period>` to its record; `sum:<subject>` to what was rolled up |
-| `qt:usage:<hour>:rolled` | instance to the periods of it that are in the sums; `:times`: how often it was done |
-| `qt:usage:hours`         | the hours there are, sorted                                                |
-| `qt:usage:unrolled`      | those with something to roll up                                            |
+| `qt:usage.rolled:<hour>` | instance to the periods of it that are in the sums; `:times`: how often it was done |
+| `qt:usage.hours`         | the hours there are, sorted                                                |
+| `qt:usage.unrolled`      | those with something to roll up                                            |
 
 Writing replaces a field, and never counts what has been rolled up once more. Both hashes go when the retention is over.
 """
@@ -22,40 +22,45 @@ from quickthaw.resources import UsageRow
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.metering.usage.records import HOUR_SECONDS, UsageRecord
 from quickthaw_platform.metering.usage.rows import By, Totals
+from quickthaw_platform.redis_keys import RedisKey
 
-HOURS = "qt:usage:hours"
-UNROLLED = "qt:usage:unrolled"
+HOURS = RedisKey.USAGE_HOURS
+UNROLLED = RedisKey.USAGE_UNROLLED
 SUM_PREFIX = "sum:"
 TIMES = ":times"
 BATCH = 500
 
 _WRITE = """
+-- KEYS: what precedes an hour in the keys of its records and of its sums, the hours, those to roll up.
 -- ARGV: hour, when the hour expires, instance, period and record of each. Returns the time.
 local time = redis.call('TIME')
 for i = 1, #ARGV, 5 do
   local hour, expires_at, instance, period, record = unpack(ARGV, i, i + 4)
-  local key = 'qt:usage:' .. hour
-  local rolled = redis.call('HGET', key .. ':rolled', instance)
+  local key = KEYS[1] .. hour
+  local rolled = redis.call('HGET', KEYS[2] .. hour, instance)
   if not (rolled and string.find(rolled, ',' .. period .. ',', 1, true)) then
     if redis.call('HSET', key, instance .. ':' .. period, record) == 1 then
       redis.call('EXPIREAT', key, expires_at)
-      redis.call('ZADD', 'qt:usage:hours', hour, hour)
+      redis.call('ZADD', KEYS[3], hour, hour)
     end
-    redis.call('ZADD', 'qt:usage:unrolled', hour, hour)
+    redis.call('ZADD', KEYS[4], hour, hour)
   end
 end
 return time
 """
 
 
+_KEYS = (RedisKey.USAGE.of(""), RedisKey.USAGE_ROLLED.of(""), HOURS, UNROLLED)
+
+
 def hour_key(hour: int) -> str:
     """Return the key of an hour's records."""
-    return f"qt:usage:{hour}"
+    return RedisKey.USAGE.of(hour)
 
 
 def rolled_key(hour: int) -> str:
     """Return the key of what is in an hour's sums."""
-    return f"{hour_key(hour)}:rolled"
+    return RedisKey.USAGE_ROLLED.of(hour)
 
 
 def expires_at(hour: int, retention_seconds: float) -> int:
@@ -84,7 +89,7 @@ class UsageStore:
                 due = expires_at(record.hour, self._retention)
                 arguments += [record.hour, due, instance, period, record.to_json()]
             with outage_is_unavailable():
-                seconds, micros = self._script(args=arguments)
+                seconds, micros = self._script(keys=_KEYS, args=arguments)
             now = int(seconds) + int(micros) / 1e6
         return now
 
