@@ -74,11 +74,12 @@ demo: $(INSTALLED) ## Thaw a real model function over HTTP: cold, warm, cold aga
 up: $(INSTALLED) ## Run the platform in the foreground; Ctrl-C drains and stops it
 	@$(BIN)/quickthaw up
 
-check: $(INSTALLED) ## Lint, formatting, types, and the tests of packaging and documents
+check: $(INSTALLED) ## Lint, formatting, types, the tests of packaging and documents, and published faults of what is pinned
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/packaging
+	@$(BIN)/python -m tests.packaging.known_faults
 
 test: $(INSTALLED) $(FOCUS_INSTALLED) $(LM_EVAL_INSTALLED) ## The whole test suite; FULL=1 for twenty times as many made-up cases
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(SLOWEST)

@@ -227,6 +227,10 @@ class AsyncClient:
         """Have a node drop a checkpoint from its memory, or from memory and disk; returns at once, as it is now."""
         return await self._run(calls.evict_checkpoint(name, node, tier))
 
+    async def move_checkpoint(self, name: str, signer: str) -> CheckpointInfo:
+        """Give a checkpoint's name to another importer, named by its public key."""
+        return await self._run(calls.move_checkpoint(name, signer))
+
     async def delete_checkpoint(self, name: str) -> None:
         """Remove a checkpoint from every node and from the remote tier."""
         await self._run(calls.delete_checkpoint(name))

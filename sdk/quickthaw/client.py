@@ -223,6 +223,10 @@ class Client:
         """Have a node drop a checkpoint from its memory, or from memory and disk; returns at once, as it is now."""
         return self._run(calls.evict_checkpoint(name, node, tier))
 
+    def move_checkpoint(self, name: str, signer: str) -> CheckpointInfo:
+        """Give a checkpoint's name to another importer, named by its public key."""
+        return self._run(calls.move_checkpoint(name, signer))
+
     def delete_checkpoint(self, name: str) -> None:
         """Remove a checkpoint from every node and from the remote tier."""
         self._run(calls.delete_checkpoint(name))

@@ -18,8 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import xxhash
-
+from quickthaw_platform.checkpoints.checksums import HASHERS, NEW_ALGORITHM
 from quickthaw_platform.checkpoints.header import LENGTH_BYTES
 from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile
 
@@ -152,7 +151,7 @@ class ChunkWriter:
         """`file` is unbuffered; what it holds already and is right is not written again."""
         self._file = file
         self._digest = hashlib.sha256()
-        self._chunk = xxhash.xxh3_64()
+        self._chunk = HASHERS[NEW_ALGORITHM](b"")
         self._chunks: list[str] = []
         self._bytes = 0
 
@@ -186,11 +185,12 @@ class ChunkWriter:
             sha256=self._digest.hexdigest(),
             data_offset=data_offset,
             chunks=tuple(self._chunks),
+            algorithm=NEW_ALGORITHM,
         )
 
     def _end_chunk(self) -> None:
         self._chunks.append(self._chunk.hexdigest())
-        self._chunk.reset()
+        self._chunk = HASHERS[NEW_ALGORITHM](b"")
 
 
 def _aligned(names: list[str], tensors: Mapping[str, torch.Tensor]) -> list[str]:

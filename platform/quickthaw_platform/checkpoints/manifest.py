@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-import xxhash
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from quickthaw.types import Name
+from quickthaw_platform.checkpoints.checksums import known_algorithm
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import CheckpointBroken
 
 FILE_NAME = "manifest.json"
 ID_CHARACTERS = 16
+
+MAX_MANIFEST_BYTES = 16 << 20
+"""Of the file: enough for a checkpoint of almost two terabytes. What is larger is not read."""
+
+MAX_SMALL_BYTES = 1 << 30
+"""Of configuration and tokenizer together: the largest have some dozen megabytes."""
 
 CHUNK_BYTES = 8 << 20
 """What is read, checked and fetched again at a time. A multiple of every page and sector size."""
@@ -26,18 +33,13 @@ def count_chunks(size: int) -> int:
     return -(-size // CHUNK_BYTES)
 
 
-def checksum(chunk: bytes | bytearray | memoryview) -> str:
-    """Return the checksum of a chunk: XXH3 of 64 bits, which finds every accident and no attack, in hexadecimal."""
-    return xxhash.xxh3_64_hexdigest(chunk)
-
-
 def weights_paths(checkpoint: Checkpoint) -> tuple[Path, ...]:
     """Return where each weights file of the manifest is to be mapped, in order."""
     return checkpoint.weights or tuple(checkpoint.path / file.path for file in Manifest.of(checkpoint).weights)
 
 
 def _inside(path: str) -> str:
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not path:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not path or "\0" in path:
         raise ValueError(f"{path!r} must be a relative path without '..'")
     return path
 
@@ -65,6 +67,9 @@ class WeightsFile(FileRecord):
         ge=0, description="where the first tensor's bytes begin in the file; a page boundary in safetensors of ours"
     )
     chunks: tuple[str, ...] = Field(description="checksum of each CHUNK_BYTES of the file, header included")
+    algorithm: Annotated[str, AfterValidator(known_algorithm)] = Field(
+        "xxh3", description="how `chunks` are computed, blake3 or xxh3; older manifests do not say it"
+    )
 
     @model_validator(mode="after")
     def _has_every_chunk(self) -> Self:
@@ -72,6 +77,9 @@ class WeightsFile(FileRecord):
             raise ValueError(f"{self.path} has {len(self.chunks)} checksums for {count_chunks(self.bytes)} chunks")
         return self
 
+
+_ALL = True
+_ALGORITHMS = {"__all__": {"algorithm"}}  # of each weights file
 
 Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 """How one vector is made of those of all tokens, by sentence-transformers' names."""
@@ -92,7 +100,8 @@ class Manifest(BaseModel):
     """What a checkpoint is made of. Its digest, without the time, is the checkpoint's id.
 
     Checkpoints of safetensors were made before `weights_format` was: it is no part of their digest. Neither is
-    `gguf_architecture`, which the file says itself, nor an `embedding` that is None.
+    `gguf_architecture`, which the file says itself, nor an `embedding` that is None, nor the older way to compute
+    checksums, nor who has signed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,6 +139,19 @@ class Manifest(BaseModel):
     files: tuple[FileRecord, ...] = Field(description="configuration and tokenizer; small")
     weights: tuple[WeightsFile, ...] = Field(min_length=1, description="in order of execution")
     created_at: float = Field(description="Unix seconds")
+    signer: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="public key of the machine that imported it, in hexadecimal"
+    )
+    signature: str | None = Field(
+        None, pattern="^[0-9a-f]{128}$", description="Ed25519, of `signed_text`, in hexadecimal; see signing.py"
+    )
+
+    @model_validator(mode="after")
+    def _has_each_file_once(self) -> Self:
+        paths = [file.path for file in self.every_file]
+        if len(set(paths)) != len(paths) or FILE_NAME in paths:
+            raise ValueError("a file is named twice")
+        return self
 
     @property
     def every_file(self) -> tuple[FileRecord, ...]:
@@ -144,13 +166,22 @@ class Manifest(BaseModel):
     @property
     def id(self) -> str:
         """The checkpoint's content address."""
-        left_out = {"created_at", "gguf_architecture"}
+        left_out: dict[str, Any] = dict.fromkeys(("created_at", "gguf_architecture", "signer", "signature"), _ALL)
         if self.embedding is None:
-            left_out.add("embedding")
+            left_out["embedding"] = _ALL
         if self.weights_format != "gguf":
-            left_out.add("weights_format")
-        body = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True, separators=(",", ":"))
+            left_out["weights_format"] = _ALL
+        if all(file.algorithm == "xxh3" for file in self.weights):
+            left_out["weights"] = _ALGORITHMS
+        body = _canonical(self.model_dump(mode="json", exclude=left_out))
         return hashlib.sha256(body.encode()).hexdigest()[:ID_CHARACTERS]
+
+    @property
+    def signed_text(self) -> str:
+        """What a signature is made of: all but the signature. A field that is as if it were not there is left out, so
+        that fields of later versions change nothing.
+        """
+        return _canonical(self.model_dump(mode="json", exclude={"signature"}, exclude_defaults=True))
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
@@ -158,17 +189,31 @@ class Manifest(BaseModel):
         return cls.model_validate(checkpoint.manifest)
 
 
+def _canonical(fields: Mapping[str, object]) -> str:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+
 def read_manifest(directory: Path) -> Manifest:
     """Read `manifest.json` of a checkpoint's folder; CheckpointBroken says what is wrong with it."""
     file = directory / FILE_NAME
     try:
-        return Manifest.model_validate_json(file.read_bytes())
+        with file.open("rb") as opened:
+            content = opened.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise CheckpointBroken(f"{file} cannot be read: {error.strerror}") from error
+    return parse_manifest(content, str(file))
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """Return the manifest that a file or an object holds; CheckpointBroken says where it was and what is wrong."""
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise CheckpointBroken(f"{where} is not a manifest: it has more than {MAX_MANIFEST_BYTES:,} bytes")
+    try:
+        return Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise CheckpointBroken(f"{file} is not a manifest: {place}: {first['msg']}") from error
+        raise CheckpointBroken(f"{where} is not a manifest: {place}: {first['msg']}") from error
 
 
 def open_checkpoint(directory: Path) -> Checkpoint:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from quickthaw_platform.checkpoints.checksums import checksum
 from quickthaw_platform.checkpoints.gguf_header import read_gguf_header
 from quickthaw_platform.checkpoints.header import read_header
 from quickthaw_platform.checkpoints.manifest import (
@@ -16,7 +17,6 @@ from quickthaw_platform.checkpoints.manifest import (
     Manifest,
     WeightsFile,
     WeightsFormat,
-    checksum,
 )
 from quickthaw_platform.errors import CheckpointBroken
 
@@ -49,11 +49,11 @@ def _faults(path: Path, record: FileRecord, progress: Callable[[int], None]) -> 
     size = path.stat().st_size
     if size != record.bytes:
         yield Fault(record.path, f"has {size:,} bytes instead of {record.bytes:,}")
-    chunks = record.chunks if isinstance(record, WeightsFile) else ()
+    chunks, algorithm = (record.chunks, record.algorithm) if isinstance(record, WeightsFile) else ((), "")
     digest, wrong = hashlib.sha256(), False
     for index, chunk in enumerate(_chunks(path)):
         digest.update(chunk)
-        if index < len(chunks) and checksum(chunk) != chunks[index]:
+        if index < len(chunks) and checksum(chunk, algorithm) != chunks[index]:
             wrong = True
             yield Fault(record.path, "has another checksum than recorded", index)
         progress(len(chunk))

@@ -85,7 +85,15 @@ def models_import(
         transient=True,
     ) as progress:
         done = import_checkpoint(
-            source, store, name, dtype, _Bar(progress), partitions=partitions, quantization=quantize, text=sample
+            source,
+            store,
+            name,
+            dtype,
+            _Bar(progress),
+            partitions=partitions,
+            quantization=quantize,
+            text=sample,
+            key_folder=settings.data_dir,
         )
     if as_json:
         cost = None if done.cost is None else asdict(done.cost)
@@ -121,6 +129,7 @@ def _summary(done: Imported) -> str:
         change = f"{done.cost.change_percent:+.2f}%"
         lines.append(f"perplexity: {done.cost.before:.3f} before quantising, {done.cost.after:.3f} after ({change})")
     lines.append(f"licence: {manifest.license or 'not named by the source'}; source: {manifest.source}")
+    lines.append(f"signed by {manifest.signer or 'nobody: it is older than signatures'}")
     lines.append(_next_step(manifest))
     return "\n".join(lines)
 

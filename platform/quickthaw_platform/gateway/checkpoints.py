@@ -9,7 +9,16 @@ from typing import ClassVar
 from flask import Response
 from pydantic import Field
 
-from quickthaw.resources import CheckpointCopy, CheckpointInfo, Deleted, EvictRequest, PullRequest, Scope, Tier
+from quickthaw.resources import (
+    CheckpointCopy,
+    CheckpointInfo,
+    Deleted,
+    EvictRequest,
+    MoveRequest,
+    PullRequest,
+    Scope,
+    Tier,
+)
 from quickthaw.types import Name
 from quickthaw_platform.contracts import NodeView
 from quickthaw_platform.errors import CheckpointNotFound, NodeNotFound, Unavailable
@@ -65,6 +74,14 @@ def evict_checkpoint(path: CheckpointPath, body: EvictRequest) -> Response:
     found = _look(path.name)
     services().commands.evict_checkpoint(_known_node(body.node).id, found.id, body.tier)
     return answer(found, HTTPStatus.ACCEPTED)
+
+
+@api.post("/<name>/move", responses={200: CheckpointInfo})
+def move_checkpoint(path: CheckpointPath, body: MoveRequest) -> Response:
+    """Give a checkpoint's name to another importer: what that one has under it counts from its next announcement on."""
+    name = services().catalogue.find(path.name).name
+    services().catalogue.move(name, body.signer)
+    return answer(_look(name))
 
 
 @api.delete("/<name>", responses={200: Deleted})

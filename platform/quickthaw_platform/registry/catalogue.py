@@ -1,11 +1,17 @@
-"""The checkpoints that the nodes have announced: what a function's `model` may name."""
+"""The checkpoints that the nodes have announced: what a function's `model` may name.
+
+A name belongs to the importer who announced it first (see checkpoints/signing.py), until an admin moves it or removes
+the checkpoint: so nobody who writes to the remote tier puts another model under a name that functions use.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, cast
 
+import structlog
 from redis import Redis
+from redis.client import Pipeline
 
 from quickthaw.resources import CheckpointInfo
 from quickthaw_platform.checkpoints.manifest import Manifest
@@ -14,10 +20,27 @@ from quickthaw_platform.redis_keys import RedisKey
 
 _FIELDS = (
     "name", "task", "bytes", "weights_format", "tensors", "dtype", "quantization", "architecture",
-    "gguf_architecture", "context_tokens", "license", "source", "created_at",
+    "gguf_architecture", "context_tokens", "license", "source", "created_at", "signer",
 )  # fmt: skip
 
 CHECKPOINTS_KEY = RedisKey.CHECKPOINTS
+
+_ANNOUNCE = """
+local refused = {}
+for at = 1, #ARGV, 2 do
+  local found, new = redis.call('HGET', KEYS[1], ARGV[at]), cjson.decode(ARGV[at + 1])
+  local old = found and cjson.decode(found) or {}
+  local owned = type(old.signer) == 'string'
+  local newer = type(old.created_at) ~= 'number' or type(new.created_at) ~= 'number' or new.created_at >= old.created_at
+  if not owned or (old.signer == new.signer and newer) then
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+  elseif old.signer ~= new.signer and old.id ~= new.id then
+    table.insert(refused, (at - 1) / 2)
+  end
+end
+return refused
+"""
+_log = structlog.get_logger()
 
 
 def describe(manifest: Manifest) -> CheckpointInfo:
@@ -31,12 +54,46 @@ class Catalogue:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._script = redis.register_script(_ANNOUNCE)
+        self._told: set[str] = set()  # ids of those whose names belong to others, as far as that was logged
 
-    def announce(self, checkpoints: Iterable[CheckpointInfo]) -> None:
-        """Enter what is on a node's disk; of two under one name the later announced counts. Idempotent."""
-        entries = {entry.name: entry.model_dump_json(exclude={"copies"}) for entry in checkpoints}
-        if entries:
-            self._redis.hset(CHECKPOINTS_KEY, mapping=cast("Any", entries))
+    def announce(self, checkpoints: Iterable[CheckpointInfo]) -> list[CheckpointInfo]:
+        """Enter what is on a node's disk or in the remote tier; of two of one importer under one name the later made
+        counts, else the later announced. Idempotent. Returns those whose names belong to another importer.
+        """
+        entries = list(checkpoints)
+        if not entries:
+            return []
+        pairs = [text for entry in entries for text in (entry.name, entry.model_dump_json(exclude={"copies"}))]
+        places = cast("list[int]", self._script(keys=[CHECKPOINTS_KEY], args=pairs))
+        refused = [entries[place] for place in places]
+        for entry in refused:
+            if entry.id not in self._told:
+                self._told.add(entry.id)
+                _log.warning(
+                    "a checkpoint's name belongs to another importer; `quickthaw models move NAME KEY` moves it",
+                    name=entry.name,
+                    checkpoint=entry.id,
+                    key=entry.signer,
+                )
+        return refused
+
+    def move(self, name: str, signer: str) -> CheckpointInfo:
+        """Give a name to another importer: what that one has under it counts from when it is announced next."""
+
+        def change(pipe: Pipeline) -> CheckpointInfo:
+            found = cast("str | None", pipe.hget(CHECKPOINTS_KEY, name))
+            if found is None:
+                raise CheckpointNotFound(f"there is no checkpoint called {name!r}")
+            moved = CheckpointInfo.model_validate_json(found)
+            if moved.signer != signer:
+                moved = moved.model_copy(update={"signer": signer, "created_at": None})
+            pipe.multi()
+            pipe.hset(CHECKPOINTS_KEY, name, moved.model_dump_json(exclude={"copies"}))
+            return moved
+
+        changed: Any = change  # what it returns is given back, which the library's types do not say
+        return cast("CheckpointInfo", self._redis.transaction(changed, CHECKPOINTS_KEY, value_from_callable=True))
 
     def withdraw(self, checkpoint_id: str) -> bool:
         """Remove a checkpoint that no node holds any more; whether it was there."""

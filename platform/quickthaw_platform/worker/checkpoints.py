@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -12,11 +12,12 @@ from redis import Redis
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.remote.checkpoints import RemoteCheckpoints
 from quickthaw_platform.checkpoints.remote.opening import open_store
+from quickthaw_platform.checkpoints.signing import ImporterKey
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.checkpoints.tiers.node import NodeTiers
 from quickthaw_platform.checkpoints.tiers.resident import Tier
 from quickthaw_platform.contracts import Checkpoint
-from quickthaw_platform.errors import QuickthawError, RemoteError
+from quickthaw_platform.errors import CheckpointBroken, CheckpointNotFound, QuickthawError, RemoteError
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.catalogue import Catalogue, describe
 from quickthaw_platform.registry.remote_index import RemoteIndex
@@ -43,7 +44,7 @@ class NodeCheckpoints:
         self._settings = settings
         self._on_change = on_change
         self.disk = DiskStore(settings.checkpoints_dir)
-        self._remote = None if settings.remote is None else RemoteCheckpoints(open_store(settings.remote))
+        self._remote = None if settings.remote is None else _remote(settings.remote, settings)
         self.tiers = NodeTiers(
             settings,
             self.disk,
@@ -56,6 +57,7 @@ class NodeCheckpoints:
         self._index = RemoteIndex(redis)
         self._wake = threading.Event()
         self.push_failures: dict[str, str] = {}  # checkpoint to why it is not in the remote tier; replaced as a whole
+        self._refused: dict[str, str] = {}  # by id: what is wrong with it in the remote tier
         self._closing = threading.Event()
         self._work = ThreadPoolExecutor(COMMANDS_AT_ONCE, thread_name_prefix="agent-checkpoints")
         self._thread = threading.Thread(target=self._run, name="agent-tiers", daemon=True)
@@ -131,7 +133,19 @@ class NodeCheckpoints:
         with outage_is_unavailable():
             self._index.replace(url, ids)
             known = {entry.id for entry in self._catalogue.list()}
-            self._catalogue.announce(describe(remote.manifest(new)) for new in sorted(ids - known))
+        new = [describe(manifest) for manifest in self._read(remote, sorted(ids - known))]
+        with outage_is_unavailable():
+            self._catalogue.announce(new)
+
+    def _read(self, remote: RemoteCheckpoints, ids: Iterable[str]) -> Iterator[Manifest]:
+        """Give the manifests that are right; one that is not keeps nobody from the others, and is logged once."""
+        for checkpoint_id in ids:
+            try:
+                yield remote.manifest(checkpoint_id)
+            except (CheckpointBroken, CheckpointNotFound) as error:
+                if self._refused.get(checkpoint_id) != error.message:
+                    self._refused[checkpoint_id] = error.message
+                    _log.error("a checkpoint of the remote tier is not taken", error=error.message)
 
     def _unreached(self, local: Sequence[Checkpoint], error: RemoteError) -> None:
         """The remote tier cannot even be asked what it has: what only this disk has is not pushed for that reason."""
@@ -158,3 +172,9 @@ class NodeCheckpoints:
             with outage_is_unavailable():
                 self._index.add(url, checkpoint.id)
             _log.info("checkpoint pushed", checkpoint=checkpoint.id, name=checkpoint.manifest["name"])
+
+
+def _remote(url: str, settings: Settings) -> RemoteCheckpoints:
+    """Return the remote tier; where importers are named, it takes their checkpoints and this machine's own alone."""
+    own = ImporterKey.load(settings.data_dir) if settings.trusted_importers else None
+    return RemoteCheckpoints(open_store(url), (*settings.trusted_importers, *([own.public] if own else ())))

@@ -6,7 +6,15 @@ from typing import Literal
 
 from quickthaw.calls.builders import delete, get, listing, one, path, send
 from quickthaw.protocol import Call
-from quickthaw.resources import CheckpointInfo, EvictRequest, InstanceInfo, NodeInfo, PullRequest, RouterAccuracy
+from quickthaw.resources import (
+    CheckpointInfo,
+    EvictRequest,
+    InstanceInfo,
+    MoveRequest,
+    NodeInfo,
+    PullRequest,
+    RouterAccuracy,
+)
 from quickthaw.results import CheckpointResult
 
 
@@ -53,6 +61,11 @@ def pull_checkpoint(name: str, node: str) -> Call[CheckpointInfo]:
 def evict_checkpoint(name: str, node: str, tier: Literal["dram", "disk"]) -> Call[CheckpointInfo]:
     """Have a node drop a checkpoint from its memory, or from memory and disk."""
     return send("POST", CheckpointInfo, EvictRequest(node=node, tier=tier), "checkpoints", name, "evict")
+
+
+def move_checkpoint(name: str, signer: str) -> Call[CheckpointInfo]:
+    """Give a checkpoint's name to another importer, named by its public key."""
+    return send("POST", CheckpointInfo, MoveRequest(signer=signer), "checkpoints", name, "move")
 
 
 def delete_checkpoint(name: str) -> Call[None]:

@@ -68,6 +68,7 @@ def show(state: State, name: str, as_json: bool) -> None:
             ("licence", found.license),
             ("source", found.source),
             ("imported", output.when(found.created_at)),
+            ("signed by", found.signer),
             ("where", "; ".join(f"{copy.node}: {', '.join(copy.tiers)}" for copy in found.copies)),
         ]
     )
@@ -146,6 +147,23 @@ def evict(state: State, name: str, node: str, tier: Literal["dram", "disk"], as_
         output.print_json(found)
         return
     click.echo(f"{node} drops {name} from its {'memory' if tier == 'dram' else 'memory and disk'}")
+
+
+@models.command("move")
+@click.argument("name")
+@click.argument("key")
+@output.json_option
+@pass_state
+def move(state: State, name: str, key: str, as_json: bool) -> None:
+    """Give a checkpoint's name to another importer, named by its public KEY.
+
+    A name belongs to who imported a checkpoint under it first. `quickthaw models import` prints its own key.
+    """
+    found = state.client.move_checkpoint(name, key)
+    if as_json:
+        output.print_json(found)
+        return
+    click.echo(f"{name} belongs to {key}; what that importer has under the name is used from now on")
 
 
 @models.command("rm")

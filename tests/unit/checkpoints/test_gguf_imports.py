@@ -10,10 +10,11 @@ import gguf
 import pytest
 from gguf import GGMLQuantizationType
 
+from quickthaw_platform.checkpoints.checksums import NEW_ALGORITHM, checksum
 from quickthaw_platform.checkpoints.importers.hub import chosen_ggufs
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.importers.source import find_in
-from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, Manifest, checksum, weights_paths
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, Manifest, weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.checkpoints.verifying import find_faults
 from quickthaw_platform.errors import CheckpointBroken, InvalidRequest
@@ -44,7 +45,11 @@ def test_a_file_is_kept_byte_for_byte_and_each_chunk_has_its_checksum(store: Dis
     content = file.read_bytes()
     stored = store.find("tiny")
     assert [path.read_bytes() for path in weights_paths(stored)] == [content]
-    assert (weights.path, weights.bytes, weights.chunks) == ("weights.gguf", len(content), (checksum(content),))
+    assert (weights.path, weights.bytes, weights.chunks) == (
+        "weights.gguf",
+        len(content),
+        (checksum(content, NEW_ALGORITHM),),
+    )
     assert content[weights.data_offset - 32 :].find(b"\0") >= 0
     assert (manifest.weights_format, manifest.quantization, manifest.dtype) == ("gguf", "Q8_0", "bfloat16")
     assert (manifest.name, manifest.task, manifest.license, manifest.source) == (
@@ -253,7 +258,8 @@ def test_a_large_file_has_a_checksum_for_each_chunk(store: DiskStore, tmp_path: 
         opened.truncate(CHUNK_BYTES + 5)  # padding behind the last tensor is kept too
     (weights,) = imported(file, store).weights
     content = file.read_bytes()
-    assert weights.chunks == (checksum(content[:CHUNK_BYTES]), checksum(content[CHUNK_BYTES:]))
+    pieces = content[:CHUNK_BYTES], content[CHUNK_BYTES:]
+    assert weights.chunks == tuple(checksum(piece, NEW_ALGORITHM) for piece in pieces)
 
 
 HUB = ["README.md", "a.Q4_K_M.gguf", "a.Q8_0.gguf", "big/a-BF16-00002-of-00002.gguf", "big/a-BF16-00001-of-00002.gguf"]

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from quickthaw_platform.checkpoints.checksums import NEW_ALGORITHM, checksum
 from quickthaw_platform.checkpoints.header import read_header
 from quickthaw_platform.checkpoints.layout import PAGE_BYTES, execution_order, untie, write_weights
-from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, checksum
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -142,7 +143,9 @@ def test_the_manifest_has_the_digest_of_each_file_and_a_checksum_of_each_chunk(t
     raw = (tmp_path / file.path).read_bytes()
     assert file.bytes == len(raw)
     assert file.sha256 == hashlib.sha256(raw).hexdigest()
-    assert file.chunks == tuple(checksum(raw[at : at + CHUNK_BYTES]) for at in range(0, len(raw), CHUNK_BYTES))
+    assert file.chunks == tuple(
+        checksum(raw[at : at + CHUNK_BYTES], NEW_ALGORITHM) for at in range(0, len(raw), CHUNK_BYTES)
+    )
     assert len(file.chunks) == 3
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import structlog
 
+from quickthaw_platform.checkpoints.checksums import checksum
 from quickthaw_platform.checkpoints.manifest import (
     FILE_NAME,
     FileRecord,
     Manifest,
     WeightsFile,
-    checksum,
     open_checkpoint,
 )
 from quickthaw_platform.checkpoints.store import STAGING_PREFIX, DiskStore
@@ -40,7 +40,7 @@ def stage(directory: Path, name: str = "tiny", content: bytes = b"weights", crea
                 bytes=len(content),
                 sha256=hashlib.sha256(content).hexdigest(),
                 data_offset=0,
-                chunks=(checksum(content),),
+                chunks=(checksum(content, "xxh3"),),
             ),
         ),
         created_at=created_at,

@@ -109,6 +109,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
         "evict_checkpoint", ("m", "n1", "disk"), "POST /v1/checkpoints/m/evict", {"node": "n1", "tier": "disk"},
         CHECKPOINT,
     ),
+    ("move_checkpoint", ("m", "ab" * 32), "POST /v1/checkpoints/m/move", {"signer": "ab" * 32}, CHECKPOINT),
     ("delete_checkpoint", ("m",), "DELETE /v1/checkpoints/m", None, DELETED),
     ("results", ("m",), "GET /v1/checkpoints/m/results", None, listed(RESULT.model_dump(mode="json"))),
     (

@@ -36,6 +36,7 @@ from quickthaw_platform.checkpoints.importers.source import (
 )
 from quickthaw_platform.checkpoints.importers.space import room_for
 from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest, WeightsFormat, weights_paths
+from quickthaw_platform.checkpoints.signing import ImporterKey
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import InvalidRequest
@@ -96,13 +97,15 @@ def import_checkpoint(
     quantization: Literal["int8"] | None = None,
     text: str | None = None,
     downloads: Path | None = None,
+    key_folder: Path | None = None,
 ) -> Imported:
     """Import `source` (a path, or one of LOCATORS or REMOTE_PREFIXES) under `name`; None makes one of its own name.
 
     `dtype` None keeps the source's. So a GGUF file is kept as it is, unless a dtype, partitions or a quantization is
     asked for: then it is dequantised, by default to bfloat16. `text` is what quantising is measured with; what must be
-    fetched goes to `downloads`, by default beside the store. Idempotent: what was imported before is only returned. Of
-    two equal imports at once one does the work and the other waits; an interrupted one is continued by the next.
+    fetched goes to `downloads`, and the manifest is signed with the key in `key_folder`, both by default beside the
+    store. Idempotent: what was imported before is only returned. Of two equal imports at once one does the work and the
+    other waits; an interrupted one is continued by the next.
     """
     _check(dtype, partitions)
     progress("find", 0, None)
@@ -120,7 +123,8 @@ def import_checkpoint(
         with store.staging(wanted.key, lambda: progress("wait", 0, None)) as staged:
             if before := _imported_before(store, wanted):
                 return Imported(before, existed=True)
-            return _import(found, store, wanted, staged, text, progress)
+            key = ImporterKey.load_or_make(key_folder or store.root.parent)
+            return _import(found, _Target(store, staged, key, progress), wanted, text)
 
 
 def _check(dtype: str | None, partitions: int) -> None:
@@ -151,26 +155,34 @@ def _imported_before(store: DiskStore, wanted: Wanted) -> Checkpoint | None:
     return next((checkpoint for checkpoint in store.list() if wanted.is_met_by(checkpoint)), None)
 
 
-def _import(
-    source: Source, store: DiskStore, wanted: Wanted, staged: Path, text: str | None, progress: Progress
-) -> Imported:
-    progress("read", 0, None)
-    write, cost = partial(progress, "write"), None
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where an import goes, and how it gets there."""
+
+    store: DiskStore
+    staged: Path
+    key: ImporterKey
+    progress: Progress
+
+
+def _import(source: Source, target: _Target, wanted: Wanted, text: str | None) -> Imported:
+    target.progress("read", 0, None)
+    staged, write, cost = target.staged, partial(target.progress, "write"), None
     if wanted.weights_format == "gguf":
         total = sum(file.bytes for file in as_is.weights_files(source))
         with room_for(staged, _lacking_bytes(staged, total)):
             remove_configuration(staged)
             manifest = as_is.write_checkpoint(source, wanted.name, wanted.source_digest, staged, write)
-            return _publish(manifest, staged, store, None, progress)
+            return _publish(manifest, target, None)
     loaded: LoadedModel = LOADERS[source.kind].load(source, wanted.dtype)
     tied = layout.untie(loaded.model.state_dict())
     if wanted.quantization:
-        progress("measure", 0, None)
+        target.progress("measure", 0, None)
         tied, cost = quantize_model(loaded, tied, text)
     with room_for(staged, _lacking_bytes(staged, sum(tensor.nbytes for tensor in tied.tensors.values()))):
         remove_configuration(staged)
         manifest = _write_dense(source, wanted, loaded, tied, staged, write)
-        return _publish(manifest, staged, store, cost, progress)
+        return _publish(manifest, target, cost)
 
 
 def _write_dense(
@@ -203,12 +215,11 @@ def _write_dense(
     )
 
 
-def _publish(
-    manifest: Manifest, staged: Path, store: DiskStore, cost: QuantizationCost | None, progress: Progress
-) -> Imported:
-    (staged / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
-    progress("publish", manifest.bytes, manifest.bytes)
-    return Imported(store.publish(staged), existed=False, cost=cost)
+def _publish(manifest: Manifest, target: _Target, cost: QuantizationCost | None) -> Imported:
+    signed = target.key.sign(manifest)
+    (target.staged / FILE_NAME).write_text(signed.model_dump_json(indent=1) + "\n")
+    target.progress("publish", manifest.bytes, manifest.bytes)
+    return Imported(target.store.publish(target.staged), existed=False, cost=cost)
 
 
 def _lacking_bytes(staged: Path, wanted_bytes: int) -> int:

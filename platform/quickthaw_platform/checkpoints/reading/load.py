@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import structlog
 
 from quickthaw_platform.checkpoints.arrival import ArrivalWriter
-from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile, checksum
+from quickthaw_platform.checkpoints.checksums import checksum
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile
 from quickthaw_platform.checkpoints.reading.pace import Pace
 from quickthaw_platform.checkpoints.reading.source import ByteSource
 from quickthaw_platform.errors import CheckpointBroken, LoadCancelled, QuickthawError
@@ -32,6 +33,11 @@ class Chunk:
     begin: int
     size: int
     checksum: str
+    algorithm: str
+
+    def is_right(self, content: memoryview) -> bool:
+        """Whether these are its bytes."""
+        return checksum(content, self.algorithm) == self.checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ def runs_of(files: Sequence[WeightsFile], read_bytes: int = CHUNK_BYTES) -> list
     runs = []
     for number, file in enumerate(files):
         chunks = [
-            Chunk(number, index, begin, min(CHUNK_BYTES, file.bytes - begin), sum_)
+            Chunk(number, index, begin, min(CHUNK_BYTES, file.bytes - begin), sum_, file.algorithm)
             for index, (begin, sum_) in enumerate(zip(range(0, file.bytes, CHUNK_BYTES), file.chunks, strict=True))
         ]
         runs += [chunks[at : at + length] for at in range(0, len(chunks), length)]
@@ -164,7 +170,7 @@ class Load:
         self._try_source(run[0], into)
         for chunk in run:
             piece = into[chunk.begin - run[0].begin :][: chunk.size]
-            if checksum(piece) != chunk.checksum:
+            if not chunk.is_right(piece):
                 self._mend(chunk, piece)
             self._note(chunk)
 
@@ -182,7 +188,7 @@ class Load:
 
     def _mend(self, chunk: Chunk, into: memoryview) -> None:
         """Read a chunk that is wrong again, in case that a bit flipped on the way; then from the backup."""
-        if self._try_source(chunk, into) and checksum(into) == chunk.checksum:
+        if self._try_source(chunk, into) and chunk.is_right(into):
             return
         name = self._files[chunk.file].path
         _log.warning("a chunk is wrong", file=name, chunk=chunk.index, source=self._source.name)
@@ -190,7 +196,7 @@ class Load:
         if self._backup is None:
             raise CheckpointBroken(f"{where}, and no other tier has it; remove the checkpoint and import it again")
         self._backup.read(chunk.file, chunk.begin, into, self._stop.is_set)
-        if checksum(into) != chunk.checksum:
+        if not chunk.is_right(into):
             raise CheckpointBroken(f"{where} and on the {self._backup.name}; remove the checkpoint and import it again")
         self._on_repair(chunk.file, chunk.index, into)
         with self._lock:

@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from quickthaw_platform.checkpoints.manifest import FILE_NAME, FileRecord, Manifest
+from quickthaw_platform.checkpoints.manifest import (
+    FILE_NAME,
+    ID_CHARACTERS,
+    MAX_MANIFEST_BYTES,
+    MAX_SMALL_BYTES,
+    FileRecord,
+    Manifest,
+    parse_manifest,
+)
+from quickthaw_platform.checkpoints.signing import check_signature
 from quickthaw_platform.contracts import Checkpoint, RemoteObject, RemoteStore
 from quickthaw_platform.errors import CheckpointBroken, CheckpointNotFound, LoadCancelled, RemoteMissing
 
 AT_ONCE = 8
 """Small requests on their way together."""
 
+PIECE_BYTES = 8 << 20
+"""Of a file, fetched and written at a time."""
+
+_ID = re.compile(rf"[0-9a-f]{{{ID_CHARACTERS}}}")
+
 
 class RemoteCheckpoints:
     """Any thread, process and node may use it at once: what is published never changes."""
 
-    def __init__(self, store: RemoteStore) -> None:
+    def __init__(self, store: RemoteStore, trusted: Collection[str] = ()) -> None:
+        """`trusted` are the public keys whose checkpoints are taken; none: all are."""
         self.store = store
+        self._trusted = frozenset(trusted)
 
     def ids(self) -> list[str]:
         """Return the ids of all checkpoints."""
         keys = (found.key.split("/") for found in self.store.list())
-        return [parts[0] for parts in keys if len(parts) == 2 and parts[1] == FILE_NAME]
+        return [parts[0] for parts in keys if parts[1:] == [FILE_NAME] and _ID.fullmatch(parts[0])]
 
     def manifest(self, checkpoint_id: str) -> Manifest:
-        """Return a checkpoint's manifest. Raises CheckpointNotFound, and CheckpointBroken if it is not this one's."""
+        """Return a checkpoint's manifest. Raises CheckpointNotFound, and CheckpointBroken if it is not this one's, or
+        not signed as it has to be.
+        """
         key = f"{checkpoint_id}/{FILE_NAME}"
         try:
-            manifest = Manifest.model_validate_json(self._whole(key, lambda: False))
+            manifest = parse_manifest(self._small(key), f"{self.store.url}/{key}")
         except RemoteMissing as error:
             raise CheckpointNotFound(f"there is no checkpoint {checkpoint_id} in {self.store.url}") from error
-        except ValidationError as error:
-            raise CheckpointBroken(f"{self.store.url}/{key} is not a manifest: {error.errors()[0]['msg']}") from error
         if manifest.id != checkpoint_id:
             raise CheckpointBroken(f"{self.store.url}/{key} is the manifest of another checkpoint, {manifest.id}")
+        check_signature(manifest, self._trusted, f"{self.store.url}/{key}")
         return manifest
 
     def push(
@@ -70,6 +86,9 @@ class RemoteCheckpoints:
 
     def fetch_small(self, manifest: Manifest, directory: Path, stop: Callable[[], bool] = lambda: False) -> None:
         """Bring configuration, tokenizer and manifest into a folder. Raises CheckpointBroken for a wrong digest."""
+        small = sum(file.bytes for file in manifest.files)
+        if small > MAX_SMALL_BYTES:
+            raise CheckpointBroken(f"{self.store.url}/{manifest.id} has {small:,} bytes beside its weights")
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch-small") as threads:
             list(threads.map(lambda file: self._fetch(manifest, file, directory, stop), manifest.files))
         (directory / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
@@ -105,19 +124,28 @@ class RemoteCheckpoints:
         return found
 
     def _fetch(self, manifest: Manifest, file: FileRecord, directory: Path, stop: Callable[[], bool]) -> None:
-        content = self._read(self._head(manifest, file), stop)
-        if hashlib.sha256(content).hexdigest() != file.sha256:
-            raise CheckpointBroken(f"{self.store.url}/{manifest.id}/{file.path} is not what was pushed; push it again")
+        found = self._head(manifest, file)
         target = directory / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        digest = hashlib.sha256()
+        with target.open("wb") as opened:
+            for begin in range(0, file.bytes, PIECE_BYTES):
+                piece = bytearray(min(PIECE_BYTES, file.bytes - begin))
+                self.store.get_range(found, begin, memoryview(piece), stop)
+                digest.update(piece)
+                opened.write(piece)
+        if digest.hexdigest() != file.sha256:
+            raise CheckpointBroken(f"{self.store.url}/{manifest.id}/{file.path} is not what was pushed; push it again")
 
-    def _whole(self, key: str, stop: Callable[[], bool]) -> bytes:
-        return self._read(self.store.head(key), stop)
-
-    def _read(self, found: RemoteObject, stop: Callable[[], bool]) -> bytes:
+    def _small(self, key: str) -> bytes:
+        """Return a manifest's bytes. Raises CheckpointBroken where the store has more than a manifest can have."""
+        found = self.store.head(key)
+        if not 0 <= found.bytes <= MAX_MANIFEST_BYTES:
+            raise CheckpointBroken(
+                f"{self.store.url}/{key} has {found.bytes:,} bytes, and a manifest at most {MAX_MANIFEST_BYTES:,}"
+            )
         content = bytearray(found.bytes)
-        self.store.get_range(found, 0, memoryview(content), stop)
+        self.store.get_range(found, 0, memoryview(content), lambda: False)
         return bytes(content)
 
 

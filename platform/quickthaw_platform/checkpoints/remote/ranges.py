@@ -32,7 +32,7 @@ RENEW_SHARE = 0.5
 _RETRIED = frozenset({408, 425, 429})
 
 PIECE_BYTES = 1 << 18
-"""Read at a time; in between it is asked whether to stop. A piece that a reset cuts off is read again."""
+"""Read at a time, or less where less has come; in between it is asked whether to stop."""
 
 _FINAL: dict[int, tuple[type[RemoteError], str]] = {
     401: (RemoteDenied, "may not be read with these credentials"),
@@ -121,13 +121,14 @@ class RangeReader:
             while into:
                 if stop():
                     raise LoadCancelled(f"fetching {found.key} was stopped")
-                got = response.readinto(into[:PIECE_BYTES])
+                got = response.fp.readinto1(into[:PIECE_BYTES])  # what has come, however slowly more does
                 if not got:
                     raise _Broken(f"the connection ended {len(into):,} bytes early")
                 into = into[got:]
                 yield got
-            whole = not response.read()  # the end of the response: the connection can be used again
-        except (OSError, http.client.HTTPException) as error:
+            response.close()
+            whole = True  # _check has seen that the answer ends here: the connection can be used again
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: an etag that is no header
             raise _Broken(road.named(error)) from error
         finally:
             self._let_go(connection, good=whole)
@@ -180,6 +181,9 @@ def _check(response: http.client.HTTPResponse, found: RemoteObject, begin: int, 
     answered = _CONTENT_RANGE.match(response.getheader("Content-Range") or "")
     if answered is None or (int(answered[1]), int(answered[2])) != (begin, begin + size - 1):
         raise _Broken(f"it answers with {response.getheader('Content-Range')} for bytes {begin} to {begin + size - 1}")
+    if response.length != size:
+        sent = "without a Content-Length" if response.length is None else f"with {response.length:,} bytes"
+        raise _Broken(f"it answers {sent} where {size:,} were asked for")
 
 
 def _pause(key: str, fruitless: int, stop: Callable[[], bool]) -> None:

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from quickthaw.proxies import proxy_for
+from quickthaw_platform.checkpoints.remote.bounded_answers import bound_answers
 from quickthaw_platform.checkpoints.remote.ranges import RangeReader, SignedUrls
 from quickthaw_platform.contracts import RemoteObject
 from quickthaw_platform.errors import RemoteDenied, RemoteError, RemoteMissing, RemoteUnavailable
@@ -31,6 +32,9 @@ SIGNED_SECONDS = 600
 """Short, since a signature dies with its credentials, and boto3 uses temporary ones until ten minutes before that."""
 
 PART_BYTES = 32 << 20
+
+MAX_OBJECTS = 200_000
+"""In a store: a listing is kept in memory, and a server that lies could go on for ever."""
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _DENIED = frozenset({"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
@@ -46,6 +50,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         with self._mapped(""):
             self._client = client or make_client()
+        bound_answers(self._client)
         urls = SignedUrls(self._sign, SIGNED_SECONDS)
         self._ranges = RangeReader(
             urls,
@@ -59,18 +64,22 @@ class S3Store:
         """Return the objects whose keys begin with `prefix`."""
         pages = self._client.get_paginator("list_objects_v2")
         with self._mapped(prefix):
-            return [
-                RemoteObject(entry["Key"].removeprefix(self._prefix), entry["Size"], entry["ETag"])
-                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-                for entry in page.get("Contents", ())
-                if not entry["Key"].endswith("/")  # what consoles make to show a folder
-            ]
+            found: list[RemoteObject] = []
+            for number, page in enumerate(pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)):
+                if len(found) + number > MAX_OBJECTS:
+                    raise RemoteUnavailable(f"{self.url} lists more than {MAX_OBJECTS:,} objects; use a deeper prefix")
+                found += [
+                    RemoteObject(entry["Key"].removeprefix(self._prefix), entry["Size"], entry["ETag"])
+                    for entry in page.get("Contents", ())
+                    if not entry["Key"].endswith("/")  # what consoles make to show a folder
+                ]
+        return found
 
     def head(self, key: str) -> RemoteObject:
         """Return an object's size and etag."""
         with self._mapped(key):
             found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
-        return RemoteObject(key, found["ContentLength"], found["ETag"])
+            return RemoteObject(key, found["ContentLength"], found["ETag"])
 
     def get_range(self, found: RemoteObject, begin: int, into: memoryview, stop: Callable[[], bool]) -> None:
         """Fill `into` from `begin` on."""
@@ -120,6 +129,8 @@ class S3Store:
             raise _of_code(where, code, error) from error
         except BotoCoreError as error:
             raise RemoteUnavailable(f"{where}: {error}") from error
+        except KeyError as error:
+            raise RemoteUnavailable(f"{where}: the store's answer lacks {error}") from error
 
 
 def make_client() -> Any:

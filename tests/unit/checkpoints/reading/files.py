@@ -9,7 +9,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile, checksum
+from quickthaw_platform.checkpoints.checksums import NEW_ALGORITHM, checksum
+from quickthaw_platform.checkpoints.manifest import CHUNK_BYTES, WeightsFile
 
 
 @functools.lru_cache(maxsize=8)
@@ -17,11 +18,11 @@ def content(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def record(path: str, data: bytes) -> WeightsFile:
-    """Describe a file of these bytes."""
-    chunks = tuple(checksum(data[at : at + CHUNK_BYTES]) for at in range(0, len(data), CHUNK_BYTES))
+def record(path: str, data: bytes, algorithm: str = NEW_ALGORITHM) -> WeightsFile:
+    """Describe a file of these bytes, with checksums of this kind."""
+    chunks = tuple(checksum(data[at : at + CHUNK_BYTES], algorithm) for at in range(0, len(data), CHUNK_BYTES))
     digest = hashlib.sha256(data).hexdigest()
-    return WeightsFile(path=path, bytes=len(data), sha256=digest, data_offset=0, chunks=chunks)
+    return WeightsFile(path=path, bytes=len(data), sha256=digest, data_offset=0, chunks=chunks, algorithm=algorithm)
 
 
 def write(folder: Path, *contents: bytes) -> tuple[list[Path], list[WeightsFile]]:
