@@ -80,7 +80,11 @@ class Admitted:
 
 
 def admit(services: Services, caller: Principal, order: Order) -> Admitted:
-    """Accept a call and set it going; raises InvalidRequest, QueueFull or Conflict, with nothing accepted."""
+    """Accept a call and set it going.
+
+    Raises InvalidRequest, QueueFull, Conflict, RateLimited, RequestTooLarge or Unavailable, with nothing accepted.
+    """
+    services.room.check()
     services.checks.check_input(order.version, order.input)
     asked = order.request()
     check_max_tokens(order.version, asked["sampling"], order.places.max_tokens)
@@ -97,6 +101,7 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
         beginnings=order.beginnings(),
         keep_seconds=order.keep_seconds,
         digest=order.digest,
+        may_hold_bytes=caller.info.quotas.store_bytes,
     )
     admission = services.store.admit(new)
     if admission.duplicate_of is not None:

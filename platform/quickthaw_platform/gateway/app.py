@@ -31,6 +31,7 @@ from quickthaw_platform.gateway import (
     metrics,
     migrating,
     nodes,
+    open_requests,
     openai_chat,
     openai_completions,
     openai_embeddings,
@@ -47,16 +48,19 @@ from quickthaw_platform.gateway.calls import INVOCATION_HEADER
 from quickthaw_platform.gateway.expensive_checks.checks import ExpensiveChecks
 from quickthaw_platform.gateway.messages import api as messages
 from quickthaw_platform.gateway.model_watch import ModelWatch
+from quickthaw_platform.gateway.open_requests import OpenRequests
 from quickthaw_platform.gateway.prompt_compression.shortener import Shortener
 from quickthaw_platform.gateway.quotas import QuotaKeeper
-from quickthaw_platform.gateway.requests import JsonRequest
+from quickthaw_platform.gateway.requests import BODY_SECONDS, JsonRequest
 from quickthaw_platform.gateway.resource import SECURITY_SCHEMES
 from quickthaw_platform.gateway.responses import endpoints as responses
 from quickthaw_platform.gateway.services import EXTENSION, Services
+from quickthaw_platform.gateway.store_room import StoreRoom
 from quickthaw_platform.gateway.structure_check.checker import StructureChecker
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.stored import StoredObjects
+from quickthaw_platform.invocations.tails import Tails
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.registry.catalogue import Catalogue
@@ -97,12 +101,14 @@ def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer 
     app.request_class = JsonRequest
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.config[BODY_SECONDS] = settings.body_timeout
     app.json = _InOrder(app)
     app.extensions[EXTENSION] = make_services(settings, redis, celery)
     errors.register(app)
     metrics.observe(app)
     spans.observe(app, tracer or Tracer())  # runs after _add_headers' hook has named the invocation
     _add_headers(app)
+    open_requests.register(app)
     hosts.register(app, settings)
     cors.register(app, settings)
     for module in _RESOURCES:
@@ -115,7 +121,8 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
     """Put the stores together on one client."""
     slots, commands = SlotStore(redis), Commands(celery)
     policy = plugins.allocation_policy(settings.allocation_policy)
-    registry, store = FunctionRegistry(redis), InvocationStore(redis, settings)
+    tails = Tails(redis)
+    registry, store = FunctionRegistry(redis), InvocationStore(redis, settings, tails)
     catalogue = Catalogue(redis)
     allocator = redis_allocator(redis, policy, commands, settings)
     return Services(
@@ -136,6 +143,9 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
         checks=ExpensiveChecks(),
         shortener=Shortener(),
         models=ModelWatch(redis, registry, catalogue, slots),
+        room=StoreRoom(redis),
+        open_requests=OpenRequests(settings.max_open_requests),
+        tails=tails,
     )
 
 

@@ -12,6 +12,7 @@ from flask import g, request
 
 from quickthaw.resources import KeyInfo, Scope
 from quickthaw_platform.errors import AuthenticationFailed, PermissionDenied
+from quickthaw_platform.gateway import open_requests
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.registry.keys import StoredKey
 
@@ -54,6 +55,8 @@ def requires(read: Scope, write: Scope) -> Callable[[], None]:
         scope = read if request.method in READING else write
         if not g.principal.allows(scope):
             raise PermissionDenied(f"this call needs an API key with the scope {scope.value!r}")
+        if request.method != "DELETE":  # what ends calls is never refused for those that are open
+            open_requests.count(services().open_requests, g.principal.key_id)
 
     return check
 

@@ -5,13 +5,14 @@ whether trying again can help.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import IO, Any, cast
 
 import structlog
 from flask import Flask, Response, current_app, g, jsonify, request
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge, RequestTimeout
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import RequestRedirect
 
@@ -29,7 +30,7 @@ from quickthaw_platform.gateway.body_encoding import SUPPORTED
 from quickthaw_platform.gateway.findings import first_field, told
 from quickthaw_platform.gateway.foreign_paths import pointer
 from quickthaw_platform.gateway.messages import errors as anthropic
-from quickthaw_platform.gateway.requests import drain
+from quickthaw_platform.gateway.requests import coming, drain
 from quickthaw_platform.invocations.outage import OUTAGE
 from quickthaw_platform.redis_replies import CannotServe
 
@@ -109,7 +110,8 @@ def _outage(error: Exception) -> Response:
 
 def _http(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
-        drain(cast("IO[bytes]", request.environ["wsgi.input"]))
+        with suppress(RequestTimeout), coming(request.environ):
+            drain(cast("IO[bytes]", request.environ["wsgi.input"]))
         return respond(RequestTooLarge("the request body is larger than this platform accepts (setting max_body)"))
     response = respond(_named(error))
     response.status_code = error.code or 500
@@ -127,6 +129,8 @@ def _named(error: HTTPException) -> QuickthawError:
         elsewhere = pointer(request.path, lambda _: False)
         hint = f"; {elsewhere}" if elsewhere else ""
         return InvalidRequest(f"{request.path} does not take {request.method}{hint}", code="method_not_allowed")
+    if error.code == 408:
+        return InvalidRequest(error.description or error.name, code="body_timeout")
     if error.code == 415:
         return InvalidRequest(error.description or error.name, code="unsupported_media_type")
     return InvalidRequest(error.description or error.name, code="bad_request")

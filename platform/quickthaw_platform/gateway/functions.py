@@ -10,8 +10,10 @@ from pydantic import BaseModel, Field
 from quickthaw.resources import DEFAULT_ALIAS, AliasInfo, AliasWeights, Deleted, Rollback, Scope
 from quickthaw.types import FunctionInfo, FunctionSpec, Name, Version
 from quickthaw_platform.errors import InvalidRequest
+from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.barring import check_spec, check_versions
 from quickthaw_platform.gateway.capacity import check_capacity
+from quickthaw_platform.gateway.ceilings import check_ceilings
 from quickthaw_platform.gateway.function_view import describe, describe_all
 from quickthaw_platform.gateway.removal import remove_function
 from quickthaw_platform.gateway.resource import FunctionPath, Page, answer, page, resource
@@ -51,7 +53,9 @@ def list_functions() -> Response:
 @api.post("", responses={200: Version})
 def deploy_function(query: DeployQuery, body: FunctionSpec) -> Response:
     """Deploy a version and point an alias to it; the same spec again is the same version."""
-    found = services()
+    found, caller = services(), principal()
+    found.room.check()
+    check_ceilings(body, found.settings, caller.info.quotas)
     nodes = read_view(found.redis).nodes
     needed = [found.catalogue.find(body.model)]
     if body.adapter is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, cast
 
 from flask import Response, request
@@ -19,11 +20,11 @@ from quickthaw_platform.gateway.following import POLL_SECONDS
 from quickthaw_platform.gateway.resource import FunctionPath, Page, page, resource
 from quickthaw_platform.gateway.services import Services, services
 from quickthaw_platform.invocations.outage import outage_is_unavailable
+from quickthaw_platform.invocations.tails import Place, fields, position_of
 from quickthaw_platform.redis_keys import RedisKey
 
 _POSITION = re.compile(r"^\d{1,20}-\d{1,20}$")
 _BEGINNING = "0-0"
-_BATCH_LINES = 500
 
 api = resource(
     "logs",
@@ -58,7 +59,7 @@ def read_logs(path: FunctionPath, query: LogQuery) -> Response:
 
 
 def _position(sent: str | None) -> str | None:
-    if sent is not None and not _POSITION.match(sent):
+    if sent is not None and not (_POSITION.match(sent) and max(position_of(sent)) < 1 << 64):
         raise InvalidRequest(f"{sent[:60]!r} is not the id of a log line", param="after")
     return sent
 
@@ -78,26 +79,26 @@ def _follow(found: Services, function: str, after: str | None, limit: int, envir
     lines = _read(found.redis, function, after, limit)
     spoke = time.monotonic()
     yield b": ok\n\n"
-    while not hung_up(environ):
-        if lines:
-            yield b"".join(sse.message(line.model_dump(mode="json"), position=line.id) for line in lines)
-            after, spoke = lines[-1].id, time.monotonic()
-        elif time.monotonic() - spoke >= found.settings.sse_keepalive:
-            yield b": still here\n\n"
-            spoke = time.monotonic()
-        lines = _wait(found.redis, function, after or _BEGINNING)
+    with closing(Place(found.tails, _key(function))) as place:
+        while not hung_up(environ):
+            if lines:
+                yield b"".join(sse.message(line.model_dump(mode="json"), position=line.id) for line in lines)
+                after, spoke = lines[-1].id, time.monotonic()
+            elif time.monotonic() - spoke >= found.settings.sse_keepalive:
+                yield b": still here\n\n"
+                spoke = time.monotonic()
+            lines = _wait(place, after or _BEGINNING)
 
 
-def _wait(redis: Redis, function: str, after: str) -> list[LogLine]:
+def _wait(place: Place, after: str) -> list[LogLine]:
     """Return the lines that come within POLL_SECONDS; none in an outage, which a listener may outlive."""
     try:
         with outage_is_unavailable():
-            answer = cast("Any", redis).xread({_key(function): after}, _BATCH_LINES, int(POLL_SECONDS * 1000))
+            entries = place.take(after, POLL_SECONDS)
     except Unavailable:
         time.sleep(POLL_SECONDS)
         return []
-    streams = answer.values() if isinstance(answer, dict) else [[entries] for _, entries in answer or ()]
-    return [_line(identity, fields) for stream in streams for entries in stream for identity, fields in entries]
+    return [_line(identity, fields(flat)) for identity, flat in entries]
 
 
 def _line(identity: str, fields: dict[str, str]) -> LogLine:

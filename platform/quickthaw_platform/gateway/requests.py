@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import IO, Any, NoReturn
 
-from flask import Request
+import gevent
+from flask import Request, current_app
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 from werkzeug.utils import cached_property
 
 from quickthaw_platform.errors import InvalidRequest
@@ -16,6 +20,8 @@ from quickthaw_platform.gateway.body_encoding import encodings_of, unpacked
 MAX_INTEGER = 2**63
 DRAIN_CHUNK_BYTES = 1 << 16
 DRAIN_LIMIT_BYTES = 1 << 30
+BODY_SECONDS = "BODY_SECONDS"
+"""In the application's configuration: how long a body may take to come, and as long what is left of a refused one."""
 
 
 class JsonRequest(Request):
@@ -32,7 +38,9 @@ class JsonRequest(Request):
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
         """Return the parsed body, {} where there is none. The parameters are Flask's and change nothing."""
         encodings = encodings_of(self.headers.get("Content-Encoding", ""))
-        value = parse_json(unpacked(self._body(), encodings, self.max_content_length))
+        with coming(self.environ):
+            body = self._body()
+        value = parse_json(unpacked(body, encodings, self.max_content_length))
         if not isinstance(value, dict):
             raise InvalidRequest("the body must be a JSON object")
         return value
@@ -51,6 +59,23 @@ class JsonRequest(Request):
             if len(body) > limit:
                 raise RequestEntityTooLarge
         return bytes(body)
+
+
+@contextmanager
+def coming(environ: Mapping[str, Any]) -> Iterator[None]:
+    """Read what a client sends: RequestTimeout where that takes longer than it may, and the connection's end after it.
+
+    Only where gevent's server serves, whose reading lets others go on.
+    """
+    connection: socket.socket | None = environ.get("gunicorn.socket")
+    seconds = current_app.config.get(BODY_SECONDS) if connection is not None else None
+    try:
+        with gevent.Timeout(seconds, RequestTimeout(f"the request's body did not come within {seconds} s")):
+            yield
+    except RequestTimeout:
+        with suppress(OSError):  # it has just closed
+            connection.shutdown(socket.SHUT_RD)  # type: ignore[union-attr]  # without one there is no timeout
+        raise
 
 
 def parse_json(raw: bytes) -> Any:

@@ -31,4 +31,5 @@ def list_results(path: CheckpointPath) -> Response:
 @api.post("/<name>/results", responses={201: CheckpointResult})
 def record_result(path: CheckpointPath, body: CheckpointResult) -> Response:
     """Keep a result of a checkpoint, in place of an earlier one of the same protocol, text, engine and options."""
+    services().room.check()
     return answer(services().results.record(path.name, body), HTTPStatus.CREATED)

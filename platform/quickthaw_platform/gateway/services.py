@@ -10,12 +10,15 @@ from redis import Redis
 
 from quickthaw_platform.gateway.expensive_checks.checks import ExpensiveChecks
 from quickthaw_platform.gateway.model_watch import ModelWatch
+from quickthaw_platform.gateway.open_requests import OpenRequests
 from quickthaw_platform.gateway.prompt_compression.shortener import Shortener
 from quickthaw_platform.gateway.quotas import QuotaKeeper
+from quickthaw_platform.gateway.store_room import StoreRoom
 from quickthaw_platform.gateway.structure_check.checker import StructureChecker
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.stored import StoredObjects
+from quickthaw_platform.invocations.tails import Tails
 from quickthaw_platform.migration.moving import Mover
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
@@ -49,6 +52,9 @@ class Services:
     checks: ExpensiveChecks
     shortener: Shortener
     models: ModelWatch
+    room: StoreRoom
+    open_requests: OpenRequests
+    tails: Tails
 
     def close(self) -> None:
         """End the processes that compute for the gateway and are idle; others are started where more is asked."""

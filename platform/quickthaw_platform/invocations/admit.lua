@@ -1,7 +1,9 @@
 -- Accept an invocation: lease it a slot of a ready instance when nothing waits before it, else queue it.
 -- ARGV: id, version, queue_size, start_seconds, total_seconds, idempotency key ('': none), digest, function, API key
--- ('': none), its weight, beginnings of its prompt (see gateway/beginnings.py; '': none that count), then record fields.
--- Returns {'assigned', assignment, 1 where it follows one of its beginnings, else 0} | {'queued', position} | {'duplicate', id} | {'conflict', id} | {'full', waiting}.
+-- ('': none), its weight, beginnings of its prompt (see gateway/beginnings.py; '': none that count), how many bytes of the
+-- store the key may hold, then record fields.
+-- Returns {'assigned', assignment, 1 where it follows one of its beginnings, else 0} | {'queued', position} | {'duplicate', id} | {'conflict', id} | {'full', waiting}
+-- | {'too much', bytes that the key holds, bytes of this call, seconds until some of those go or ''}.
 local id, version, queue_size = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local start_seconds, total_seconds = tonumber(ARGV[4]), tonumber(ARGV[5])
 local idempotency, digest, fn = ARGV[6], ARGV[7], ARGV[8]
@@ -71,6 +73,11 @@ if idempotency ~= '' then
   end
 end
 
+local time, size = now(), RECORD_BYTES
+for i = 13, #ARGV do size = size + #ARGV[i] end
+local held, seconds = held_by(key, time)
+if held + size > tonumber(ARGV[12]) then return {'too much', held, size, seconds and text(seconds) or ''} end
+
 local waiting = redis.call('ZCARD', queue)
 local familiar = waiting == 0 and familiar_with_room()
 local instance = familiar or waiting == 0 and fullest_with_room()
@@ -96,12 +103,12 @@ local function start_tag(waiting)
   return tag
 end
 
-local time = now()
 note_call(fn, id, time)
+count_held(key, size)
 local arrival = redis.call('HINCRBY', fair, ':arrivals', 1)
 local tag = start_tag(waiting)
 local record = {'epoch', 1, 'version', version, 'function', fn, 'key', key, 'tag', exact(tag), 'arrival', arrival,
-  'created_at', text(time), 'start_seconds', ARGV[4], 'total_seconds', ARGV[5], unpack(ARGV, 12)}
+  'created_at', text(time), 'start_seconds', ARGV[4], 'total_seconds', ARGV[5], 'held', size, unpack(ARGV, 13)}
 if beginnings then
   record[#record + 1] = 'beginnings'
   record[#record + 1] = beginnings

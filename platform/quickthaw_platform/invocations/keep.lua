@@ -9,11 +9,13 @@ if redis.call('EXISTS', object) == 1 then return 0 end
 local time = now()
 redis.call('HSET', object, 'kind', kind, 'key', owner, 'created_at', text(time), unpack(ARGV, 7))
 redis.call('PEXPIRE', object, kept_ms)
+recount_held(object, owner, stored_bytes({object}), gone_at(time, kept_ms))
 redis.call('ZREMRANGEBYSCORE', index, '-inf', text(time - kept_ms / 1000))
 redis.call('ZADD', index, text(time), id)
 redis.call('PEXPIRE', index, kept_ms)
 for _, oldest in ipairs(redis.call('ZRANGE', index, 0, -1 - most)) do
   release(redis.call('HGET', stored_key(oldest), 'invocation'), ended_ms, time)
+  recount_held(stored_key(oldest), owner, 0)
   redis.call('DEL', stored_key(oldest))
   redis.call('ZREM', index, oldest)
 end

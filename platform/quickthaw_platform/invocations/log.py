@@ -13,7 +13,7 @@ from quickthaw.types import Event, InvocationState
 from quickthaw_platform.errors import InvocationNotFound, Unavailable
 from quickthaw_platform.invocations.outage import OUTAGE, outage_is_unavailable
 from quickthaw_platform.invocations.records import parse_event
-from quickthaw_platform.invocations.tails import BATCH_EVENTS, Tail, Tails, log_key
+from quickthaw_platform.invocations.tails import BATCH_ENTRIES, Place, Tails, log_key, read_entries
 from quickthaw_platform.redis_keys import RedisKey
 
 MAX_BLOCK_SECONDS = 15.0
@@ -31,10 +31,11 @@ def inv_key(identity: str) -> str:
 class EventLog:
     """The logs of all invocations, read only. The scripts write them: `put` in prelude.lua."""
 
-    def __init__(self, redis: Redis, patience_seconds: float) -> None:
+    def __init__(self, redis: Redis, patience_seconds: float, tails: Tails | None = None) -> None:
+        """`tails`: where a process that follows more than these logs reads all of it; None: tails of its own."""
         self._redis = redis
         self._patience_seconds = patience_seconds
-        self._tails = Tails(redis)
+        self._tails = tails or Tails(redis)
 
     def read(self, identity: str, after: int, block_seconds: float) -> list[Event]:
         """Return the events with a seq above `after`; when there are none, wait up to `block_seconds` for some.
@@ -60,16 +61,18 @@ class EventLog:
 
         An outage looks like silence; when it outlasts `patience_seconds`, Unavailable is raised.
         """
-        place = _Place(self._tails, identity)
-        with contextlib.closing(place):
+        with contextlib.closing(Place(self._tails, log_key(identity))) as place:
             yield from self._from(place, identity, after, poll_seconds)
 
-    def _from(self, place: _Place, identity: str, after: int, poll_seconds: float) -> Iterator[Sequence[Event]]:
+    def _from(self, place: Place, identity: str, after: int, poll_seconds: float) -> Iterator[Sequence[Event]]:
         outage = _Outage(self._patience_seconds)
-        block_seconds = 0.0  # at first look what is there: of a log that has ended nothing may be left to wait for
+        waits = False  # at first look what is there: of a log that has ended nothing may be left to wait for
         while True:
             try:
-                events = self._next(place, identity, after, block_seconds)
+                if waits:
+                    events = read_entries(place.take(f"{after}-0", poll_seconds))
+                else:
+                    events = self._read(identity, after, 0)
                 rest = None if events else self._rest(identity, after)
             except OUTAGE as error:
                 outage.wait(error)
@@ -81,18 +84,15 @@ class EventLog:
                 yield events or rest or ()
             if rest is not None or (events and events[-1].ends):
                 return
-            if not events and block_seconds:
+            if not events and waits:
                 yield ()
             after = events[-1].seq if events else after
-            block_seconds = poll_seconds
-
-    def _next(self, place: _Place, identity: str, after: int, block_seconds: float) -> list[Event]:
-        tail = place.tail(after) if block_seconds else None
-        return self._read(identity, after, block_seconds) if tail is None else tail.take(block_seconds)
+            # Who is far behind reads until it is not: at a tail it would have those who follow the same log wait.
+            waits = place.at_a_tail or len(events) < BATCH_ENTRIES
 
     def _read(self, identity: str, after: int, block_seconds: float) -> list[Event]:
         block = int(min(block_seconds, MAX_BLOCK_SECONDS) * 1000) or None
-        answer = cast("Any", self._redis).xread({log_key(identity): f"{after}-0"}, count=BATCH_EVENTS, block=block)
+        answer = cast("Any", self._redis).xread({log_key(identity): f"{after}-0"}, count=BATCH_ENTRIES, block=block)
         if isinstance(answer, dict):  # RESP3
             answer = [(stream, found[0]) for stream, found in answer.items()]
         return [parse_event(entry, fields["e"]) for _, found in answer for entry, fields in found]
@@ -116,26 +116,6 @@ class EventLog:
         if state is None or seq is None:
             raise InvocationNotFound(f"no invocation has the id {identity!r}, or its record has expired")
         return InvocationState(state), int(seq)
-
-
-class _Place:
-    """Where a follower waits for what comes: in a tail, or nowhere while another follower has the log's."""
-
-    def __init__(self, tails: Tails, identity: str) -> None:
-        self._tails = tails
-        self._identity = identity
-        self._tail: Tail | None = None
-
-    def tail(self, after: int) -> Tail | None:
-        """Return the tail to wait at, which begins behind event `after` where it is a new one."""
-        if self._tail is None or self._tail.used_up:
-            self._tail = self._tails.open(self._identity, after)
-        return self._tail
-
-    def close(self) -> None:
-        """Wait no more."""
-        if self._tail is not None:
-            self._tail.close()
 
 
 class _Outage:

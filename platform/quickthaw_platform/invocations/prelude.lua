@@ -276,29 +276,33 @@ end
 -- No object needs an invocation any more: it can be looked up for `ms` after its end, or as long as its idempotency key
 -- is remembered, and no longer. `ms` of 0: what has ended is forgotten now, whatever else was promised.
 local function release(id, ms, time)
-  local f = id and redis.call('HMGET', inv_key(id), 'state', 'ended_at', 'idempotency')
+  local f = id and redis.call('HMGET', inv_key(id), 'state', 'ended_at', 'idempotency', 'key')
   if not f or not f[1] or (f[3] and ms > 0) then return end
   if ENDED[f[1]] then
     local left = ms > 0 and math.max(1, math.floor(ms - 1000 * (time - tonumber(f[2])))) or 0
+    local bytes = redis.call('HGET', inv_key(id), 'held') or 0
+    recount_held(inv_key(id), f[4] or '', bytes, left > 0 and gone_at(time, left) or nil)
     for _, key in ipairs({inv_key(id), log_key(id), records_key(id)}) do redis.call('PEXPIRE', key, left) end
   else
     redis.call('HSET', inv_key(id), 'ttl', whole(math.max(1, ms)))
   end
 end
 
--- End an invocation: `event` is its terminal event, `fields` more of its record. Returns what got its slot, or false.
+-- End an invocation: `event` is its terminal event, `fields` more of its record. What was asked is forgotten: nobody runs
+-- it again, and what tells a repeated call from another is with its idempotency key. Returns what got its slot, or false.
 local function close(id, state, event, fields, time)
   local inv = inv_key(id)
   local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook', 'function', 'seq',
-    'reason', 'moving_to', 'offered', 'records')
+    'key', 'moving_to', 'offered', 'records')
   local seq = tonumber(f[7]) + 1
   if f[9] then end_move(id, f[9], time) end
   if f[10] then redis.call('ZREM', MOVES_KEY, id) end
   put(id, seq, event)
   redis.call('HSET', inv, 'state', state, 'ended_at', text(time), 'seq', seq, unpack(fields))
-  if f[8] then redis.call('HDEL', inv, 'reason') end
+  redis.call('HDEL', inv, 'request', 'reason')
   redis.call('ZREM', DEADLINES_KEY, id)
   expire_ended(id, f[3], f[4], f[11] and f[11] ~= '0')
+  recount_held(inv, f[8] or '', stored_bytes({inv, log_key(id), records_key(id)}), gone_at(time, tonumber(f[3])))
   if f[5] then redis.call('ZADD', WEBHOOKS_KEY, text(time), id) end
   note_end(f[6], f[1], id, time)
   if not f[2] then

@@ -26,6 +26,7 @@ class NewInvocation:
     limits: Limits | None = None  # None: those of the version
     beginnings: tuple[str, ...] = ()  # of its prompt, longest first; see gateway.beginnings
     keep_seconds: float | None = None  # how long it is kept when it has ended; None: invocation_ttl
+    may_hold_bytes: int | None = None  # of the store, by its API key with this call; None: the setting key_store
     digest: str | None = None  # of what the caller sent; None: of `request` without the seed, which is drawn per call
 
     def request_digest(self) -> str:

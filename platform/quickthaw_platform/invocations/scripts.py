@@ -13,14 +13,14 @@ from redis.exceptions import NoScriptError
 
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 
-_PRELUDE = "prelude"
+_SHARED = ("held", "prelude")
 
 
 @cache
 def source(name: str) -> str:
     """Return the text of the script `name`, with what all of them share before it."""
     folder = files(__package__)
-    return "\n".join((folder / f"{part}.lua").read_text() for part in (_PRELUDE, name))
+    return "\n".join((folder / f"{part}.lua").read_text() for part in (*_SHARED, name))
 
 
 class Scripts:

@@ -21,6 +21,7 @@ from quickthaw_platform.errors import (
     QuickthawError,
     StartTooLate,
 )
+from quickthaw_platform.invocations.held import too_much_held
 from quickthaw_platform.invocations.log import EventLog, inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import (
@@ -45,6 +46,7 @@ from quickthaw_platform.invocations.records import (
 )
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.served import written
+from quickthaw_platform.invocations.tails import Tails
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
 
@@ -70,23 +72,25 @@ class InvocationStore:
     Every method raises Unavailable when Redis is away; each may then be called again, what was done is not done twice.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings, tails: Tails | None = None) -> None:
+        """`tails` are those of a process that follows other streams too; None: it has its own."""
         self._redis = redis
         self._settings = settings
         self._scripts = Scripts(redis)
-        self._log = EventLog(redis, settings.outage_patience)
+        self._log = EventLog(redis, settings.outage_patience, tails)
 
     def admit(self, new: NewInvocation) -> Admission:
         """Accept a call: lease it a slot when one is free and nothing waits before it, else queue it.
 
-        Raises QueueFull, and Conflict for an idempotency key that came with another request before.
+        Raises QueueFull, Conflict for an idempotency key that came with another request before, and RateLimited or
+        RequestTooLarge where its API key would hold more of the store than it may.
         """
         spec, limits = new.version.spec, new.limits or new.version.spec.limits
         key = RedisKey.IDEMPOTENCY.of(new.key_id or "", spec.name, new.idempotency_key) if new.idempotency_key else ""
         outcome, detail, *familiar = self._scripts.run(
             "admit", new.id, new.version.id, spec.queue_size, limits.start, limits.total, key,
             new.request_digest() if key else "", spec.name, new.key_id or "", new.key_weight, written(new.beginnings),
-            *self._record(new, limits),
+            self._may_hold(new), *self._record(new, limits),
         )  # fmt: skip
         if outcome == "full":
             raise QueueFull(
@@ -94,6 +98,8 @@ class InvocationStore:
                 "it with a larger queue_size or max_instances",
                 retry_after_seconds=QUEUE_FULL_RETRY_SECONDS,
             )
+        if outcome == "too much":
+            raise too_much_held(self._may_hold(new), int(detail), *map(float, filter(None, familiar)))
         if outcome == "conflict":
             raise Conflict(f"the idempotency key {new.idempotency_key!r} came with another request before")
         if outcome == "assigned":
@@ -111,7 +117,7 @@ class InvocationStore:
         return parse_info(identity, values, Waits(position, reason, estimate_seconds), last)
 
     def request(self, identity: str) -> dict[str, Any]:
-        """Return the stored request; InvocationNotFound."""
+        """Return what its instance is given; InvocationNotFound, also when it has ended: then that is forgotten."""
         return cast("dict[str, Any]", json.loads(self._field(identity, "request")))
 
     def limits(self, identity: str) -> Limits:
@@ -325,6 +331,9 @@ class InvocationStore:
     ) -> Iterator[Sequence[Event]]:
         """Yield together the events that came together, none at each silence; see EventLog.follow_each."""
         return self._log.follow_each(identity, after, poll_seconds)
+
+    def _may_hold(self, new: NewInvocation) -> int:
+        return self._settings.key_store if new.may_hold_bytes is None else new.may_hold_bytes
 
     def _record(self, new: NewInvocation, limits: Limits) -> list[str | int]:
         """Return names and values of what the record holds from the start."""

@@ -1,4 +1,4 @@
-"""One blocking read for all the logs that a process follows: not a connection, a command and an answer for each."""
+"""One blocking read for all the streams that a process follows: not a connection, a command and an answer for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quickthaw_platform.invocations.outage import OUTAGE
 from quickthaw_platform.invocations.records import parse_event
 from quickthaw_platform.redis_keys import RedisKey
 
-BATCH_EVENTS = 500
+BATCH_ENTRIES = 500
 BLOCK_SECONDS = 5.0
 """Longest single blocking read: less than the client's socket timeout."""
 
@@ -28,23 +28,37 @@ _RACE_PAUSE_SECONDS = 0.001
 Entries = Sequence[tuple[str, Sequence[str]]]
 """Of a stream: id, and names and values in a row."""
 
+Position = tuple[int, int]
+"""The id of an entry, which reads `milliseconds-number`, as it is ordered."""
+
 
 def log_key(identity: str) -> str:
     """Return the key of an invocation's log."""
     return RedisKey.INVOCATION_LOG.of(identity)
 
 
+def position_of(entry_id: str) -> Position:
+    """Return where an entry stands in its stream."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number)
+
+
 def read_entries(entries: Entries) -> list[Event]:
-    """Read entries of a log."""
-    return [parse_event(entry, dict(zip(flat[::2], flat[1::2], strict=True))["e"]) for entry, flat in entries]
+    """Read entries of an invocation's log."""
+    return [parse_event(entry, fields(flat)["e"]) for entry, flat in entries]
+
+
+def fields(flat: Sequence[str]) -> dict[str, str]:
+    """Return an entry's names and values."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 class Tail:
-    """A follower's place in a log. The reader puts into it what comes there; the follower takes it."""
+    """A follower's place in a stream. The reader puts into it what comes there; the follower takes it."""
 
-    def __init__(self, after: int, forget: Callable[[], None]) -> None:
-        """It begins behind event `after`; `forget` has the reader leave it."""
-        self.last = f"{after}-0"  # the id of the last entry that was put
+    def __init__(self, after: str, forget: Callable[[Tail], None]) -> None:
+        """It begins behind the entry `after`; `forget` has the reader leave it."""
+        self.last = position_of(after)  # of the last entry that was put
         self._forget = forget
         self._came: queue.SimpleQueue[Entries | Exception] = queue.SimpleQueue()
         self._left = False
@@ -54,19 +68,23 @@ class Tail:
         """Whether the reader has left it, and nothing that was put is still to be taken."""
         return self._left and self._came.empty()
 
-    def take(self, seconds: float) -> list[Event]:
-        """Return what came; [] where nothing did for so many seconds. Raises the error that the reader met."""
+    def take(self, seconds: float) -> Entries:
+        """Return what came; nothing where nothing did for so many seconds. Raises the error that the reader met."""
         try:
             came = self._came.get(timeout=seconds)
         except queue.Empty:
-            return []
+            return ()
         if isinstance(came, Exception):
             raise came
-        return read_entries(came)
+        return came
 
     def put(self, entries: Entries) -> None:
-        """Add entries of the log."""
-        self.last = entries[-1][0]
+        """Add entries of the stream, as far as they are not there."""
+        if position_of(entries[0][0]) <= self.last:  # the read was for one who is further behind
+            entries = [entry for entry in entries if position_of(entry[0]) > self.last]
+        if not entries:
+            return
+        self.last = position_of(entries[-1][0])
         self._came.put(entries)
         if self._came.qsize() >= MAX_WAITING:
             self.close()
@@ -80,28 +98,54 @@ class Tail:
         """Have the reader leave it. Idempotent."""
         if not self._left:
             self._left = True
-            self._forget()
+            self._forget(self)
+
+
+class Place:
+    """Where a follower is in a stream: at a tail, or at none yet."""
+
+    def __init__(self, tails: Tails, key: str) -> None:
+        self._tails = tails
+        self._key = key
+        self._tail: Tail | None = None
+
+    @property
+    def at_a_tail(self) -> bool:
+        """Whether what comes is put where it is taken from; else what has come already is found sooner by reading."""
+        return self._tail is not None and not self._tail.used_up
+
+    def take(self, after: str, seconds: float) -> Entries:
+        """Return what came behind the entry `after`, the last one that was taken; see Tail.take."""
+        if self._tail is None or self._tail.used_up:
+            self._tail = self._tails.open(self._key, after)
+        return self._tail.take(seconds)
+
+    def close(self) -> None:
+        """Wait no more."""
+        if self._tail is not None:
+            self._tail.close()
 
 
 class Tails:
-    """The logs that this process follows, and the thread that reads them. Safe to share by threads and greenlets."""
+    """The streams that this process follows, and the thread that reads them, each once however many follow it.
+
+    Safe to share by threads and greenlets.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._changed = threading.Condition()  # guards `_tails` and `_reader`
-        self._tails: dict[str, Tail] = {}  # by the log's key
+        self._tails: dict[str, list[Tail]] = {}  # by the stream's key
         self._reader: threading.Thread | None = None
         self._connection: Connection | None = None  # the reader's
         self._client_id = 0  # by which Redis knows that
-        self._reading: dict[str, Tail] = {}  # those that the read under way is of
+        self._reading: dict[str, Position] = {}  # what the read under way is of, and behind which entries
 
-    def open(self, identity: str, after: int) -> Tail | None:
-        """Follow a log from behind a position; None where somebody in this process follows it already."""
-        key = log_key(identity)
+    def open(self, key: str, after: str) -> Tail:
+        """Follow a stream from behind an entry."""
+        tail = Tail(after, lambda tail: self._forget(key, tail))
         with self._changed:
-            if key in self._tails:
-                return None
-            tail = self._tails[key] = Tail(after, lambda: self._forget(key))
+            self._tails.setdefault(key, []).append(tail)
             if self._reader is None:
                 self._reader = threading.Thread(target=self._run, name="log-reader", daemon=True)
                 self._reader.start()
@@ -109,14 +153,20 @@ class Tails:
         self._interrupt(key, tail)
         return tail
 
-    def _forget(self, key: str) -> None:
+    def _forget(self, key: str, tail: Tail) -> None:
         with self._changed:
-            self._tails.pop(key, None)
+            tails = self._tails.get(key, [])
+            if tail in tails:
+                tails.remove(tail)
+            if not tails:
+                self._tails.pop(key, None)
 
     def _interrupt(self, key: str, tail: Tail) -> None:
-        """End the read under way, unless it is of this log too: the next one is."""
+        """End the read under way, unless it brings all that comes behind the tail's beginning: the next one does."""
         try:
-            while (reading := self._reading) and reading.get(key) is not tail and not tail.used_up:
+            while (reading := self._reading) and not tail.used_up:
+                if key in reading and reading[key] <= tail.last:
+                    return
                 if self._redis.client_unblock(self._client_id):
                     return
                 time.sleep(_RACE_PAUSE_SECONDS)  # its command is still on the way, or its answer
@@ -128,25 +178,32 @@ class Tails:
             with self._changed:
                 while not self._tails:
                     self._changed.wait()
-                reading = self._reading = dict(self._tails)
+                reading = self._reading = {key: min(tail.last for tail in tails) for key, tails in self._tails.items()}
             try:
                 found = self._read(reading)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for the read are to hear it
                 self._reading = {}
                 self._disconnect()
-                for tail in reading.values():
-                    tail.fail(error)
+                for key in reading:
+                    for tail in self._following(key, (0, 0)):
+                        tail.fail(error)
                 continue
             self._reading = {}
             for key, entries in found:
-                reading[key].put(entries)
+                for tail in self._following(key, reading[key]):
+                    tail.put(entries)
 
-    def _read(self, tails: dict[str, Tail]) -> list[tuple[str, Entries]]:
-        """Wait for entries of any of the logs, or for the time to pass, or to be interrupted."""
+    def _following(self, key: str, since: Position) -> list[Tail]:
+        """Return the tails of a stream that have all up to an entry."""
+        with self._changed:
+            return [tail for tail in self._tails.get(key, ()) if tail.last >= since]
+
+    def _read(self, streams: dict[str, Position]) -> list[tuple[str, Entries]]:
+        """Wait for entries of any of the streams, or for the time to pass, or to be interrupted."""
         connection = self._connection or self._connect()
-        lasts = [tail.last for tail in tails.values()]
-        milliseconds = int(BLOCK_SECONDS * 1000)
-        read = ("XREAD", "COUNT", BATCH_EVENTS, "BLOCK", milliseconds, "STREAMS", *tails, *lasts)
+        lasts = [f"{milliseconds}-{number}" for milliseconds, number in streams.values()]
+        block = int(BLOCK_SECONDS * 1000)
+        read = ("XREAD", "COUNT", BATCH_ENTRIES, "BLOCK", block, "STREAMS", *streams, *lasts)
         connection.send_command(*read)  # type: ignore[no-untyped-call]  # redis leaves it unannotated
         answer: Any = connection.read_response()
         return list(answer.items() if isinstance(answer, dict) else answer or ())  # a dict with RESP3

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from quickthaw import calls
 from quickthaw.cli import output
 from quickthaw.cli.root import PluggedGroup, State, pass_state
 from quickthaw.resources import KeyInfo, Quotas, Scope
@@ -27,6 +30,11 @@ def keys() -> None:
 @click.option("--scope", "scopes", multiple=True, type=SCOPES, help="What it may do, repeatable (default: invoke).")
 @click.option("--requests", metavar="RATE", help='Most requests, for example "40 per 3 hours".')
 @click.option("--tokens-per-minute", type=click.IntRange(min=1), metavar="N", help="Most tokens a minute.")
+@click.option("--store-bytes", metavar="SIZE", help="Most that its calls and answers take of the platform's store.")
+@click.option("--max-memory", "memory", metavar="SIZE", help="Most memory of an instance that it deploys.")
+@click.option("--max-weight", "max_weight", type=float, metavar="W", help="Most weight of a function that it deploys.")
+@click.option("--max-keep-alive", "keep_alive", metavar="DURATION", help="Longest keep_alive that it deploys.")
+@click.option("--max-instances", type=click.IntRange(min=1), metavar="N", help="Most instances that it deploys.")
 @click.option(
     "--weight", type=click.FloatRange(0.001, 1000), default=1.0, metavar="W", help="Share of a queue among keys (1)."
 )
@@ -34,15 +42,16 @@ def keys() -> None:
 @pass_state
 def create(
     state: State,
+    /,
     name: str,
     scopes: tuple[str, ...],
-    requests: str | None,
-    tokens_per_minute: int | None,
+    max_weight: float | None,
     weight: float,
     as_json: bool,
+    **most: Any,
 ) -> None:
     """Make an API key. It is shown this once."""
-    quotas = Quotas(requests=requests, tokens_per_minute=tokens_per_minute)
+    quotas = calls.request(Quotas, weight=max_weight, **most)
     made = state.client.create_key(name, scopes or (Scope.INVOKE,), quotas, weight)
     if as_json:
         output.print_json(made)

@@ -236,13 +236,30 @@ def test_a_secret_comes_from_an_argument_a_pipe_or_a_prompt(
 def test_a_key_has_the_scopes_and_quotas_that_were_asked_for(run: Run) -> None:
     gateway = FakeGateway([ok({**KEY, "key": "qt-new"})])
     options = ("--scope", "deploy", "--scope", "invoke", "--requests", "40 per 3 hours", "--tokens-per-minute", "9")
-    assert run(gateway, "keys", "create", "ci", *options, "--weight", "2.5").exit_code == 0
+    most = ("--store-bytes", "64MiB", "--max-memory", "2GiB", "--max-weight", "3", "--max-keep-alive", "10m")
+    assert (
+        run(gateway, "keys", "create", "ci", *options, *most, "--weight", "2.5", "--max-instances", "4").exit_code == 0
+    )
     assert gateway.body() == {
         "name": "ci",
         "scopes": ["deploy", "invoke"],
-        "quotas": {"requests": "40 per 3 hours", "tokens_per_minute": 9},
+        "quotas": {
+            "requests": "40 per 3 hours",
+            "tokens_per_minute": 9,
+            "store_bytes": 64 << 20,
+            "memory": 2 << 30,
+            "weight": 3.0,
+            "keep_alive": 600.0,
+            "max_instances": 4,
+        },
         "weight": 2.5,
     }
+
+
+def test_a_size_of_a_key_that_cannot_be_is_refused_with_the_field(run: Run) -> None:
+    result = run(FakeGateway([]), "keys", "create", "ci", "--store-bytes", "lots")
+    assert result.exit_code != 0
+    assert "store_bytes" in result.output
 
 
 def test_only_the_key_is_on_standard_output(run: Run) -> None:

@@ -50,6 +50,7 @@ class FakeNode:
         self.script: Script = words
         self.holding = False
         self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.requests: dict[str, dict[str, Any]] = {}  # what it was given, by invocation
 
     def send_task(self, name: str, kwargs: dict[str, Any], queue: str, ignore_result: bool) -> None:
         """Do what Celery does for worker.commands.Commands."""
@@ -87,10 +88,11 @@ class FakeNode:
         seq = self.store.begin(invocation, epoch, self.name, instance)
         if not seq:
             return
+        request = self.requests[invocation] = self.store.request(invocation)
         completion = 0
         result: Any = None
         texts: list[str] = []
-        for output in self.script(self.store.request(invocation)):
+        for output in self.script(request):
             if isinstance(output, QuickthawError):
                 self.store.finish(invocation, epoch, InvocationState.FAILED, error=output.to_json())
                 self.claim(instance)
@@ -104,7 +106,6 @@ class FakeNode:
             if not self.store.append(invocation, epoch, seq, [Chunk(data)]):
                 return
             seq += 1
-        request = self.store.request(invocation)
         usage = counted(Usage(prompt_tokens=3, completion_tokens=completion), request, lambda text: len(text.split()))
         outcome = result if result is not None else "".join(texts)
         finished = self.store.finish(invocation, epoch, InvocationState.SUCCEEDED, result=outcome, usage=usage)

@@ -53,7 +53,7 @@ def post(client: FlaskClient, node: FakeNode) -> Callable[..., tuple[TestRespons
         path, body = APIS[api]
         answer = client.post(path, json={**body, **fields})
         assert answer.status_code == 200, answer.text
-        return answer, node.store.request(answer.headers["x-invocation-id"])
+        return answer, node.requests[answer.headers["x-invocation-id"]]
 
     return call
 
@@ -124,7 +124,7 @@ def test_the_functions_own_setting_holds_unless_the_caller_says_otherwise(client
 def test_a_trigger_has_the_functions_own_setting(client: FlaskClient, node: FakeNode) -> None:
     client.post("/v1/functions", json={**ECHO, "compress": 0.5})
     answer = client.post("/t/chat", json={"prompt": CONTEXT})
-    assert len(last_text(node.store.request(answer.headers["x-invocation-id"]))) < len(CONTEXT)
+    assert len(last_text(node.requests[answer.headers["x-invocation-id"]])) < len(CONTEXT)
 
 
 def test_a_budget_is_kept(post: Any) -> None:
@@ -199,7 +199,7 @@ def test_a_handler_that_has_the_argument_has_it_for_itself(client: FlaskClient, 
     assert client.post("/v1/functions", json=spec).status_code == 200
     path, body = APIS["chat"]
     answer = client.post(path, json={**body, "compress": 0.5})
-    request = node.store.request(answer.headers["x-invocation-id"])
+    request = node.requests[answer.headers["x-invocation-id"]]
     assert last_text(request) == CONTEXT
     assert "compress" in request["input"]
 

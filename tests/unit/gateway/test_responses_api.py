@@ -44,7 +44,7 @@ def told(answer: TestResponse) -> list[Any]:
 
 def input_of(node: FakeNode, invocation: str) -> list[dict[str, Any]]:
     """Return the messages that the function was given."""
-    found: list[dict[str, Any]] = node.store.request(invocation)["input"]["messages"]
+    found: list[dict[str, Any]] = node.requests[invocation]["input"]["messages"]
     return found
 
 
@@ -149,12 +149,12 @@ def _until_it_goes_on(response: TestResponse, node: FakeNode) -> Iterator[bytes]
 def test_the_tokens_of_an_input_are_counted_without_an_answer(client: FlaskClient, node: FakeNode) -> None:
     answer = client.post("/v1/responses/input_tokens", json={**ASKED, "instructions": "Be brief"})
     assert answer.json == {"object": "response.input_tokens", "input_tokens": 3}
-    assert node.store.request(answer.headers["x-invocation-id"])["sampling"] == {"max_tokens": 0}
+    assert node.requests[answer.headers["x-invocation-id"]]["sampling"] == {"max_tokens": 0}
 
 
 def test_fields_of_other_servers_mean_what_they_mean_in_chats(client: FlaskClient, node: FakeNode) -> None:
     made = create(client, seed=7, top_k=-1, min_p=0.1, stop="x", truncation="auto", parallel_tool_calls=False)
-    request = node.store.request(made.id.removeprefix("resp_"))
+    request = node.requests[made.id.removeprefix("resp_")]
     wanted = {"top_k": 0, "min_p": 0.1, "stop": ["x"], "truncate_prompt_tokens": -1}
     assert wanted.items() <= request["sampling"].items()
     assert request["seed"] == 7

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from quickthaw.types import EventType
 from quickthaw_platform.invocations.records import event_json
-from quickthaw_platform.invocations.tails import MAX_WAITING, Tail, Tails, log_key
+from quickthaw_platform.invocations.tails import MAX_WAITING, Tail, Tails, log_key, read_entries
 from tests.valkey_process import ValkeyProcess
 
 SOON_SECONDS = 10.0
@@ -27,15 +27,13 @@ def write(redis: Redis, identity: str, seq: int) -> None:
 
 
 def opened(tails: Tails, identity: str, after: int = 0) -> Tail:
-    tail = tails.open(identity, after)
-    assert tail is not None
-    return tail
+    return tails.open(log_key(identity), f"{after}-0")
 
 
 def seqs(tail: Tail, count: int) -> list[int]:
     found: list[int] = []
     while len(found) < count:
-        events = tail.take(SOON_SECONDS)
+        events = read_entries(tail.take(SOON_SECONDS))
         assert events
         found += [event.seq for event in events]
     return found
@@ -80,17 +78,36 @@ def test_it_begins_behind_a_position(redis: Redis, tails: Tails) -> None:
     assert seqs(opened(tails, "a", after=1), 2) == [2, 3]
 
 
-def test_a_log_has_one_follower_here_until_that_leaves(redis: Redis, tails: Tails) -> None:
-    first = opened(tails, "a")
-    assert tails.open("a", 0) is None
+def test_followers_of_one_log_get_all_behind_where_each_began(redis: Redis, tails: Tails) -> None:
+    for seq in (1, 2, 3):
+        write(redis, "a", seq)
+    late, early = opened(tails, "a", after=3), opened(tails, "a", after=1)
+    assert seqs(early, 2) == [2, 3]
+    for seq in (4, 5):
+        write(redis, "a", seq)
+    latest = opened(tails, "a", after=4)
+    assert seqs(late, 2) == seqs(early, 2) == [4, 5]
+    assert seqs(latest, 1) == [5]
+    assert late.take(0.01) == early.take(0.01) == latest.take(0.01) == ()
+
+
+def test_many_followers_of_one_log_are_one_read(redis: Redis, tails: Tails) -> None:
+    places = [opened(tails, "a") for _ in range(50)]
+    until(lambda: redis.info("clients")["blocked_clients"] == 1)
+    write(redis, "a", 1)
+    assert [seqs(tail, 1) for tail in places] == [[1]] * 50
+
+
+def test_a_follower_that_leaves_takes_nobody_else_with_it(redis: Redis, tails: Tails) -> None:
+    first, second = opened(tails, "a"), opened(tails, "a")
     first.close()
     first.close()
     write(redis, "a", 1)
-    assert seqs(opened(tails, "a"), 1) == [1]
+    assert seqs(second, 1) == [1]
 
 
 def test_silence_is_no_event(tails: Tails) -> None:
-    assert opened(tails, "a").take(0.01) == []
+    assert opened(tails, "a").take(0.01) == ()
 
 
 def test_who_lags_is_left_and_opens_another_place(redis: Redis, tails: Tails) -> None:

@@ -121,7 +121,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
         "create_key", ("ci", ("invoke",), {"requests": "40 per 3 hours"}, 3.0), "POST /v1/keys",
         {
             "name": "ci", "scopes": ["invoke"], "weight": 3.0,
-            "quotas": {"requests": "40 per 3 hours", "tokens_per_minute": None},
+            "quotas": resources.Quotas(requests="40 per 3 hours").model_dump(mode="json"),
         },
         {**KEY, "key": "qt-secret"},
     ),
