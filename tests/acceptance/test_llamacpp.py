@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from quickthaw.errors import Conflict
 from quickthaw.generation import Sampling
 from quickthaw.types import InvocationInfo
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
-from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
+from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_resume import GREEDY, PROMPT, SAMPLED, said
 
 pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
@@ -27,18 +26,13 @@ SHORT = Sampling(temperature=0, max_tokens=12)
 
 
 @pytest.fixture(scope="module")
-def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(two_nodes: Cluster) -> Cluster:
     """Nodes `a` and `b`, with the functions `chat` (one instance on each) and `primed` (scaled to zero)."""
-    data_dir = tmp_path_factory.mktemp("llamacpp")
-    (data_dir / "checkpoints").symlink_to(checkpoints)
-    file = data_dir / "workers.toml"
-    file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-    for cluster in running(data_dir, workers_file=file):
-        pair = {"min_instances": 2, "max_instances": 2, "spread": True}
-        cluster.client.deploy(FunctionSpec(name="chat", model=MODEL, memory="512MiB", **pair))
-        cluster.client.deploy(FunctionSpec(name="primed", model=MODEL, memory="512MiB", keep_alive="1s", system=SYSTEM))
-        wait_for_one_on_each(cluster)
-        yield cluster
+    pair = {"min_instances": 2, "max_instances": 2, "spread": True}
+    two_nodes.client.deploy(FunctionSpec(name="chat", model=MODEL, memory="512MiB", **pair))
+    two_nodes.client.deploy(FunctionSpec(name="primed", model=MODEL, memory="512MiB", keep_alive="1s", system=SYSTEM))
+    wait_for_one_on_each(two_nodes)
+    return two_nodes
 
 
 def ready_nodes(cluster: Cluster) -> set[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quickthaw import EventType, FunctionSpec, Invocation, InvocationState
 from quickthaw.errors import Conflict, NodeNotFound
-from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
+from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_resume import DURABLE, GREEDY, PROMPT, SAMPLED, chunks, handler, said
 from tests.integration.worker.node_process import MODEL
 
@@ -22,26 +20,17 @@ TEXT = " ".join(f"word{i}" for i in range(60))
 
 
 @pytest.fixture(scope="module")
-def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(two_nodes: Cluster) -> Cluster:
     """Nodes `a` and `b`, with the functions `slow` (echo, 50 tokens a second), `durable` and `chat` (SmolLM2)."""
-    data_dir = tmp_path_factory.mktemp("migration")
-    (data_dir / "checkpoints").symlink_to(checkpoints)
-    file = data_dir / "workers.toml"
-    file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-    for cluster in running(data_dir, workers_file=file):
-        shape: dict[str, Any] = {
-            "model": MODEL,
-            "engine": "echo",
-            "memory": "16MiB",
-            "options": {"token_delay": "20ms"},
-        }
-        cluster.client.deploy(FunctionSpec(name="slow", **shape, concurrency=64))
-        cluster.client.deploy(FunctionSpec(name="fixed", **shape, resumable=False))
-        cluster.client.deploy(FunctionSpec(name="durable", **shape, **handler(DURABLE)))
-        pair = {"min_instances": 2, "max_instances": 2, "spread": True}  # one on each node
-        cluster.client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB", **pair))
-        wait_for_one_on_each(cluster, "chat")
-        yield cluster
+    client = two_nodes.client
+    shape: dict[str, Any] = {"model": MODEL, "engine": "echo", "memory": "16MiB", "options": {"token_delay": "20ms"}}
+    client.deploy(FunctionSpec(name="slow", **shape, concurrency=64))
+    client.deploy(FunctionSpec(name="fixed", **shape, resumable=False))
+    client.deploy(FunctionSpec(name="durable", **shape, **handler(DURABLE)))
+    pair = {"min_instances": 2, "max_instances": 2, "spread": True}  # one on each node
+    client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB", **pair))
+    wait_for_one_on_each(two_nodes, "chat")
+    return two_nodes
 
 
 def node_of(call: Invocation) -> str:

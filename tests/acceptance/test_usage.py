@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,7 +12,7 @@ from quickthaw.cli.main import main
 from quickthaw.compression.verifier import is_subsequence
 from quickthaw.resources import Scope
 from quickthaw.types import Compression
-from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
+from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_migration import TEXT, begun, node_of
 from tests.integration.worker.node_process import MODEL
 from tests.packaging.roots import ROOT
@@ -22,45 +20,40 @@ from tests.unit.gateway.test_compressed_texts import CONTEXT, QUESTION
 
 
 @pytest.fixture(scope="module")
-def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Nodes `a` and `b`, with the function `slow` (echo, 50 tokens a second)."""
-    data_dir = tmp_path_factory.mktemp("usage")
-    (data_dir / "checkpoints").symlink_to(checkpoints)
-    file = data_dir / "workers.toml"
-    file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-    for cluster in running(data_dir, workers_file=file):
-        options = {"token_delay": "20ms"}
-        cluster.client.deploy(
-            FunctionSpec(name="slow", model=MODEL, engine="echo", memory="16MiB", options=options, keep_alive=2)
-        )
-        yield cluster
+def cluster(two_nodes: Cluster) -> Cluster:
+    """Nodes `a` and `b`, with the function `metered` (echo, 50 tokens a second), which no other file calls."""
+    options = {"token_delay": "20ms"}
+    two_nodes.client.deploy(
+        FunctionSpec(name="metered", model=MODEL, engine="echo", memory="16MiB", options=options, keep_alive=2)
+    )
+    return two_nodes
 
 
 def requests(cluster: Cluster) -> int:
-    return sum(row.requests for row in cluster.client.usage())
+    return sum(row.requests for row in cluster.client.usage(function="metered"))
 
 
 @pytest.mark.slow
 def test_a_call_that_moves_counts_once_and_its_seconds_where_they_were_spent(cluster: Cluster) -> None:
     client = cluster.client
-    call = begun(cluster, "slow", {"prompt": TEXT})
+    call = begun(cluster, "metered", {"prompt": TEXT})
     source = node_of(call)
     client.migrate(call.id)
     wait_for(lambda: node_of(call) != source, "the move")
     assert call.result(timeout=30) == TEXT
     wait_for(lambda: requests(cluster) == 1, "the count")
     wait_for(lambda: not client.instances(), "the scale to zero", 30)
-    by_node = {row.node: row for row in client.usage(by=["node"])}
+    by_node = {row.node: row for row in client.usage(by=["node"], function="metered")}
     assert set(by_node) == {"a", "b"}
-    (whole,) = client.usage(by=["function"], since="1h")
+    (whole,) = client.usage(by=["function"], function="metered", since="1h")
     usage = call.status().usage
     assert usage is not None
     assert (whole.requests, whole.tokens_in, whole.tokens_out) == (1, usage.prompt_tokens, usage.completion_tokens)
-    phases = {(row.node, row.phase): row.seconds for row in client.usage(by=["node", "phase"])}
+    phases = {(row.node, row.phase): row.seconds for row in client.usage(by=["node", "phase"], function="metered")}
     assert phases[source, "decode"] > 0
     assert all(phases[node, "idle"] > 0 for node in by_node)
     assert sum(phases.values()) == pytest.approx(whole.seconds)
-    (key,) = [row.key for row in client.usage(by=["key"]) if row.key]
+    (key,) = [row.key for row in client.usage(by=["key"], function="metered") if row.key]
     keys = client.keys()
     assert key in {known.id for known in keys}
 
@@ -91,7 +84,7 @@ def test_a_small_model_may_say_what_is_left_out(cluster: Cluster) -> None:
     client = cluster.client
     (compressor,) = loading.functions(ROOT / "functions" / "compress" / "function.py", None)
     client.deploy(compressor.spec())
-    call = client.spawn("slow", {"prompt": CONTEXT}, compress={"ratio": 0.6, "by": "compress"})
+    call = client.spawn("metered", {"prompt": CONTEXT}, compress={"ratio": 0.6, "by": "compress"})
     answer = call.result(timeout=60)
     usage = call.status().usage
     assert usage is not None
@@ -103,13 +96,13 @@ def test_a_small_model_may_say_what_is_left_out(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_the_command_prints_a_table_and_a_focus_file(cluster: Cluster) -> None:
-    cluster.client.spawn("slow", {"prompt": "hi"}).result(timeout=30)
+    cluster.client.spawn("metered", {"prompt": "hi"}).result(timeout=30)
     wait_for(lambda: requests(cluster) >= 1, "the count")
     key = cluster.client.create_key("reader", [Scope.DEPLOY]).key
     at = ("--url", cluster.client.endpoint.url, "--api-key", key, "usage")
     table = CliRunner().invoke(main, [*at, "--by", "function,backend"])
     assert table.exit_code == 0, table.output
-    assert ["slow", "serverless"] in [line.split()[:2] for line in table.output.splitlines()]
+    assert ["metered", "serverless"] in [line.split()[:2] for line in table.output.splitlines()]
     focus = CliRunner().invoke(main, [*at, "--focus", "--hourly-usd", "1"])
     assert focus.exit_code == 0, focus.output
     rows = list(csv.DictReader(focus.output.splitlines()))

@@ -7,9 +7,7 @@ import math
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +18,7 @@ from quickthaw_platform.validation import subjects
 from quickthaw_platform.validation.corpus import read_corpus
 from quickthaw_platform.validation.result import ValidationResult
 from quickthaw_platform.validation.running import Listening, Wish, find_tokenizer, validate
-from tests.acceptance.cluster import EAST_AND_WEST, VENV_BIN, Cluster, running, wait_for
+from tests.acceptance.cluster import VENV_BIN, Cluster, wait_for
 from tests.integration.worker.node_process import MODEL
 
 WINDOW = 64
@@ -37,20 +35,15 @@ PERPLEXITY = perplexity(WINDOW)
 
 
 @pytest.fixture(scope="module")
-def cluster(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(two_nodes: Cluster) -> Cluster:
     """Nodes `a` and `b`, and the function `scored`: one instance on each, which takes a while for each window."""
-    data_dir = tmp_path_factory.mktemp("validate")
-    (data_dir / "checkpoints").symlink_to(checkpoints)
-    file = data_dir / "workers.toml"
-    file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-    (data_dir / "text.txt").write_text(TEXT)
-    for cluster in running(data_dir, workers_file=file):
-        pair = {"min_instances": 2, "max_instances": 2, "spread": True, "concurrency": 2}
-        cluster.client.deploy(
-            FunctionSpec(name="scored", model=MODEL, engine="echo", options={"first_token_delay": "100ms"}, **pair)
-        )
-        wait_for_one_on_each(cluster)
-        yield cluster
+    (two_nodes.data_dir / "text.txt").write_text(TEXT)
+    pair = {"min_instances": 2, "max_instances": 2, "spread": True, "concurrency": 2}
+    two_nodes.client.deploy(
+        FunctionSpec(name="scored", model=MODEL, engine="echo", options={"first_token_delay": "100ms"}, **pair)
+    )
+    wait_for_one_on_each(two_nodes)
+    return two_nodes
 
 
 def wait_for_one_on_each(cluster: Cluster) -> None:

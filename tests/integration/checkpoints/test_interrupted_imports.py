@@ -20,6 +20,14 @@ from quickthaw_platform.errors import QuickthawError
 from tests.unit.checkpoints.gguf_files import write_llama
 from tests.unit.checkpoints.models import save_llama
 
+FRESH = multiprocessing.get_context("forkserver")
+"""Processes that are forked from one that has imported what imports need, and nothing else: it takes many seconds."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported_once() -> None:
+    FRESH.set_forkserver_preload([__name__, "quickthaw_platform.checkpoints.importers.loaded", "transformers"])
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> DiskStore:
@@ -41,7 +49,7 @@ def _die_while_writing(source: Path, root: Path) -> None:
 
 
 def test_an_import_that_was_killed_publishes_nothing_and_is_continued(store: DiskStore, source: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_die_while_writing, args=(source, store.root))
+    process = FRESH.Process(target=_die_while_writing, args=(source, store.root))
     process.start()
     process.join()
     assert process.exitcode == -9
@@ -57,7 +65,7 @@ def test_an_import_that_was_killed_publishes_nothing_and_is_continued(store: Dis
 
 def test_a_gguf_import_that_was_killed_is_continued_and_whole(store: DiskStore, tmp_path: Path) -> None:
     first, second = write_llama(tmp_path / "kept.gguf", parts=2)
-    process = multiprocessing.get_context("spawn").Process(target=_die_while_writing, args=(first, store.root))
+    process = FRESH.Process(target=_die_while_writing, args=(first, store.root))
     process.start()
     process.join()
     assert process.exitcode == -9
@@ -84,9 +92,8 @@ def _import(source: Path, root: Path, barrier: Any, results: Any) -> None:
 
 
 def test_of_two_imports_at_once_one_does_the_work(store: DiskStore, source: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(2), context.Queue()
-    processes = [context.Process(target=_import, args=(source, store.root, barrier, results)) for _ in range(2)]
+    barrier, results = FRESH.Barrier(2), FRESH.Queue()
+    processes = [FRESH.Process(target=_import, args=(source, store.root, barrier, results)) for _ in range(2)]
     for process in processes:
         process.start()
     first, second = sorted(results.get(timeout=60) for _ in processes)
@@ -107,9 +114,8 @@ def _import_with_small_files(source: Path, root: Path, result: Any) -> None:
 
 def run(target: Callable[..., None], *arguments: object) -> Any:
     """Return what a process puts into the queue that it gets."""
-    context = multiprocessing.get_context("spawn")
-    result = context.Queue()
-    process = context.Process(target=target, args=(*arguments, result))
+    result = FRESH.Queue()
+    process = FRESH.Process(target=target, args=(*arguments, result))
     process.start()
     found = result.get(timeout=60)
     process.join()
