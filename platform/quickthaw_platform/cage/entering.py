@@ -8,6 +8,7 @@ import platform
 import signal
 import socket
 import struct
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -47,11 +48,23 @@ def enter(order: CageOrder, pid: int) -> None:
         raise StartFailed(f"the instance's cage ({order.level.value}) could not be entered: {error}") from error
 
 
+def make_ready() -> None:
+    """Find out here what is the same for all children that are to enter; with a GPU they do so for themselves."""
+    view.common(gpu=False)
+    for internet in (True, False):
+        _filter(internet=internet, gpu=False)
+
+
+@cache
+def _filter(*, internet: bool, gpu: bool) -> bytes:
+    return call_filter.program(platform.machine(), internet=internet, gpu=gpu)
+
+
 def _enter_strict(order: CageOrder, pid: int) -> None:
     other = another_user(pid, Path("/proc/self/uid_map").read_text())
     user, group = (os.geteuid(), os.getegid()) if other is None else (other, other)
-    seen = view.build(order.readable, order.hidden, gpu=order.gpu)
-    groups = _groups_of(seen.devices) if order.gpu else []
+    seen = view.of_instance(order.readable, order.hidden, gpu=order.gpu)
+    groups = _groups_of(seen.common.devices) if order.gpu else []
     mounting.build(seen, Path(order.workdir), order.scratch_bytes, user, group)
     if order.network is Network.NONE:
         _raise_loopback()
@@ -74,7 +87,7 @@ def _enter_common(order: CageOrder, *, internet: bool) -> None:
     kernel.drop_capabilities()
     kernel.set_dumpable(order.level is Isolation.STRICT)  # there nobody else sees it, and its /proc/self is its own
     kernel.gain_no_privileges()
-    kernel.filter_calls(call_filter.program(platform.machine(), internet=internet, gpu=order.gpu))
+    kernel.filter_calls(_filter(internet=internet, gpu=order.gpu))
 
 
 def _become(user: int, groups: list[int]) -> None:

@@ -54,16 +54,17 @@ def mount(source: str, target: Path, kind: str, flags: int, data: str = "") -> N
     _check(_libc.mount(*arguments), f"mount {kind or 'of ' + source} at {target}")
 
 
-def make_read_only(target: Path, *, devices: bool = False) -> None:
-    """Let nobody write to a mount and to those below it, nor gain rights by its programs, nor, by default, use devices.
+def make_read_only(target: Path) -> None:
+    """Let nobody write to a mount and to those below it, nor gain rights by its programs, nor use its devices.
 
     Needs Linux 5.12.
     """
-    wanted = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | (0 if devices else _MOUNT_ATTR_NODEV)
-    attributes = _MountAttributes(wanted, 0, 0, 0)
-    size = ctypes.sizeof(attributes)
-    path = os.fsencode(target)
-    _syscall("mount_setattr", _AT_FDCWD, path, _AT_RECURSIVE, ctypes.byref(attributes), size)
+    _set_attributes(target, _AT_RECURSIVE, wanted=_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
+
+
+def make_writable(target: Path) -> None:
+    """Let those who may write to a mount of this process' own, and to none below it."""
+    _set_attributes(target, 0, unwanted=_MOUNT_ATTR_RDONLY)
 
 
 def change_root(root: Path) -> None:
@@ -112,6 +113,12 @@ def filter_calls(program: bytes) -> None:
     """Have a seccomp filter decide on each system call from now on. Needs `gain_no_privileges`."""
     instructions = _Instructions(len(program) // 8, program)
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(instructions), what="PR_SET_SECCOMP")
+
+
+def _set_attributes(target: Path, flags: int, *, wanted: int = 0, unwanted: int = 0) -> None:
+    attributes = _MountAttributes(wanted, unwanted, 0, 0)
+    size = ctypes.sizeof(attributes)
+    _syscall("mount_setattr", _AT_FDCWD, os.fsencode(target), flags, ctypes.byref(attributes), size)
 
 
 def _prctl(option: int, *arguments: object, what: str) -> None:

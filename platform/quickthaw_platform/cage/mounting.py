@@ -29,15 +29,19 @@ def build(view: View, workdir: Path, scratch_bytes: int, user: int, group: int) 
     os.umask(0o022)  # what is made here is the instance's to see, whoever it is
     kernel.mount("none", Path("/"), "", kernel.MS_REC | kernel.MS_PRIVATE)
     _mount_memory(root, scratch_bytes)
-    for path, target in view.links:
+    for path, target in view.common.links:
         _place(root, path).symlink_to(target)
-    for path in view.shown:
+    for path in view.common.copied:
+        _place(root, path).write_bytes(Path(path).read_bytes())
+    for path in view.common.shown:
         _show(root, path)
+    kernel.make_read_only(root)  # and all below it, at once
+    kernel.make_writable(root)
     for path in view.hidden:
         _mount_memory(root / path.lstrip("/"), scratch_bytes)
     for path in view.own:
-        _show(root, path)
-    _make_devices(root, view.devices)
+        kernel.make_read_only(_show(root, path))
+    _make_devices(root, view.common.devices)
     _make_own_folders(root, workdir, user, group)
     kernel.mount("proc", _folder(root, "/proc"), "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     kernel.change_root(root)
@@ -50,22 +54,20 @@ def _mount_memory(target: Path, size_bytes: int) -> None:
     )
 
 
-def _show(root: Path, path: str, *, devices: bool = False) -> None:
+def _show(root: Path, path: str) -> Path:
     target = _place(root, path)
     if Path(path).is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-    elif not target.exists():
+        target.mkdir(exist_ok=True)
+    else:
         target.touch()
     kernel.mount(path, target, "", kernel.MS_BIND | kernel.MS_REC)
-    if not devices:
-        kernel.make_read_only(target)
+    return target
 
 
 def _make_devices(root: Path, devices: tuple[str, ...]) -> None:
     folder = _folder(root, "/dev")
     for path in devices:
-        if Path(path).exists():
-            _show(root, path, devices=True)
+        _show(root, path)
     for name, target in _LINKS:
         (folder / name).symlink_to(target)
 

@@ -46,6 +46,7 @@ def fork_into_namespaces(
 def _make(
     fork: Fork, run: Callable[[int], None], announce: Callable[[int], None], report: int, *, network: bool
 ) -> None:
+    kernel.set_name("qt-caging")  # in place of its parent's name, which the child has until it takes its own
     gate_reader, gate_writer = os.pipe()
 
     def wait_and_run() -> None:

@@ -1,4 +1,4 @@
-"""What of the node's file system an instance sees, and where. Pure but for the looks that gather what there is."""
+"""What of the node's file system an instance sees, and where. Pure but for the looks at what there is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("quickthaw", "quickthaw_platform", "quickthaw_backends")
@@ -14,10 +15,10 @@ PACKAGES = ("quickthaw", "quickthaw_platform", "quickthaw_backends")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """Programs and libraries of the system, each a folder or a link."""
 
-ETC = (
-    *("alternatives", "ca-certificates", "fonts", "gai.conf", "host.conf", "hosts", "ld.so.cache", "ld.so.conf"),
-    *("ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "pki", "protocols", "resolv.conf", "services"),
-    *("ssl", "timezone", "OpenCL", "vulkan"),
+ETC_FOLDERS = ("/etc/alternatives", "/etc/ca-certificates", "/etc/fonts", "/etc/pki", "/etc/ssl")
+ETC_FILES = (
+    *("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services"),
+    *("/etc/protocols", "/etc/mime.types", "/etc/localtime", "/etc/timezone", "/etc/ld.so.cache"),
 )
 """What the C library and clients of the network read of /etc. Accounts are not among it."""
 
@@ -32,30 +33,44 @@ GPU_KERNEL = ("/sys",)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """Absolute paths, the same inside and outside. What is in none of them is not there."""
+class Common:
+    """What all instances see. Absolute paths, the same inside and outside; what is in none of them is not there."""
 
     shown: tuple[str, ...]  # files and folders
     links: tuple[tuple[str, str], ...]  # (path, where it leads)
+    copied: tuple[str, ...]  # small files
     devices: tuple[str, ...]  # device nodes, or folders of them
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one instance sees: what all do, but for what is hidden of it, and its own."""
+
+    common: Common
     hidden: tuple[str, ...]  # folders that are empty inside, though they lie in one that is shown
     own: tuple[str, ...]  # files and folders that are shown though they may lie in one that is hidden
 
 
-def build(own: Sequence[str], hidden: Sequence[str], *, gpu: bool) -> View:
-    """Gather what an instance is to see: Python, the system's programs and, even where it is in `hidden`, `own`."""
+@cache
+def common(*, gpu: bool) -> Common:
+    """Gather Python, the system's programs and, with a GPU, its devices. A template does so for all its instances."""
     system = [path for path in SYSTEM if Path(path).is_dir() and not Path(path).is_symlink()]
     links = tuple((path, str(Path(path).readlink())) for path in SYSTEM if Path(path).is_symlink())
     kernel = GPU_KERNEL if gpu else KERNEL
-    etc = [f"/etc/{name}" for name in ETC]
-    found = [path for path in (*system, *python_folders(), *etc, *kernel) if _is_there(path)]
-    shown = outermost(found)
-    devices = DEVICES + (
-        tuple(str(path) for name in GPU_DEVICES for path in sorted(Path("/dev").glob(name))) if gpu else ()
-    )
-    covered = tuple(path for path in hidden if Path(path).is_dir() and any(is_within(path, other) for other in shown))
+    shown = [path for path in (*system, *python_folders(), *ETC_FOLDERS, *kernel) if _is_there(path)]
+    copied = tuple(path for path in ETC_FILES if _is_there(path))
+    names = GPU_DEVICES if gpu else ()
+    devices = [path for path in DEVICES if _is_there(path)]
+    devices += [str(path) for name in names for path in sorted(Path("/dev").glob(name))]
+    return Common(tuple(outermost(shown)), links, copied, tuple(devices))
+
+
+def of_instance(own: Sequence[str], hidden: Sequence[str], *, gpu: bool) -> View:
+    """Return what an instance is to see: what all do and, even where that is in `hidden`, `own`."""
+    shown = common(gpu=gpu).shown
+    covered = tuple(path for path in hidden if any(is_within(path, other) for other in shown) and _is_there(path))
     inner = tuple(path for path in own if _is_there(path) and not is_seen(path, shown, covered))
-    return View(tuple(shown), links, devices, covered, inner)
+    return View(common(gpu=gpu), covered, inner)
 
 
 def _is_there(path: str) -> bool:

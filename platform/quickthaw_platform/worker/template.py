@@ -14,7 +14,7 @@ from typing import Any
 from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.types import Isolation
 from quickthaw_platform import plugins
-from quickthaw_platform.cage import kernel
+from quickthaw_platform.cage import entering, kernel
 from quickthaw_platform.cage.forks import fork_for
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.cage.order import CageOrder
@@ -54,6 +54,8 @@ def main(control: socket.socket, order: Frame, checkpoint: Checkpoint, grant: Gr
         frames.send(control, {"t": "failed", "error": failed.to_json()})
         return
     parent = forking.Parent(control, forking.TEMPLATE_PATIENCE_SECONDS)
+    if grant.level is not Isolation.NONE:
+        entering.make_ready()
     frames.send(control, {"t": "prepared"})
     made = Made(engine, order["engine"], order["options"], checkpoint, grant)
     parent.serve(partial(_handle, parent, made), partial(_settle, engine))

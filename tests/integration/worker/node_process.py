@@ -26,6 +26,8 @@ from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
 from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
+from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.celery_app import make_app
 from quickthaw_platform.worker.commands import Commands
@@ -89,6 +91,14 @@ def running_node(folder: Path, **settings: Any) -> Iterator[NodeProcess]:
         valkey.stop()
 
 
+def _only_forks(process: psutil.Process) -> bool:
+    """Whether it is there for the milliseconds in which an instance is forked into its namespaces."""
+    try:
+        return process.name() == "qt-caging"
+    except psutil.NoSuchProcess:
+        return True
+
+
 class NodeProcess:
     """A worker, started as `quickthaw worker` starts it, and calls to functions on it."""
 
@@ -100,6 +110,7 @@ class NodeProcess:
         self.store = InvocationStore(self.redis, self.settings)
         self.slots = SlotStore(self.redis)
         self.registry = FunctionRegistry(self.redis)
+        SecretStore(self.redis).announce(KeyFile(data_dir / KEY_FILE))
         self.commands = Commands(make_app(self.settings))
         self.data_dir = data_dir
         self.process: subprocess.Popen[bytes] | None = None
@@ -140,7 +151,7 @@ class NodeProcess:
         """Return all processes below the worker, and remember them."""
         if self.process is None or self.process.poll() is not None:
             return []
-        found = psutil.Process(self.process.pid).children(recursive=True)
+        found = [p for p in psutil.Process(self.process.pid).children(recursive=True) if not _only_forks(p)]
         self.seen |= set(found)
         return found
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from quickthaw_platform.cage import view
 from quickthaw_platform.cage.entering import FIRST_USER, NOBODY, another_user
+
+
+@pytest.fixture(autouse=True)
+def anew() -> Iterator[None]:
+    """Have what all instances see found out anew, and not kept for other tests."""
+    view.common.cache_clear()
+    yield
+    view.common.cache_clear()
 
 
 def test_of_nested_folders_the_outermost_is_shown() -> None:
@@ -25,17 +34,17 @@ def test_what_lies_in_a_folder(path: str, folder: str, within: bool) -> None:
 
 
 def test_python_and_our_packages_are_shown_and_accounts_are_not() -> None:
-    found = view.build([], [], gpu=False)
+    found = view.common(gpu=False)
     assert view.is_seen(sys.prefix, found.shown, ())
     assert view.is_seen(str(Path(view.__file__).parent), found.shown, ())
-    assert not view.is_seen("/etc/passwd", found.shown, ())
+    assert not view.is_seen("/etc/passwd", (*found.shown, *found.copied), ())
     assert not view.is_seen("/proc", found.shown, ())
 
 
 def test_the_folder_that_a_worker_was_started_in_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # as `python -m` does
-    assert not view.is_seen(str(tmp_path), view.build([], [], gpu=False).shown, ())
+    assert not view.is_seen(str(tmp_path), view.common(gpu=False).shown, ())
 
 
 def test_data_within_a_folder_that_is_shown_is_hidden_but_for_the_instances_own(
@@ -45,14 +54,14 @@ def test_data_within_a_folder_that_is_shown_is_hidden_but_for_the_instances_own(
     own = data / "bundles" / "mine"
     own.mkdir(parents=True)
     monkeypatch.setattr(sys, "path", [str(library), *sys.path])
-    found = view.build([str(own)], [str(data)], gpu=False)
-    assert str(library) in found.shown
+    found = view.of_instance([str(own)], [str(data)], gpu=False)
+    assert str(library) in found.common.shown
     assert found.hidden == (str(data),)
     assert found.own == (str(own),)
 
 
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
-    assert view.build([str(tmp_path / "none")], [str(tmp_path / "nor")], gpu=False).own == ()
+    assert view.of_instance([str(tmp_path / "none")], [str(tmp_path / "nor")], gpu=False).own == ()
 
 
 def test_a_user_of_its_own_where_there_are_many_else_nobody_else_the_workers() -> None:
