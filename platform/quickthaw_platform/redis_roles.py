@@ -54,6 +54,7 @@ _RULES = (
     KeyRule(f"{RedisKey.FUNCTION}:*", (), (Role.CONTROLLER,)),
     KeyRule(RedisKey.FUNCTIONS, (), (Role.CONTROLLER,)),
     KeyRule(f"{RedisKey.FUNCTION_SECRETS}:*", (), (Role.WORKER,)),
+    KeyRule(RedisKey.SEALING, (), (Role.WORKER,)),
     # Invocations and what they run on.
     KeyRule(f"{RedisKey.INVOCATION}*", _SERVING),
     KeyRule(f"{RedisKey.INSTANCE}*", _SERVING),
@@ -79,7 +80,6 @@ _RULES = (
     KeyRule("_kombu.binding*", (*_COMMANDING, Role.BEAT)),
     KeyRule("unacked*", _SERVING),
     # What nodes tell.
-    KeyRule(RedisKey.SEALING, (Role.WORKER,)),
     KeyRule(RedisKey.CHECKPOINTS, (Role.WORKER,), (Role.CONTROLLER,)),
     KeyRule(f"{RedisKey.REMOTE}:*", (Role.WORKER,), (Role.CONTROLLER,)),
     KeyRule(f"{RedisKey.LOGS}:*", (Role.WORKER,)),

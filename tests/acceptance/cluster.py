@@ -21,6 +21,8 @@ from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.workers import Worker, read_workers
 from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
+from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.settings import Settings
 from tests.valkey_process import ValkeyProcess
 
@@ -97,6 +99,7 @@ class Cluster:
         self.valkey.start()
         self.redis = self.valkey.client()
         self.api_key = KeyStore(self.redis).create("test", [Scope.ADMIN]).key
+        SecretStore(self.redis).announce(KeyFile(self.data_dir / KEY_FILE))
         self.client = Client(self.url, self.api_key)
         for name in self.names:
             self.start(name)

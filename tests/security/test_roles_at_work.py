@@ -207,9 +207,9 @@ def test_another_process_of_the_user_cannot_look_into_it(platform: Platform, rol
     assert looked.returncode == 0, looked.stderr
 
 
-def test_a_secret_is_plain_nowhere_in_the_store(platform: Platform) -> None:
+def test_a_secret_is_plain_nowhere_in_the_store_and_outlives_a_new_key(platform: Platform) -> None:
     client = platform.client
-    client.deploy(coded("keeps", "def handler(model):\n    return 'x'"))
+    client.deploy(coded("keeps", "import os\ndef handler(model):\n    return len(os.environ['TOKEN'])"))
     client.set_secret("keeps", "TOKEN", UNUSED_SECRET)
     with platform.redis(Role.WORKER) as redis:
         stored = redis.hget(RedisKey.FUNCTION_SECRETS.of("keeps"), "TOKEN")
@@ -218,7 +218,12 @@ def test_a_secret_is_plain_nowhere_in_the_store(platform: Platform) -> None:
     written = b"".join(file.read_bytes() for file in (platform.data_dir / "valkey").rglob("*") if file.is_file())
     assert stored.encode() in written
     assert UNUSED_SECRET.encode() not in written
-    assert (platform.data_dir / "sealing.key").stat().st_mode & 0o777 == 0o600
+    file = platform.data_dir / "sealing.key"
+    before = file.read_text()
+    assert platform.run("secrets", "rotate").wait(60) == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert before in file.read_text() != before
+    assert client.invoke("keeps", {}).result == len(UNUSED_SECRET)
 
 
 def test_another_worker_of_the_host_joins_without_being_told_where(platform: Platform) -> None:

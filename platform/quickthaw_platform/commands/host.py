@@ -28,6 +28,7 @@ from quickthaw_platform.commands.supervisor import Child, Supervisor
 from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
 from quickthaw_platform.redis_roles import Role, url_of
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
 from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.router.view import read_view
 from quickthaw_platform.settings import ENV_PREFIX, Settings
@@ -108,6 +109,7 @@ class Host:
         connected = self._settings.model_copy(update={"redis_url": urls[Role.GATEWAY]})
         with contextlib.closing(redis_client.connect(connected)) as redis:
             _require(redis)
+            SecretStore(redis).announce(KeyFile(self.data_dir / KEY_FILE))
             self._start_processes(environment, urls)
             access = self._access(redis)
             self._wait("the gateway", lambda: _answers(f"{access.url}/readyz"), report)

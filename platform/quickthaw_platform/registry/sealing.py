@@ -1,9 +1,9 @@
 """How secrets of functions are sealed: to a key pair of the platform whose private half only the nodes have.
 
-Whoever sets a secret seals it with the public key, which the nodes publish in Redis; neither the gateway nor Redis can
-open it afterwards. The private key lies in the data directory of each node (`sealing.key`, mode 0600). The first worker
-makes it; nodes with another data directory need a copy of the file. It holds a key a line, the current one first and
-the one before behind it, so that what was sealed just before a rotation still opens.
+Whoever sets a secret seals it with the public key, which stands in Redis; neither the gateway nor Redis can open it
+afterwards. The private key lies in the data directory of each node (`sealing.key`, mode 0600). `quickthaw up` and
+`quickthaw keys first` make and publish it; nodes with another data directory need a copy of the file. It holds a key a
+line, the current one first and the one before behind it, so that what was sealed just before a rotation still opens.
 
 A sealed text names the function and the secret that it is for: moved to another one it does not open.
 """

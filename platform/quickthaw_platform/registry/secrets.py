@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 import structlog
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import NoPermissionError
 
 from quickthaw_platform.errors import StartFailed, Unavailable
 from quickthaw_platform.redis_keys import RedisKey
@@ -23,11 +24,11 @@ class SecretStore:
         self._redis = redis
 
     def sealed(self, function: str, name: str, value: str) -> str:
-        """Return a value as it is to be stored; Unavailable where no node has published the key yet."""
-        key = cast("str | None", self._redis.get(RedisKey.SEALING))
+        """Return a value as it is to be stored; Unavailable where no key is published yet."""
+        key = self._key()
         if key is None:
-            raise Unavailable("no node has said yet how secrets are sealed; start a worker, then set the secret again")
-        return seal(SealingKey(key), function, name, value)
+            raise Unavailable("nothing says yet how secrets are sealed; run `quickthaw secrets rotate` on a node")
+        return seal(key, function, name, value)
 
     def names(self, function: str) -> set[str]:
         """Return the names of a function's secrets."""
@@ -42,20 +43,24 @@ class SecretStore:
         return {name: keys.open(function, name, stored) for name, stored in self._stored(function).items()}
 
     def announce(self, keys: KeyFile) -> None:
-        """Have secrets sealed to this node: make its key, and publish it where no other node has published one."""
+        """Publish the key of this data directory where none is published yet, and say so where it is another one.
+
+        A worker that is only a worker in Redis may not publish: else its password would let others have what is set.
+        """
         try:
-            if self._redis.get(RedisKey.SEALING) is None:
-                self._redis.set(RedisKey.SEALING, public_key(keys.make()[0]), nx=True)
+            held = [public_key(key) for key in keys.make()] if self._key() is None else []
+            if held:
+                self._redis.set(RedisKey.SEALING, held[0], nx=True)
             held = [public_key(key) for key in keys.read()]
+        except NoPermissionError:
+            _log.warning("secrets cannot be set until `quickthaw secrets rotate` or `keys first` was run here")
+            return
         except StartFailed as error:
             _log.warning("functions with secrets cannot start on this node", error=error.message)
             return
-        published = cast("str | None", self._redis.get(RedisKey.SEALING))
-        if published not in held:
+        if self._key() not in held:
             advice = "copy this file from a node where they can"
             _log.warning("functions with secrets cannot start on this node", file=str(keys.path), advice=advice)
-        elif published != held[0]:
-            self._redis.set(RedisKey.SEALING, held[0])
 
     def seal_plain(self) -> int:
         """Seal what older versions stored plain; return how many secrets those were."""
@@ -63,10 +68,19 @@ class SecretStore:
         return sum(self._replace(each, each.stored) for each in plain)
 
     def rotate(self, keys: KeyFile) -> int:
-        """Make a new key, publish it and seal all secrets with it; return how many. StartFailed: one does not open."""
+        """Make a new key, publish it and seal all secrets with it; return how many. StartFailed: one does not open.
+
+        A key that an earlier try made and did not publish is taken.
+        """
         known = [(each, keys.open(each.function, each.name, each.stored)) for each in self._all()]
-        self._redis.set(RedisKey.SEALING, public_key(keys.rotate()[0]))
+        held = keys.read()
+        current = held[0] if held and public_key(held[0]) != self._key() else keys.rotate()[0]
+        self._redis.set(RedisKey.SEALING, public_key(current))
         return sum(self._replace(each, value) for each, value in known)
+
+    def _key(self) -> SealingKey | None:
+        key = cast("str | None", self._redis.get(RedisKey.SEALING))
+        return None if key is None else SealingKey(key)
 
     def _all(self) -> list[_Secret]:
         functions = cast("set[str]", self._redis.smembers(RedisKey.FUNCTIONS))

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 from nacl.public import SealedBox
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from quickthaw_platform.errors import StartFailed, Unavailable
+from quickthaw_platform.redis_client import connect
 from quickthaw_platform.redis_keys import RedisKey
+from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile, SealingKey, is_sealed, public_key, seal
 from quickthaw_platform.registry.secrets import SecretStore
+from quickthaw_platform.settings import Settings
+from tests.valkey_process import ValkeyProcess
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ def test_a_file_that_holds_no_keys_is_named(keys: KeyFile) -> None:
 
 
 def test_nothing_is_sealed_before_a_node_has_said_how(redis: Redis) -> None:
-    with pytest.raises(Unavailable, match="start a worker"):
+    with pytest.raises(Unavailable, match="secrets rotate"):
         SecretStore(redis).sealed("chat", "TOKEN", "s3cret")
 
 
@@ -124,16 +129,32 @@ def test_rotation_seals_all_anew_and_what_was_sealed_meanwhile_opens(
     assert keys.open("chat", "SEALED", str(stored["SEALED"])) == "one"
 
 
-def test_a_copied_file_is_a_node_that_opens_and_a_rotated_one_is_published(
-    redis: Redis, store: SecretStore, keys: KeyFile, tmp_path: Path
-) -> None:
+def test_a_rotation_that_was_cut_short_goes_on_with_its_key(redis: Redis, store: SecretStore, keys: KeyFile) -> None:
+    put(redis, "chat", "TOKEN", store.sealed("chat", "TOKEN", "s3cret"))
+    keys.rotate()
+    made = current(keys)
+    assert store.rotate(keys) == 1
+    assert redis.get(RedisKey.SEALING) == current(keys) == made
+    assert store.opened("chat", keys) == {"TOKEN": "s3cret"}
+
+
+def test_a_copied_file_is_a_node_that_opens(store: SecretStore, keys: KeyFile, tmp_path: Path) -> None:
     sealed = store.sealed("chat", "TOKEN", "s3cret")
     copy = KeyFile(tmp_path / KEY_FILE)
     copy.path.write_text(keys.path.read_text())
     assert copy.open("chat", "TOKEN", sealed) == "s3cret"
-    copy.rotate()
-    store.announce(copy)
-    assert redis.get(RedisKey.SEALING) == current(copy)
+
+
+def test_a_worker_takes_no_part_in_how_secrets_are_sealed(valkey: ValkeyProcess, redis: Redis, keys: KeyFile) -> None:
+    with connect(Settings(redis_url=valkey.url_of(Role.WORKER))) as worker:
+        SecretStore(worker).announce(keys)
+        assert redis.get(RedisKey.SEALING) is None
+        SecretStore(redis).announce(keys)
+        sealed = SecretStore(redis).sealed("chat", "TOKEN", "s3cret")
+        put(redis, "chat", "TOKEN", sealed)
+        assert SecretStore(worker).opened("chat", keys) == {"TOKEN": "s3cret"}
+        with pytest.raises(NoPermissionError):
+            SecretStore(worker).rotate(keys)
 
 
 def test_plain_secrets_of_older_versions_open_and_are_sealed_once(
