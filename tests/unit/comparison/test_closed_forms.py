@@ -96,8 +96,9 @@ def test_the_simulator_spends_instance_seconds_as_the_renewal_form_says(
 def test_the_simple_form_is_within_2_percent_of_the_simulator_where_nothing_overlaps(
     rate: float, cv: float, service: float, start: float
 ) -> None:
-    outcomes = [simulated(rate, cv, start, 20.0, 8_000, seed=seed, service=service) for seed in range(3)]
-    found = sum(sum(o.phases.values()) for o in outcomes) / 24_000
+    count = 8_000 if cv > 1 else 2_000  # nearly all calls cost the same where they do not come in bursts
+    outcomes = [simulated(rate, cv, start, 20.0, count, seed=seed, service=service) for seed in range(3)]
+    found = sum(sum(o.phases.values()) for o in outcomes) / (3 * count)
     assert found == pytest.approx(closed.seconds_of_request(rate, service, start, 20.0, cv), rel=0.02)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from tests.small_files import files_of_at_most
 from tests.unit.comparison.example import example_recording
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may grow beyond some bytes: what a write meets on a full disk, but for the number of the error."""
-    with files_of_at_most(200):
-        yield
-
-
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     measured = Measured(usage=[UsageLine(backend="serverless", repeat=0, phase="idle", seconds=1.5)])
     write_run(tmp_path, example_recording(), measured)
@@ -29,11 +21,10 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     assert (found.recording, found.usage, found.results) == (example_recording(), measured.usage, [])
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_leaves_what_was_there_and_no_half_file(tmp_path: Path) -> None:
     write_text(tmp_path / "run.json", "before")
     lines = [UsageLine(backend="serverless", repeat=n, phase="idle", seconds=1.5) for n in range(100)]
-    with pytest.raises(SettingsInvalid, match=r"usage\.csv was not written.*Make room"):
+    with files_of_at_most(200), pytest.raises(SettingsInvalid, match=r"usage\.csv was not written.*Make room"):
         write_run(tmp_path, example_recording(), Measured(usage=lines))
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
     assert (tmp_path / "run.json").read_text() == "before"
