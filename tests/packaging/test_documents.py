@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,15 @@ def test_every_make_target_explains_itself_in_the_help() -> None:
     phony = makefile.split(".PHONY:")[1].splitlines()[0].split()
     explained = re.findall(r"^([a-z0-9-]+):.*## \S", makefile, re.MULTILINE)
     assert sorted(phony) == sorted(explained)
+
+
+def test_every_promise_of_the_table_of_security_names_tests_that_are_there() -> None:
+    rows = [line for line in (ROOT / "docs" / "security.md").read_text().splitlines() if line.startswith("| ")]
+    begin = next(place for place, line in enumerate(rows) if line.startswith("| who |"))
+    table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[begin + 1 : begin + 10]]
+    assert {len(row) for row in table} == {6}
+    known = {Path(name).name for name in tracked("tests/**/test_*.py")}
+    for who, *cells in table:
+        named = [set(re.findall(r"`(test_\w+\.py)`", cell)) for cell in cells]
+        assert all(tests for cell, tests in zip(cells, named, strict=True) if cell.startswith("nothing")), who
+        assert set().union(*named) <= known, who
