@@ -19,6 +19,8 @@ from quickthaw.config import resolve
 
 QUICKTHAW = str(Path(sys.executable).with_name("quickthaw"))
 PATIENCE_SECONDS = 90.0
+LIGHT = {"QUICKTHAW_PRELOAD": "none"}
+"""For a start whose zygote need not have torch: it takes as many seconds as all else together."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -66,7 +68,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
-    """Starts `quickthaw up` on this test's data directory; what still runs at the end is killed."""
+    """Start `quickthaw up` on this test's data directory; what still runs at the end is killed."""
     started: list[Up] = []
 
     def one(leave: Callable[[], object] | None = None, **variables: str) -> Up:
@@ -106,8 +108,8 @@ def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(start: Call
     assert left == []
 
 
-def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start: Callable[[], Up]) -> None:
-    up = start()
+def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start: Callable[..., Up]) -> None:
+    up = start(**LIGHT)
     with up.wait_until_up() as client:
         client.create_key("kept", ["invoke"])
     everybody = up.process.children(recursive=True)
@@ -116,7 +118,7 @@ def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start
     up.popen.wait()
     _, left = psutil.wait_procs(everybody, timeout=20)
     assert left == []
-    with start().wait_until_up() as client:
+    with start(**LIGHT).wait_until_up() as client:
         stored = client.keys()
     assert sorted(key.name for key in stored) == ["admin", "kept"]
 
@@ -133,7 +135,13 @@ def test_up_comes_up_and_ends_whatever_proxies_signals_and_variables_it_inherits
     links = {"QUICKTHAW_PORT": "tcp://10.96.0.7:8080", "QUICKTHAW_REDIS_SERVICE_HOST": "10.96.0.7"}
     blank = {"QUICKTHAW_DISK_DIR": "", "QUICKTHAW_LABELS": "", "QUICKTHAW_REMOTE": ""}
     up = start(
-        _as_a_bad_parent, HTTP_PROXY=nobody, http_proxy=nobody, ALL_PROXY="socks5://127.0.0.1:9", **links, **blank
+        _as_a_bad_parent,
+        HTTP_PROXY=nobody,
+        http_proxy=nobody,
+        ALL_PROXY="socks5://127.0.0.1:9",
+        **links,
+        **blank,
+        **LIGHT,
     )
     with up.wait_until_up() as client:
         assert [node.id for node in client.nodes()] == ["node-1"]
