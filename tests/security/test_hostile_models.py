@@ -23,8 +23,9 @@ from quickthaw_platform.checkpoints.importers.gguf_files import gguf_models, ggu
 from quickthaw_platform.checkpoints.importers.package import locate_package
 from quickthaw_platform.checkpoints.importers.source import Fetching
 from quickthaw_platform.errors import CheckpointBroken, InvalidRequest, QuickthawError
+from tests.made_up import examples
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(30 * examples(1))
 
 MOST_CHARACTERS = 3000
 """Of an error's message, whatever stands in the file."""
@@ -173,7 +174,7 @@ ENTRIES = st.fixed_dictionaries(
         "data_offsets": st.lists(st.sampled_from([0, 4, 8, 2**63 - 1, -4]), max_size=3) | VALUES,
     },
 )
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ

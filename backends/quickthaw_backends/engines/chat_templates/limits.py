@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
 
 MAX_TEMPLATE_CHARACTERS = 1 << 18
 """Ten times the longest that models have."""
@@ -92,7 +91,7 @@ def weight(value: object) -> int:
 
 
 class LimitedEnvironment(ImmutableSandboxedEnvironment):
-    """The sandbox with limits. Templates in it have to be `watched`, and rendered in `limited_time`."""
+    """The sandbox with limits. Templates in it have to be `watched.watched`, and rendered in `limited_time`."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
     concat = staticmethod(joined)
@@ -124,39 +123,6 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
     def together(self, *values: Any) -> str:
         """Return values as one text."""
         return joined(str(_whole(value)) for value in values)
-
-
-class _Watch(NodeTransformer):
-    """Has each turn of a loop and each call of a macro ask for time, and each `~` be measured."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        """Begin each turn with a question."""
-        return self._asking(node)
-
-    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
-        """Begin with a question."""
-        return self._asking(node)
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        """Have the environment put the texts together."""
-        self.generic_visit(node)
-        return _asked("together", node.nodes, node.lineno)
-
-    def _asking(self, node: nodes.For | nodes.Macro) -> nodes.Node:
-        self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_asked("check_time", [], node.lineno), lineno=node.lineno))
-        return node
-
-
-def watched(template: nodes.Template, environment: LimitedEnvironment) -> nodes.Template:
-    """Return a template, as the environment has parsed it, with the questions in it."""
-    made: nodes.Template = _Watch().visit(template)
-    made.set_environment(environment)
-    return made
-
-
-def _asked(name: str, arguments: list[nodes.Expr], line: int) -> nodes.Call:
-    return nodes.Call(nodes.EnvironmentAttribute(name), arguments, [], None, None, lineno=line)
 
 
 def _limited(name: str, made: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,10 +13,11 @@ from jinja2.meta import find_undeclared_variables
 from quickthaw.errors import InvalidRequest
 from quickthaw.generation import ChatOptions
 from quickthaw_backends.engines.chat_templates.environment import chat_environment
-from quickthaw_backends.engines.chat_templates.limits import MAX_TEMPLATE_CHARACTERS, limited_time, watched
+from quickthaw_backends.engines.chat_templates.limits import MAX_TEMPLATE_CHARACTERS, limited_time
 from quickthaw_backends.engines.chat_templates.taught import calls_as_text, taught
 from quickthaw_backends.engines.chat_templates.tools import allowed_tools, checked_tools, shown_tools
 from quickthaw_backends.engines.chat_templates.variables import template_variables
+from quickthaw_backends.engines.chat_templates.watched import watched
 from quickthaw_backends.engines.messages import plain_messages
 from quickthaw_backends.engines.tool_forms.table import TAUGHT, always_read, form_of, with_specials
 from quickthaw_backends.engines.tool_forms.thoughts import Thoughts, thoughts_of
