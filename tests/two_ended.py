@@ -2,7 +2,8 @@
 
 The list begins with what starts a platform and waits for it, and ends with what only computes. So a platform seldom
 shares the machine with another one, and no processor is idle while a test waits: the others are niced, and take what
-the first leaves. Files that share a platform stand together, or it would be started again and again.
+the first leaves. Files that share a platform stand together, or it would be started again and again; they are the
+last of their kind, since others reach them first and they bear company best.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 KINDS = ("acceptance", "security", "integration", "packaging", "unit", "browser", "contract")
 """The folders, from those that wait most to those whose files compute longest; the short ones are in the middle."""
 
-SHARED_PLATFORMS = ("one_node", "two_nodes")
+SHARED_PLATFORMS = ("two_nodes", "one_node")
 """Fixtures that stand for a platform of several files; see tests/acceptance/conftest.py."""
 
 FIRST = "gw0"
@@ -54,7 +55,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the kinds of tests in order and what shares a platform together, and leave all else as it is."""
     shared = _sharing(items)
-    items.sort(key=lambda item: (_kind(item), shared.get(item.path, len(SHARED_PLATFORMS))))
+    items.sort(key=lambda item: (_kind(item), shared.get(item.path, -1)))
 
 
 def _kind(item: pytest.Item) -> int:

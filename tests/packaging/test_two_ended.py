@@ -53,7 +53,7 @@ def test_every_kind_is_a_folder_of_tests() -> None:
     assert all(list((ROOT / "tests" / kind).rglob("test_*.py")) for kind in KINDS)
 
 
-def test_files_that_share_a_platform_come_first_of_their_kind_and_together() -> None:
+def test_files_that_share_a_platform_are_the_last_of_their_kind_and_together() -> None:
     uses = {"acceptance/a": "", "acceptance/b": "two_nodes", "acceptance/c": "one_node", "acceptance/d": "two_nodes"}
     uses |= {"unit/e": "", "integration/f": ""}
     items: Any = [
@@ -63,5 +63,5 @@ def test_files_that_share_a_platform_come_first_of_their_kind_and_together() -> 
     ]
     pytest_collection_modifyitems(items)
     names = [item.nodeid.removeprefix("tests/").replace(".py::", " ") for item in items]
-    order = ("acceptance/c", "acceptance/d", "acceptance/b", "acceptance/a", "integration/f", "unit/e")
+    order = ("acceptance/a", "acceptance/d", "acceptance/b", "acceptance/c", "integration/f", "unit/e")
     assert names == [f"{name} {test}" for name in order for test in ("x", "y")]
