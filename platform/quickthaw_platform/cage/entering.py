@@ -14,6 +14,7 @@ from types import FrameType
 
 from quickthaw.types import Isolation, Network
 from quickthaw_platform.cage import call_filter, kernel, mounting, rlimits, view
+from quickthaw_platform.cage.namespaces import enter_others
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.errors import StartFailed
 
@@ -33,7 +34,7 @@ _IFF_UP = 1
 
 
 def enter(order: CageOrder, pid: int) -> None:
-    """Shut this process off as far as the order's level says; at `strict` it has been forked into namespaces.
+    """Shut this process off as far as the order's level says; at `strict` it has been forked as process 1.
 
     `pid` is its number outside. Needs a process of one thread. Raises StartFailed with the kernel's reason.
     """
@@ -61,6 +62,7 @@ def _filter(*, internet: bool, gpu: bool) -> bytes:
 
 
 def _enter_strict(order: CageOrder, pid: int) -> None:
+    enter_others(network=order.network is Network.HOST)
     other = another_user(pid, Path("/proc/self/uid_map").read_text())
     user, group = (os.geteuid(), os.getegid()) if other is None else (other, other)
     seen = view.of_instance(order.readable, order.hidden, gpu=order.gpu)

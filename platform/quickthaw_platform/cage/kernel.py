@@ -48,6 +48,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
+def enter_for_children(namespace: int) -> None:
+    """Have this process' children be in a pid namespace, given by its descriptor. Needs rights over that."""
+    _check(_libc.setns(namespace, CLONE_NEWPID), "setns")
+
+
 def mount(source: str, target: Path, kind: str, flags: int, data: str = "") -> None:
     """Mount a file system, or a folder or file of another one (MS_BIND)."""
     arguments = (source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode())
