@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from quickthaw.resources import Quotas
 from quickthaw.types import FunctionSpec, InvocationState
+from quickthaw_platform.commands import valkey
 from quickthaw_platform.errors import Conflict, InstanceLost, InvalidRequest, RateLimited, RequestTooLarge, Unavailable
 from quickthaw_platform.gateway.ceilings import check_ceilings
 from quickthaw_platform.gateway.open_requests import OpenRequests
@@ -350,3 +352,12 @@ def test_a_function_within_its_deployers_ceilings_is_not_refused(quotas: Quotas)
 
 def test_the_ceilings_of_a_key_stand_in_place_of_the_settings() -> None:
     check_ceilings(FunctionSpec(name="f", model="m", weight=100.0, keep_alive=60.0), CEILINGS, OWN)
+
+
+def test_the_embedded_store_has_a_limit_and_drops_nothing_for_it(tmp_path: Path) -> None:
+    file, _ = valkey.configure(tmp_path, 7000, most_memory_bytes=123 << 20)
+    assert {f"maxmemory {123 << 20}", "maxmemory-policy noeviction"} <= set(file.read_text().splitlines())
+
+
+def test_a_body_has_a_mebibyte_unless_the_setting_says_more() -> None:
+    assert Settings().max_body == 1 << 20

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from quickthaw.errors import HandlerFailed
 from quickthaw.types import Limits, Usage
 from quickthaw_platform.invocations.records import NO_START, Chunk
 from quickthaw_platform.metering.tracing import Tracer
@@ -110,17 +111,21 @@ class Writer:
         self.ends.append(end)
 
 
-def test_the_agent_records_and_meters_what_can_be_and_not_what_is_said() -> None:
-    work = Work("a", 1, "x1", "f", 3, {"input": {"prompt": "hi"}}, Limits(), 0.0, 1.0)
-    writer = Writer()
-    flight = Flight(
+def flight_to(writer: Writer) -> Flight:
+    return Flight(
         Loop(),  # type: ignore[arg-type]  # all of the loop and the writer that it uses
         writer,  # type: ignore[arg-type]
-        work,
+        Work("a", 1, "x1", "f", 3, {"input": {"prompt": "hi"}}, Limits(), 0.0, 1.0),
         most_prompt_tokens=CONTEXT_TOKENS,
+        most_bytes=10_000,
         tracer=Tracer(),
         on_timeout=lambda _flight, _error: None,
     )
+
+
+def test_the_agent_records_and_meters_what_can_be_and_not_what_is_said() -> None:
+    writer = Writer()
+    flight = flight_to(writer)
     delta = {"text": "hi", "tokens": [1, 2], "prompt_tokens": 4}
     flight.chunk({"delta": delta, "mark": "0.0.", "at": 1.0})
     with pytest.raises(ProtocolError):
@@ -130,3 +135,31 @@ def test_the_agent_records_and_meters_what_can_be_and_not_what_is_said() -> None
     (end,) = writer.ends
     assert end.usage == Usage(prompt_tokens=4, completion_tokens=2, cached_tokens=4)
     assert flight.tokens == Tokens(4, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"value": b"no JSON", "mark": ""},
+        {"value": {"deep": b"no JSON"}, "mark": ""},
+        {"value": "hi", "mark": {"no": "mark"}},
+        {"value": "hi", "mark": "0.0.'"},
+        {"value": "hi", "mark": "0"},
+        {"value": "x" * 10_000, "mark": ""},
+    ],
+    ids=["bytes", "bytes within", "a map", "a quote", "half a mark", "too much"],
+)
+def test_what_cannot_be_recorded_never_reaches_the_writer_of_all(frame: dict[str, Any]) -> None:
+    """It writes the outputs of all the node's invocations together: one that it cannot write would stop the others'."""
+    with pytest.raises(ProtocolError):
+        flight_to(Writer()).chunk({**frame, "at": 1.0})
+
+
+def test_what_an_instance_says_of_one_invocation_has_an_end() -> None:
+    flight = flight_to(Writer())
+    for _ in range(4):
+        flight.chunk({"value": "x" * 2000, "mark": "", "at": 1.0})
+    with pytest.raises(ProtocolError):
+        flight.done({"usage": {}, "value": "x" * 2000}, NO_START)
+    with pytest.raises(ProtocolError):
+        flight.failed(HandlerFailed("y" * 2000), NO_START)

@@ -18,7 +18,7 @@ LEAST_SHM = 256 << 20
 LEAST_OPEN_FILES = 4096
 LEAST_PROCESSES = 1024
 LEAST_REDIS = (6, 2)
-FULL_SHARE = 0.9
+FULL_SHARE = 0.8
 SKEW_SECONDS = 60.0
 S3_SKEW_SECONDS = 240.0
 """S3 refuses requests whose time is 15 minutes off; a clock that is this far off will get there."""

@@ -15,7 +15,8 @@ from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.device_meter import Tokens
 from quickthaw_platform.worker import limits as rules
-from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.frames import Frame, ProtocolError
+from quickthaw_platform.worker.instance_reports import json_bytes, mark_of
 from quickthaw_platform.worker.journal import End, Journal, Writer
 from quickthaw_platform.worker.loop import Loop, Timer
 from quickthaw_platform.worker.reported_usage import UNHEARD_TOKENS_PER_SECOND, plausible, tokens_of, usage_of
@@ -73,10 +74,15 @@ class Flight:
         work: Work,
         *,
         most_prompt_tokens: int,
+        most_bytes: int,
         tracer: Tracer,
         on_timeout: Callable[[Flight, QuickthawError], None],
     ) -> None:
-        """Its clocks begin now: call it when the instance is given the work. No prompt has more tokens than that."""
+        """Its clocks begin now: call it when the instance is given the work.
+
+        What the instance says of it is checked: no prompt has more tokens than `most_prompt_tokens`, and all that it
+        says, as JSON, is no longer than `most_bytes`. The methods that take it raise ProtocolError.
+        """
         self.work = work
         self.journal = Journal(work.invocation, work.epoch, work.next_seq, work.history.position + 1)
         self.over = False
@@ -85,6 +91,7 @@ class Flight:
         self._tracer = tracer
         self._on_timeout = on_timeout
         self._most_prompt_tokens = most_prompt_tokens
+        self._bytes_left = most_bytes
         self._heard = sum((self._tokens_of(delta) for _, delta in work.history.records), Tokens())
         now = time.monotonic()
         self._created = now - work.age_seconds
@@ -108,6 +115,8 @@ class Flight:
         """Relay an output."""
         if self.over:
             return
+        data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
+        mark = self._checked(frame, data)
         now = time.monotonic()
         last = self._progress.last_output
         if last is None and self.work.silent_seconds is not None:
@@ -121,19 +130,20 @@ class Flight:
         self._progress = self._progress.with_output(now)
         if last is None:
             self._arm()  # the limit may run out sooner now; later outputs only move it away
-        if frame["mark"]:
+        if mark:
             self._heard += self._tokens_of(frame["delta"])
-        data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
-        self._writer.chunk(self.journal, Chunk(data, frame["mark"]))
+        self._writer.chunk(self.journal, Chunk(data, mark))
 
     def record(self, frame: Frame) -> None:
         """Keep model output that its handler has not put out."""
         if not self.over:
+            mark = self._checked(frame, frame["delta"])
             self._heard += self._tokens_of(frame["delta"])
-            self._writer.record(self.journal, frame["mark"], frame["delta"])
+            self._writer.record(self.journal, mark, frame["delta"])
 
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
+        self._take_bytes(frame["value"])
         usage = self._usage(frame["usage"])
         saved = usage.saved_tokens
         self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, saved)
@@ -146,6 +156,16 @@ class Flight:
         metrics.generation_tokens_total.labels(self.work.function).inc(usage.completion_tokens)
         metrics.request_success_total.labels(self.work.function).inc()
         self.end(End(InvocationState.SUCCEEDED, result=frame["value"], usage=usage, start=start))
+
+    def _checked(self, frame: Frame, said: object) -> str:
+        """Return the mark of an output that may be recorded."""
+        self._take_bytes(said)
+        return mark_of(frame)
+
+    def _take_bytes(self, said: object) -> None:
+        self._bytes_left -= json_bytes(said)
+        if self._bytes_left < 0:
+            raise ProtocolError("it has said more of one invocation than max_output lets it")
 
     def _tokens_of(self, delta: Mapping[str, Any]) -> Tokens:
         return tokens_of(delta, self._most_prompt_tokens)
@@ -162,6 +182,7 @@ class Flight:
 
     def failed(self, error: QuickthawError, start: ColdStart) -> None:
         """End it with the error that its handler met."""
+        self._take_bytes(error.to_json())
         self.end(End(InvocationState.FAILED, error=error, start=start))
 
     def end(self, end: End) -> None:

@@ -33,6 +33,11 @@ UNKNOWN_CONTEXT_TOKENS = 1 << 20
 """What is taken for the context of a checkpoint that names none: more than any has."""
 
 
+SAID_TIMES_OUTPUT = 8
+SAID_BYTES = 1 << 20
+"""What an instance may say of an invocation is so many times max_output, and so much more."""
+
+
 class Phase(enum.Enum):
     """Where an instance is in its life, as its agent knows it."""
 
@@ -81,6 +86,13 @@ class StartOrder:
         known = self.template.checkpoint.manifest.get("context_tokens")
         own = self.instance.version.spec.options.get("context_tokens")
         return max((number for number in (known, own) if isinstance(number, int)), default=0) or UNKNOWN_CONTEXT_TOKENS
+
+    @property
+    def most_bytes(self) -> int:
+        """What it can say of one invocation: an honest one ends it at max_output, and may repeat it all in the result,
+        beside model output that is not put out.
+        """
+        return SAID_TIMES_OUTPUT * self.instance.max_output + SAID_BYTES
 
     @property
     def birth(self) -> Birth:

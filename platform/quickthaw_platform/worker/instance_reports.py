@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 
+from quickthaw_platform.invocations.records import compact
 from quickthaw_platform.worker.capture import MAX_LINE_CHARACTERS
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 
@@ -12,6 +14,25 @@ STAGES = frozenset({"fork", "arrival", "engine", "prefill", "handler"})
 
 STREAMS = frozenset({"stdout", "stderr"})
 """The streams that an instance writes lines to; `platform` is the agent's own."""
+
+
+_MARK = re.compile(r"\d{1,9}\.\d{1,9}\.[0-9a-f]{0,64}")
+
+
+def mark_of(frame: Frame) -> str:
+    """Return which model output a chunk or record is (see replay.Mark), '' where it is none. Raises ProtocolError."""
+    mark = frame.get("mark")
+    if mark == "" or (isinstance(mark, str) and _MARK.fullmatch(mark)):
+        return mark
+    raise ProtocolError(f"{str(mark)[:40]!r} marks no model output")
+
+
+def json_bytes(said: object) -> int:
+    """Return how long the JSON of something is, about. Raises ProtocolError where it has none."""
+    try:
+        return len(compact(said))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"this cannot be written as JSON: {error}") from error
 
 
 def stage_of(frame: Frame) -> tuple[str, float]:

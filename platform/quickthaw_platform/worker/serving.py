@@ -173,6 +173,7 @@ class Serving:
             self._writer,
             work,
             most_prompt_tokens=instance.order.most_prompt_tokens,
+            most_bytes=instance.order.most_bytes,
             tracer=self._tracer,
             on_timeout=lambda flight, error: self._timed_out(instance, flight, error),
         )

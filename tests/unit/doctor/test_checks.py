@@ -82,7 +82,7 @@ def test_functions_of_root_are_root_only_where_they_are_not_isolated() -> None:
         (redis(persistent=False), "Redis' persistence", Level.WARNING, "appendonly yes"),
         (redis(persistence_ok=False), "Redis' persistence", Level.PROBLEM, "space on its disk"),
         (redis(policy="allkeys-lru"), "Redis' memory", Level.PROBLEM, "noeviction"),
-        (redis(memory=95, max_memory=100), "Redis' memory", Level.WARNING, "maxmemory"),
+        (redis(memory=85, max_memory=100), "Redis' memory", Level.WARNING, "maxmemory"),
         (redis(clock_skew_seconds=-90.0), "clock of Redis", Level.WARNING, "NTP"),
         (replace(WELL, remote=RemoteFacts("s3://b", "AccessDenied")), "remote tier", Level.PROBLEM, "AccessDenied"),
         (
