@@ -43,6 +43,7 @@ def clean_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
             patch.delenv(name)
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # what tests start would compile the platform each time
         proxied = dict(os.environ)
         spare_loopback(proxied)
         for name in ("NO_PROXY", "no_proxy"):
