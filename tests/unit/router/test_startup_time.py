@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from quickthaw.types import Isolation
 from quickthaw_platform.contracts import (
     AllocationRequest,
     ClusterView,
@@ -248,6 +249,17 @@ def test_labels_and_device_are_kept_to_and_named_where_nobody_has_them() -> None
     nowhere = POLICY.choose(replace(REQUEST, labels={"zone": "y"}), view)
     assert isinstance(nowhere, Wait)
     assert "label zone=y" in nowhere.reason
+
+
+def test_the_isolation_that_is_demanded_is_kept_to_and_named_where_nobody_gives_it() -> None:
+    weaker = replace(node("a", templates="c1"), isolation=Isolation.PROCESS)
+    view = ClusterView([weaker, replace(node("b"), isolation=Isolation.STRICT)], [], {"v1": 1}, functions={"f": STATS})
+    for demanded, chosen in ((Isolation.NONE, "a"), (Isolation.PROCESS, "a"), (Isolation.STRICT, "b")):
+        assert POLICY.choose(replace(REQUEST, isolation=demanded), view).node == chosen  # type: ignore[union-attr]
+    alone = ClusterView([weaker], [], {"v1": 1}, functions={"f": STATS})
+    nowhere = POLICY.choose(replace(REQUEST, isolation=Isolation.STRICT), alone)
+    assert isinstance(nowhere, Wait)
+    assert "isolation strict" in nowhere.reason
 
 
 def test_a_template_whose_weights_are_still_arriving_is_waited_for() -> None:

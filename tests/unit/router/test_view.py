@@ -5,6 +5,7 @@ import json
 import pytest
 from redis import Redis
 
+from quickthaw.types import Isolation
 from quickthaw_platform.averages import Average
 from quickthaw_platform.contracts import TiersView, Way
 from quickthaw_platform.invocations.slots import SlotStore
@@ -53,6 +54,13 @@ class TestNodes:
         announce_node(redis, "n1", primed=json.dumps(["v1"]))
         announce_node(redis, "n2")
         assert [node.primed for node in read_view(redis).nodes] == [frozenset({"v1"}), frozenset()]
+
+    def test_how_instances_are_isolated_is_read_and_what_is_not_known_is_none(self, redis: Redis) -> None:
+        announce_node(redis, "n1", isolation="strict")
+        announce_node(redis, "n2", isolation="iron")
+        announce_node(redis, "n3")
+        found = [node.isolation for node in read_view(redis).nodes]
+        assert found == [Isolation.STRICT, Isolation.NONE, Isolation.NONE]
 
     def test_labels_are_read_and_none_is_none(self, redis: Redis) -> None:
         announce_node(redis, "n1", labels=json.dumps({"zone": "a"}))
