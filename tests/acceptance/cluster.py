@@ -49,7 +49,7 @@ RETURN_SECONDS = 90.0
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """Poll until `condition` returns something true, and return it; AssertionError names `what` did not come."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -35,7 +35,7 @@ from quickthaw_platform.worker.launch import worker_argv
 from tests.valkey_process import ValkeyProcess, as_role
 
 NODE = "n1"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 MODEL = "echo-model"
 
 T = TypeVar("T")
