@@ -148,6 +148,19 @@ def test_an_adapter_counts_where_the_room_is_checked(
     assert says in refused.text
 
 
+def test_an_admin_gives_a_checkpoints_name_to_another_importer(client: FlaskClient, redis: Redis) -> None:
+    alice, bob = "a1" * 32, "b0" * 32
+    mine = CheckpointInfo(id="m1", name="mine", task="generate", bytes=1, context_tokens=8, signer=alice)
+    his = mine.model_copy(update={"id": "h1", "signer": bob})
+    Catalogue(redis).announce([mine, his])
+    assert client.get("/v1/checkpoints/mine").get_json()["signer"] == alice
+    assert client.post("/v1/checkpoints/mine/move", json={"signer": "bob"}).status_code == 400
+    assert client.post("/v1/checkpoints/none/move", json={"signer": bob}).status_code == 404
+    assert client.post("/v1/checkpoints/mine/move", json={"signer": bob}).get_json()["signer"] == bob
+    Catalogue(redis).announce([mine, his])
+    assert client.get("/v1/checkpoints/mine").get_json()["id"] == "h1"
+
+
 def test_an_adapter_in_use_is_kept_and_shown(
     client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
