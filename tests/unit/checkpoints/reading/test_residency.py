@@ -13,14 +13,14 @@ from tests.unit.checkpoints.reading.files import content
 SIZE = 3 * PAGE_BYTES + 5
 
 
-@pytest.fixture(params=["cachestat", "mincore"])
+@pytest.fixture(params=[0, errno.ENOSYS, errno.EPERM], ids=["cachestat", "before Linux 6.5", "refused by a filter"])
 def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file in the page cache, seen by each way of asking."""
 
     def missing(handle: int, begin: int, size: int) -> int:
-        raise OSError(errno.ENOSYS, "no such call before Linux 6.5")
+        raise OSError(request.param, os.strerror(request.param))
 
-    if request.param == "mincore":
+    if request.param:
         monkeypatch.setattr(residency, "_by_cachestat", missing)
     file = tmp_path / "weights"
     file.write_bytes(content(SIZE))
