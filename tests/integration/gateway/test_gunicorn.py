@@ -30,8 +30,10 @@ def raw_post(gateway: GatewayProcess, path: str, key: str, body: object) -> sock
     """Send a request over a plain socket, to be hung up at will."""
     content = json.dumps(body).encode()
     connection = socket.create_connection(("127.0.0.1", gateway.port))
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(content)}\r\n\r\n"
-    connection.sendall(head.encode() + content)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+    )
+    connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
     return connection
 
 
