@@ -61,7 +61,7 @@ def invoke_frame(work: Work, life: int, *, is_open: bool = False) -> Frame:
 
 def _left_out_bytes(request: Mapping[str, Any]) -> int:
     """Return the length of the texts that the gateway shortened for this call."""
-    return sum(len(text.encode()) for text, _ in request.get("compression", {}).get("originals", ()))
+    return sum(len(text.encode()) for _, text in request.get("compression", {}).get("originals", ()))
 
 
 class Flight:
