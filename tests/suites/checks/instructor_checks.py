@@ -67,6 +67,7 @@ def json_mode() -> None:
         response_model=Anything,
         max_retries=0,
         max_tokens=256,
+        temperature=0,
         extra_body={"repetition_penalty": 1.1},
     )
     assert completion.choices[0].message.content.startswith("{")

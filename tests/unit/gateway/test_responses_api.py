@@ -361,3 +361,9 @@ def test_what_is_not_served_is_refused_by_its_name(client: FlaskClient, fields: 
 )
 def test_what_changes_nothing_passes(client: FlaskClient, fields: dict[str, Any]) -> None:
     assert create(client, **fields).status == "completed"
+
+
+def test_what_openai_describes_without_null_is_told_only_where_it_was_sent(client: FlaskClient) -> None:
+    sent = {"safety_identifier": "s", "prompt_cache_key": "k"}
+    assert create(client, **sent).model_dump(include=set(sent)) == sent
+    assert not create(client).model_fields_set & sent.keys()

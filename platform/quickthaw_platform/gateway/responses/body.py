@@ -18,9 +18,7 @@ _REPEATED: Mapping[str, Any] = {
     "max_tool_calls": None,
     "parallel_tool_calls": True,
     "previous_response_id": None,
-    "prompt_cache_key": None,
     "prompt_cache_retention": None,
-    "safety_identifier": None,
     "store": True,
     "temperature": 1.0,
     "tool_choice": "auto",
@@ -31,6 +29,9 @@ _REPEATED: Mapping[str, Any] = {
     "user": None,
 }
 """What a response repeats of its request, and what stands there for what was not sent."""
+
+_ONLY_AS_SENT = ("prompt_cache_key", "safety_identifier")
+"""What a response repeats of its request and else leaves out: OpenAI's description has no null for these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Draft:
             "service_tier": "default",
             "text": {"format": {"type": "text"}, "verbosity": "medium", **(self.request.get("text") or {})},
             **{name: self.request.get(name, default) for name, default in _REPEATED.items()},
+            **{name: self.request[name] for name in _ONLY_AS_SENT if name in self.request},
             "usage": _usage(usage, thoughts) if usage is not None else None,
         }
 
