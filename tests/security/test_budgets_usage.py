@@ -111,11 +111,11 @@ class Writer:
         self.ends.append(end)
 
 
-def flight_to(writer: Writer) -> Flight:
+def flight_to(writer: Writer, **more: Any) -> Flight:
     return Flight(
         Loop(),  # type: ignore[arg-type]  # all of the loop and the writer that it uses
         writer,  # type: ignore[arg-type]
-        Work("a", 1, "x1", "f", 3, {"input": {"prompt": "hi"}}, Limits(), 0.0, 1.0),
+        Work("a", 1, "x1", "f", 3, {"input": {"prompt": "hi"}, **more}, Limits(), 0.0, 1.0),
         most_prompt_tokens=CONTEXT_TOKENS,
         most_bytes=10_000,
         tracer=Tracer(),
@@ -163,3 +163,14 @@ def test_what_an_instance_says_of_one_invocation_has_an_end() -> None:
         flight.done({"usage": {}, "value": "x" * 2000}, NO_START)
     with pytest.raises(ProtocolError):
         flight.failed(HandlerFailed("y" * 2000), NO_START)
+
+
+def test_what_the_gateway_left_out_of_a_prompt_may_be_saved_and_no_more() -> None:
+    writer = Writer()
+    shortened = {"reason": "compressed", "originals": [[["prompt"], "o" * 30]]}
+    flight = flight_to(writer, compression=shortened)
+    flight.chunk({"delta": {"text": "hi", "tokens": [1], "prompt_tokens": 4}, "mark": "0.0.", "at": 1.0})
+    claimed = {"prompt_tokens": 4, "completion_tokens": 1, "original_tokens": 10**6, "compression": "compressed"}
+    flight.done({"usage": claimed, "value": "hi"}, NO_START)
+    assert writer.ends[0].usage is not None
+    assert writer.ends[0].usage.saved_tokens == 30
