@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flask_openapi3.openapi import OpenAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import booleans
+from redis import Redis
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -19,6 +21,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
+from quickthaw_platform.registry.secrets import SecretStore
 from tests.unit.gateway.conftest import ECHO
 
 EXAMPLES = 6
@@ -36,8 +40,9 @@ MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGAT
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_that_is_sent_breaks_the_gateway(
-    app: OpenAPI, client: FlaskClient, mode: schemathesis.GenerationMode
+    app: OpenAPI, client: FlaskClient, mode: schemathesis.GenerationMode, redis: Redis, tmp_path: Path
 ) -> None:
+    SecretStore(redis).announce(KeyFile(tmp_path / KEY_FILE))
     headers = {"Authorization": client.environ_base["HTTP_AUTHORIZATION"]}
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     for found in schema.get_all_operations():

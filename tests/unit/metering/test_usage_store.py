@@ -16,7 +16,7 @@ from quickthaw_platform.metering.usage.device_meter import Tokens
 from quickthaw_platform.metering.usage.records import HOUR_SECONDS, Subject, UsageRecord, merged
 from quickthaw_platform.metering.usage.rolling import RollUp
 from quickthaw_platform.metering.usage.rows import By, parse_by
-from quickthaw_platform.metering.usage.store import HOURS, UNROLLED, UsageStore, hour_key
+from quickthaw_platform.metering.usage.store import HOURS, UNROLLED, UsageStore, hour_key, rolled_key
 from tests.made_up import examples
 
 RETENTION_SECONDS = 90 * 86400.0
@@ -200,7 +200,7 @@ def test_usage_is_kept_for_as_long_as_was_asked(redis: Redis, hour: int) -> None
     store.write({key_of("i", found): found})
     roll_up = RollUp(redis, detail_seconds=86400.0, retention_seconds=101 * HOUR_SECONDS)
     roll_up.round(redis_now(redis))
-    for name in (hour_key(hour), f"{hour_key(hour)}:rolled"):
+    for name in (hour_key(hour), rolled_key(hour)):
         assert 0 < redis.ttl(name) <= 2 * HOUR_SECONDS
     older = record(hour - 10)
     store.write({key_of("i", older): older})
