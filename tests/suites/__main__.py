@@ -39,7 +39,7 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, names: str) ->
 
 @click.command()
 @click.option("--only", "suites", default="", callback=_chosen, help="Names with commas between; all if left out.")
-@click.option("--write", is_flag=True, help="Put the table into docs/clients.md.")
+@click.option("--write", is_flag=True, help="Put the rows of these suites into the table of docs/clients.md.")
 @click.option("--show", default=300, show_default=True, help="Characters printed of each unexplained failure.")
 @click.option("--full", is_flag=True, help="Make up as many requests of each operation as schemathesis would.")
 def main(suites: list[Suite], write: bool, show: int, full: bool) -> None:
@@ -53,7 +53,8 @@ def main(suites: list[Suite], write: bool, show: int, full: bool) -> None:
     _tell_unexplained(results, show, screen)
     if write:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        DOCUMENT.write_text(replaced(DOCUMENT.read_text(), markdown(results, today, source_commit())))
+        document = DOCUMENT.read_text()
+        DOCUMENT.write_text(replaced(document, markdown(results, f"{today}, `{source_commit()[:7]}`", document)))
     sys.exit(not all(result.explained for result in results))
 
 

@@ -47,11 +47,15 @@ def rich_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def markdown(results: Sequence[Result], date: str, commit: str) -> str:
-    """Return what stands between the marks: when it was, and the table."""
-    lines = [f"Run on {date}, commit `{commit}`.", "", _line(HEADS), _line(["---"] * len(HEADS))]
-    cells = [[cell.replace("|", "\\|").replace("\n", "<br>") for cell in row] for row in rows(results)]
-    return "\n".join([*lines, *map(_line, cells)])
+def markdown(results: Sequence[Result], run: str, document: str) -> str:
+    """Return the table as it is to stand between the marks; suites that did not run now keep their rows there.
+
+    `run` says when and of what commit these results are.
+    """
+    made = {cells[0]: _line([*map(_cell, cells), run]) for cells in rows(results)}
+    return "\n".join(
+        [_line([*HEADS, "run"]), _line(["---"] * (len(HEADS) + 1)), *{**_former(document), **made}.values()]
+    )
 
 
 def replaced(document: str, text: str) -> str:
@@ -70,6 +74,16 @@ def _row(result: Result) -> tuple[str, ...]:
     ours = sum(failure.reason is None or failure.reason.ours for failure in result.failures)
     why = "\n".join(f"{number} × {reason}" for reason, number in reasons.most_common())
     return (result.suite, result.version, *(str(numbers[v]) for v in ("passed", "failed", "skipped")), why, str(ours))
+
+
+def _former(document: str) -> dict[str, str]:
+    """Return the rows between a document's marks by their suite."""
+    lines = document.partition(BEGIN)[2].partition(END)[0].strip().splitlines()[2:]
+    return {line.split("|")[1].strip(): line for line in lines}
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", "<br>")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -65,14 +65,20 @@ def test_the_table_counts_reasons_and_says_what_did_not_run() -> None:
     assert "asks for what only a mock has" in screen.export_text()
 
 
-def test_the_document_keeps_what_is_around_the_table() -> None:
-    text = markdown([Result("s", "1", FAILED, explain("s", FAILED, [ECHO]))], "2026-01-02", "abc")
-    made = replaced(f"before\n{BEGIN}\nold\n{END}\nafter\n", text)
-    assert made.startswith(f"before\n{BEGIN}\nRun on 2026-01-02, commit `abc`.\n\n| suite | version |")
-    assert made.endswith(f"|\n{END}\nafter\n")
-    assert "mock has<br>1 × no known reason" in made
+def test_the_document_keeps_what_is_around_the_table_and_the_rows_of_suites_that_did_not_run() -> None:
+    failed = Result("s", "1", FAILED, explain("s", FAILED, [ECHO]))
+    document = f"before\n{BEGIN}\n{END}\nafter\n"
+    document = replaced(document, markdown([failed, Result("t", "2")], "2026-01-02, `abc`", document))
+    assert document.startswith(f"before\n{BEGIN}\n| suite | version |")
+    assert "mock has<br>1 × no known reason" in document
+    document = replaced(document, markdown([Result("s", "3")], "2026-01-03, `def`", document))
+    assert [line for line in document.splitlines() if line.startswith(("| s |", "| t |"))] == [
+        "| s | 3 | 0 | 0 | 0 |  | 0 | 2026-01-03, `def` |",
+        "| t | 2 | 0 | 0 | 0 |  | 0 | 2026-01-02, `abc` |",
+    ]
+    assert document.endswith(f"|\n{END}\nafter\n")
     with pytest.raises(ValueError, match="lacks the lines"):
-        replaced("nothing", text)
+        replaced("nothing", "")
 
 
 class Counting(Node):
