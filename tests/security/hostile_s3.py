@@ -11,6 +11,8 @@ from typing import cast
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from tests.s3_stand_ins import running
+
 Data = Callable[["Answer", bytes, int, int], None]
 Listing = Callable[["Answer", str], None]
 
@@ -189,12 +191,5 @@ def a_page_without_end(answer: Answer, _token: str) -> None:
 @contextlib.contextmanager
 def hostile_s3() -> Iterator[HostileS3]:
     """Run the server."""
-    with HostileS3() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.released.set()
-            server.shutdown()
-            thread.join()
+    with HostileS3() as server, running(server):
+        yield server

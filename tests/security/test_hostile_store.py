@@ -12,12 +12,13 @@ import pytest
 from quickthaw_platform.checkpoints.importers import hub
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import FILE_NAME, MAX_MANIFEST_BYTES, FileRecord, Manifest
-from quickthaw_platform.checkpoints.remote import bounded_answers, checkpoints, ranges, s3
+from quickthaw_platform.checkpoints.remote import bounded_answers, checkpoints, s3
 from quickthaw_platform.checkpoints.remote.checkpoints import RemoteCheckpoints
 from quickthaw_platform.checkpoints.remote.s3 import S3Store
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import RemoteObject
 from quickthaw_platform.errors import CheckpointBroken, InvalidRequest, LoadCancelled, RemoteUnavailable
+from tests import s3_stand_ins
 from tests.security import hostile_s3 as hostile
 from tests.security.hostile_s3 import ETAG, HostileS3
 from tests.unit.checkpoints.reading.files import record
@@ -39,15 +40,8 @@ def server() -> Iterator[HostileS3]:
 
 @pytest.fixture
 def store(server: HostileS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
-    for name, value in {
-        "AWS_ENDPOINT_URL_S3": server.url,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }.items():
-        monkeypatch.setenv(name, value)
+    s3_stand_ins.use(monkeypatch, server.url)
     monkeypatch.setattr(s3, "TRIES", 2)
-    monkeypatch.setattr(ranges, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(ranges, "LONGEST_PAUSE_SECONDS", 0.002)
     with contextlib.closing(S3Store("bucket")) as store:
         yield store
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
+from tests.s3_stand_ins import running
+
 ETAG = '"1"'
 
 Fault = Callable[["Answer", int, int], None]
@@ -159,12 +161,5 @@ def then_hang_up(answer: Answer, begin: int, end: int) -> None:
 @contextlib.contextmanager
 def faulty_s3(content: bytes) -> Iterator[FaultyS3]:
     """Run the server."""
-    with FaultyS3(content) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.released.set()
-            server.shutdown()
-            thread.join()
+    with FaultyS3(content) as server, running(server):
+        yield server

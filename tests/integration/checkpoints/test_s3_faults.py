@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quickthaw_platform.checkpoints.remote import ranges, s3
+from quickthaw_platform.checkpoints.remote import s3
 from quickthaw_platform.checkpoints.remote.ranges import PIECE_BYTES
 from quickthaw_platform.checkpoints.remote.s3 import S3Store
 from quickthaw_platform.contracts import RemoteObject
@@ -20,6 +20,7 @@ from quickthaw_platform.errors import (
     RemoteMissing,
     RemoteUnavailable,
 )
+from tests import s3_stand_ins
 from tests.integration.checkpoints.faulty_s3 import (
     ETAG,
     Answer,
@@ -48,15 +49,8 @@ def server() -> Iterator[FaultyS3]:
 
 @pytest.fixture
 def store(server: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
-    for name, value in {
-        "AWS_ENDPOINT_URL_S3": server.url,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }.items():
-        monkeypatch.setenv(name, value)
+    s3_stand_ins.use(monkeypatch, server.url)
     monkeypatch.setattr(s3, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(ranges, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(ranges, "LONGEST_PAUSE_SECONDS", 0.002)
     with contextlib.closing(S3Store("bucket", "prefix")) as store:
         yield store
 
