@@ -177,6 +177,8 @@ class MemoryCluster:
         if row in self._kept and self._kept[row][0] == version.id:
             del self._kept[row]
         made = Instance.starting(instance, version, start, memory_bytes, checkpoint_bytes, row, self._clock())
+        before = [name for other in leaving for name in other.after if name in self.instances]
+        made.after = (*start.retire, *before)  # what `leaving` waited for may still be there
         self.instances[instance] = self.versions[version.id][instance] = made
         self.table.add(made)
         return True
@@ -215,11 +217,13 @@ class MemoryCluster:
         self.versions[found.version.id].pop(instance, None)
         if not self.versions[found.version.id]:
             self._served.pop(found.version.id, None)
+        held = found.memory_bytes
         for other in (self.instances[name] for name in found.after if name in self.instances):
-            self.table.hand_over(other, -other.given)
-            other.given = 0
+            back = min(held, other.given)
+            held, other.given = held - back, other.given - back
+            self.table.hand_over(other, -back)
         if found.room_for:
-            self._kept[found.row] = (found.room_for, found.memory_bytes, self._clock() + KEPT_SECONDS)
+            self._kept[found.row] = (found.room_for, held, self._clock() + KEPT_SECONDS)
         self.table.remove(found)
         return [Lease(name, epoch) for name, epoch in found.leases.items()]
 

@@ -3,12 +3,14 @@
 local KEPT_SECONDS = 5  -- some rounds of the controller, in which the version that the room is for starts there
 local instance = ARGV[1]
 local f = redis.call('HMGET', instance_key(instance), 'version', 'node', 'after', 'room_for', 'memory_bytes')
--- What makes room for it and is still there has its memory back.
+-- What makes room for it and is still there has its memory back, but for what it has itself handed on.
+local held = tonumber(f[5] or 0)
 for other in (f[3] or ''):gmatch('[^,]+') do
   local kept = redis.call('HMGET', instance_key(other), 'memory_bytes', 'memory_left')
   if kept[2] then
-    redis.call('HSET', instance_key(other), 'memory_bytes', whole(kept[1] + kept[2]))
-    redis.call('HDEL', instance_key(other), 'memory_left')
+    local back = math.min(held, tonumber(kept[2]))
+    held = held - back
+    redis.call('HSET', instance_key(other), 'memory_bytes', whole(kept[1] + back), 'memory_left', whole(kept[2] - back))
   end
 end
 local leases = redis.call('HGETALL', leases_key(instance))
@@ -23,7 +25,7 @@ if f[1] then
   end
 end
 if f[4] and redis.call('EXISTS', node_key(f[2])) == 1 then
-  redis.call('HSET', node_key(f[2]), 'kept_for', f[4], 'kept_bytes', f[5], 'kept_until', text(now() + KEPT_SECONDS))
+  redis.call('HSET', node_key(f[2]), 'kept_for', f[4], 'kept_bytes', whole(held), 'kept_until', text(now() + KEPT_SECONDS))
 end
 local time = text(now())
 for i = 1, #leases, 2 do redis.call('ZADD', ACTIVE_KEY, 'XX', time, leases[i]) end

@@ -24,12 +24,12 @@ local function free_bytes()
   return free_here
 end
 
--- The memory of an instance that can make room; nil when it cannot (any more).
+-- The memory of an instance that can make room, its version, and what made room for it; nil when it cannot (any more).
 local function idle_bytes(other)
-  local f = redis.call('HMGET', instance_key(other), 'state', 'node', 'version', 'memory_bytes')
+  local f = redis.call('HMGET', instance_key(other), 'state', 'node', 'version', 'memory_bytes', 'after')
   if f[1] ~= 'ready' or f[2] ~= node or redis.call('HLEN', leases_key(other)) > 0 then return nil end
   if redis.call('ZCARD', queue_key(f[3])) > 0 then return nil end
-  return tonumber(f[4]), f[3]
+  return tonumber(f[4]), f[3], f[5] or ''
 end
 
 if redis.call('HGET', node_key(node), 'state') ~= 'ready' then return 0 end
@@ -38,11 +38,17 @@ if ARGV[6] ~= '' and count ~= tonumber(ARGV[6]) then return 0 end
 if count >= tonumber(ARGV[4]) then return 0 end
 local missing = memory_bytes - free_bytes() + kept_bytes(node, version, now())
 local room, left = {}, 0
+local after, before = {}, {}  -- what makes room, and what those that do were waiting for: it may still be there
 for other in ARGV[7]:gmatch('[^,]+') do
-  local bytes, of = idle_bytes(other)
+  local bytes, of, earlier = idle_bytes(other)
   if not bytes then return 0 end
   room[#room + 1], left = {other, bytes, of}, left + bytes
+  after[#after + 1] = other
+  for one in earlier:gmatch('[^,]+') do
+    if redis.call('EXISTS', instance_key(one)) == 1 then before[#before + 1] = one end
+  end
 end
+for _, one in ipairs(before) do after[#after + 1] = one end
 if missing > left then return 0 end
 local time = text(now())
 -- They hand over what is missing; the rest of theirs counts until they are gone, and all of it if the newcomer goes
@@ -57,7 +63,7 @@ end
 if redis.call('HGET', node_key(node), 'kept_for') == version then
   redis.call('HDEL', node_key(node), 'kept_for', 'kept_bytes', 'kept_until')
 end
-redis.call('HSET', instance_key(instance), 'state', 'starting', 'version', version, 'node', node, 'after', ARGV[7],
+redis.call('HSET', instance_key(instance), 'state', 'starting', 'version', version, 'node', node, 'after', table.concat(after, ','),
   'memory_bytes', ARGV[5], 'created_at', time, 'told_at', time, unpack(ARGV, 8))
 redis.call('SADD', INSTANCES_KEY, instance)
 redis.call('SADD', version_instances_key(version), instance)

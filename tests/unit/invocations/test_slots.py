@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 
 import pytest
 from redis import Redis
@@ -117,6 +118,19 @@ class TestReserveInPlaceOfIdleOnes:
         assert not slots.reserve(NEW, "n1", "y2", 1)
         slots.remove("x1")
         assert slots.reserve(NEW, "n1", "y2", 6)
+
+    @pytest.mark.parametrize("order", list(permutations(["x2", "y1", "z1"])), ids="-".join)
+    def test_memory_that_was_handed_on_is_not_given_back_twice(
+        self, redis: Redis, slots: SlotStore, order: tuple[str, ...]
+    ) -> None:
+        """`y1` is there before `x2`, whose place it took, has gone, and is itself taken the place of."""
+        assert slots.reserve(NEW, "n1", "y1", 4, retire=["x2"])
+        assert slots.ready("y1")
+        assert slots.reserve(OTHER, "n1", "z1", 4, retire=["y1"])
+        assert redis.hget("qt:instance:z1", "after") == "y1,x2"
+        for left, name in zip((10, 10, 6), order, strict=True):
+            slots.remove(name)
+            assert reserved_bytes(slots) == left
 
     def test_room_that_is_not_enough_changes_nothing(self, slots: SlotStore) -> None:
         assert not slots.reserve(NEW, "n1", "y1", 7, retire=["x1"])
