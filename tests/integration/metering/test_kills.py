@@ -38,6 +38,12 @@ def after_the_fork(node: NodeProcess) -> float:
     return sum(seconds for phase, seconds in by_phase(node).items() if phase not in BEFORE_THE_FORK)
 
 
+def expect_metered(node: NodeProcess, life: float) -> None:
+    """What is metered is the life of the process as the kernel saw it, and at most the making of its cage before."""
+    making = by_phase(node)["starting/fork"]
+    assert life * (1 - SHARE) <= after_the_fork(node) <= (life + making) * (1 + SHARE)
+
+
 def instance_process(node: NodeProcess, version: Version) -> psutil.Process:
     (view,) = node.slots.instances(version=version.id)
 
@@ -86,7 +92,7 @@ def test_a_killed_workers_instance_is_metered_up_to_the_last_heartbeat_and_not_a
     last_seen = float(node.redis.hget(f"qt:node:{NODE}", "last_seen") or 0)
     life = last_seen + since_boot() - time.time() - began
     assert life >= 20
-    assert after_the_fork(node) == pytest.approx(life, rel=SHARE)
+    expect_metered(node, life)
     before = usage(node, By.PHASE, By.KEY)
     node.start()
     wait_for(lambda: not node.slots.instances(node=NODE), "the end of the old records")
@@ -113,7 +119,7 @@ def test_a_killed_instance_is_metered_from_its_fork_to_its_end_by_phase_and_key(
     whole_life = time.time() - reserved
     wait_for(lambda: all(found.final for found in records(node)), "its last word")
     expect(node, "after the kill", calls)
-    assert after_the_fork(node) == pytest.approx(ended - began, rel=SHARE)
+    expect_metered(node, ended - began)
     phases = by_phase(node)
     assert sum(phases.values()) == pytest.approx(whole_life, rel=SHARE)
     assert phases["prefill"] == pytest.approx(0.1 * calls, rel=0.3)
@@ -154,7 +160,7 @@ def test_an_outage_of_redis_loses_and_doubles_nothing_while_the_agent_lives(
     life = since_boot() - began
     wait_for(lambda: all(found.final for found in records(node)), "its last word")
     expect(node, "after the outage", 1)
-    assert after_the_fork(node) == pytest.approx(life, rel=SHARE)
+    expect_metered(node, life)
     starts = sorted(found.start for found in records(node))
     assert len(starts) == len(set(starts)) > 4
     (row,) = usage(node)
