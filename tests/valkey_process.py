@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from redis import Redis
@@ -112,13 +113,14 @@ class ValkeyProcess:
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _answers(self, port: int) -> bool:
-        """Wait until the server answers; False when it ended, for example because another took the port."""
+        """Wait until the server serves; False when it ended, for example because another took the port."""
         assert self._process is not None
         until = time.monotonic() + START_SECONDS
         with Redis(self._host, port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0) as client:
             while self._process.poll() is None and time.monotonic() < until:
-                try:
-                    return int(client.info("server")["process_id"]) == self._process.pid
-                except RedisConnectionError:  # not listening yet, or loading its file
-                    time.sleep(POLL_SECONDS)
+                with suppress(RedisConnectionError):  # it does not listen yet
+                    said = client.info()  # answered while the file is read, unlike any other command
+                    if not said["loading"]:
+                        return int(said["process_id"]) == self._process.pid
+                time.sleep(POLL_SECONDS)
         return False
