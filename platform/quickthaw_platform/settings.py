@@ -6,7 +6,6 @@ Sources, strongest first: `QUICKTHAW_*` environment variables, the TOML file (`Q
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import psutil
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,12 +26,21 @@ from pydantic_settings import (
 from quickthaw.types import Bytes, Isolation, Labels, Seconds
 from quickthaw.types import Network as FunctionNetwork
 from quickthaw_platform.errors import SettingsInvalid
-from quickthaw_platform.settings_files import read_toml
-from quickthaw_platform.settings_hosts import read_hosts
-from quickthaw_platform.settings_importers import read_importers
-from quickthaw_platform.settings_networks import Network, read_networks
-from quickthaw_platform.settings_origins import read_origins
-from quickthaw_platform.settings_sources import Given, forget_blank, is_blank, is_service_link, service_links, unknown
+from quickthaw_platform.setting_values.folders import Folder, read_folders
+from quickthaw_platform.setting_values.hosts import read_hosts
+from quickthaw_platform.setting_values.importers import read_importers
+from quickthaw_platform.setting_values.labels import read_labels
+from quickthaw_platform.setting_values.networks import Network, read_networks
+from quickthaw_platform.setting_values.origins import read_origins
+from quickthaw_platform.setting_values.sources import (
+    Given,
+    forget_blank,
+    is_blank,
+    is_service_link,
+    service_links,
+    unknown,
+)
+from quickthaw_platform.setting_values.toml_files import read_toml
 
 ENV_PREFIX = "QUICKTHAW_"
 CONFIG_VARIABLE = "QUICKTHAW_CONFIG"
@@ -55,35 +63,6 @@ def config_file() -> Path:
 def _from_file() -> dict[str, Any]:
     file = config_file()
     return read_toml(file) if file.is_file() else {}
-
-
-def _read_labels(value: object) -> object:
-    """Read labels from a variable's text: `zone=a,gpu=l4`, or a JSON object."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        return json.loads(value)
-    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    wrong = next((name for name, equals, _ in pairs if not equals), None)
-    if wrong is not None:
-        raise ValueError(f"{wrong.strip()!r} is not name=value")
-    return {name.strip(): text.strip() for name, _, text in pairs}
-
-
-def _read_folders(value: object) -> object:
-    """Read folders from a variable's text, with colons between as in PATH."""
-    return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
-
-
-def _at_home(folder: Path) -> Path:
-    """Return the folder that a path with a leading ~ means; what no shell has read comes with it."""
-    try:
-        return folder.expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"{folder.parts[0]} is nobody's home directory; write the whole path") from error
-
-
-Folder = Annotated[Path, AfterValidator(_at_home)]
 
 
 class Settings(BaseSettings):
@@ -117,7 +96,7 @@ class Settings(BaseSettings):
 
     node: str = Field(default_factory=socket.gethostname, pattern=NODE_PATTERN, description="id of this worker's node")
     device: str = Field("cpu", description="cpu, or cuda:N")
-    labels: Annotated[Labels, NoDecode, BeforeValidator(_read_labels)] = Field(
+    labels: Annotated[Labels, NoDecode, BeforeValidator(read_labels)] = Field(
         {}, description="of this node, for functions that ask for them: zone=a,gpu=l4, or a JSON object"
     )
     threads: int = Field(
@@ -144,7 +123,7 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="files that an instance may write, in memory, where it is isolated strictly; else its largest file",
     )
-    readable: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_read_folders)] = Field(
+    readable: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(read_folders)] = Field(
         (), description="folders that strictly isolated functions may read besides their own: /data:/srv/models"
     )
     dram_budget: Bytes = Field(

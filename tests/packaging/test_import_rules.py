@@ -72,7 +72,7 @@ def test_the_platform_finds_backends_only_by_entry_point() -> None:
 
 
 def test_the_ground_floor_imports_nothing_above_it() -> None:
-    ground = ("contracts", "serving", "errors", "settings", "plugins")
+    ground = ("contracts", "serving", "errors", "setting_values", "settings", "plugins")
     allowed = tuple(f"quickthaw_platform.{module}" for module in ground)
     area = AREAS["quickthaw_platform"]
     for module in ground:

@@ -13,7 +13,7 @@ import pytest
 
 from quickthaw_platform.outbound.addresses import AddressRefused, is_allowed
 from quickthaw_platform.outbound.posting import post
-from quickthaw_platform.settings_networks import read_networks
+from quickthaw_platform.setting_values.networks import read_networks
 
 LOOPBACK = read_networks("127.0.0.0/8")
 DEADLINE_SECONDS = 20.0
@@ -42,12 +42,6 @@ def test_a_network_is_allowed_where_the_setting_names_it_and_no_other_with_it() 
     allowed = read_networks("10.1.0.0/16, 127.0.0.1")
     assert [is_allowed(ip_address(a), allowed) for a in ("10.1.2.3", "127.0.0.1", "::ffff:10.1.2.3")] == [True] * 3
     assert [is_allowed(ip_address(a), allowed) for a in ("10.2.0.1", "127.0.0.2", "::1")] == [False] * 3
-
-
-@pytest.mark.parametrize("value", ["10.0.0.0/33", "here", "10.0.0.1/8", 7])
-def test_what_is_no_network_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        read_networks(value)
 
 
 class Listener:

@@ -8,8 +8,8 @@ import sys
 
 import click
 
+from quickthaw_platform.setting_values.sources import is_blank
 from quickthaw_platform.settings import ENV_PREFIX
-from quickthaw_platform.settings_sources import is_blank
 
 
 @click.command()

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.setting_values.sources import is_blank
+from quickthaw_platform.setting_values.toml_files import read_toml
 from quickthaw_platform.settings import ENV_PREFIX, Settings
-from quickthaw_platform.settings_files import read_toml
-from quickthaw_platform.settings_sources import is_blank
 
 OF_A_WORKER = frozenset(
     {

@@ -32,8 +32,8 @@ from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, Mach
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.redis_roles import Role, url_of
+from quickthaw_platform.setting_values.sources import is_blank, service_links
 from quickthaw_platform.settings import ENV_PREFIX, Settings
-from quickthaw_platform.settings_sources import is_blank, service_links
 from quickthaw_platform.worker.forking import fork
 
 ANSWER_SECONDS = 5.0

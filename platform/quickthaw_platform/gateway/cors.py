@@ -12,8 +12,8 @@ from flask import Flask, Response, request
 
 from quickthaw_platform.errors import PermissionDenied
 from quickthaw_platform.gateway.auth import carries_key
+from quickthaw_platform.setting_values.origins import ANY
 from quickthaw_platform.settings import Settings
-from quickthaw_platform.settings_origins import ANY
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 PREFLIGHT_SECONDS = 600

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-from quickthaw_platform.settings_networks import Network
+from quickthaw_platform.setting_values.networks import Network
 
 Address = IPv4Address | IPv6Address
 

@@ -11,7 +11,7 @@ import httpx
 
 from quickthaw import proxies
 from quickthaw_platform.outbound.addresses import check_host, require_allowed
-from quickthaw_platform.settings_networks import Network
+from quickthaw_platform.setting_values.networks import Network
 
 
 def post(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from quickthaw.types import Bytes, Labels, Name, Seconds
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.errors import SettingsInvalid
-from quickthaw_platform.settings_files import read_toml
+from quickthaw_platform.setting_values.toml_files import read_toml
 from quickthaw_platform.traffic.arrivals import Arrivals, Positive
 from quickthaw_platform.traffic.tokens import Tokens
 

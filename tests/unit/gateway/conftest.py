@@ -17,8 +17,8 @@ from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.gateway.services import EXTENSION
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.keys import KeyStore
+from quickthaw_platform.setting_values.networks import read_networks
 from quickthaw_platform.settings import Settings
-from quickthaw_platform.settings_networks import read_networks
 from tests.state import announce_node
 from tests.unit.gateway.node import FakeNode
 from tests.valkey_process import ValkeyProcess

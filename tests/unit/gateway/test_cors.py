@@ -115,26 +115,3 @@ def test_without_the_setting_nothing_is_allowed(client: FlaskClient) -> None:
     answer = client.get("/v1/models", headers={"Origin": PAGE})
     assert "Access-Control-Allow-Origin" not in answer.headers
     assert "Vary" not in answer.headers
-
-
-@pytest.mark.parametrize(
-    ("text", "origins"),
-    [
-        ("https://a.example, http://localhost:3000/", ("https://a.example", "http://localhost:3000")),
-        ('["https://A.example:443", "null"]', ("https://a.example", "null")),
-        ("http://[::1]:5173", ("http://[::1]:5173",)),
-        ("*", ("*",)),
-        ("", ()),
-    ],
-)
-def test_origins_are_read_as_browsers_write_them(text: str, origins: tuple[str, ...]) -> None:
-    assert Settings(cors_origins=text).cors_origins == origins
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a.example", "https://a.example/app", "https://*.example", "https://u@a.example", "https://a:x", "https://"],
-)
-def test_what_is_no_origin_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not an origin"):
-        Settings(cors_origins=text)

@@ -14,8 +14,8 @@ from quickthaw_platform.commands.compare_options import _key
 from quickthaw_platform.commands.workers import read_workers
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.metering import counters_folder
+from quickthaw_platform.setting_values.sources import forget_blank
 from quickthaw_platform.settings import Settings
-from quickthaw_platform.settings_sources import forget_blank
 
 BLANK = ["", " ", "\t"]
 

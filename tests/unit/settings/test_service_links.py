@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.setting_values.sources import is_service_link, service_links, unknown
 from quickthaw_platform.settings import Settings
-from quickthaw_platform.settings_sources import is_service_link, service_links, unknown
 
 OF_A_SERVICE = {
     "SERVICE_HOST": "10.96.0.7",

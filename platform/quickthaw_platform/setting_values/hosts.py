@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
+
+from quickthaw_platform.setting_values.lists import read_list
 
 _NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
-def read_hosts(value: object) -> object:
-    """Return the names of a text with commas between, of a JSON list, or of a list; ValueError names a wrong one."""
-    if isinstance(value, str):
-        value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
-    if not isinstance(value, Iterable):
-        return value
-    texts = (item.strip() if isinstance(item, str) else item for item in value)
-    return tuple(_host(text) for text in texts if text != "")
+def read_hosts(value: object) -> tuple[str, ...]:
+    """Return the names of hosts of a setting. Raises ValueError, naming a wrong one."""
+    wanted = "names of hosts with commas between them, for example llm.example.com,.lan.example"
+    return tuple(_host(text) for text in read_list(value, wanted))
 
 
-def _host(text: object) -> str:
+def _host(text: str) -> str:
     """Return a name as `Host` headers hold it, in lower case; `.example.com` and `*.example.com` mean all below it."""
-    name = str(text).lower().removesuffix(".")
+    name = text.lower().removesuffix(".")
     name = name[1:] if name.startswith("*.") else name
     if not _NAME.fullmatch(name):
         raise ValueError(

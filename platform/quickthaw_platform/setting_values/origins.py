@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from urllib.parse import urlsplit
+
+from quickthaw_platform.setting_values.lists import read_list
 
 ANY = "*"
 OPAQUE = "null"
@@ -13,22 +13,18 @@ OPAQUE = "null"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def read_origins(value: object) -> object:
-    """Return the origins of a text with commas between, of a JSON list, or of a list; ValueError names a wrong one."""
-    if isinstance(value, str):
-        value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
-    if not isinstance(value, Iterable):
-        return value
-    texts = (item.strip() if isinstance(item, str) else item for item in value)
-    return tuple(_origin(text) for text in texts if text != "")
+def read_origins(value: object) -> tuple[str, ...]:
+    """Return the origins of a setting. Raises ValueError, naming a wrong one."""
+    wanted = "origins with commas between them, for example https://a.example,http://localhost:3000"
+    return tuple(_origin(text) for text in read_list(value, wanted))
 
 
-def _origin(text: object) -> str:
+def _origin(text: str) -> str:
     """Return an origin as browsers write it: in lower case, without a path and without a port that is the default."""
     if text in (ANY, OPAQUE):
-        return str(text)
+        return text
     try:
-        parts = urlsplit(str(text).lower())
+        parts = urlsplit(text.lower())
         port = parts.port
     except ValueError as error:
         raise ValueError(f"{text!r} is not an origin: {error}") from error
