@@ -1,4 +1,6 @@
-"""Every Prometheus metric of the platform. With PROMETHEUS_MULTIPROC_DIR set, all processes of a machine add up.
+"""What the platform's processes count, for Prometheus. With PROMETHEUS_MULTIPROC_DIR set, those of a machine add up.
+
+Gauges of the whole cluster are counted nowhere: `gateway/metrics.py` reads them when it is asked.
 
 The names and the label `model_name` (the function) are those that dashboards for inference servers know.
 """
@@ -11,7 +13,7 @@ from quickthaw_platform.metering import counters_folder
 
 counters_folder.prepare(os.environ)  # before the package is imported: it looks once
 
-from prometheus_client import Counter, Gauge, Histogram  # noqa: E402
+from prometheus_client import Counter, Histogram  # noqa: E402
 
 from quickthaw_platform.metering import counter_files  # noqa: E402
 
@@ -37,11 +39,6 @@ def _counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
     return Counter(name, text, labels, namespace=PREFIX)
 
 
-def _gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
-    # The gauges are about the whole cluster: whoever looked last is right.
-    return Gauge(name, text, labels, namespace=PREFIX, multiprocess_mode="livemostrecent")
-
-
 time_to_first_token_seconds = _histogram(
     "time_to_first_token_seconds", "Seconds from acceptance to the first output.", _MODEL, _REQUEST_BUCKETS
 )
@@ -58,11 +55,6 @@ prompt_tokens_total = _counter("prompt_tokens_total", "Tokens read.", _MODEL)
 prompt_tokens_saved_total = _counter("prompt_tokens_saved_total", "Tokens that compression left out.", _MODEL)
 generation_tokens_total = _counter("generation_tokens_total", "Tokens generated.", _MODEL)
 request_success_total = _counter("request_success_total", "Invocations that succeeded.", _MODEL)
-
-num_requests_running = _gauge("num_requests_running", "Invocations that hold a slot.", _MODEL)
-num_requests_waiting = _gauge("num_requests_waiting", "Invocations in a queue.", _MODEL)
-requests_held = _gauge("requests_held", "HTTP requests that wait for a first output.")
-instances = _gauge("instances", "Instances by state.", ("state",))
 
 cold_starts_total = _counter(
     "cold_starts_total", "Instances started, by the tier the weights came from, or primed.", ("tier",)

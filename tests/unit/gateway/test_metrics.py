@@ -37,6 +37,12 @@ def test_the_names_that_dashboards_know(client: FlaskClient, node: FakeNode) -> 
     assert shown["quickthaw_requests_held", ""] == 1
 
 
+def test_each_metric_stands_there_once(client: FlaskClient) -> None:
+    types = [line for line in client.get("/metrics").text.splitlines() if line.startswith("# TYPE ")]
+    assert "# TYPE quickthaw_requests_held gauge" in types
+    assert len(types) == len(set(types))
+
+
 def test_requests_are_counted_by_endpoint_not_by_path(client: FlaskClient) -> None:
     client.get("/v1/invocations/one")
     client.get("/v1/invocations/two")

@@ -18,12 +18,8 @@ NAMES = {
     "quickthaw_prompt_tokens",
     "quickthaw_generation_tokens",
     "quickthaw_request_success",
-    "quickthaw_num_requests_running",
-    "quickthaw_num_requests_waiting",
     "quickthaw_cold_starts",
     "quickthaw_startup_seconds",
-    "quickthaw_instances",
-    "quickthaw_requests_held",
     "quickthaw_migrations",
     "quickthaw_device_seconds",
 }
