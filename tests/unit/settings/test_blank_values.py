@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,6 @@ from quickthaw_platform.setting_values.sources import forget_blank
 from quickthaw_platform.settings import Settings
 
 BLANK = ["", " ", "\t"]
-
-
-@pytest.fixture(autouse=True)
-def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Read the settings anew in each test, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    settings_module.load.cache_clear()
-    yield
-    settings_module.load.cache_clear()
 
 
 @pytest.mark.parametrize("blank", BLANK)

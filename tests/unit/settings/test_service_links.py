@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,6 @@ OF_A_SERVICE = {
     "PORT_53_UDP": "udp://10.96.0.7:53",
     "PORT_9_SCTP_ADDR": "10.96.0.7",
 }
-
-
-@pytest.fixture(autouse=True)
-def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Read the settings anew in each test, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    settings_module.load.cache_clear()
-    yield
-    settings_module.load.cache_clear()
 
 
 @pytest.mark.parametrize("service", ["QUICKTHAW", "QUICKTHAW_REDIS", "QUICKTHAW_HOST", "QUICKTHAW_GATEWAY_V2"])

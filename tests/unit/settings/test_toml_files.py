@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +16,6 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.simulator.scenario import read_scenario
 
 MARK = b"\xef\xbb\xbf"
-
-
-@pytest.fixture(autouse=True)
-def fresh_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Read the settings anew in each test, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    settings_module.load.cache_clear()
-    yield
-    settings_module.load.cache_clear()
 
 
 def settings_of(file: Path) -> object:
