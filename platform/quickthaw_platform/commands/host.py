@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from quickthaw_platform.commands.log_follower import last_lines
 from quickthaw_platform.commands.ports import claim_port, connect_host
 from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.supervisor import Child, Supervisor
+from quickthaw_platform.commands.valkey_sync import ValkeySync
 from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
 from quickthaw_platform.redis_roles import Role, url_of
@@ -70,6 +72,7 @@ class Host:
             raise Conflict(f"the remote tier is {settings.remote}; leave out --with-s3, or unset QUICKTHAW_REMOTE")
         self._with_s3 = with_s3
         self._seaweed: seaweed.Seaweed | None = None
+        self._valkey_sync: ValkeySync | None = None
         self.data_dir = settings.data_dir.expanduser().resolve()
         self.log_dir = self.data_dir / "logs"
         self.supervisor = Supervisor(self.log_dir)
@@ -86,7 +89,7 @@ class Host:
         try:
             return self._start(report)
         except BaseException:
-            self.supervisor.kill()
+            self._end()
             raise
 
     def stop(self, hurried: Callable[[], bool]) -> None:
@@ -96,9 +99,15 @@ class Host:
         self.supervisor.stop([process.name for process in PROCESSES], STOP_SECONDS, hurried)
         self.supervisor.stop([VALKEY], STOP_SECONDS, hurried)
         self.supervisor.stop([SEAWEED], SEAWEED_STOP_SECONDS, hurried)
-        self.supervisor.kill()
+        self._end()
         if self._seaweed is not None:
             self._seaweed.clean()
+
+    def _end(self) -> None:
+        """Kill what is left; nothing writes any more what the disk would have to be told of."""
+        self.supervisor.kill()
+        if self._valkey_sync is not None:
+            self._valkey_sync.close()
 
     def _start(self, report: Callable[[str], None]) -> Access:
         environment = self._environment()
@@ -148,6 +157,8 @@ class Host:
         file, url = valkey.configure(self.data_dir / VALKEY, port, log, self._settings.store_memory)
         child = self.supervisor.start(VALKEY, (valkey.binary(), str(file)), environment, follows_log=True)
         valkey.wait_until_up(url, lambda: child.alive and not self._interrupted())
+        self._valkey_sync = ValkeySync(self.data_dir / VALKEY, partial(valkey.rewrite, url))
+        self._valkey_sync.start()
 
     def _start_seaweed(self, environment: dict[str, str]) -> dict[str, str]:
         server = self._seaweed = seaweed.configure(self.data_dir / SEAWEED)

@@ -4,15 +4,18 @@ It listens at a socket in its folder, which only its own user may enter, and at 
 long for a socket's: then at a port of 127.0.0.1. Each role of process has a user of its own (redis_roles), with a
 password in a file beside; there is no user without one.
 
-What a crash costs, with `appendfsync everysec`: Valkey hands each change to the operating system before it answers, and
-has the disk told once a second. Killed -9 it loses nothing that was acknowledged, unless the disk was just then being
-told: then changes wait, two seconds at most, and those are lost. A machine that loses its power loses about the last
-second. A script's changes are there all together or not at all, and a file that ends in the middle of one is cut there.
+What a crash costs: Valkey hands each change to the operating system before it answers, so killed -9 it loses nothing
+that was acknowledged. The one exception is a full disk: what it had no room for waits in memory, and further changes
+are refused until it is written. The platform has the disk told once a second (see valkey_sync), so a machine that loses
+its power loses about the last second. A script's changes are there all together or not at all, and a file that ends in
+the middle of one is cut there. Valkey's own `appendfsync everysec` would hold changes back for up to two seconds while
+the disk is being told, and lose those when it is killed. `always` would lose nothing at all and takes an fsync for
+every change: 15 times fewer of them on the disk it was measured on.
 
-So a Valkey may come back a moment younger than those who talked to it. Agents write again what they wrote in the last
-seconds (see worker.journal), and nodes announce themselves at each heartbeat. A call that was accepted in a lost moment
-is not known afterwards (404), and one whose assignment was lost is assigned and run again from its log. `always` would
-lose nothing at all and takes an fsync for every change: 15 times fewer of them on the disk it was measured on.
+So after a power cut a Valkey may come back a moment younger than those who talked to it, as may a Redis of one's own.
+Agents write again what they wrote in the last seconds (see worker.journal), and nodes announce themselves at each
+heartbeat. A call that was accepted in a lost moment is not known afterwards (404), and one whose assignment was lost is
+assigned and run again from its log.
 """
 
 from __future__ import annotations
@@ -44,13 +47,14 @@ enable-debug-command no
 enable-module-command no
 enable-protected-configs no
 appendonly yes
-appendfsync everysec
+appendfsync no
 save ""
 maxmemory-policy noeviction
 daemonize no
 """
 
 START_SECONDS = 120.0
+REWRITE_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 
@@ -116,6 +120,12 @@ def wait_until_up(url: str, alive: Callable[[], bool]) -> None:
                 if not alive() or time.monotonic() > deadline:
                     raise Unavailable(f"the embedded Valkey did not start: {error}") from error
             time.sleep(POLL_SECONDS)
+
+
+def rewrite(url: str) -> None:
+    """Have the server begin to write its append-only file anew from what is in its memory. Raises RedisError."""
+    with Redis.from_url(url, socket_timeout=REWRITE_SECONDS) as client:
+        client.bgrewriteaof()
 
 
 def _url(directory: Path, role: Role, place: str | int) -> str:

@@ -215,6 +215,9 @@ def _persistence(redis: RedisFacts) -> Finding:
     if not redis.persistence_ok:
         advice = "its last write to the disk failed: look at its log and at the space on its disk"
         return Finding("Redis' persistence", Level.PROBLEM, "failing", advice)
+    if redis.sync_problem is not None:
+        advice = f"a power cut would lose it: look at the disk and the kernel's log ({redis.sync_problem})"
+        return Finding("Redis' persistence", Level.PROBLEM, "its disk does not take what it writes", advice)
     if not redis.persistent:
         advice = "functions and keys are gone with it: set appendonly yes"
         return Finding("Redis' persistence", Level.WARNING, "no append-only file", advice)

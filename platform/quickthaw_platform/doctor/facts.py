@@ -50,6 +50,7 @@ class RedisFacts:
     version: str = ""
     persistent: bool = False
     persistence_ok: bool = True
+    sync_problem: str | None = None  # why the disk does not take what the embedded one writes
     policy: str = "noeviction"
     memory: int = 0
     max_memory: int = 0  # 0: no limit

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +25,7 @@ from quickthaw.version import VERSION
 from quickthaw_platform import redis_client
 from quickthaw_platform.cage.probing import probe
 from quickthaw_platform.checkpoints.reading.kernel_memory import SHMEM_ENABLED
-from quickthaw_platform.commands import valkey
+from quickthaw_platform.commands import valkey, valkey_sync
 from quickthaw_platform.commands.devices import torch_facts
 from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.commands.ports import claim_port
@@ -137,14 +138,15 @@ def _disk(name: str, path: Path, problem: str | None = None) -> DiskFacts:
 
 def _redis(settings: Settings) -> tuple[RedisFacts | None, dict[str, str], dict[str, str]]:
     """Ask Redis, or the embedded Valkey of this data directory, and read the nodes' versions and failed pushes."""
-    own = url_of(Role.GATEWAY, settings)
-    url = own or valkey.kept_url(settings.data_dir.expanduser() / "valkey")
+    own, embedded = url_of(Role.GATEWAY, settings), settings.data_dir.expanduser() / "valkey"
+    url = own or valkey.kept_url(embedded)
     if url is None:
         return None, {}, {}
     shown = _without_password(url)
     try:
         with redis_client.connect(settings.model_copy(update={"redis_url": url})) as redis:
-            return _asked(redis, shown), *_nodes(redis)
+            asked = replace(_asked(redis, shown), sync_problem=None if own else valkey_sync.problem(embedded))
+            return asked, *_nodes(redis)
     except (RedisError, OSError, ValueError) as error:
         advice = "`quickthaw up` starts it" if own is None else "check QUICKTHAW_REDIS_URL, and that it runs"
         return (None if own is None else RedisFacts(shown, problem=f"{error}; {advice}")), {}, {}

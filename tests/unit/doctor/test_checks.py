@@ -81,6 +81,7 @@ def test_functions_of_root_are_root_only_where_they_are_not_isolated() -> None:
         (redis(version="6.0.16"), "Redis' version", Level.PROBLEM, "6.2"),
         (redis(persistent=False), "Redis' persistence", Level.WARNING, "appendonly yes"),
         (redis(persistence_ok=False), "Redis' persistence", Level.PROBLEM, "space on its disk"),
+        (redis(sync_problem="a.aof: Input/output error"), "Redis' persistence", Level.PROBLEM, "Input/output error"),
         (redis(policy="allkeys-lru"), "Redis' memory", Level.PROBLEM, "noeviction"),
         (redis(memory=85, max_memory=100), "Redis' memory", Level.WARNING, "maxmemory"),
         (redis(clock_skew_seconds=-90.0), "clock of Redis", Level.WARNING, "NTP"),
