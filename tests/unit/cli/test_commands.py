@@ -10,8 +10,7 @@ import httpx
 import pytest
 from click.testing import Result
 
-from tests.unit.sdk.fake_gateway import INVOCATION, URL, FakeGateway, event, stream
-from tests.unit.sdk.test_clients import (
+from tests.unit.sdk.api_answers import (
     ALIAS,
     CHECKPOINT,
     DELETED,
@@ -23,6 +22,7 @@ from tests.unit.sdk.test_clients import (
     VERSION,
     listed,
 )
+from tests.unit.sdk.fake_gateway import INVOCATION, URL, FakeGateway, event, stream
 
 Run = Callable[..., Result]
 

@@ -12,8 +12,8 @@ from click.testing import Result
 
 from quickthaw.cli.router import NO_DECISIONS, NO_STARTS, sentence
 from quickthaw.resources import Explanation
+from tests.unit.sdk.api_answers import INSTANCE, NODE, listed
 from tests.unit.sdk.fake_gateway import FakeGateway
-from tests.unit.sdk.test_clients import INSTANCE, NODE, listed
 from tests.unit.sdk.test_router_calls import ACCURACY, DECISION, EXPLANATION
 
 Run = Callable[..., Result]

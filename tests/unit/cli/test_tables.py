@@ -26,8 +26,8 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.simulator import report
 from tests.packaging.roots import ROOT
 from tests.unit.cli.test_commands import SHOWS
+from tests.unit.sdk.api_answers import ALIAS, CHECKPOINT, FUNCTION, INSTANCE, KEY, NODE, VERSION, listed
 from tests.unit.sdk.fake_gateway import INVOCATION, FakeGateway
-from tests.unit.sdk.test_clients import ALIAS, CHECKPOINT, FUNCTION, INSTANCE, KEY, NODE, VERSION, listed
 
 Run = Callable[..., Result]
 

@@ -116,3 +116,10 @@ def call_async(gateway: FakeGateway, method: str, *args: Any, **kwargs: Any) -> 
             return await value if inspect.isawaitable(value) else value
 
     return asyncio.run(run())
+
+
+STATUS = event(1, "status", {"state": "running"})
+PAR = event(2, "chunk", {"delta": {"text": "Par", "tokens": [1]}})
+IS = event(3, "chunk", {"delta": {"text": "is", "tokens": [2], "finish_reason": "stop"}})
+RESULT = event(4, "result", {"value": "Paris", "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+RESET = httpx.ReadError("connection reset")

@@ -1,4 +1,4 @@
-"""Every call of both clients: what is sent, what comes back, what is sent again."""
+"""Every call of both clients: what is sent, and what comes back."""
 
 from __future__ import annotations
 
@@ -18,52 +18,29 @@ from quickthaw import (
     Client,
     FunctionNotFound,
     FunctionSpec,
-    InstanceLost,
     InvalidRequest,
-    QueueFull,
     QuickthawError,
-    RateLimited,
     Sampling,
-    TimedOut,
-    Unavailable,
-    Unreachable,
     resources,
 )
-from quickthaw.results import CheckpointResult, Measured
+from tests.unit.sdk.api_answers import (
+    ALIAS,
+    CHECKPOINT,
+    DELETED,
+    FUNCTION,
+    INSTANCE,
+    KEY,
+    LINE,
+    NODE,
+    RESULT,
+    VERSION,
+    listed,
+)
 from tests.unit.sdk.fake_gateway import INVOCATION, URL, FakeGateway, failed
 
 Call = Callable[..., Any]
 
 SPEC = FunctionSpec(name="chat", model="smollm2-135m-instruct")
-FUNCTION = {
-    "name": "chat", "model": "m", "engine": "echo", "versions": 1, "aliases": {"live": {"v1": 1.0}},
-    "instances": 0, "running": 0, "waiting": 0, "created_at": 1.0,
-}  # fmt: skip
-VERSION = {
-    "id": "v1", "function": "chat", "number": 1, "checkpoint": "c", "created_at": 1.0,
-    "spec": {"name": "chat", "model": "m"},
-}  # fmt: skip
-ALIAS = {"name": "live", "weights": {"v1": 1.0}}
-NODE = {
-    "id": "n1", "state": "ready", "device": "cpu", "memory_bytes": 2, "memory_free_bytes": 1, "last_seen": 1.0,
-}  # fmt: skip
-INSTANCE = {
-    "id": "i1", "function": "chat", "version": "v1", "node": "n1", "state": "ready", "concurrency": 8, "in_use": 0,
-    "memory_bytes": 1, "created_at": 1.0,
-}  # fmt: skip
-CHECKPOINT = {"id": "c1", "name": "m", "task": "generate", "bytes": 1, "context_tokens": 8}
-RESULT = CheckpointResult(
-    checkpoint="c1", protocol="hf", text="wikitext-2", text_sha256="0" * 64, whole=True, engine="transformers",
-    metrics={"perplexity": Measured(value=21.5, low=20.9, high=22.2)},
-)  # fmt: skip
-KEY = {"id": "k1", "name": "ci", "scopes": ["invoke"], "created_at": 1.0}
-LINE = {"id": "1-0", "t": 1.0, "line": "hello"}
-DELETED = {"deleted": True}
-
-
-def listed(*items: Any) -> dict[str, Any]:
-    return {"object": "list", "data": list(items)}
-
 
 CALLS: list[tuple[str, tuple[Any, ...], str, Any, Any]] = [
     # method, arguments, request line, body sent, answer
@@ -280,85 +257,3 @@ def test_fields_that_a_newer_gateway_adds_are_ignored(call: Call) -> None:
     assert call(FakeGateway([httpx.Response(200, json=answer)]), "function", "chat").name == "chat"
     nested = {**VERSION, "spec": {**VERSION["spec"], "colour": "blue"}}  # type: ignore[dict-item]  # a literal above
     assert call(FakeGateway([httpx.Response(200, json=listed(nested))]), "versions", "chat")[0].spec.name == "chat"
-
-
-# --- sent again ---
-
-
-@pytest.mark.parametrize(
-    "first",
-    [
-        failed(429, "rate_limit_exceeded", headers={"retry-after": "0"}),
-        failed(503, "unavailable", headers={"retry-after": "0"}),
-        failed(503, "no_capacity"),
-        httpx.Response(502, text="bad gateway"),
-        httpx.ReadError("reset"),
-        httpx.RemoteProtocolError("closed"),
-    ],
-)
-def test_what_a_later_attempt_can_change_is_sent_again_with_the_same_key(call: Call, first: Any) -> None:
-    gateway = FakeGateway([first, httpx.Response(200, json=INVOCATION)])
-    assert call(gateway, "invoke", "chat", {}).result == "Paris"
-    keys = {request.headers["idempotency-key"] for request in gateway.requests}
-    assert len(gateway.requests) == 2
-    assert len(keys) == 1
-
-
-def test_two_calls_have_two_keys_unless_the_caller_names_one(call: Call) -> None:
-    gateway = FakeGateway([httpx.Response(200, json=INVOCATION) for _ in range(3)])
-    call(gateway, "invoke", "chat", {})
-    call(gateway, "invoke", "chat", {})
-    call(gateway, "invoke", "chat", {}, idempotency_key="mine")
-    keys = [request.headers["idempotency-key"] for request in gateway.requests]
-    assert len(set(keys)) == 3
-    assert keys[2] == "mine"
-
-
-@pytest.mark.parametrize(
-    ("reply", "kind"),
-    [
-        # this is how the invocation ended: asking again tells the same
-        (failed(503, "instance_lost", headers={"x-invocation-id": "inv-1"}), InstanceLost),
-        # longer than anyone wants to hang
-        (failed(429, "rate_limit_exceeded", headers={"retry-after": "3600"}), RateLimited),
-        (failed(429, "queue_full", headers={"x-should-retry": "false"}), QueueFull),
-        (failed(500, "handler_failed"), QuickthawError),
-        # nothing has ever answered there
-        (httpx.ConnectError("refused"), Unreachable),
-        # waited as long as the caller said
-        (httpx.ReadTimeout("slow"), TimedOut),
-    ],
-)
-def test_what_no_attempt_can_change_is_not_sent_again(call: Call, reply: Any, kind: type[QuickthawError]) -> None:
-    gateway = FakeGateway([reply])
-    with pytest.raises(kind):
-        call(gateway, "invoke", "chat", {})
-    assert len(gateway.requests) == 1
-
-
-def test_a_gateway_that_restarts_is_waited_for(call: Call) -> None:
-    gone, refused = httpx.ReadError("reset"), httpx.ConnectError("refused")
-    gateway = FakeGateway([gone, refused, refused, httpx.Response(200, json=INVOCATION)])
-    assert call(gateway, "invoke", "chat", {}).result == "Paris"
-
-
-def test_attempts_are_bounded(call: Call) -> None:
-    gateway = FakeGateway([failed(503, "unavailable") for _ in range(9)])
-    with pytest.raises(Unavailable):
-        call(gateway, "functions")
-    assert len(gateway.requests) == 4
-
-
-@pytest.mark.parametrize(("method", "args"), [("create_key", ("ci",)), ("rollback", ("chat",))])
-def test_what_may_have_happened_already_is_not_repeated(call: Call, method: str, args: tuple[Any, ...]) -> None:
-    gateway = FakeGateway([httpx.ReadError("reset")])
-    with pytest.raises(Unreachable, match="broke"):
-        call(gateway, method, *args)
-    assert len(gateway.requests) == 1
-
-
-def test_a_refused_connection_says_where_it_tried_and_what_to_do(call: Call) -> None:
-    with pytest.raises(Unreachable) as caught:
-        call(FakeGateway([httpx.ConnectError("Connection refused")]), "functions")
-    for part in (URL, "from argument", "Connection refused", "quickthaw up", "QUICKTHAW_URL"):
-        assert part in caught.value.message

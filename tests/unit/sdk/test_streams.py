@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,21 +9,21 @@ import httpx
 import pytest
 
 from quickthaw import (
-    AsyncClient,
-    Client,
     Delta,
     EventType,
     HandlerFailed,
     InvocationNotFound,
     QueueFull,
     QuickthawError,
-    TimedOut,
     Unreachable,
 )
 from tests.unit.sdk.fake_gateway import (
-    INVOCATION,
+    IS,
     NO_WAIT,
-    URL,
+    PAR,
+    RESET,
+    RESULT,
+    STATUS,
     FakeGateway,
     event,
     failed,
@@ -32,12 +31,6 @@ from tests.unit.sdk.fake_gateway import (
 )
 
 Call = Callable[..., Any]
-
-STATUS = event(1, "status", {"state": "running"})
-PAR = event(2, "chunk", {"delta": {"text": "Par", "tokens": [1]}})
-IS = event(3, "chunk", {"delta": {"text": "is", "tokens": [2], "finish_reason": "stop"}})
-RESULT = event(4, "result", {"value": "Paris", "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
-RESET = httpx.ReadError("connection reset")
 
 
 def text(outputs: list[Any]) -> str:
@@ -137,128 +130,3 @@ def test_events_tell_states_and_continue_behind_a_position(call: Call) -> None:
     events = call(gateway, "events", "inv-1", 2)
     assert [(e.seq, e.type) for e in events] == [(3, EventType.CHUNK), (4, EventType.RESULT)]
     assert gateway.requests[0].headers["last-event-id"] == "2"
-
-
-# --- Invocation ---
-
-
-def test_an_invocation_is_spawned_looked_at_and_cancelled() -> None:
-    gateway = FakeGateway([httpx.Response(202, json=INVOCATION), *(httpx.Response(200, json=INVOCATION),) * 2])
-    with Client(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-        invocation = client.spawn("chat", {})
-        assert (invocation.id, invocation.status().result, invocation.cancel().id) == ("inv-1", "Paris", "inv-1")
-    assert gateway.lines == [
-        "POST /v1/functions/chat/async",
-        "GET /v1/invocations/inv-1",
-        "DELETE /v1/invocations/inv-1",
-    ]
-
-
-def test_an_invocation_is_spawned_looked_at_and_cancelled_in_asyncio() -> None:
-    async def run(gateway: FakeGateway) -> tuple[Any, ...]:
-        async with AsyncClient(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-            invocation = await client.spawn("chat", {})
-            return invocation.id, (await invocation.status()).result, (await invocation.cancel()).id
-
-    gateway = FakeGateway([httpx.Response(202, json=INVOCATION), *(httpx.Response(200, json=INVOCATION),) * 2])
-    assert asyncio.run(run(gateway)) == ("inv-1", "Paris", "inv-1")
-
-
-def result_of(kind: str, gateway: FakeGateway, timeout: float | None = None) -> Any:
-    async def run() -> Any:
-        async with AsyncClient(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-            return await client.invocation("inv-1").result(timeout)
-
-    if kind == "async":
-        return asyncio.run(run())
-    with Client(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-        return client.invocation("inv-1").result(timeout)
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_the_result_is_waited_for_across_breaks(kind: str) -> None:
-    gateway = FakeGateway([stream(STATUS, error=RESET), stream(PAR, IS, RESULT)])
-    assert result_of(kind, gateway) == "Paris"
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_failed_invocations_result_raises(kind: str) -> None:
-    gateway = FakeGateway([stream(event(1, "error", {"error": {"message": "m", "code": "handler_failed"}}))])
-    with pytest.raises(HandlerFailed):
-        result_of(kind, gateway)
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_waiting_for_a_result_ends_with_the_callers_patience(kind: str) -> None:
-    gateway = FakeGateway([stream(STATUS, event(0, "status", {}))])
-    with pytest.raises(TimedOut) as caught:
-        result_of(kind, gateway, timeout=0)
-    assert caught.value.code == "client_timeout"
-
-
-# --- hanging up ---
-
-
-def test_closing_a_resumed_stream_cancels_the_invocation() -> None:
-    gateway = FakeGateway([stream(PAR, error=RESET), stream(IS, STATUS), httpx.Response(200, json=INVOCATION)])
-    with Client(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-        outputs = client.stream("chat", {})
-        assert [str(next(outputs)), str(next(outputs))] == ["Par", "is"]
-        outputs.close()
-    assert gateway.lines[-1] == "DELETE /v1/invocations/inv-1"
-
-
-def test_closing_a_stream_that_was_opened_twice_cancels_too() -> None:
-    # the gateway takes the second opening for a look at what the first began
-    gateway = FakeGateway([RESET, stream(PAR, IS), httpx.Response(200, json=INVOCATION)])
-    with Client(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-        outputs = client.stream("chat", {})
-        next(outputs)
-        outputs.close()
-    assert gateway.lines[-1] == "DELETE /v1/invocations/inv-1"
-
-
-def test_closing_a_stream_on_its_first_connection_leaves_cancelling_to_the_gateway() -> None:
-    gateway = FakeGateway([stream(PAR, IS)])
-    with Client(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-        outputs = client.stream("chat", {})
-        next(outputs)
-        outputs.close()
-    assert len(gateway.requests) == 1
-
-
-def test_closing_a_resumed_stream_cancels_the_invocation_in_asyncio() -> None:
-    async def run(gateway: FakeGateway) -> None:
-        async with AsyncClient(URL, backoff=NO_WAIT, transport=gateway.transport) as client:
-            outputs = client.stream("chat", {})
-            assert [str(await anext(outputs)), str(await anext(outputs))] == ["Par", "is"]
-            await outputs.aclose()
-
-    gateway = FakeGateway([stream(PAR, error=RESET), stream(IS, STATUS), httpx.Response(200, json=INVOCATION)])
-    asyncio.run(run(gateway))
-    assert gateway.lines[-1] == "DELETE /v1/invocations/inv-1"
-
-
-# --- logs ---
-
-
-def log_line(number: int) -> bytes:
-    return event(0, "log", {"id": f"{number}-0", "t": 1.0, "line": f"line {number}"}).replace(
-        b"event:", f"id: {number}-0\nevent:".encode()
-    )
-
-
-def test_a_followed_log_goes_on_behind_its_last_line(call: Call) -> None:
-    end = failed(404, "model_not_found")  # the function is deleted: the only end of a log
-    gateway = FakeGateway([stream(log_line(1), b": ping\n\n", error=RESET), stream(log_line(2), error=RESET), end])
-    seen: list[str] = []
-    with pytest.raises(QuickthawError, match="no"):
-        seen += [line.line for line in call(gateway, "follow_logs", "chat")]
-    assert gateway.lines == ["GET /v1/functions/chat/logs?follow=true"] * 3
-    assert [r.headers.get("last-event-id") for r in gateway.requests] == [None, "1-0", "2-0"]
-
-
-def test_an_error_in_a_followed_log_is_raised(call: Call) -> None:
-    gateway = FakeGateway([stream(log_line(1), event(0, "error", {"error": {"message": "m", "code": "unavailable"}}))])
-    with pytest.raises(QuickthawError, match="m"):
-        call(gateway, "follow_logs", "chat")
