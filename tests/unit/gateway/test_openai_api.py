@@ -1,4 +1,4 @@
-"""The OpenAI endpoints over HTTP; shapes are in test_openai_mapping."""
+"""The OpenAI endpoints over HTTP; shapes are in test_openai_mapping and test_openai_answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completion requests: the best of several answers, and what follows a suffix; no Redis, no HTTP."""
+"""Completion requests that ask for the best of several answers; no Redis, no HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from quickthaw.generation import TokenLogprob
-from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.openai_answer import Answer
 from quickthaw_platform.gateway.openai_best import best
@@ -40,12 +39,3 @@ def test_the_answers_with_the_highest_mean_likelihood_are_kept_of_each_prompt() 
     answers = [answer("a", -1.0, -1.0), answer("b", -1.5), answer("c", -2.0), answer("d", -0.1)]
     assert [found.text for found in best(answers, 2, 1, keep_logprobs=True)] == ["a", "d"]
     assert best(answers, 4, 2, keep_logprobs=False)[0].logprobs == []
-
-
-def test_a_suffix_reaches_the_handler_or_is_refused() -> None:
-    assert completion_calls(completion(suffix="end"), None)[0].input == {"prompt": "hi", "suffix": "end"}
-    handler = Handler(file="f.py", object="f", parameters={"properties": {"prompt": {}}})
-    for sent, by in ((completion(suffix="end"), handler), (completion(suffix="end", echo=True), None)):
-        with pytest.raises(InvalidRequest) as refused:
-            completion_calls(sent, by)
-        assert refused.value.param == "suffix"
