@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 
 from quickthaw import Client, Event, EventType
-from quickthaw.errors import InvocationNotFound
 from tests.acceptance.chaos_kills import Killer
 from tests.acceptance.chaos_load import FUNCTIONS, PATIENT, Load, Outcome, Said, deploy
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
@@ -39,12 +38,6 @@ CAUSES = frozenset({"poison_invocation", "instance_lost", "node_lost"})
 """What a call may fail with: two losses in a row without anything new, or, with resumable=False, one."""
 
 CAUSES_OF_RESUMABLE = frozenset({"poison_invocation"})
-
-FORGOTTEN = "forgotten"
-"""Redis was killed just after it had accepted the call, while its disk was being told (see commands/valkey.py)."""
-
-FORGETS_SECONDS = 2.5
-"""What Redis may forget when it is killed: two seconds, and how long the reply took to reach the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +94,8 @@ def chaos(
         _note(cluster, killer, load)
     left = remains(cluster)
     with client:
-        verdicts = tuple(judge(outcome, client, killer.times) for outcome in load.outcomes)
-    remembered = (o for o, verdict in zip(load.outcomes, verdicts, strict=True) if verdict.cause != FORGOTTEN)
-    lost = records(cluster) - known ^ {o.invocation.id for o in remembered if o.invocation is not None}
+        verdicts = tuple(judge(outcome, client) for outcome in load.outcomes)
+    lost = records(cluster) - known ^ {o.invocation.id for o in load.outcomes if o.invocation is not None}
     strangers = [f"invocation {identity} is in one place only, client or store" for identity in sorted(lost)]
     wrong = (*left, *strangers, *(line for verdict in verdicts for line in verdict.wrong))
     return Result(verdicts, killer.kills, wrong)
@@ -116,11 +108,9 @@ def _note(cluster: Cluster, killer: Killer, load: Load) -> None:
     (cluster.data_dir / "chaos.log").write_text("\n".join(lines) + "\n")
 
 
-def judge(outcome: Outcome, client: Client, kills: Sequence[tuple[float, str]]) -> Verdict:
+def judge(outcome: Outcome, client: Client) -> Verdict:
     """Compare what a client saw, what the log holds, and what was to come."""
     function = outcome.call.function
-    if outcome.seconds is not None and isinstance(outcome.raised, InvocationNotFound) and _forgotten(outcome, kills):
-        return Verdict(function, FORGOTTEN, outcome.seconds, 0)
     if outcome.seconds is None or outcome.invocation is None or outcome.raised is not None:
         what = "hangs" if outcome.seconds is None else f"raised {outcome.raised!r} in its client"
         name = outcome.invocation.id if outcome.invocation else "without an id"
@@ -129,12 +119,6 @@ def judge(outcome: Outcome, client: Client, kills: Sequence[tuple[float, str]]) 
     cause = "" if log[-1].type is EventType.RESULT else str(log[-1].data["error"]["code"])
     wrong = tuple(f"{function} {outcome.invocation.id} {line}" for line in _wrong(outcome, log, cause))
     return Verdict(function, cause, outcome.seconds, outcome.invocation.status().epoch, wrong)
-
-
-def _forgotten(outcome: Outcome, kills: Sequence[tuple[float, str]]) -> bool:
-    """Whether Redis was killed soon enough after it had accepted the call to have forgotten it."""
-    until = outcome.accepted + FORGETS_SECONDS
-    return any(whom == "redis" and outcome.began < at < until for at, whom in kills)
 
 
 def _wrong(outcome: Outcome, log: list[Event], cause: str) -> Iterator[str]:

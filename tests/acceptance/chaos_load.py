@@ -103,7 +103,6 @@ class Outcome:
     began: float = field(default_factory=time.time)  # Unix seconds, as of the kills
     seconds: float | None = None  # None: it still runs
     invocation: Invocation | None = None
-    accepted: float = 0.0  # when the client knew its invocation
     events: list[Event] = field(default_factory=list)
     raised: Exception | None = None  # what the client raised instead of reading the log to its end
 
@@ -111,7 +110,6 @@ class Outcome:
         """Make the call and read its log to the end."""
         try:
             self.invocation = client.spawn(self.call.function, self.call.input, sampling=self.call.sampling)
-            self.accepted = time.time()
             for event in client.events(self.invocation.id, timeout=CLIENT_PATIENCE_SECONDS):
                 self.events.append(event)
         except Exception as error:  # noqa: BLE001 - kept for the verdict

@@ -21,8 +21,9 @@ FIRST_PAUSE_SECONDS = 0.05
 LAST_PAUSE_SECONDS = 0.5
 
 KEPT_SECONDS = 10.0
-"""How long what was written is kept: a Redis that was killed comes back without its last moments, and gets them again.
-Longer than the two seconds that Redis may hold a write back (see commands.valkey) and the start of another."""
+"""How long what was written is kept: after a power cut, or as a replica, Redis comes back without its last moments, and
+gets them again. Longer than the second that a power cut loses (see commands.valkey), the two seconds that a Redis of
+one's own may hold a write back, and the start of another."""
 
 MAX_KEPT = 2000
 """Outputs of one invocation kept at most, as many records, and as many ended invocations."""

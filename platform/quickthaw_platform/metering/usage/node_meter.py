@@ -25,7 +25,7 @@ from quickthaw_platform.metering.usage.records import Subject, UsageRecord
 from quickthaw_platform.metering.usage.store import UsageStore
 
 KEPT_SECONDS = 10.0
-"""How long a final record is written again: a Redis that was killed comes back without its last moments."""
+"""How long a final record is written again: after a power cut Redis comes back without its last moments."""
 
 _log = structlog.get_logger()
 
