@@ -35,10 +35,9 @@ class ModelNotFound(NotFound):
 
 
 @dataclass(frozen=True)
-class TokenOffer:
-    """Tokens of one model at one provider, in USD per million; `usd_cached` is that of input tokens from a cache."""
+class TokenPrice:
+    """What tokens of one model cost at one provider, in USD per million; `usd_cached`: of input tokens from a cache."""
 
-    id: str
     provider: str
     model: str
     usd_in: float
@@ -47,6 +46,28 @@ class TokenOffer:
     source: str
     date: dt.date | None
     mark: Mark
+    notes: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """PROVIDER/MODEL."""
+        return f"{self.provider}/{self.model}"
+
+    def billed(self, tokens_in: float, tokens_out: float, tokens_cached: float) -> TokenOffer:
+        """Return this price with the bill of so many tokens; `tokens_in` includes `tokens_cached`."""
+        lines = [
+            Line("tokens in", Meter.TOKEN, tokens_in - tokens_cached, self.usd_in / _MILLION),
+            Line("tokens in, cached", Meter.TOKEN, tokens_cached, self.usd_cached / _MILLION),
+            Line("tokens out", Meter.TOKEN, tokens_out, self.usd_out / _MILLION),
+        ]
+        bill = Bill(self.id, "USD", tuple(line for line in lines if line.quantity), self.notes)
+        return TokenOffer(**vars(self), bill=bill)
+
+
+@dataclass(frozen=True)
+class TokenOffer(TokenPrice):
+    """A price, and what a use costs by it."""
+
     bill: Bill
 
 
@@ -68,9 +89,9 @@ def buy_tokens(
         raise InvalidRequest(f"{counts}: none may be negative, and no more can be cached than came in")
     day = today or dt.date.today()
     known = token_file(user_dir)
-    rows = [_packaged(reference, known, day) for reference in _references(model, known)]
-    rows += [_listed(offer) for offer in known.offers if model in (offer.like, offer.id)]
-    return sorted((row.billed(tokens_in, tokens_out, tokens_cached) for row in rows), key=lambda o: o.bill.total)
+    prices = [_packaged(reference, known, day) for reference in _references(model, known)]
+    prices += [_listed(offer) for offer in known.offers if model in (offer.like, offer.id)]
+    return sorted((price.billed(tokens_in, tokens_out, tokens_cached) for price in prices), key=lambda o: o.bill.total)
 
 
 def likenesses(user_dir: Path | None = None) -> list[str]:
@@ -98,31 +119,7 @@ def _references(model: str, known: TokenFile) -> Iterable[str]:
     raise ModelNotFound.named(model, [*known.like, *(offer.id for offer in known.offers)], hint)
 
 
-@dataclass(frozen=True)
-class _Row:
-    provider: str
-    model: str
-    usd_in: float
-    usd_out: float
-    usd_cached: float
-    source: str
-    date: dt.date | None
-    mark: Mark
-    notes: tuple[str, ...] = ()
-
-    def billed(self, tokens_in: float, tokens_out: float, tokens_cached: float) -> TokenOffer:
-        id = f"{self.provider}/{self.model}"
-        lines = [
-            Line("tokens in", Meter.TOKEN, tokens_in - tokens_cached, self.usd_in / _MILLION),
-            Line("tokens in, cached", Meter.TOKEN, tokens_cached, self.usd_cached / _MILLION),
-            Line("tokens out", Meter.TOKEN, tokens_out, self.usd_out / _MILLION),
-        ]
-        bill = Bill(id, "USD", tuple(line for line in lines if line.quantity), self.notes)
-        prices = (self.usd_in, self.usd_out, self.usd_cached)
-        return TokenOffer(id, self.provider, self.model, *prices, self.source, self.date, self.mark, bill)
-
-
-def _packaged(reference: str, known: TokenFile, day: dt.date) -> _Row:
+def _packaged(reference: str, known: TokenFile, day: dt.date) -> TokenPrice:
     provider, model = _found(reference)
     prices = model.get_prices(dt.datetime.combine(day, dt.time(12), tzinfo=dt.UTC))
     notes: list[str] = [model.price_comments] if model.price_comments else []
@@ -133,7 +130,7 @@ def _packaged(reference: str, known: TokenFile, day: dt.date) -> _Row:
     release = version(PACKAGE)
     source = f"{PACKAGE} {release}"
     day_of = known.releases.get(release)
-    return _Row(provider.id, model.id, usd_in, usd_out, usd_cached, source, day_of, SECOND_HAND, tuple(notes))
+    return TokenPrice(provider.id, model.id, usd_in, usd_out, usd_cached, source, day_of, SECOND_HAND, tuple(notes))
 
 
 def _found(reference: str) -> tuple[Provider, ModelInfo]:
@@ -160,8 +157,8 @@ def _mtok(price: object, notes: list[str]) -> float:
     return float(getattr(price, "base"))  # noqa: B009  # a TieredPrices, whose class the package keeps to itself
 
 
-def _listed(offer: TokenPrices) -> _Row:
+def _listed(offer: TokenPrices) -> TokenPrice:
     figures = (offer.input, offer.output, offer.cached or offer.input)
     usd_in, usd_out, usd_cached = (figure.per_unit * _MILLION for figure in figures)
     told = offer.input
-    return _Row(offer.provider, offer.model, usd_in, usd_out, usd_cached, told.source, told.day, told.mark)
+    return TokenPrice(offer.provider, offer.model, usd_in, usd_out, usd_cached, told.source, told.day, told.mark, ())
