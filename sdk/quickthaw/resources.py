@@ -153,6 +153,10 @@ class NodeInfo(Wire):
     primed: tuple[str, ...] = Field((), description="ids of versions whose prompts' beginning it has read already")
     isolation: str | None = Field(None, description="of its instances: strict, process or none")
     not_stronger: str = Field("", description="why its instances are not isolated further; empty: there is no further")
+    control_groups: tuple[str, ...] = Field(
+        (), description="what an instance's processes are bounded in together: of cpu, memory and pids"
+    )
+    not_bounded: str = Field("", description="why they are not bounded in all of these; empty: they are")
     labels: dict[str, str] = Field(default_factory=dict)
     instances: int = 0
     dram_bytes: int = Field(0, description="what the weights of checkpoints may take of its memory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, cast
@@ -17,7 +18,9 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
     """Return every node, by id."""
     view = read_view(redis)
     rows = _fields(
-        redis, (RedisKey.NODE.of(node.id) for node in view.nodes), "last_seen", "started_at", "pid", "not_stronger"
+        redis,
+        (RedisKey.NODE.of(node.id) for node in view.nodes),
+        *("last_seen", "started_at", "pid", "not_stronger", "control_groups", "not_bounded"),
     )
     instances = Counter(instance.node for instance in view.instances)
     return [
@@ -33,6 +36,8 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             labels=dict(node.labels),
             isolation=node.isolation.value,
             not_stronger=why or "",
+            control_groups=tuple(json.loads(bounded)) if bounded else (),
+            not_bounded=unbounded or "",
             instances=instances[node.id],
             dram_bytes=node.tiers.dram_bytes,
             dram_used_bytes=node.tiers.dram_used_bytes,
@@ -43,7 +48,7 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             started_at=float(started_at) if started_at else None,
             pid=int(pid) if pid else None,
         )
-        for node, (last_seen, started_at, pid, why) in zip(view.nodes, rows, strict=True)
+        for node, (last_seen, started_at, pid, why, bounded, unbounded) in zip(view.nodes, rows, strict=True)
     ]
 
 

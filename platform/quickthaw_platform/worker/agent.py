@@ -16,6 +16,8 @@ from quickthaw.types import Isolation
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.checkpoints.tiers import status
 from quickthaw_platform.contracts import NodeState
+from quickthaw_platform.control_groups.group import Group
+from quickthaw_platform.control_groups.groups import ControlGroups
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.records import Assignment, Lease, Offer
@@ -39,6 +41,7 @@ from quickthaw_platform.worker.effects import RedisEffects
 from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
+from quickthaw_platform.worker.instance_process import InstanceOrder
 from quickthaw_platform.worker.journal import Journal, Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.log_lines import LogLines
@@ -81,6 +84,7 @@ class Agent:
         self._stopping = False
         self._ready = threading.Event()
         self._grant = Grant(Isolation.NONE, "the zygote has not tried it yet")
+        self._groups = ControlGroups()
         self._loop = Loop()
         self.checkpoints = self._make_checkpoints()
         lines = LogLines(redis, settings.max_log_lines)
@@ -102,6 +106,7 @@ class Agent:
             meters=self._meters,
             tracer=tracing.configure("worker"),
             log=self._log,
+            group=self._group,
         )
         self._serving = self._fleet.serving
         self._arrivals = Arrivals(
@@ -116,6 +121,7 @@ class Agent:
         """Clean up after a predecessor, start the zygote, and announce the node once that is ready. Does not block."""
         processes.become_subreaper()
         shutil.rmtree(self._workdirs, ignore_errors=True)
+        self._groups.start()
         self._loop.start()
         self._writer.start()
         self._loop.post(self._zygote.start)
@@ -215,6 +221,11 @@ class Agent:
         self._grant = grant
         self._ready.set()
 
+    def _group(self, order: InstanceOrder) -> Group | None:
+        """Make the control group of one try of an instance, which its workdir is named after."""
+        name = f"{order.id}-{order.workdir.name}"
+        return self._groups.make(name, order.limits, ends_anyway=self._grant.level is Isolation.STRICT)
+
     def _make_templates(self) -> Templates:
         """Make the templates, which tell of what they forked and of what they map."""
         return Templates(
@@ -294,6 +305,7 @@ class Agent:
             primed=self._loop.ask(self._primed.versions),
             tiers=status.describe(self.checkpoints.tiers, self.checkpoints.push_failures),
             grant=self._grant,
+            delegation=self._groups.delegation,
         )
 
     def _exited(self, pid: int, status: int) -> None:

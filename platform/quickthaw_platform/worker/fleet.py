@@ -10,13 +10,14 @@ from typing import Protocol
 import structlog
 
 from quickthaw.errors import InstanceLost, QuickthawError, StartFailed, from_json
+from quickthaw_platform.control_groups.group import Group
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.node_meter import NodeMeter
 from quickthaw_platform.worker.beginnings import Beginnings
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
-from quickthaw_platform.worker.instance_process import InstanceProcess
+from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
 from quickthaw_platform.worker.instance_reports import line_of, stage_of
 from quickthaw_platform.worker.journal import Writer
 from quickthaw_platform.worker.learning import Learning
@@ -31,6 +32,8 @@ STOP_PATIENCE_SECONDS = 5.0
 
 MAX_TRIES = 2
 """Starts of one instance when its processes are killed under it; a start that fails by itself is not repeated."""
+
+OUT_OF_MEMORY = "was killed: its processes together used more than the `memory` of the function; deploy it with more"
 
 _log = structlog.get_logger()
 
@@ -75,8 +78,11 @@ class Fleet:
         meters: NodeMeter,
         tracer: Tracer,
         log: Callable[[str, Mapping[str, str]], None],
+        group: Callable[[InstanceOrder], Group | None],
     ) -> None:
-        """`log` takes a function's name and the fields of a log line."""
+        """`log` takes a function's name and the fields of a log line; `group` makes an instance's control group, and
+        raises OSError where the kernel refuses.
+        """
         self._loop = loop
         self._templates = templates
         self._beginnings = beginnings
@@ -85,6 +91,7 @@ class Fleet:
         self._meters = meters
         self._tracer = tracer
         self._log_line = log
+        self._group = group
         self._instances: dict[str, Instance] = {}
         self.serving = Serving(
             loop, writer, self._instances, learning=learning, tracer=tracer, on_free=self._free, on_deaf=self._replace
@@ -167,10 +174,18 @@ class Fleet:
     def _fork(self, instance: Instance, template: Template | Primed) -> None:
         # Each try has its own folder: that of the one before may still be being deleted.
         workdir = instance.order.instance.workdir / str(instance.tries)
+        order = replace(instance.order.instance, workdir=workdir)
+        try:
+            group = self._group(order)
+        except OSError as error:
+            failed = StartFailed(f"the instance's control group could not be made: {error}")
+            self._start_failed(instance, failed, again=False)
+            return
         instance.process = InstanceProcess(
             self._loop,
             template,
-            replace(instance.order.instance, workdir=workdir),
+            order,
+            group,
             on_frame=lambda frame: self._take(instance, frame),
             on_line=lambda stream, line: self._log(instance, None, stream, line),
             on_end=lambda status: self._ended(instance, status),
@@ -319,11 +334,12 @@ class Fleet:
         if self._instances.get(instance.id) is not instance:
             self._release(instance)
             return
-        how = describe_exit(status)
+        out_of_memory = instance.process is not None and instance.process.ran_out_of_memory
+        how = OUT_OF_MEMORY if out_of_memory else describe_exit(status)
         if instance.phase is Phase.STARTING:
             said = "".join(f"\n  {line}" for line in instance.process.last_lines) if instance.process else ""
             error = StartFailed(f"the instance's process {how} while it was starting{said}")
-            self._start_failed(instance, error, again=status is None or status < 0)
+            self._start_failed(instance, error, again=not out_of_memory and (status is None or status < 0))
             return
         self._forget(instance)
         lost = InstanceLost(f"the process that served the invocation {how}")

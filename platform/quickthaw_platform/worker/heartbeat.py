@@ -18,6 +18,7 @@ from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import NodeState
+from quickthaw_platform.control_groups.delegation import Delegation
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
@@ -45,6 +46,7 @@ class Beat:
     primed: frozenset[str]  # ids of versions with a live primed template
     tiers: str  # see checkpoints.tiers.status
     grant: Grant  # what its instances are isolated by
+    delegation: Delegation  # what its instances are bounded by together
 
 
 class Heartbeat:
@@ -122,6 +124,8 @@ class Heartbeat:
             "tiers": beat.tiers,
             "isolation": beat.grant.level.value,
             "not_stronger": beat.grant.why,
+            "control_groups": json.dumps(beat.delegation.controllers),
+            "not_bounded": beat.delegation.why,
             "labels": json.dumps(self._settings.labels),
             "remote": self._settings.remote or "",
             "pid": os.getpid(),

@@ -18,6 +18,7 @@ from quickthaw.generation import Sampling
 from quickthaw_platform.cage import entering
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.contracts import Checkpoint, Delta, Engine, GenerationRequest, TakesAdapters
+from quickthaw_platform.control_groups.joining import Joining
 from quickthaw_platform.worker import forking, frames, handlers, randomness, sandbox
 from quickthaw_platform.worker.bounds import Bounds
 from quickthaw_platform.worker.built_in import beginning_with
@@ -44,15 +45,17 @@ def main(
     cage: CageOrder,
     pid: int,
     ends: Ends,
+    joining: Joining,
     adapter: Checkpoint | None,
     files: Sequence[int],
 ) -> None:
     """Serve in a process just forked from the template; returns when the agent says `stop`.
 
-    `pid` is its number out here. `files` are the descriptors of weights, which are closed before the function's code
-    runs: through them it could write what other instances compute with.
+    `pid` is its number out here; `joining` says when it is in its control group. `files` are the descriptors of
+    weights, which are closed before the function's code runs: through them it could write what other instances compute
+    with.
     """
-    frames.close_all_fds_but({*ends, *files})
+    frames.close_all_fds_but({*ends, *files, *joining.kept})
     forking.name_process("qt-instance")
     for standard, fd in ((1, ends.stdout), (2, ends.stderr)):
         os.dup2(fd, standard)
@@ -63,7 +66,7 @@ def main(
     try:
         entering.enter(cage, pid)
         instance.stage("fork", time.monotonic() - order["sent_at"])
-        instance.load(order, adapter, files)
+        instance.load(order, joining, adapter, files)
     except QuickthawError as error:
         instance.send({"t": "failed", "error": error.to_json()})
         return
@@ -94,7 +97,7 @@ class Instance:
         """Report a stage of the start."""
         self.send({"t": "stage", "name": name, "seconds": seconds})
 
-    def load(self, order: Frame, adapter: Checkpoint | None, files: Sequence[int]) -> None:
+    def load(self, order: Frame, joining: Joining, adapter: Checkpoint | None, files: Sequence[int]) -> None:
         """Start the engine, import the handler, say `loaded`. Raises StartFailed with the cause."""
         captures = self._capture()
         bundle = Path(order["bundle"])
@@ -110,6 +113,7 @@ class Instance:
             os.close(fd)
         if order["device"] != "cpu":
             limit()  # a CUDA context's own host memory is the platform's, not the function's
+        joining.wait()  # before any code of the function
         engine_started = time.monotonic()
         self._arrival_at_start = self._engine.arrival_seconds
         self.stage("engine", engine_started - started - self._arrival_at_start)

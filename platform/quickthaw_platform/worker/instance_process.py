@@ -12,9 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import structlog
+
 from quickthaw.types import Version
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.contracts import Checkpoint
+from quickthaw_platform.control_groups.group import Group
+from quickthaw_platform.control_groups.limits import Limits
 from quickthaw_platform.worker import checkpoint_frames, frames
 from quickthaw_platform.worker.beginning import Beginning
 from quickthaw_platform.worker.capture import StreamName
@@ -25,6 +29,8 @@ from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import WatchedProcess
 from quickthaw_platform.worker.raw_output import RawOutput
 from quickthaw_platform.worker.templates import Template
+
+_log = structlog.get_logger()
 
 _LAST_LINES = 5
 _EXIT_PATIENCE_SECONDS = 1.0
@@ -46,6 +52,7 @@ class InstanceOrder:
     max_output: int
     output_interval: float
     cage: CageOrder
+    limits: Limits
     adapter: Checkpoint | None = None
 
     def frame(self) -> Frame:
@@ -85,16 +92,21 @@ class InstanceProcess:
         loop: Loop,
         template: Template | Primed,
         order: InstanceOrder,
+        group: Group | None,
         *,
         on_frame: Callable[[Frame], None],
         on_line: Callable[[StreamName, str], None],
         on_end: Callable[[int | None], None],
     ) -> None:
-        """`on_line` hears what it writes to its bare descriptors 1 and 2; `on_end` its exit status, once."""
+        """`group` is to be the instance's alone, and is ended with it. `on_line` hears what it writes to its bare
+        descriptors 1 and 2; `on_end` its exit status, once.
+        """
         self._loop = loop
         self._on_frame = on_frame
         self._on_end = on_end
         self.over = False
+        self._group = group
+        self.ran_out_of_memory = False  # it was killed for what all its processes used together
         self._process: WatchedProcess | None = None
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._workdir = order.workdir
@@ -103,7 +115,8 @@ class InstanceProcess:
         self._outputs = [RawOutput(loop, stream, on_line, self.last_lines) for stream in ("stdout", "stderr")]
         self._link = Link(loop, ours, self._take, self._closed)
         outputs = [output.theirs for output in self._outputs]
-        template.link.send(order.frame(), [theirs, *outputs, *checkpoint_frames.descriptors(order.adapter)])
+        frame = order.frame() | {"group": None if group is None else group.order.frame()}
+        template.link.send(frame, [theirs, *outputs, *checkpoint_frames.descriptors(order.adapter)])
         theirs.close()
         for output in self._outputs:
             os.close(output.theirs)
@@ -164,12 +177,16 @@ class InstanceProcess:
         self._link.close()
         for output in self._outputs:
             output.close()
-        threading.Thread(target=_remove, args=(self._workdir,), name="remove-workdir").start()
+        if self._group is not None:
+            self.ran_out_of_memory = self._group.ran_out_of_memory
+        threading.Thread(target=_remove, args=(self._workdir, self._group), name="remove-workdir").start()
         self._on_end(status)
 
 
-def _remove(workdir: Path) -> None:
-    """Delete the folder of one try, and that of the instance when no other try uses it."""
+def _remove(workdir: Path, group: Group | None) -> None:
+    """End what the instance left, delete the folder of one try, and that of the instance when no other try uses it."""
+    if group is not None and not group.end():
+        _log.error("processes of an instance do not end; its control group stays", group=str(group.folder))
     shutil.rmtree(workdir, ignore_errors=True)
     with contextlib.suppress(OSError):
         workdir.parent.rmdir()

@@ -14,15 +14,18 @@ from quickthaw.types import Version
 from quickthaw_platform.cage.levels import demanded
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.cage.sharing import let_instances_read
+from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.tiers.node import Held, NodeTiers
 from quickthaw_platform.contracts import Checkpoint
+from quickthaw_platform.control_groups import limits
+from quickthaw_platform.control_groups.limits import Limits
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
 from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.settings import Settings
-from quickthaw_platform.worker import bundles
+from quickthaw_platform.worker import bundles, sandbox
 from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.instance_life import StartOrder
 from quickthaw_platform.worker.instance_process import InstanceOrder
@@ -121,6 +124,7 @@ class Starts:
                 threads=self._settings.threads,
                 max_output=self._settings.max_output,
                 output_interval=self._settings.output_interval,
+                limits=self._limits(version, held.checkpoint, None if adapter is None else adapter.checkpoint),
                 cage=self._cage(version, (held.checkpoint, *(() if adapter is None else (adapter.checkpoint,)))),
                 adapter=None if adapter is None else adapter.checkpoint,
             ),
@@ -150,6 +154,20 @@ class Starts:
             gpu=settings.device != "cpu",
             tasks=spec.concurrency + settings.threads + SPARE_TASKS,
         )
+
+    def _limits(self, version: Version, checkpoint: Checkpoint, adapter: Checkpoint | None) -> Limits:
+        """Say what all processes of the instance may use together, where the node has control groups."""
+        settings, spec = self._settings, version.spec
+        threads = spec.concurrency + settings.threads
+        memory = limits.memory_of(
+            function_bytes=spec.memory or settings.instance_memory,
+            scratch_bytes=settings.scratch,
+            stacks_bytes=(threads + sandbox.SPARE_THREADS) * sandbox.THREAD_STACK_BYTES,
+            weights_bytes=Manifest.of(checkpoint).weights_bytes,
+            adapter_bytes=0 if adapter is None else Manifest.of(adapter).weights_bytes,
+        )
+        on_cpu = settings.device == "cpu"  # what CUDA takes of the host's memory is the platform's
+        return Limits(memory if on_cpu else None, threads + SPARE_TASKS, spec.weight)
 
     def _acquire_adapter(self, version: Version, instance: str) -> Held | None:
         """Have the version's adapter in memory or on its way there, for the instance like its model."""

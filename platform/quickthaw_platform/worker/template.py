@@ -19,6 +19,7 @@ from quickthaw_platform.cage.forks import fork_for
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.contracts import Checkpoint, Engine, Settles
+from quickthaw_platform.control_groups.joining import Joining
 from quickthaw_platform.worker import checkpoint_frames, forking, frames, instance, priming
 from quickthaw_platform.worker.frames import Frame
 
@@ -115,12 +116,15 @@ def _fork_instance(parent: forking.Parent, made: Made, frame: Frame, receiver: f
     described = frame["adapter"]
     adapter = None if described is None else checkpoint_frames.from_frame(described, receiver.take_fd)
     files = checkpoint_frames.descriptors(adapter)
+    joining = Joining(frame["group"])
     try:
         cage = CageOrder.of(frame["cage"], made.grant)
         pid = fork_for(
             cage,
             forking.fork,
-            lambda pid: instance.main(made.engine, task, frame, cage, pid, ends, adapter, [*made.files, *files]),
+            lambda pid: instance.main(
+                made.engine, task, frame, cage, pid, ends, joining, adapter, [*made.files, *files]
+            ),
             partial(_announce, ends),
         )
     except QuickthawError as error:
@@ -128,7 +132,9 @@ def _fork_instance(parent: forking.Parent, made: Made, frame: Frame, receiver: f
     else:
         parent.adopt(forking.Child(pid, leaves_orphans=cage.level is Isolation.PROCESS))
         frames.send(parent.control, {"t": "forked", "id": frame["id"], "pid": pid})
+        joining.move(pid)
     finally:
+        joining.close()
         for fd in (*ends, *files):
             os.close(fd)
 

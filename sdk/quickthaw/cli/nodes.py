@@ -31,6 +31,9 @@ def ps(state: State, as_json: bool) -> None:
     for node in nodes:
         if node.not_stronger:
             click.echo(f"{node.id} isolates no further: {visible(node.not_stronger)}", err=True)
+        if node.not_bounded:
+            bounded = ", ".join(node.control_groups) or "nothing"
+            click.echo(f"{node.id} bounds in control groups: {bounded}; {visible(node.not_bounded)}", err=True)
     click.echo()
     columns = ("INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "IN USE", "MEMORY", "STARTED")
     output.table(columns, map(_instance, instances), NO_INSTANCES)

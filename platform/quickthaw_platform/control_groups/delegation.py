@@ -1,0 +1,84 @@
+"""What of its control group this process may hand on to groups below it, found out and taken."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from quickthaw_platform.control_groups.place import folder_of
+
+WANTED = ("cpu", "memory", "pids")
+"""The controllers that bound an instance."""
+
+OWN = "quickthaw-platform"
+"""The group below the delegated one in which the platform's own processes are: a group whose controllers are handed on
+to others below it may hold no process (the kernel's "no internal processes" rule)."""
+
+ADVICE = (
+    "let the worker have a group of its own: under systemd `Delegate=cpu memory pids` in its unit; in a container a "
+    "cgroup namespace of its own with /sys/fs/cgroup writable"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Where groups of instances can be made, and what those can bound."""
+
+    folder: Path | None = None  # None: nowhere
+    controllers: tuple[str, ...] = ()  # of WANTED
+    why: str = ""  # there are not all of them; empty: there are
+
+
+def look() -> Delegation:
+    """Say what could be taken, without a change. What other processes are in the way of shows only when it is taken."""
+    own = folder_of(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
+    return Delegation(why=f"no cgroup v2 is mounted here; {ADVICE}") if own is None else below(own)
+
+
+def below(own: Path) -> Delegation:
+    """Say what could be taken by a process whose group has the folder `own`."""
+    folder = own.parent if own.name == OWN else own
+    if not _is_delegated(folder):
+        return Delegation(why=f"{folder} is not this user's to write; {ADVICE}")
+    there = (folder / "cgroup.controllers").read_text().split()
+    controllers = tuple(name for name in WANTED if name in there)
+    missing = [name for name in WANTED if name not in there]
+    return Delegation(
+        folder, controllers, f"{folder} has no controller {', '.join(missing)}; {ADVICE}" if missing else ""
+    )
+
+
+def take(found: Delegation) -> Delegation:
+    """Hand what was found on to groups to be made; this process may be moved into OWN for that, which takes some 10 ms.
+
+    Returns what there is then: nothing of it raises.
+    """
+    if found.folder is None or not found.controllers:
+        return found
+    try:
+        _hand_on(found.folder, found.controllers)
+    except OSError as error:
+        busy = error.errno == errno.EBUSY
+        why = f"other processes are in {found.folder}" if busy else f"{found.folder}: {error.strerror}"
+        return Delegation(found.folder, (), f"{why}; {ADVICE}")
+    return found
+
+
+def _is_delegated(folder: Path) -> bool:
+    names = ("", "cgroup.procs", "cgroup.subtree_control")
+    return all(os.access(folder / name, os.W_OK) for name in names)
+
+
+def _hand_on(folder: Path, controllers: tuple[str, ...]) -> None:
+    wanted = " ".join(f"+{name}" for name in controllers)
+    try:
+        (folder / "cgroup.subtree_control").write_text(wanted)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        own = folder / OWN
+        own.mkdir(exist_ok=True)
+        (own / "cgroup.procs").write_text("0")  # this process
+        (folder / "cgroup.subtree_control").write_text(wanted)
