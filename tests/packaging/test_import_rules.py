@@ -30,8 +30,8 @@ BACKENDS_MAY_IMPORT = (
     "quickthaw.proxies",
 )
 PURE_NAMES = (
-    ".policy", ".plan", ".levels", ".eviction", ".averages", ".table", ".estimator", ".device_meter", ".period_clock",
-    "_platform.contracts",
+    ".policy", ".plan", ".levels", ".eviction", ".averages", ".table", ".view_table", ".estimator", ".device_meter",
+    ".period_clock", "_platform.contracts",
 )  # fmt: skip
 PURE_MODULES = [name for name, _ in modules("quickthaw_platform") if name.endswith(PURE_NAMES) or ".policies." in name]
 PURE_MAY_IMPORT = (
@@ -39,7 +39,7 @@ PURE_MAY_IMPORT = (
     "quickthaw.generation", "quickthaw.types", "quickthaw.errors", "quickthaw_platform.contracts",
     "quickthaw_platform.errors",
     "quickthaw_platform.averages", "quickthaw_platform.cage.levels",
-    "quickthaw_platform.router.table", "quickthaw_platform.router.estimator",
+    "quickthaw_platform.router.table", "quickthaw_platform.router.view_table", "quickthaw_platform.router.estimator",
     "quickthaw_platform.router.policies",
 )  # fmt: skip
 

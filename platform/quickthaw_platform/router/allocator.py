@@ -22,8 +22,8 @@ from quickthaw_platform.contracts import (
     Start,
     Wait,
 )
-from quickthaw_platform.router.table import table_of
 from quickthaw_platform.router.view import count_serving
+from quickthaw_platform.router.view_table import table_of
 
 MAX_TRIES = 5
 """How often a decision is taken again because others changed the cluster meanwhile."""

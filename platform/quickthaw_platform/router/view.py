@@ -23,7 +23,7 @@ from quickthaw_platform.contracts import (
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
 from quickthaw_platform.router import learnt
-from quickthaw_platform.router.table import table_of
+from quickthaw_platform.router.view_table import table_of
 
 LEAST_BANDWIDTH = 1e3
 MOST_BANDWIDTH = 1e12

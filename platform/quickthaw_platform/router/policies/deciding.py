@@ -22,7 +22,8 @@ from quickthaw_platform.contracts import (
 )
 from quickthaw_platform.router.estimator import Estimates, estimate
 from quickthaw_platform.router.policies import reasons, room
-from quickthaw_platform.router.table import Flags, Floats, Table, table_of
+from quickthaw_platform.router.table import Flags, Floats, Table
+from quickthaw_platform.router.view_table import table_of
 
 CONSIDERED = 5
 """Options that are weighed in full and shown: the best by rank."""
