@@ -46,7 +46,7 @@ class Plan:
     continuations: int
 
 
-QUICK, USUAL, FULL = Plan(4, 16), Plan(24, 64), Plan(None, 0)
+QUICK, USUAL, FULL = Plan(4, 16), Plan(8, 32), Plan(None, 0)
 
 
 def smollm2(folder: Path) -> list[Import]:
@@ -87,6 +87,17 @@ class Commands:
     def _run(self, *words: str) -> Any:
         command = [program("quickthaw"), *words, "--text", str(self._text), "--json"]
         return json.loads(subprocess.run(command, check=True, env=self._env, stdout=subprocess.PIPE).stdout)
+
+
+def measurements(commands: Commands, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what each form loses, and its continuations. Each step is said; its command shows a bar."""
+    steps = 1 + len(names)
+    click.echo(f"1 of {steps}: perplexities of {', '.join(names)}", err=True)
+    found, qualities = commands.compare(names), []
+    for number, name in enumerate(names, 2):
+        click.echo(f"{number} of {steps}: continuations of {name}", err=True)
+        qualities.append(commands.quality(name))
+    return found, qualities
 
 
 def measured(form: Mapping[str, Any], quality: Mapping[str, Any]) -> Row:
@@ -172,8 +183,7 @@ def main(quick: bool, full: bool, text: Path, protocol: str, model: str | None, 
         with Served(forms) as served:
             served.wait_for_models()
             commands = Commands(served, text, plan, protocol)
-            found = commands.compare([form.name for form in forms])
-            qualities = [commands.quality(form.name) for form in forms]
+            found, qualities = measurements(commands, [form.name for form in forms])
     rows = [*map(measured, found, qualities), *floors(qualities[0]), *reported()]
     made = table(rows)
     click.echo(made)

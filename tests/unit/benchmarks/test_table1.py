@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,20 @@ import pytest
 from gguf import GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 
-from benchmarks.table1 import BEGIN, DOCUMENT, END, HEAD, REQUANTISE, floors, measured, reported, table, written
+from benchmarks.table1 import (
+    BEGIN,
+    DOCUMENT,
+    END,
+    HEAD,
+    REQUANTISE,
+    Commands,
+    floors,
+    measured,
+    measurements,
+    reported,
+    table,
+    written,
+)
 
 FIGURE = {"value": 2.04, "low": 1.0, "high": 3.0}
 SCORES: dict[str, Any] = dict.fromkeys(("bleu", "rouge-1", "rouge-2", "rouge-l"), FIGURE)
@@ -78,3 +92,23 @@ def test_a_gguf_file_is_written_in_another_type_with_all_that_it_says(tmp_path: 
     made = by_name["blk.0.attn_q.weight"]
     assert made.tensor_type.name == "Q8_0"
     assert np.abs(dequantize(made.data, made.tensor_type) - matrix).max() < 1 / 100
+
+
+def test_every_step_is_said_before_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    class Recorded(Commands):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def compare(self, names: Sequence[str]) -> list[dict[str, Any]]:
+            self.said.append(capsys.readouterr().err)
+            return [FORM for _ in names]
+
+        def quality(self, name: str) -> dict[str, Any]:
+            self.said.append(capsys.readouterr().err)
+            return QUALITY
+
+    commands = Recorded()
+    assert measurements(commands, ["a", "b"]) == ([FORM, FORM], [QUALITY, QUALITY])
+    assert commands.said == [
+        "1 of 3: perplexities of a, b\n", "2 of 3: continuations of a\n", "3 of 3: continuations of b\n",
+    ]  # fmt: skip
