@@ -10,7 +10,6 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from quickthaw.errors import NotServable, QuickthawError, StartFailed
 from quickthaw_platform.cage import kernel
@@ -18,25 +17,25 @@ from quickthaw_platform.contracts import Built
 from quickthaw_platform.worker import forking, frames
 from quickthaw_platform.worker.beginning import Beginning, file_digest
 from quickthaw_platform.worker.frames import Frame
-
-if TYPE_CHECKING:
-    from quickthaw_platform.worker.template import Made
+from quickthaw_platform.worker.prepared_engine import PreparedEngine
 
 _CAP_SYS_NICE = 1 << 23
 _LEAST_RLIMIT_NICE = 20
 """With this limit a process may take a nice value of 0, and so the ordinary scheduling policy, by itself."""
 
 
-def main(made: Made, order: Frame, control: socket.socket, serve: Callable[[forking.Parent], None]) -> None:
-    """Prime the engine that a template made, say `primed` or `failed`, then fork instances until the agent goes.
+def main(
+    prepared: PreparedEngine, order: Frame, control: socket.socket, serve: Callable[[forking.Parent], None]
+) -> None:
+    """Prime the engine that a template prepared, say `primed` or `failed`, then fork instances until the agent goes.
 
     `order` is the one to prime.
     """
-    frames.close_all_fds_but({control.fileno(), *made.files})
+    frames.close_all_fds_but({control.fileno(), *prepared.files})
     forking.name_process("qt-primed")
     kernel.become_subreaper()  # as its template is
     try:
-        primed = _prime(made, order, control)
+        primed = _prime(prepared, order, control)
     except QuickthawError as error:
         frames.send(control, {"t": "failed", "error": error.to_json()})
         return
@@ -51,8 +50,8 @@ def main(made: Made, order: Frame, control: socket.socket, serve: Callable[[fork
     serve(parent)
 
 
-def _prime(made: Made, order: Frame, control: socket.socket) -> Frame:
-    engine = made.engine
+def _prime(prepared: PreparedEngine, order: Frame, control: socket.socket) -> Frame:
+    engine = prepared.engine
     with background():
         tokens = Beginning.from_frame(order["beginning"]).tokens_by(engine.tokenizer)
         if not tokens:
@@ -60,7 +59,7 @@ def _prime(made: Made, order: Frame, control: socket.socket) -> Frame:
         if len(tokens) >= engine.context_tokens:
             raise NotServable(f"the beginning has {len(tokens):,} tokens, the context only {engine.context_tokens:,}")
         build = engine.build if isinstance(engine, Built) else ""
-        digest = file_digest(made.name, made.options, build, processor(), tokens)
+        digest = file_digest(prepared.name, prepared.options, build, processor(), tokens)
         frames.send(control, {"t": "prefix", "digest": digest})
         file = Path(_answer(control)["path"])
         return {"tokens": len(tokens), "computed": engine.prime(tokens, file)}
