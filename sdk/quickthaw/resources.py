@@ -263,12 +263,21 @@ class LifeStep(Wire):
     epoch: int | None = Field(None, description="where one begins: its number")
 
 
+class FailedMove(Wire):
+    """A move that was begun and did not take place: the invocation went on, or ended, where it was."""
+
+    at: float = Field(description="Unix seconds, Redis' clock")
+    node: str | None = Field(None, description="to which it was to move, as far as that is known")
+    reason: str
+
+
 class InvocationLife(Wire):
     """Where an invocation was, and when."""
 
     invocation: InvocationInfo
     steps: tuple[LifeStep, ...] = Field(description="oldest first; the end is in `invocation`")
     moves: int = Field(0, description="how often it was migrated")
+    failed_moves: tuple[FailedMove, ...] = Field((), description="the last five that were begun and did not take place")
     gaps: dict[int, float] = Field(
         default_factory=dict,
         description="epoch to seconds between the last output before it and the first in it, as its followers saw it",

@@ -10,7 +10,7 @@ local f = redis.call('HMGET', inv, 'state', 'epoch', 'outputs', 'records', 'resu
   'moving_to', 'offered', 'instance')
 local owned = f[1] == 'assigned' or f[1] == 'running'
 if owned and f[8] and epoch == f[9] then  -- it was to be taken over by what is gone
-  end_move(id, f[8], time)
+  end_move(id, f[8], ARGV[3], time)
   return {'stale'}
 end
 if not owned or f[2] ~= epoch then return {'stale'} end

@@ -5,7 +5,7 @@ local late = redis.call('ZRANGEBYSCORE', MOVES_KEY, '-inf', text(time), 'LIMIT',
 for _, id in ipairs(late) do
   local f = redis.call('HMGET', inv_key(id), 'moving_to', 'state')
   if f[1] then
-    end_move(id, f[1], time)
+    end_move(id, f[1], ARGV[1], time)
   elseif f[2] == 'running' then
     requeue(id, ARGV[1], time)
   else

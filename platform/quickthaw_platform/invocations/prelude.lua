@@ -12,6 +12,7 @@ local INSTANCES_KEY = 'qt:instances'  -- set: ids of instances
 local WATCH_KEY = 'qt:controller.watch'  -- hash: the controller's last round, and the seconds that were watched
 local HEARD_KEY = 'qt:controller.heard'  -- hash: node -> its last_seen, and the watched seconds when that was new
 local MIGRATION_KEY = 'qt:migration.learnt'  -- hash: see router/learnt.py
+local KEPT_FAILED_MOVES = 5           -- of an invocation, the last ones
 local TRAFFIC_SECONDS = 2592000       -- 30 days: a function's traffic is forgotten when it has not been called so long
 local WEBHOOKS_KEY = 'qt:webhooks'    -- zset: ended invocations with a webhook by when it is due
 
@@ -192,9 +193,18 @@ end
 -- Whether an instance (still) holds the slot that was reserved there to take an invocation over.
 local function keeps_slot(id, instance) return redis.call('HEXISTS', leases_key(instance), id) == 1 end
 
--- Give back the slot that was reserved to take an invocation over; returns what got it, or false. Who cannot tell that
--- one's node leaves it to the controller, which finds assignments that nobody took up.
-local function end_move(id, to, time)
+-- Note why a move that was begun did not take place; the last few are kept.
+local function note_failed_move(inv, to, reason, time)
+  local found = cjson.decode(redis.call('HGET', inv, 'failed_moves') or '[]')
+  if #found >= KEPT_FAILED_MOVES then table.remove(found, 1) end
+  found[#found + 1] = {at = time, node = redis.call('HGET', instance_key(to), 'node') or nil, reason = reason}
+  redis.call('HSET', inv, 'failed_moves', cjson.encode(found))
+end
+
+-- Give back the slot that was reserved to take an invocation over, which is not to be, for a reason; returns what got it,
+-- or false. Who cannot tell that one's node leaves it to the controller, which finds assignments that nobody took up.
+local function end_move(id, to, reason, time)
+  note_failed_move(inv_key(id), to, reason, time)
   local instance = free(id, to)
   local following = fill(instance, 1, time)[1] or false
   settle(instance, time)
@@ -209,7 +219,7 @@ local function requeue(id, reason, time)
   note_cut(inv)
   local f = redis.call('HMGET', inv, 'version', 'instance', 'tag', 'arrival', 'created_at', 'start_seconds',
     'total_seconds', 'moving_to')
-  if f[8] then end_move(id, f[8], time) end
+  if f[8] then end_move(id, f[8], 'it was queued again: ' .. reason, time) end
   settle(free(id, f[2]), time)
   local epoch = fresh_epoch(inv)
   redis.call('HSET', inv, 'state', 'queued', 'reason', reason, 'epoch', epoch)
@@ -295,7 +305,7 @@ local function close(id, state, event, fields, time)
   local f = redis.call('HMGET', inv, 'version', 'instance', 'ttl', 'idempotency', 'webhook', 'function', 'seq',
     'key', 'moving_to', 'offered', 'records')
   local seq = tonumber(f[7]) + 1
-  if f[9] then end_move(id, f[9], time) end
+  if f[9] then end_move(id, f[9], 'it ended first', time) end
   if f[10] then redis.call('ZREM', MOVES_KEY, id) end
   put(id, seq, event)
   redis.call('HSET', inv, 'state', state, 'ended_at', text(time), 'seq', seq, unpack(fields))

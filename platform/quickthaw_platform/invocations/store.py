@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from redis import Redis
 
-from quickthaw.resources import InvocationLife, LifeStep
+from quickthaw.resources import FailedMove, InvocationLife, LifeStep
 from quickthaw.types import Event, EventType, InvocationInfo, InvocationState, Limits, Usage
 from quickthaw_platform.errors import (
     Conflict,
@@ -266,9 +266,9 @@ class InvocationStore:
         history = History.parse(log, records, known.seq, known.position)
         return Accepted(int(next_seq), history, left, float(silent) if silent else None, _next([following]))
 
-    def decline(self, offer: Offer) -> Assignment | None:
-        """Give the reserved slot back; returns what got it. One that is not offered (any more) is ignored."""
-        answer = self._scripts.run("decline", offer.invocation, offer.epoch)
+    def decline(self, offer: Offer, reason: str) -> Assignment | None:
+        """Give the reserved slot back, and keep why; returns what got it. What is not offered (any more) is ignored."""
+        answer = self._scripts.run("decline", offer.invocation, offer.epoch, reason)
         return _next(answer)
 
     def end_late_moves(self) -> list[str]:
@@ -299,11 +299,12 @@ class InvocationStore:
     def life(self, identity: str) -> InvocationLife:
         """Return where an invocation was, when, and how long its followers saw nothing; InvocationNotFound."""
         info = self.get(identity)
-        (moves, gaps), statuses = self._scripts.run("life", identity, "moves", "gaps")
+        (moves, gaps, failed), statuses = self._scripts.run("life", identity, "moves", "gaps", "failed_moves")
         return InvocationLife(
             invocation=info,
             steps=tuple(step for step in map(_step, statuses) if step is not None),
             moves=int(moves or 0),
+            failed_moves=tuple(FailedMove(**move) for move in json.loads(failed or "[]")),
             gaps={
                 int(epoch): float(seconds) for epoch, _, seconds in (gap.partition("=") for gap in (gaps or "").split())
             },

@@ -24,8 +24,8 @@ class Store(Protocol):
     def accept(self, offer: Offer, known: History) -> Accepted | None:
         """Make the offered instance the owner; None where it is too late."""
 
-    def decline(self, offer: Offer) -> Assignment | None:
-        """Give the reserved slot back."""
+    def decline(self, offer: Offer, reason: str) -> Assignment | None:
+        """Give the reserved slot back, and keep why."""
 
 
 class Destination(Protocol):

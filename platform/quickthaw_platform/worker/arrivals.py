@@ -95,7 +95,7 @@ class Arrivals:
 
     def _settle(self, offer: Offer, how: Handover) -> None:
         if how.result is not Result.MOVED or how.accepted is None:
-            self._decline(offer)
+            self._decline(offer, "it ended first, or the slot that was kept for it is gone")
             return
         _log.info(
             "migrated", invocation=offer.invocation, left=how.accepted.left, rounds=how.rounds, tokens=how.tokens,
@@ -108,11 +108,11 @@ class Arrivals:
     def _give_up(self, offer: Offer, error: QuickthawError) -> None:
         """Decline; should it have become the owner after all, it is lost like with any other."""
         lease = Lease(offer.invocation, offer.epoch)
-        self._persist(lambda: self._decline(offer))
+        self._persist(lambda: self._decline(offer, error.message))
         self._persist(lambda: self._store.lose(lease.invocation, lease.epoch, error.message, error))
 
-    def _decline(self, offer: Offer) -> None:
-        following = self._store.decline(offer)
+    def _decline(self, offer: Offer, reason: str) -> None:
+        following = self._store.decline(offer, reason)
         if following is not None:
             self._commands.invoke(following)
 

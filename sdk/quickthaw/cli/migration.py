@@ -9,9 +9,11 @@ import click
 
 from quickthaw.cli import output
 from quickthaw.cli.root import State, pass_state
-from quickthaw.resources import InvocationLife, LifeStep
+from quickthaw.errors import Conflict
+from quickthaw.resources import FailedMove, InvocationLife, LifeStep
+from quickthaw.types import InvocationInfo
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 
 _INVOCATION = re.compile(r"[0-9a-f]{32}")
 
@@ -24,17 +26,28 @@ _INVOCATION = re.compile(r"[0-9a-f]{32}")
 @pass_state
 def migrate(state: State, invocation: str, node: str | None, no_wait: bool, as_json: bool) -> None:
     """Move a running invocation to NODE, or to wherever it can go on soonest; who follows it notices nothing."""
+    known = () if no_wait else state.client.life(invocation).failed_moves
     before = state.client.migrate(invocation, node)
-    after = before
-    while not no_wait and after.epoch == before.epoch and not after.state.ended:
-        time.sleep(POLL_SECONDS)
-        after = state.client.status(invocation)
+    life = None if no_wait else _settled(state, before, known)
+    after = before if life is None else life.invocation
     if as_json:
         output.print_json(after)
     elif after.epoch == before.epoch:
         click.echo(f"{invocation} is {after.state} on node {after.node}" + ("; it moves" if no_wait else ""))
     else:
         click.echo(f"{invocation} moved from node {before.node} to {after.node}")
+    if life is not None and after.epoch == before.epoch and not after.state.ended:
+        raise Conflict(f"invocation {invocation} did not move: {life.failed_moves[-1].reason}")
+
+
+def _settled(state: State, before: InvocationInfo, known: tuple[FailedMove, ...]) -> InvocationLife:
+    """Wait until an invocation has moved or ended, or a move has failed that was not known."""
+    while True:
+        life = state.client.life(before.id)
+        after = life.invocation
+        if after.epoch != before.epoch or after.state.ended or life.failed_moves[-1:] != known[-1:]:
+            return life
+        time.sleep(POLL_SECONDS)
 
 
 def is_invocation(name: str) -> bool:
@@ -57,6 +70,9 @@ def draw(life: InvocationLife) -> None:
         ]
     )
     click.echo()
+    for failed in life.failed_moves:
+        to = f" to {failed.node}" if failed.node else ""
+        click.echo(f"did not move{to} at {_since(failed.at, info.created_at)}: {failed.reason}")
     epoch, rows = 1, []
     for number, step in enumerate(life.steps):
         lost = step.state == "queued" and number > 0

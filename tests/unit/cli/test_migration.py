@@ -36,23 +36,43 @@ def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migration, "POLL_SECONDS", 0)
 
 
+def life(invocation: dict[str, Any], *reasons: str) -> httpx.Response:
+    """The life of a call, with why it did not move."""
+    failed = [{"at": 101.0 + number, "node": "n2", "reason": reason} for number, reason in enumerate(reasons)]
+    return ok({**LIFE, "invocation": {**LIFE["invocation"], "ended_at": None, **invocation}, "failed_moves": failed})
+
+
+MOVING = {**HERE, "epoch": 1}
+
+
 def test_it_waits_until_the_invocation_runs_there(run: Run) -> None:
-    gateway = FakeGateway([ok(HERE), ok(HERE), ok(THERE)])
+    gateway = FakeGateway([life(MOVING), ok(MOVING), life(MOVING), life(THERE)])
     result = run(gateway, "migrate", ID, "n2")
     assert (result.exit_code, result.stdout) == (0, f"{ID} moved from node n1 to n2\n")
-    assert gateway.lines == [f"POST /v1/invocations/{ID}/migrate"] + [f"GET /v1/invocations/{ID}"] * 2
-    assert gateway.body(0) == {"node": "n2"}
+    asked = f"GET /v1/invocations/{ID}/life"
+    assert gateway.lines == [asked, f"POST /v1/invocations/{ID}/migrate", asked, asked]
+    assert gateway.body(1) == {"node": "n2"}
 
 
 def test_without_a_node_it_goes_wherever_it_can(run: Run) -> None:
-    gateway = FakeGateway([ok(HERE), ok(THERE)])
+    gateway = FakeGateway([life(MOVING), ok(MOVING), life(THERE)])
     assert run(gateway, "migrate", ID).exit_code == 0
-    assert gateway.body(0) == {"node": None}
+    assert gateway.body(1) == {"node": None}
 
 
 def test_one_that_ends_first_is_not_waited_for(run: Run) -> None:
-    result = run(FakeGateway([ok(HERE), ok({**HERE, "state": "succeeded"})]), "migrate", ID)
+    ended = {**MOVING, "state": "succeeded"}
+    result = run(FakeGateway([life(MOVING), ok(MOVING), life(ended, "it ended first")]), "migrate", ID)
     assert (result.exit_code, result.stdout) == (0, f"{ID} is succeeded on node n1\n")
+
+
+def test_one_that_will_not_move_is_not_waited_for_and_says_why(run: Run) -> None:
+    gateway = FakeGateway(
+        [life(MOVING, "before"), ok(MOVING), life(MOVING, "before"), life(MOVING, "before", "no room")]
+    )
+    result = run(gateway, "migrate", ID)
+    assert (result.exit_code, result.stdout) == (1, f"{ID} is running on node n1\n")
+    assert "did not move: no room" in result.stderr
 
 
 def test_it_need_not_wait(run: Run) -> None:
@@ -63,12 +83,14 @@ def test_it_need_not_wait(run: Run) -> None:
 
 
 def test_programs_read_where_it_has_come_to(run: Run) -> None:
-    found = json.loads(run(FakeGateway([ok(HERE), ok(THERE)]), "migrate", ID, "--json").stdout)
+    gateway = FakeGateway([life(MOVING), ok(MOVING), life(THERE)])
+    found = json.loads(run(gateway, "migrate", ID, "--json").stdout)
     assert (found["node"], found["epoch"]) == ("n2", 2)
 
 
 def test_what_forbids_it_is_one_line(run: Run) -> None:
-    result = run(FakeGateway([failed(409, "conflict", "it is being moved already")]), "migrate", ID)
+    gateway = FakeGateway([life(HERE), failed(409, "conflict", "it is being moved already")])
+    result = run(gateway, "migrate", ID)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "it is being moved already" in result.stderr
     assert "Traceback" not in result.stderr
@@ -89,7 +111,9 @@ def test_an_invocations_life_is_a_line_a_step_with_its_epochs_and_gaps(run: Run)
     assert gateway.lines == [f"GET /v1/invocations/{ID}/life"]
     head, _, table = result.stdout.partition("\n\n")
     assert cells(head)[3:6] == [["epochs", "5"], ["moves", "1"], ["longest gap", "1500 ms"]]
-    rows = cells(table)
+    failure, _, rest = table.partition("\n")
+    assert failure == "did not move to n3 at +1.000 s: the instance did not start"
+    rows = cells(rest)
     assert rows == [
         ["TIME", "EPOCH", "WHAT", "NODE", "INSTANCE", "GAP"],
         ["+0.000 s", "1", "queued"],

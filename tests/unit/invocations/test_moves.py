@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -227,7 +228,7 @@ class Moves(RuleBasedStateMachine):
     @precondition(lambda self: self.takers)
     def decline(self, pick: int) -> None:
         offer = self.taker(pick).offer
-        self.store.decline(offer)
+        self.store.decline(offer, "it broke")
         if self.pending.get(offer.invocation) == offer:
             del self.pending[offer.invocation]
 
@@ -486,13 +487,59 @@ def test_a_move_that_is_declined_leaves_all_as_it_was_and_the_slot_to_what_waits
 ) -> None:
     offer = store.offer(running, DESTINATION, 60)
     store.admit(make_invocation(VERSION, "next"))
-    following = store.decline(offer)
+    following = store.decline(offer, "no memory")
     assert following is not None
     assert (following.invocation, following.instance) == ("next", DESTINATION)
-    assert store.decline(offer) is None
+    assert store.decline(offer, "no memory") is None
     info = store.get(running)
     assert (info.state, info.epoch, info.instance) == (InvocationState.RUNNING, 1, SOURCE)
     assert store.accept(offer, NOTHING) is None
+    assert [(move.node, move.reason) for move in store.life(running).failed_moves] == [("n2", "no memory")]
+
+
+def declined(store: InvocationStore, offer: Offer) -> None:
+    store.decline(offer, "no memory")
+
+
+def late(store: InvocationStore, offer: Offer) -> None:
+    assert store.end_late_moves() == [offer.invocation]
+
+
+def ended(store: InvocationStore, offer: Offer) -> None:
+    store.finish(offer.invocation, 1, InvocationState.SUCCEEDED)
+
+
+def taker_lost(store: InvocationStore, offer: Offer) -> None:
+    store.lose(offer.invocation, offer.epoch, "node n2 is gone", LOST)
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (declined, "no memory"),
+        (late, "did not take it up"),
+        (ended, "it ended first"),
+        (taker_lost, "node n2 is gone"),
+    ],
+    ids=["declined", "late", "ended", "taker lost"],
+)
+def test_a_move_that_does_not_take_place_is_told_of_in_its_life(
+    store: InvocationStore, running: str, end: Callable[[InvocationStore, Offer], None], why: str
+) -> None:
+    end(store, store.offer(running, DESTINATION, 0))
+    life = store.life(running)
+    assert life.moves == 0
+    (failed,) = life.failed_moves
+    assert failed.node == "n2"
+    assert why in failed.reason
+    assert failed.at > life.invocation.created_at
+
+
+def test_only_the_last_moves_that_failed_are_kept(store: InvocationStore, running: str) -> None:
+    for number in range(7):
+        store.decline(store.offer(running, DESTINATION, 60), f"for the {number}th time")
+    found = [move.reason for move in store.life(running).failed_moves]
+    assert found == [f"for the {number}th time" for number in range(2, 7)]
 
 
 @pytest.mark.parametrize("case", ["not resumable", "moving", "gone", "other version", "there", "draining", "full"])
@@ -557,7 +604,7 @@ def test_one_that_gives_up_late_does_not_take_it_from_its_next_owner(
     assert store.end_late_moves() == [running]
     taken = store.offer(running, start_instance(redis, VERSION, "x3", "n2"), 60)
     assert store.accept(taken, NOTHING) is not None
-    assert store.decline(late) is None
+    assert store.decline(late, "too late") is None
     assert store.lose(running, late.epoch, "lost", LOST) is Lost.STALE
     info = store.get(running)
     assert (info.state, info.instance, info.epoch) == (InvocationState.RUNNING, "x3", taken.epoch)

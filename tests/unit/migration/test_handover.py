@@ -59,8 +59,8 @@ class World:
             self._tokens += next(self._said, 0)
         return Accepted(self._tokens + 1, history(known.seq, self._tokens - known.seq), "n1")
 
-    def decline(self, offer: Offer) -> Assignment | None:
-        raise AssertionError(f"the caller declines {offer}")
+    def decline(self, offer: Offer, reason: str) -> Assignment | None:
+        raise AssertionError(f"the caller declines {offer}: {reason}")
 
     def hold(self, known: History) -> None:
         with self._step("hold"):

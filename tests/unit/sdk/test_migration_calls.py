@@ -27,6 +27,7 @@ LIFE: dict[str, Any] = {
         {"at": 104.1, "state": "running", "node": "n1", "instance": "x3"},
     ],
     "moves": 1,
+    "failed_moves": [{"at": 101.0, "node": "n3", "reason": "the instance did not start"}],
     "gaps": {"3": 0.02, "5": 1.5},
 }
 
