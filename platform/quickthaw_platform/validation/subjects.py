@@ -16,6 +16,7 @@ from quickthaw_platform.traffic.target import Target
 from quickthaw_platform.validation.asking import PATH
 from quickthaw_platform.validation.leftovers import noted
 from quickthaw_platform.validation.result import Subject
+from quickthaw_platform.validation.waking import awaken
 
 PREFIX = "validate-"
 KEEP_ALIVE_SECONDS = 30.0
@@ -61,15 +62,17 @@ def endpoint(url: str, model: str, key: str | None) -> Served:
 def served(client: Client, name: str, making: Making, folder: Path, say: Callable[[str], None]) -> Iterator[Served]:
     """Give what a name means: a function (or function:alias), else a checkpoint, whose function goes at the end.
 
-    `folder` is where that function is noted, so that after a kill the next validation takes it away. Raises NotFound
-    with near names, and InvalidRequest for an alias that leads to several versions.
+    That function is starting already. `folder` is where it is noted, so that after a kill the next validation takes it
+    away. Raises NotFound with near names, and InvalidRequest for an alias that leads to several versions.
     """
     try:
         version = _version(client, name)
     except FunctionNotFound as error:
         checkpoint = _checkpoint(client, name, error)
         with _temporary(client, checkpoint, making, folder, say) as made:
-            yield _served(client, made.function, made, checkpoint, function=None)
+            found = _served(client, made.function, made, checkpoint, function=None)
+            awaken(found.target)
+            yield found
         return
     yield _served(client, name, version, client.checkpoint(version.checkpoint), function=name)
 
