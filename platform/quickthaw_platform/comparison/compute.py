@@ -9,11 +9,12 @@ from quickthaw_platform.comparison import ablations as changing
 from quickthaw_platform.comparison import costs, crossings, curves, offers
 from quickthaw_platform.comparison.ablations import Changed
 from quickthaw_platform.comparison.answer import answer
-from quickthaw_platform.comparison.crossings import Needs
 from quickthaw_platform.comparison.differing import differences, noise
 from quickthaw_platform.comparison.exhibits import BreakEven, Hybrid, Surface
 from quickthaw_platform.comparison.headline import row
+from quickthaw_platform.comparison.hybrid_base import best_base
 from quickthaw_platform.comparison.measuring import Measuring, measure
+from quickthaw_platform.comparison.needs import Needs, needs
 from quickthaw_platform.comparison.offers import Pair, Priced
 from quickthaw_platform.comparison.recorded import Recorded
 from quickthaw_platform.comparison.report import Cost, Header, PriceList, Report, Row
@@ -46,7 +47,7 @@ def compute(
     rows = _with_slo([row(measuring, one, costs.costs(measuring, one, priced)) for one in run.backends])
     token_costs, bought = _tokens(measuring, tokens_like)
     header = _header(measuring, _lists(measuring, rows, priced, bought), seed)
-    floor, need = noise(measuring), crossings.needs(measuring, seed)
+    floor, need = noise(measuring), needs(measuring, seed)
     compared = differences(measuring, floor)
     found = _economics(measuring, rows, pairs, need)
     return Report(
@@ -79,7 +80,7 @@ def _economics(measuring: Measuring, rows: Sequence[Row], pairs: Sequence[Pair],
     if need is None:
         return _Economics([], [], [])
     count, form = crossings.counted_replicas(measuring), crossings.forms(measuring, need)
-    bases = [crossings.best_base(measuring, pair, need) for pair in pairs]
+    bases = [best_base(measuring, pair, need) for pair in pairs]
     return _Economics(
         [crossings.break_even(measuring, pair, need, form, rows, count) for pair in pairs],
         [crossings.surface(measuring, pair, need, form, count) for pair in pairs],
