@@ -116,7 +116,11 @@ class Settings(BaseSettings):
         None, description="how instances are isolated: strict, process, or none; not set: as strictly as this node can"
     )
     network: FunctionNetwork = Field(
-        FunctionNetwork.HOST, description="what functions reach that name none: host (what the node reaches), or none"
+        FunctionNetwork.HOST,
+        description="what functions reach that name none: host (what the node does), egress (what is public), or none",
+    )
+    egress_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)] = Field(
+        (), description="networks that are not public and that functions with network egress may reach all the same"
     )
     scratch: Bytes = Field(
         512 << 20,

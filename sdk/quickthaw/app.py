@@ -51,7 +51,8 @@ class FunctionOptions(TypedDict, total=False):
     tools: Sequence[AnyTool]  # … the tools: Python functions, or as OpenAI describes them
     prefix: str  # the text that its completions begin with
     isolation: Literal["strict", "process", "none"]  # … at least
-    network: Literal["none", "host"]  # what its code reaches
+    network: Literal["none", "egress", "host"]  # what its code reaches
+    egress: Sequence[str]  # … with network egress: api.example.com, *.example.com, name:8080; all that is public
     compress: float | Mapping[str, Any]  # part of long texts that is kept; or ratio, budget, by (see types.Compression)
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from quickthaw.egress import MOST_DESTINATIONS, read_destinations
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 MAX_SOURCE_BYTES = 1 << 20
@@ -151,6 +153,7 @@ class Network(enum.StrEnum):
     """What an instance reaches by network."""
 
     NONE = "none"  # nothing
+    EGRESS = "egress"  # public hosts, or those of its list `egress`, through the HTTP proxy of its node
     HOST = "host"  # what its node reaches
 
 
@@ -220,7 +223,15 @@ class FunctionSpec(Wire):
         None, description="how its instances are isolated at least: strict, process or none; None: as a node does"
     )
     network: Network | None = Field(
-        None, description="what its code reaches by network: none, or host (as its node does); None: as a node says"
+        None,
+        description="what its code reaches by network: none, egress (what `egress` lists), or host (as its node does); "
+        "None: as a node says",
+    )
+    egress: tuple[str, ...] = Field(
+        (),
+        max_length=MOST_DESTINATIONS,
+        description="what it reaches with network egress, on ports 80 and 443 where none is named: api.example.com, "
+        "*.example.com, name:8080, 203.0.113.0/24; empty: all that is public",
     )
     env: dict[str, str] = Field(
         default_factory=dict,
@@ -244,12 +255,17 @@ class FunctionSpec(Wire):
             raise ValueError(f"the source is {size:,} bytes; at most {MAX_SOURCE_BYTES:,} are allowed")
         return source
 
-    @field_validator("network", mode="before")
+    @field_validator("egress")
     @classmethod
-    def _no_egress_yet(cls, network: object) -> object:
-        if network == "egress":
-            raise ValueError("there is no network `egress` yet: choose `none`, or `host` with a firewall of your own")
-        return network
+    def _readable_destinations(cls, egress: tuple[str, ...]) -> tuple[str, ...]:
+        read_destinations(egress)
+        return egress
+
+    @model_validator(mode="after")
+    def _egress_by_its_network(self) -> FunctionSpec:
+        if self.egress and self.network is not Network.EGRESS:
+            raise ValueError('`egress` lists what is reached with network="egress", which this function does not have')
+        return self
 
     @model_validator(mode="after")
     def _one_beginning(self) -> FunctionSpec:

@@ -1,7 +1,8 @@
-"""Runs code in the cage, as an instance would: `python -m tests.security.caged ORDER USER`; it comes by standard input.
+"""Runs code in the cage, as an instance would: `python -m tests.security.caged ORDER USER PROXY`.
 
-ORDER is a CageOrder's frame as JSON; its `workdir` is the code's working directory. What it prints is printed. USER is
-the number of the user to be meanwhile, whose namespaces are those of a user without rights; 0: as it is.
+The code comes by standard input, and what it prints is printed. ORDER is a CageOrder's frame as JSON; its `workdir` is
+the code's working directory. USER is the number of the user to be meanwhile, whose namespaces are those of a user
+without rights; 0: as it is. PROXY is the descriptor by which the socket of the proxy goes out; 0: none.
 """
 
 from __future__ import annotations
@@ -34,27 +35,32 @@ def run(
     network: Network = Network.HOST,
     *,
     user: int | None = None,
+    proxy: int | None = None,
     **order: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """Run code in a cage of its own; as another user where this one may become it."""
+    """Run code in a cage of its own; as another user where this one may become it.
+
+    `proxy` is a descriptor by which the socket of the proxy goes out.
+    """
     workdir.mkdir(exist_ok=True)
     wanted = CageOrder(level, network, SCRATCH_BYTES, str(workdir), tasks=TASKS, **order)
     if user is not None:
         os.chown(workdir, user, user)
     return subprocess.run(
-        [sys.executable, "-m", "tests.security.caged", json.dumps(wanted.frame()), str(user or 0)],
+        [sys.executable, "-m", "tests.security.caged", json.dumps(wanted.frame()), str(user or 0), str(proxy or 0)],
         input=code, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60,
+        pass_fds=[] if proxy is None else [proxy],
     )  # fmt: skip
 
 
-def main(order: str, user: int) -> None:
+def main(order: str, user: int, proxy: int) -> None:
     """Fork, enter, run."""
     frame = json.loads(order)
     cage = CageOrder.of(frame, Grant(Isolation(frame["level"])))
     code = sys.stdin.read()
 
     def enter_and_run(pid: int) -> None:
-        enter(cage, pid)
+        enter(cage, pid, proxy or None)
         os.chdir(cage.workdir)
         exec(compile(code, "function.py", "exec"), {"__name__": "function"})
         sys.stdout.flush()
@@ -76,4 +82,4 @@ def _become(user: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -7,6 +7,7 @@ import socket
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,8 @@ def test_processes_and_threads_are_counted_for_itself(workdir: Path, user: int |
 
 
 @needs_strict
-def test_without_a_network_it_reaches_nothing_but_itself(workdir: Path, user: int | None) -> None:
+@pytest.mark.parametrize("network", [Network.NONE, Network.EGRESS], ids=["none", "egress"])
+def test_without_a_network_it_reaches_nothing_but_itself(workdir: Path, user: int | None, network: Network) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         code = f"""
         import socket, struct
@@ -177,9 +179,32 @@ def test_without_a_network_it_reaches_nothing_but_itself(workdir: Path, user: in
         mine = socket.create_server(("127.0.0.1", 0))
         print(socket.create_connection(mine.getsockname()) is not None)
         """
-        assert said(code, workdir, STRICT, Network.NONE, user=user) == [
+        assert said(code, workdir, STRICT, network, user=user) == [
             "ConnectionRefusedError 111", "OSError 101", "True",
         ]  # fmt: skip
+
+
+@needs_strict
+def test_connections_to_the_proxy_come_out_by_the_socket_that_went_out(workdir: Path, user: int | None) -> None:
+    code = """
+    import os, socket
+    connection = socket.create_connection(("127.0.0.1", 3128), timeout=30)
+    print(connection.recv(100).decode())
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            with socket.socket(fileno=os.dup(fd)) as held:
+                if held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN): print("it could listen there itself")
+        except OSError: pass
+    """
+    inside, outside = socket.socketpair()
+    with inside, outside, ThreadPoolExecutor() as threads:
+        running = threads.submit(said, code, workdir, STRICT, Network.EGRESS, user=user, proxy=inside.fileno())
+        _data, (listener,), _flags, _address = socket.recv_fds(outside, 1, 1)
+        with socket.socket(fileno=listener) as accepting, accepting.accept()[0] as connection:
+            assert connection.getpeername()[0] == "127.0.0.1"
+            connection.sendall(b"from outside")
+            connection.shutdown(socket.SHUT_WR)
+            assert running.result() == ["from outside"]
 
 
 @needs_strict

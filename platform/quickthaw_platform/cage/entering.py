@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from quickthaw.types import Isolation, Network
-from quickthaw_platform.cage import call_filter, kernel, mounting, rlimits, view
+from quickthaw_platform.cage import call_filter, kernel, mounting, proxy_listener, rlimits, view
 from quickthaw_platform.cage.namespaces import enter_others
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.errors import StartFailed
@@ -33,16 +33,17 @@ _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
 
 
-def enter(order: CageOrder, pid: int) -> None:
+def enter(order: CageOrder, pid: int, proxy: int | None = None) -> None:
     """Shut this process off as far as the order's level says; at `strict` it has been forked as process 1.
 
-    `pid` is its number outside. Needs a process of one thread. Raises StartFailed with the kernel's reason.
+    `pid` is its number outside. `proxy`, with the network `egress`, is the descriptor by which the socket of the proxy
+    goes out, and is closed. Needs a process of one thread. Raises StartFailed with the kernel's reason.
     """
     try:
         if order.level is not Isolation.NONE:
             os.setsid()  # a signal to its own group would reach whoever else the template forked
         if order.level is Isolation.STRICT:
-            _enter_strict(order, pid)
+            _enter_strict(order, pid, proxy)
         elif order.level is Isolation.PROCESS:
             _enter_process(order)
     except OSError as error:
@@ -61,15 +62,17 @@ def _filter(*, internet: bool, gpu: bool) -> bytes:
     return call_filter.program(platform.machine(), internet=internet, gpu=gpu)
 
 
-def _enter_strict(order: CageOrder, pid: int) -> None:
+def _enter_strict(order: CageOrder, pid: int, proxy: int | None) -> None:
     enter_others(network=order.network is Network.HOST)
     other = another_user(pid, Path("/proc/self/uid_map").read_text())
     user, group = (os.geteuid(), os.getegid()) if other is None else (other, other)
     seen = view.of_instance(order.readable, order.hidden, gpu=order.gpu)
     groups = _groups_of(seen.common.devices) if order.gpu else []
     mounting.build(seen, Path(order.workdir), order.scratch_bytes, user, group)
-    if order.network is Network.NONE:
+    if order.network is not Network.HOST:
         _raise_loopback()
+    if proxy is not None:
+        proxy_listener.hand_out(proxy)
     kernel.drop_bounding_capabilities()
     if other is not None:
         _become(other, groups)

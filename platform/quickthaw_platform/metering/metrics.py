@@ -77,6 +77,9 @@ stream_gap_seconds = _histogram(
     _MODEL,
     _TOKEN_BUCKETS,
 )
+egress_requests_total = _counter(
+    "egress_requests_total", "Requests of functions to the proxy of their node, by what became of them.", ("result",)
+)
 device_seconds_total = _counter(
     "device_seconds_total", "Seconds of instances starting, prefill, decode, idle and draining.", ("phase",)
 )

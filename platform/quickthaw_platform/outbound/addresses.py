@@ -35,13 +35,18 @@ def check_host(host: str, allowed: Sequence[Network]) -> None:
     require_allowed(host, [address], allowed)
 
 
-def require_allowed(host: str, addresses: Sequence[Address], allowed: Sequence[Network]) -> None:
-    """Raise AddressRefused where callers may not reach an address of a host: its owner chooses which comes first."""
+def require_allowed(
+    host: str, addresses: Sequence[Address], allowed: Sequence[Network], *, setting: str = "webhook_allow"
+) -> None:
+    """Raise AddressRefused where callers may not reach an address of a host: its owner chooses which comes first.
+
+    `setting` is the one that names the networks `allowed`.
+    """
     refused = [address for address in addresses if not is_allowed(address, allowed)]
     if refused:
         raise AddressRefused(
             f"{host} is {refused[0]}, which is not public; whoever runs the platform can allow its network in the "
-            "setting webhook_allow"
+            f"setting {setting}"
         )
 
 

@@ -38,6 +38,7 @@ from quickthaw_platform.worker.beginnings import Beginnings
 from quickthaw_platform.worker.checkpoints import NodeCheckpoints
 from quickthaw_platform.worker.commands import Commands
 from quickthaw_platform.worker.effects import RedisEffects
+from quickthaw_platform.worker.egress_proxy import EgressProxy
 from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
@@ -93,6 +94,7 @@ class Agent:
         self._templates = self._make_templates()
         self._primed = self._make_primed()
         self._beginnings = Beginnings(self._primed)
+        self._proxy = EgressProxy(self._loop, settings.egress_allow, settings.log_level)
         learning = Learning(redis, settings.node)
         self._meters = NodeMeter(UsageStore(redis, settings.usage_retention), Endings(redis), settings.usage_period)
         self._effects = self._make_effects(commands)
@@ -101,6 +103,7 @@ class Agent:
             self._writer,
             self._templates,
             self._beginnings,
+            self._proxy,
             self._effects,
             learning=learning,
             meters=self._meters,
@@ -162,8 +165,9 @@ class Agent:
 
     def pids(self) -> dict[str, int]:
         """Return the processes under this agent by what they are. For the loop's thread; see `Loop.ask`."""
-        zygote = {} if self._zygote.pid is None else {"zygote": self._zygote.pid}
-        return zygote | self._templates.pids() | self._primed.pids() | self._fleet.pids()
+        named = {"zygote": self._zygote.pid, "proxy": self._proxy.pid}
+        alone = {name: pid for name, pid in named.items() if pid is not None}
+        return alone | self._templates.pids() | self._primed.pids() | self._fleet.pids()
 
     def start_instance(self, instance: str, version_id: str) -> None:
         """Start an instance that has been reserved here. Returns at once: to make room in memory may take a while."""
@@ -371,12 +375,14 @@ class Agent:
         self._primed.close()
         self._templates.close()
         self._zygote.close()
+        self._proxy.close()
 
     def _kill_processes(self) -> None:
         self._fleet.kill()
         self._primed.kill()
         self._templates.kill()
         self._zygote.kill()
+        self._proxy.kill()
 
     def _persist(self, change: Callable[[], _T]) -> _T:
         """Make a change, trying again while Redis is out and the agent lives. For the threads of commands."""

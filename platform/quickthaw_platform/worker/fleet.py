@@ -15,6 +15,7 @@ from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.node_meter import NodeMeter
 from quickthaw_platform.worker.beginnings import Beginnings
+from quickthaw_platform.worker.egress_proxy import EgressProxy
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
@@ -72,6 +73,7 @@ class Fleet:
         writer: Writer,
         templates: Templates,
         beginnings: Beginnings,
+        proxy: EgressProxy,
         effects: Effects,
         *,
         learning: Learning,
@@ -86,6 +88,7 @@ class Fleet:
         self._loop = loop
         self._templates = templates
         self._beginnings = beginnings
+        self._proxy = proxy
         self._effects = effects
         self._learning = learning
         self._meters = meters
@@ -186,6 +189,7 @@ class Fleet:
             template,
             order,
             group,
+            self._proxy,
             on_frame=lambda frame: self._take(instance, frame),
             on_line=lambda stream, line: self._log(instance, None, stream, line),
             on_end=lambda status: self._ended(instance, status),

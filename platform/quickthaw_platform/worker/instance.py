@@ -36,6 +36,11 @@ class Ends(NamedTuple):
     link: int
     stdout: int
     stderr: int
+    proxy: int | None = None  # takes the socket at which the node's proxy listens
+
+    def all(self) -> list[int]:
+        """Return those that there are."""
+        return [fd for fd in self if fd is not None]
 
 
 def main(
@@ -55,7 +60,7 @@ def main(
     weights, which are closed before the function's code runs: through them it could write what other instances compute
     with.
     """
-    frames.close_all_fds_but({*ends, *files, *joining.kept})
+    frames.close_all_fds_but({*ends.all(), *files, *joining.kept})
     forking.name_process("qt-instance")
     for standard, fd in ((1, ends.stdout), (2, ends.stderr)):
         os.dup2(fd, standard)
@@ -64,7 +69,7 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     instance = Instance(engine, task, socket.socket(fileno=ends.link))
     try:
-        entering.enter(cage, pid)
+        entering.enter(cage, pid, ends.proxy)
         instance.stage("fork", time.monotonic() - order["sent_at"])
         instance.load(order, joining, adapter, files)
     except QuickthawError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from quickthaw.types import Version
+from quickthaw.types import Network, Version
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.control_groups.group import Group
@@ -22,6 +22,7 @@ from quickthaw_platform.control_groups.limits import Limits
 from quickthaw_platform.worker import checkpoint_frames, frames
 from quickthaw_platform.worker.beginning import Beginning
 from quickthaw_platform.worker.capture import StreamName
+from quickthaw_platform.worker.egress_proxy import EgressProxy
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.link import Link
 from quickthaw_platform.worker.loop import Loop
@@ -93,6 +94,7 @@ class InstanceProcess:
         template: Template | Primed,
         order: InstanceOrder,
         group: Group | None,
+        proxy: EgressProxy,
         *,
         on_frame: Callable[[Frame], None],
         on_line: Callable[[StreamName, str], None],
@@ -116,8 +118,12 @@ class InstanceProcess:
         self._link = Link(loop, ours, self._take, self._closed)
         outputs = [output.theirs for output in self._outputs]
         frame = order.frame() | {"group": None if group is None else group.order.frame()}
-        template.link.send(frame, [theirs, *outputs, *checkpoint_frames.descriptors(order.adapter)])
-        theirs.close()
+        self._way_out = proxy.open(order.version) if order.cage.network is Network.EGRESS else None
+        ends = [theirs] if self._way_out is None else [theirs, self._way_out.end]
+        adapter = checkpoint_frames.descriptors(order.adapter)
+        template.link.send(frame, [ends[0], *outputs, *ends[1:], *adapter])
+        for end in ends:
+            end.close()
         for output in self._outputs:
             os.close(output.theirs)
 
@@ -177,6 +183,8 @@ class InstanceProcess:
         self._link.close()
         for output in self._outputs:
             output.close()
+        if self._way_out is not None:
+            self._way_out.close()
         if self._group is not None:
             self.ran_out_of_memory = self._group.ran_out_of_memory
         threading.Thread(target=_remove, args=(self._workdir, self._group), name="remove-workdir").start()

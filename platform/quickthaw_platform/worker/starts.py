@@ -10,7 +10,8 @@ from typing import TypeVar
 from redis import Redis
 
 from quickthaw.errors import CheckpointNotFound, QuickthawError, StartFailed
-from quickthaw.types import Version
+from quickthaw.types import FunctionSpec, Network, Version
+from quickthaw_platform.cage import proxy_listener
 from quickthaw_platform.cage.levels import demanded
 from quickthaw_platform.cage.order import CageOrder
 from quickthaw_platform.cage.sharing import let_instances_read
@@ -118,7 +119,7 @@ class Starts:
                 version=version,
                 bundle=bundles.materialise(self._settings.bundles_dir, version),
                 workdir=self._workdirs / instance,
-                env=spec.env | secrets,
+                env=self._proxy_variables(spec) | spec.env | secrets,
                 memory_bytes=spec.memory or self._settings.instance_memory,
                 device=self._settings.device,
                 threads=self._settings.threads,
@@ -145,7 +146,7 @@ class Starts:
         for folder in own:
             let_instances_read(folder)
         return CageOrder(
-            level=demanded(spec, settings.isolation),
+            level=demanded(spec, settings.isolation, settings.network),
             network=spec.network or settings.network,
             scratch_bytes=settings.scratch,
             workdir="",
@@ -168,6 +169,10 @@ class Starts:
         )
         on_cpu = settings.device == "cpu"  # what CUDA takes of the host's memory is the platform's
         return Limits(memory if on_cpu else None, threads + SPARE_TASKS, spec.weight)
+
+    def _proxy_variables(self, spec: FunctionSpec) -> dict[str, str]:
+        egress = (spec.network or self._settings.network) is Network.EGRESS
+        return proxy_listener.variables() if egress else {}
 
     def _acquire_adapter(self, version: Version, instance: str) -> Held | None:
         """Have the version's adapter in memory or on its way there, for the instance like its model."""

@@ -6,13 +6,10 @@ import gc
 import os
 import socket
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from quickthaw.errors import QuickthawError, StartFailed
-from quickthaw.types import Isolation
+from quickthaw.types import Isolation, Network
 from quickthaw_platform import plugins
 from quickthaw_platform.cage import entering, kernel
 from quickthaw_platform.cage.forks import fork_for
@@ -22,22 +19,7 @@ from quickthaw_platform.contracts import Checkpoint, Engine, Settles
 from quickthaw_platform.control_groups.joining import Joining
 from quickthaw_platform.worker import checkpoint_frames, forking, frames, instance, priming
 from quickthaw_platform.worker.frames import Frame
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a template has prepared, and what it forks instances with."""
-
-    engine: Engine
-    name: str  # of the engine
-    options: Mapping[str, Any]
-    checkpoint: Checkpoint
-    grant: Grant  # how far instances can be isolated
-
-    @property
-    def files(self) -> list[int]:
-        """The descriptors of the checkpoint, from which engines may read until they have started."""
-        return checkpoint_frames.descriptors(self.checkpoint)
+from quickthaw_platform.worker.prepared_engine import PreparedEngine
 
 
 def main(control: socket.socket, order: Frame, checkpoint: Checkpoint, grant: Grant) -> None:
@@ -58,8 +40,8 @@ def main(control: socket.socket, order: Frame, checkpoint: Checkpoint, grant: Gr
     if grant.level is not Isolation.NONE:
         entering.make_ready()
     frames.send(control, {"t": "prepared"})
-    made = Made(engine, order["engine"], order["options"], checkpoint, grant)
-    parent.serve(partial(_handle, parent, made), partial(_settle, engine))
+    prepared = PreparedEngine(engine, order["engine"], order["options"], checkpoint, grant)
+    parent.serve(partial(_handle, parent, prepared), partial(_settle, engine))
 
 
 def _settle(engine: Engine) -> None:
@@ -92,38 +74,38 @@ def _name(order: Frame) -> str:
     return f"checkpoint {manifest.get('name', order['checkpoint']['id'])!r} for engine {order['engine']!r}"
 
 
-def _handle(parent: forking.Parent, made: Made, frame: Frame, receiver: frames.Receiver) -> None:
+def _handle(parent: forking.Parent, prepared: PreparedEngine, frame: Frame, receiver: frames.Receiver) -> None:
     match frame["t"]:
         case "instance":
-            _fork_instance(parent, made, frame, receiver)
+            _fork_instance(parent, prepared, frame, receiver)
         case "prime":
-            _fork_primed(parent, made, frame, receiver)
+            _fork_primed(parent, prepared, frame, receiver)
 
 
-def _fork_primed(parent: forking.Parent, made: Made, frame: Frame, receiver: frames.Receiver) -> None:
+def _fork_primed(parent: forking.Parent, prepared: PreparedEngine, frame: Frame, receiver: frames.Receiver) -> None:
     def serve(primed: forking.Parent) -> None:
-        primed.serve(partial(_handle, primed, made))
+        primed.serve(partial(_handle, primed, prepared))
 
     with socket.socket(fileno=receiver.take_fd()) as end:
-        pid = forking.fork(lambda: priming.main(made, frame, end, serve))
+        pid = forking.fork(lambda: priming.main(prepared, frame, end, serve))
     parent.adopt(forking.Child(pid, forks_instances=True))
     frames.send(parent.control, {"t": "forked-primed", "key": frame["key"], "pid": pid})
 
 
-def _fork_instance(parent: forking.Parent, made: Made, frame: Frame, receiver: frames.Receiver) -> None:
-    task = made.checkpoint.manifest.get("task", "generate")
-    ends = instance.Ends(receiver.take_fd(), receiver.take_fd(), receiver.take_fd())
+def _fork_instance(parent: forking.Parent, prepared: PreparedEngine, frame: Frame, receiver: frames.Receiver) -> None:
+    task = prepared.checkpoint.manifest.get("task", "generate")
+    ends = instance.Ends(*(receiver.take_fd() for _ in range(4 if frame["cage"]["network"] == Network.EGRESS else 3)))
     described = frame["adapter"]
     adapter = None if described is None else checkpoint_frames.from_frame(described, receiver.take_fd)
     files = checkpoint_frames.descriptors(adapter)
     joining = Joining(frame["group"])
     try:
-        cage = CageOrder.of(frame["cage"], made.grant)
+        cage = CageOrder.of(frame["cage"], prepared.grant)
         pid = fork_for(
             cage,
             forking.fork,
             lambda pid: instance.main(
-                made.engine, task, frame, cage, pid, ends, joining, adapter, [*made.files, *files]
+                prepared.engine, task, frame, cage, pid, ends, joining, adapter, [*prepared.files, *files]
             ),
             partial(_announce, ends),
         )
@@ -135,7 +117,7 @@ def _fork_instance(parent: forking.Parent, made: Made, frame: Frame, receiver: f
         joining.move(pid)
     finally:
         joining.close()
-        for fd in (*ends, *files):
+        for fd in (*ends.all(), *files):
             os.close(fd)
 
 

@@ -99,6 +99,11 @@ def _only_forks(process: psutil.Process) -> bool:
         return True
 
 
+def _written(value: object) -> str:
+    """Return a setting as a variable holds it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 class NodeProcess:
     """A worker, started as `quickthaw worker` starts it, and calls to functions on it."""
 
@@ -120,7 +125,7 @@ class NodeProcess:
     def start(self) -> None:
         """Start the worker and wait until its node has announced itself."""
         names = ("redis_url", "data_dir", "node", "preload", "threads", *self.settings.model_fields_set)
-        changed = {f"QUICKTHAW_{name.upper()}": str(getattr(self.settings, name)) for name in names}
+        changed = {f"QUICKTHAW_{name.upper()}": _written(getattr(self.settings, name)) for name in names}
         changed["QUICKTHAW_WORKER_REDIS_URL"] = as_role(Role.WORKER, changed["QUICKTHAW_REDIS_URL"])
         with (self.data_dir / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -30,13 +30,20 @@ def test_strict_is_stronger_than_process_and_that_than_none() -> None:
         ({"network": "none", "isolation": "none"}, None, PROCESS),
         ({"network": "none", "isolation": "strict"}, NONE, STRICT),
         ({"network": "host"}, None, NONE),
+        ({"network": "egress"}, None, STRICT),  # below that level there is no network of its own
     ],
-    ids=["nothing", "a level", "a stronger setting", "no network", "only no network", "both", "the network"],
+    ids=["nothing", "a level", "a stronger setting", "no network", "only no network", "both", "the network", "egress"],
 )
 def test_a_function_needs_the_weakest_level_that_keeps_all_it_asks_for(
     fields: dict[str, str], setting: Isolation | None, level: Isolation
 ) -> None:
     assert demanded(spec(**fields), setting) is level
+
+
+def test_the_network_of_a_node_counts_for_functions_that_name_none() -> None:
+    assert demanded(spec(), None, Network.NONE) is PROCESS
+    assert demanded(spec(), None, Network.EGRESS) is STRICT
+    assert demanded(spec(network="host"), None, Network.EGRESS) is NONE
 
 
 def test_a_node_tries_the_strongest_level_first_and_none_beyond_its_setting() -> None:
@@ -57,8 +64,3 @@ def test_an_order_arrives_as_it_was_sent_at_the_level_that_the_node_gives() -> N
 def test_an_order_that_the_node_cannot_keep_is_refused_with_the_reason() -> None:
     with pytest.raises(StartFailed, match="`strict` is demanded, and this node gives `process`: no user namespaces"):
         CageOrder.of(order(STRICT).frame(), Grant(PROCESS, "no user namespaces"))
-
-
-def test_a_network_that_is_not_there_yet_is_refused_by_its_name() -> None:
-    with pytest.raises(ValueError, match=r"network\n.*no network `egress` yet"):
-        spec(network="egress")

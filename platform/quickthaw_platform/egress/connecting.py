@@ -1,0 +1,54 @@
+"""Connecting to what a function asks for: looked up once, and connected to by the address that was checked."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from quickthaw_platform.egress.rules import Refused, Result, Rules
+from quickthaw_platform.egress.targets import Target
+from quickthaw_platform.outbound.addresses import Address
+
+CONNECT_SECONDS = 10.0
+MOST_ADDRESSES = 3
+"""Addresses of one host that are tried."""
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connect(target: Target, rules: Rules, lookups: asyncio.Semaphore) -> Streams:
+    """Return a connection to a target that the rules let through. Raises Refused.
+
+    `lookups` bounds how many names are looked up at a time, each of which holds a thread.
+    """
+    rules.check(target)
+    if isinstance(target.host, str):
+        async with lookups:
+            addresses = await _look_up(target.host, target.port)
+    else:
+        addresses = [target.host]
+    rules.check_addresses(target, addresses)
+    return await _connect(target, addresses[:MOST_ADDRESSES])
+
+
+async def _look_up(name: str, port: int) -> list[Address]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Refused(Result.NOT_FOUND, f"{name} has no address: {error}") from error
+    return [ip_address(str(entry[4][0])) for entry in found]
+
+
+async def _connect(target: Target, addresses: Sequence[Address]) -> Streams:
+    why = ""
+    for address in addresses:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.open_connection(str(address), target.port)
+        except TimeoutError:
+            why = f"no answer within {CONNECT_SECONDS:g} s"
+        except OSError as error:
+            why = str(error)
+    raise Refused(Result.UNREACHABLE, f"{target} cannot be reached: {why}")

@@ -1,0 +1,325 @@
+"""A function with network `egress` reaches what it may through the proxy of its node, and nothing past it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import ssl
+import textwrap
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import trustme
+
+from quickthaw.egress import read_destinations
+from quickthaw.types import InvocationState, Isolation
+from quickthaw_platform.cage.probing import probe
+from quickthaw_platform.egress.gate import Gate, Requests
+from quickthaw_platform.egress.rules import Rules
+from quickthaw_platform.setting_values.networks import read_networks
+from quickthaw_platform.worker import forking
+from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
+
+GRANT = probe(None, forking.fork)
+needs_strict = pytest.mark.skipif(GRANT.level is not Isolation.STRICT, reason=f"no strict isolation here: {GRANT.why}")
+LOOPBACK = "127.0.0.0/8"
+TIMEOUT_SECONDS = 30.0
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers with what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        pieces = []
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline(), 16):
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            pieces.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self._answer(b"".join(pieces))
+
+    def _answer(self, body: bytes) -> None:
+        said = f"{self.command} {self.path} {self.headers['Host']} ".encode() + body
+        self.send_response(200, "Fine")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing."""
+
+
+@contextlib.contextmanager
+def serving(context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Run a server at 127.0.0.1; yield its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[int]:
+    with serving() as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def secure_server(authority: trustme.CA) -> Iterator[int]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("api.test", "localhost").configure_cert(context)
+    with serving(context) as port:
+        yield port
+
+
+# --- the proxy by itself
+
+
+@contextlib.contextmanager
+def proxying(*listed: str, names: Mapping[str, str], allowed: str = LOOPBACK) -> Iterator[str]:
+    """Run a gate where `names` have these addresses, and no others have any; yield its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    rules = Rules(read_destinations(listed), read_networks(allowed))
+    loop = asyncio.new_event_loop()
+
+    async def look_up(name: str, port: int, **_more: object) -> list[Any]:
+        if name not in names:
+            raise socket.gaierror(socket.EAI_NONAME, "not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (names[name], port))]
+
+    async def open_gate() -> Gate:
+        return Gate(listener, rules, Requests("f", "v"))
+
+    loop.getaddrinfo = look_up  # type: ignore[method-assign,assignment]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    gate = asyncio.run_coroutine_threadsafe(open_gate(), loop).result()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(gate.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def connected(proxy: str) -> socket.socket:
+    """Connect to a proxy, to say anything."""
+    return socket.create_connection(("127.0.0.1", int(proxy.rpartition(":")[2])), timeout=TIMEOUT_SECONDS)
+
+
+def client(proxy: str, **more: Any) -> httpx.Client:
+    return httpx.Client(proxy=proxy, timeout=TIMEOUT_SECONDS, trust_env=False, **more)
+
+
+def test_requests_reach_what_is_listed_and_say_whom_they_are_for(server: int) -> None:
+    with proxying(f"api.test:{server}", names={"api.test": "127.0.0.1"}) as proxy, client(proxy) as http:
+        answer = http.get(f"http://api.test:{server}/a?b=c", headers={"Host": "other.test"})
+        assert (answer.status_code, answer.reason_phrase) == (200, "Fine")
+        assert answer.text == f"GET /a?b=c api.test:{server} "
+        whole = b"x" * 300_000
+        assert http.post(f"http://api.test:{server}/", content=whole).content.endswith(b" " + whole)
+        assert http.post(f"http://api.test:{server}/", content=iter([whole, b"y"])).content.endswith(whole + b"y")
+
+
+def test_what_is_not_listed_is_refused_and_not_even_looked_up(server: int) -> None:
+    with proxying("api.test", names={}) as proxy, client(proxy) as http:
+        answer = http.get(f"http://secret.other.test:{server}/")
+        assert answer.status_code == 403
+        assert answer.text.strip() == answer.reason_phrase
+        assert "secret.other.test" in answer.text
+        assert "list it there as" in answer.text
+        with pytest.raises(httpx.ProxyError, match=r"403 .* list it there as secret\.other\.test"):
+            http.get("https://secret.other.test/")
+        with pytest.raises(httpx.ProxyError, match=r"502 api\.test has no address"):
+            http.get("https://api.test/")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254"])
+def test_a_listed_name_that_leads_to_a_private_address_is_refused(server: int, address: str) -> None:
+    listed = (f"api.test:{server}", "api.test")
+    with proxying(*listed, names={"api.test": address}, allowed="") as proxy, client(proxy) as http:
+        answer = http.get(f"http://api.test:{server}/")
+        assert answer.status_code == 403
+        assert f"api.test is {address}, which is not public" in answer.text
+        with pytest.raises(httpx.ProxyError, match=r"403 .* not public"):
+            http.get("https://api.test/")
+
+
+def test_without_a_list_no_port_but_the_usual_ones_is_reached(server: int) -> None:
+    with proxying(names={"api.test": "127.0.0.1"}) as proxy, client(proxy) as http:
+        assert (
+            f"list it in `egress` of the function as api.test:{server}" in http.get(f"http://api.test:{server}/").text
+        )
+
+
+def test_a_second_request_reaches_no_other_host_by_the_connection_of_the_first(server: int) -> None:
+    with proxying(f"api.test:{server}", names={"api.test": "127.0.0.1"}) as proxy, connected(proxy) as raw:
+        head = f"GET http://{{}}:{server}/{{}} HTTP/1.1\r\nHost: x\r\n\r\n"
+        raw.sendall((head.format("api.test", "first") + head.format("other.test", "second")).encode())
+        said = b"".join(iter(lambda: raw.recv(1 << 16), b""))
+    assert b"/first" in said
+    assert b"/second" not in said
+    assert said.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", b"GET " + b"x" * (1 << 17)],
+    ids=["TLS", "a server's request", "no end"],
+)  # fmt: skip
+def test_what_is_no_request_to_a_proxy_is_answered_so(said: bytes) -> None:
+    with proxying(names={}) as proxy, connected(proxy) as raw:
+        raw.sendall(said)
+        raw.shutdown(socket.SHUT_WR)
+        assert raw.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_tunnel_passes_tls_as_it_is(authority: trustme.CA, secure_server: int) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    listed, names = f"api.test:{secure_server}", {"api.test": "127.0.0.1"}
+    with proxying(listed, names=names) as proxy, client(proxy, verify=context) as http:
+        for _ in range(2):  # on one connection
+            answer = http.post(f"https://api.test:{secure_server}/", content=b"z" * 500_000)
+            assert answer.content.endswith(b"z" * 500_000)
+
+
+def test_a_tunnel_passes_any_bytes_and_the_end_of_either_side() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        target = f"api.test:{plain.getsockname()[1]}"
+        with proxying(target, names={"api.test": "127.0.0.1"}) as proxy, connected(proxy) as raw:
+            raw.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\nbegun\0".encode())
+            with plain.accept()[0] as other:
+                assert raw.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+                assert other.recv(6, socket.MSG_WAITALL) == b"begun\0"
+                raw.shutdown(socket.SHUT_WR)
+                assert other.recv(1) == b""
+                other.sendall(b"still")
+            assert raw.recv(5, socket.MSG_WAITALL) == b"still"
+            assert raw.recv(1) == b""
+
+
+# --- a function in its cage
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    if GRANT.level is not Isolation.STRICT:
+        pytest.skip(f"no strict isolation here: {GRANT.why}")
+    with running_node(
+        tmp_path_factory.mktemp("egress"), isolation="strict", egress_allow=read_networks(f"{LOOPBACK},::1")
+    ) as worker:
+        yield worker
+
+
+def answer(node: NodeProcess, name: str, body: str, egress: list[str]) -> Any:
+    """Return what a function's code says in `found`."""
+    code = "import json, os, socket\nimport httpx\n\ndef handle(model, **input):\n    found = []\n"
+    code += textwrap.indent(textwrap.dedent(body), "    ") + "    return json.dumps(found)\n"
+    info = node.call(node.deploy(name, code, network="egress", egress=egress), {})
+    assert info.state is InvocationState.SUCCEEDED, info.error
+    return json.loads(str(info.result))
+
+
+GET = """
+import urllib.request
+def get(url):
+    try: return httpx.get(url, timeout=30).text.strip()
+    except httpx.HTTPError as error: return str(error)
+"""
+
+
+def test_a_function_reaches_what_it_lists_by_clients_as_they_are(node: NodeProcess, server: int) -> None:
+    url = f"http://localhost.:{server}"
+    body = GET + f"found += [get('{url}/a'), urllib.request.urlopen('{url}/b').read().decode().strip()]\n"
+    assert answer(node, "listed", body, [f"localhost:{server}"]) == [
+        f"GET /a localhost:{server}", f"GET /b localhost:{server}",
+    ]  # fmt: skip
+
+
+def test_a_function_reaches_nothing_past_the_proxy(node: NodeProcess, server: int) -> None:
+    body = f"""
+    for address in (("127.0.0.1", {server}), ("192.0.2.1", 80), ("2001:db8::1", 80)):
+        try: found.append(bool(socket.create_connection(address, timeout=5)))
+        except OSError as error: found.append(error.errno)
+    try: socket.getaddrinfo("example.com", 80)
+    except socket.gaierror: found.append("no names")
+    """
+    refused, *unreachable = answer(node, "past", body, [f"localhost:{server}"])
+    assert refused == 111  # its own loopback, where nobody listens
+    assert unreachable == [101, 101, "no names"]
+
+
+def test_a_function_is_told_why_a_host_is_refused(node: NodeProcess, server: int) -> None:
+    body = (
+        GET
+        + f"""
+found += map(get, (
+    "http://127.0.0.1:{server}/", "https://other.test/", "http://169.254.169.254/latest/meta-data/", "https://10.0.0.1/",
+))
+"""
+    )
+    listed = ["localhost", "169.254.0.0/16", "10.0.0.0/8"]
+    own, other, metadata, private = answer(node, "refused", body, listed)
+    assert own == "" or "Connection refused" in own  # NO_PROXY: its own loopback
+    assert other == "403 other.test:443 is not in `egress` of the function: list it there as other.test"
+    assert "169.254.169.254 is 169.254.169.254, which is not public" in metadata
+    assert private.startswith("403 10.0.0.1 is 10.0.0.1, which is not public")
+    assert '"host": "other.test:443"' in node.log()
+
+
+def test_a_proxy_that_dies_is_replaced_and_nothing_of_it_outlives_instances(node: NodeProcess, server: int) -> None:
+    body = GET + f"found.append(get('http://localhost.:{server}/'))\n"
+    said = [f"GET / localhost:{server}"]
+    assert answer(node, "dying", body, [f"localhost:{server}"]) == said
+    (pid,) = node.pids()["qt-egress"]
+    psutil.Process(pid).kill()
+    assert answer(node, "dying", body, [f"localhost:{server}"]) == said  # it waits for the next one
+    worker, proxy = node.process, node.pids()["qt-egress"][0]
+    assert worker is not None
+    assert sockets_inside(worker.pid)
+    assert sockets_inside(proxy)
+    for view in node.slots.instances():
+        node.commands.stop("n1", view.id)
+    wait_for(lambda: not node.slots.instances(), "the end of the instances")
+    wait_for(lambda: not sockets_inside(worker.pid) | sockets_inside(proxy), "the end of their sockets")
+    assert psutil.Process(proxy).net_connections() == []
+
+
+def sockets_inside(pid: int) -> set[str]:
+    """Return the sockets of a process that are in the network of an instance: this one's does not list them."""
+    held = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            held |= set(re.findall(r"socket:.(\d+)", str(fd.readlink())))
+    tables = ("tcp", "tcp6", "udp", "udp6", "unix", "netlink", "packet")
+    listed = " ".join(Path(f"/proc/self/net/{name}").read_text() for name in tables)
+    return held - set(listed.split())
