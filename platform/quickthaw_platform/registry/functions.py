@@ -15,17 +15,16 @@ from typing import Any, TypeVar, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN, CheckpointInfo
+from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
 from quickthaw.types import FunctionSpec, Version
-from quickthaw_platform import plugins
 from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
-from quickthaw_platform.registry.engines import check_adapter, check_takes, default_engine
+from quickthaw_platform.registry.deployable import deployable
 from quickthaw_platform.registry.record import FunctionRecord, normalised
 from quickthaw_platform.registry.secrets import SecretStore
-from quickthaw_platform.registry.validation import check_name, check_source, check_spec, version_id
+from quickthaw_platform.registry.validation import check_name, check_source
 from quickthaw_platform.registry.variables import check_variables
 
 FUNCTIONS_KEY = RedisKey.FUNCTIONS
@@ -80,15 +79,8 @@ class FunctionRegistry:
         `check_source` compiles the bundle, which may take long.
         """
         check_name(alias, "alias")
-        spec = plugins.serving_backend(spec.backend).settle(spec)
-        checkpoint = self._catalogue.find(spec.model)
-        engine = spec.engine or default_engine(checkpoint.weights_format)
-        spec = spec.model_copy(update={"engine": engine})
-        check_spec(spec)
-        check_source(spec)
-        check_takes(engine, checkpoint.name, checkpoint.weights_format, checkpoint.task)
-        adapter = self._adapter(spec, engine, checkpoint)
-        identity = version_id(spec, checkpoint.id, adapter)
+        new = deployable(spec, self._catalogue, check_source)
+        identity = new.identity
 
         def write(pipe: Pipeline) -> Version:
             now = _now(pipe)
@@ -97,15 +89,7 @@ class FunctionRegistry:
             version = (
                 Version.model_validate_json(cast("str", pipe.get(version_key(identity))))
                 if known
-                else Version(
-                    id=identity,
-                    function=spec.name,
-                    number=record.next_number,
-                    checkpoint=checkpoint.id,
-                    adapter_checkpoint=adapter,
-                    created_at=now,
-                    spec=spec,
-                )
+                else new.version(record.next_number, now)
             )
             pipe.multi()
             if not known:
@@ -251,14 +235,6 @@ class FunctionRegistry:
     def secret_names(self, name: str) -> set[str]:
         """Return the names of a function's secrets. Their values only nodes can open (registry.secrets)."""
         return self._secrets.names(name)
-
-    def _adapter(self, spec: FunctionSpec, engine: str, model: CheckpointInfo) -> str | None:
-        """Return the id of the checkpoint that `spec.adapter` means; None: it names none."""
-        if spec.adapter is None:
-            return None
-        adapter = self._catalogue.find_adapter(spec.adapter)
-        check_adapter(engine, adapter, model)
-        return adapter.id
 
     def _change(self, name: str, change: Callable[[FunctionRecord], FunctionRecord]) -> FunctionRecord:
         def write(pipe: Pipeline) -> FunctionRecord:
