@@ -66,13 +66,13 @@ def main(order: str, user: int, proxy: int) -> None:
         sys.stdout.flush()
 
     if user:
-        _become(user)
+        become(user)
     kernel.become_subreaper()
     child = fork_for(cage, forking.fork, enter_and_run, lambda _pid: None)
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
-def _become(user: int) -> None:
+def become(user: int) -> None:
     """Be an ordinary user, who may not even be able to read this Python: what the code imports is loaded before."""
     for name in ("ctypes", "encodings.idna", "errno", "mmap", "resource", "signal", "socket", "struct"):
         importlib.import_module(name)

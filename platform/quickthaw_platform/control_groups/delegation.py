@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ WANTED = ("cpu", "memory", "pids")
 OWN = "quickthaw-platform"
 """The group below the delegated one in which the platform's own processes are: a group whose controllers are handed on
 to others below it may hold no process (the kernel's "no internal processes" rule)."""
+
+_THIS_PROCESS = "0"
 
 ADVICE = (
     "let the worker have a group of its own: under systemd `Delegate=cpu memory pids` in its unit; in a container a "
@@ -72,13 +75,23 @@ def _is_delegated(folder: Path) -> bool:
 
 
 def _hand_on(folder: Path, controllers: tuple[str, ...]) -> None:
-    wanted = " ".join(f"+{name}" for name in controllers)
+    file, wanted = folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in controllers)
     try:
-        (folder / "cgroup.subtree_control").write_text(wanted)
+        _write(file, wanted)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
         own = folder / OWN
         own.mkdir(exist_ok=True)
-        (own / "cgroup.procs").write_text("0")  # this process
-        (folder / "cgroup.subtree_control").write_text(wanted)
+        _write(own / "cgroup.procs", _THIS_PROCESS)
+        try:
+            _write(file, wanted)
+        except OSError:
+            _write(folder / "cgroup.procs", _THIS_PROCESS)
+            with contextlib.suppress(OSError):  # another worker may be in it by now
+                own.rmdir()
+            raise
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)

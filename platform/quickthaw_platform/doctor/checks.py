@@ -98,6 +98,12 @@ def _isolation(machine: MachineFacts) -> Finding:
     return Finding("isolation", Level.NOTE, level.value, f"not stronger: {why} (docs/security.md)")
 
 
+def _control_groups(machine: MachineFacts) -> Finding:
+    found, why = ", ".join(machine.delegation.controllers) or "nothing", machine.delegation.why
+    text = f"a worker started from here bounds {found} of an instance as a whole"
+    return Finding("control groups", Level.NOTE if why else Level.OK, text, why)
+
+
 def _memory(machine: MachineFacts) -> Finding:
     text = f"{size(machine.memory_available)} of {size(machine.memory)} free"
     if machine.memory_available < LEAST_MEMORY:
@@ -152,7 +158,8 @@ def _processes(machine: MachineFacts) -> Finding:
 
 
 _OF_THE_MACHINE: tuple[Callable[[MachineFacts], Finding], ...] = (
-    _python, _user, _isolation, _memory, _shared_memory, _huge_pages, _overcommit, _open_files, _processes,
+    _python, _user, _isolation, _control_groups, _memory, _shared_memory, _huge_pages, _overcommit, _open_files,
+    _processes,
 )  # fmt: skip
 
 

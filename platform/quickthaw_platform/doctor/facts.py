@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from quickthaw.types import Isolation
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.commands.devices import TorchFacts
+from quickthaw_platform.control_groups.delegation import Delegation
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class MachineFacts:
     open_files: int  # the hard limit, to which a process may raise its own
     processes: int | None
     grant: Grant  # what instances here are isolated by
+    delegation: Delegation  # what those of a worker that is started from here are bounded by together
     isolation: Isolation | None = None  # the level that is set; None: the strongest
     blank_variables: tuple[str, ...] = ()
     service_links: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from quickthaw_platform.commands import valkey, valkey_sync
 from quickthaw_platform.commands.devices import torch_facts
 from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.commands.ports import claim_port
+from quickthaw_platform.control_groups import delegation
 from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.redis_keys import RedisKey
@@ -75,6 +76,7 @@ def _machine(settings: Settings, environment: dict[str, str]) -> MachineFacts:
         open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) or sys.maxsize,
         processes=_limit(processes),
         grant=probe(settings.isolation, fork),
+        delegation=delegation.look(),
         isolation=settings.isolation,
         blank_variables=tuple(sorted(n for n, v in environment.items() if n.startswith(ENV_PREFIX) and is_blank(v))),
         service_links=tuple(service_links(environment, ENV_PREFIX)),

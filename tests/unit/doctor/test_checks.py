@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from quickthaw.types import Isolation
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.commands.devices import TorchFacts
+from quickthaw_platform.control_groups.delegation import WANTED, Delegation
 from quickthaw_platform.doctor.checks import Finding, Level, findings, worst
 from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
 
 MACHINE = MachineFacts(
-    grant=Grant(Isolation.STRICT),
+    grant=Grant(Isolation.STRICT), delegation=Delegation(Path("/sys/fs/cgroup/unit"), WANTED),
     python=(3, 11, 7), root=False, memory=32 << 30, memory_available=16 << 30, shm_free=8 << 30,
     shmem_huge_pages="advise", overcommit=1, open_files=65_536, processes=None,
 )  # fmt: skip
@@ -60,6 +62,7 @@ def test_functions_of_root_are_root_only_where_they_are_not_isolated() -> None:
         (machine(grant=PROCESS), "isolation", Level.NOTE, "not stronger: no user namespaces"),
         (machine(grant=Grant(Isolation.NONE)), "isolation", Level.NOTE, "docs/security.md"),
         (machine(grant=PROCESS, isolation=Isolation.STRICT), "isolation", Level.PROBLEM, "no user namespaces"),
+        (machine(delegation=Delegation(why="no cgroup v2")), "control groups", Level.NOTE, "no cgroup v2"),
         (machine(memory_available=1 << 30), "memory", Level.WARNING, "dram_budget"),
         (machine(shm_free=64 << 20), "/dev/shm", Level.WARNING, "--shm-size"),
         (machine(shm_free=None), "/dev/shm", Level.PROBLEM, "mount"),
