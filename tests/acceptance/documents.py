@@ -26,6 +26,7 @@ from pathlib import Path
 import psutil
 
 from tests.acceptance.cluster import ROOT, wait_for
+from tests.patience import PATIENCE_SECONDS
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE_NAMED_BEFORE = re.compile(r"Put this into `(\S+\.py)`")
@@ -171,7 +172,7 @@ class Terminal:
         children = psutil.Process(self._process.pid).children(recursive=True)
         os.killpg(self._process.pid, signal.SIGINT)
         self.wait(STOPPED_SECONDS)
-        return psutil.wait_procs(children, timeout=10)[1]
+        return psutil.wait_procs(children, timeout=PATIENCE_SECONDS)[1]
 
     def close(self) -> None:
         """End what has not ended, whatever became of the page."""

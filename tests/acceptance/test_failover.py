@@ -13,6 +13,7 @@ from quickthaw_platform.redis_client import connect
 from quickthaw_platform.settings import Settings
 from tests.acceptance.cluster import Cluster, kept_up, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
+from tests.patience import PATIENCE_SECONDS
 from tests.tcp_proxy import TcpProxy
 from tests.valkey_process import ValkeyProcess
 
@@ -84,9 +85,9 @@ def test_calls_that_run_start_and_wait_outlive_a_failover(cluster: Cluster) -> N
     assert isinstance(cluster.valkey, Replicated)
     cluster.valkey.fail_over()
     late = cluster.client.spawn("starts", {"prompt": "late"})
-    assert stream.result(timeout=60) == TEXT
-    assert [call.result(timeout=60) for call in starting] == [f"hello {number}" for number in range(10)]
-    assert late.result(timeout=60) == "late"
+    assert stream.result(timeout=PATIENCE_SECONDS) == TEXT
+    assert [call.result(timeout=PATIENCE_SECONDS) for call in starting] == [f"hello {number}" for number in range(10)]
+    assert late.result(timeout=PATIENCE_SECONDS) == "late"
     for call in (stream, *starting, late):
         seqs = [event.seq for event in call.events()]
         assert seqs == list(range(1, len(seqs) + 1))

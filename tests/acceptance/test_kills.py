@@ -13,6 +13,7 @@ import pytest
 
 from quickthaw import Client, Event, EventType, InvocationState
 from tests.acceptance.cluster import Cluster, wait_for
+from tests.patience import PATIENCE_SECONDS
 
 TEXT = " ".join(f"word{i}" for i in range(24))
 """Long enough that an echo of it at 50 ms a byte still runs when the kill comes."""
@@ -88,7 +89,7 @@ def test_a_killed_instance_costs_a_moment_and_no_text(cluster: Cluster, reader: 
         process.kill()
     assert_whole(reader)
     assert reader.invocation.status().epoch == 2
-    assert other.result(timeout=20) == TEXT
+    assert other.result(timeout=PATIENCE_SECONDS) == TEXT
     assert cluster.client.invoke("slow", {"prompt": "again"}).result == "again"
 
 
@@ -109,14 +110,14 @@ def test_a_killed_worker_leaves_no_process_and_its_streams_go_on_at_the_next(clu
     below = cluster.descendants("worker")
     cluster.kill("worker")
     wait_for(lambda: reader.invocation.status().state is InvocationState.QUEUED, "the requeue", DEAD_NODE_SECONDS)
-    gone, alive = psutil.wait_procs(below, timeout=5)
+    gone, alive = psutil.wait_procs(below, timeout=PATIENCE_SECONDS)
     assert gone
     assert not alive
     wait_for(lambda: not cluster.client.nodes(), "the node's end", DEAD_NODE_SECONDS)
     waiting = cluster.client.spawn("slow", {"prompt": "again"})
     cluster.start("worker")
     assert_whole(reader)
-    assert waiting.result(timeout=60) == "again"
+    assert waiting.result(timeout=PATIENCE_SECONDS) == "again"
 
 
 def test_a_killed_gateway_costs_the_client_a_reconnect_and_no_text(cluster: Cluster, reader: Reader) -> None:
@@ -152,4 +153,4 @@ def test_sigterm_lets_running_streams_end_before_the_worker_goes(cluster: Cluste
     assert_whole(reader)
     assert cluster.processes["worker"].wait(30) == 0
     cluster.start("worker")
-    assert late.result(timeout=60) == "late"
+    assert late.result(timeout=PATIENCE_SECONDS) == "late"

@@ -19,6 +19,7 @@ from quickthaw.errors import HandlerFailed, MemoryLimitExceeded, QuickthawError,
 from quickthaw.types import Handler, Limits
 from tests.acceptance.cluster import ROOT, VENV_BIN, Cluster, wait_for
 from tests.integration.worker.node_process import MODEL
+from tests.patience import PATIENCE_SECONDS
 
 LONG_TEXT = " ".join(f"word{i}" for i in range(200))
 
@@ -66,7 +67,7 @@ def test_a_deploy_does_not_interrupt_what_runs_and_a_rollback_undoes_it(client: 
     wait_for(lambda: old.status().state is InvocationState.RUNNING, "the start")
     client.deploy(coded("rolling", source.format(2), options=options))
     assert client.invoke("rolling", {"prompt": "a"}).result == "aV2"
-    assert old.result(timeout=60) == f"{LONG_TEXT}V1"
+    assert old.result(timeout=PATIENCE_SECONDS) == f"{LONG_TEXT}V1"
     client.rollback("rolling")
     assert client.invoke("rolling", {"prompt": "a"}).result == "aV1"
 
@@ -85,12 +86,12 @@ def test_a_client_that_hangs_up_cancels_all_the_way_down(cluster: Cluster, clien
         identity = response.headers["x-invocation-id"]
         if moment == "streaming":
             next(line for line in response.iter_lines() if line == "event: chunk")
-    ended = wait_for(lambda: one_ended(client, identity), "the cancel", 20)
+    ended = wait_for(lambda: one_ended(client, identity), "the cancel")
     assert ended is InvocationState.CANCELLED
     if moment == "queued":
         assert holder.status().state is InvocationState.RUNNING
         holder.cancel()
-    wait_for(lambda: all(i.in_use == 0 for i in client.instances() if i.function == name), "the free slot", 20)
+    wait_for(lambda: all(i.in_use == 0 for i in client.instances() if i.function == name), "the free slot")
 
 
 def one_ended(client: Client, identity: str) -> InvocationState | None:
@@ -176,7 +177,7 @@ def test_a_webhook_is_delivered_signed_and_again_when_its_receiver_failed(client
     try:
         hook = Webhook(url=f"http://127.0.0.1:{server.server_port}/hook", secret="a-long-secret")
         invocation = client.spawn("echo", {"prompt": "hello"}, webhook=hook)
-        wait_for(lambda: len(received) >= 2, "the second delivery", 30)
+        wait_for(lambda: len(received) >= 2, "the second delivery")
     finally:
         server.shutdown()
         server.server_close()

@@ -10,6 +10,7 @@ import pytest
 from quickthaw import FunctionSpec, Invocation
 from tests.acceptance.cluster import Cluster, running, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
+from tests.patience import PATIENCE_SECONDS
 
 WORKERS = """
 own_disks = true
@@ -49,7 +50,7 @@ def deploy(cluster: Cluster, name: str, model: str, **spec: Any) -> None:
 
 
 def node_of(invocation: Invocation) -> str | None:
-    assert invocation.result(timeout=30) == INPUT["prompt"]
+    assert invocation.result(timeout=PATIENCE_SECONDS) == INPUT["prompt"]
     return invocation.status().node
 
 

@@ -14,6 +14,7 @@ from quickthaw_platform.invocations.store import NOT_OFFERED
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_resume import DURABLE, GREEDY, PROMPT, SAMPLED, chunks, handler, said
 from tests.integration.worker.node_process import MODEL
+from tests.patience import PATIENCE_SECONDS
 
 LENGTHS = (80, 160, 320)
 """Tokens of a stream that is to move several times: a longer one where the machine was too busy for that."""
@@ -66,7 +67,7 @@ def test_a_stream_moves_to_the_node_that_was_named(cluster: Cluster) -> None:
     other = "b" if source == "a" else "a"
     cluster.client.migrate(call.id, other)
     wait_for(lambda: node_of(call) == other, "the move")
-    assert call.result(timeout=30) == TEXT
+    assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     assert_logged_once(call)
     life = cluster.client.life(call.id)
     assert (life.moves, life.invocation.epoch) == (1, 2)
@@ -133,7 +134,7 @@ def test_a_storm_moves_all_that_a_node_runs(cluster: Cluster) -> None:
     for call in calls:
         cluster.client.migrate(call.id)
     for number, call in enumerate(calls):
-        assert call.result(timeout=60) == f"{TEXT} {number}"
+        assert call.result(timeout=PATIENCE_SECONDS) == f"{TEXT} {number}"
         assert_logged_once(call)
     assert sum(cluster.client.life(call.id).moves for call in calls) >= 35
     wait_for(lambda: not cluster.redis.keys("qt:instance.leases:*"), "the end of all leases")
@@ -148,7 +149,7 @@ def test_what_cannot_move_says_why_and_stays(cluster: Cluster) -> None:
         cluster.client.migrate(call.id, node_of(call))
     with pytest.raises(NodeNotFound):
         cluster.client.migrate(call.id, "c")
-    assert call.result(timeout=30) == TEXT
+    assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     with pytest.raises(Conflict, match="succeeded"):
         cluster.client.migrate(call.id)
     assert cluster.client.life(call.id).moves == 0
@@ -163,7 +164,7 @@ def test_whichever_side_dies_in_the_middle_the_stream_goes_on(cluster: Cluster, 
     name = source if side == "source" else other
     cluster.kill(name)
     cluster.start(name)
-    assert call.result(timeout=60) == TEXT
+    assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     assert_logged_once(call)
     cluster.wait_for_return()
     wait_for(lambda: not cluster.redis.keys("qt:instance.leases:*"), "the end of all leases")
@@ -179,7 +180,7 @@ def test_a_rolling_restart_moves_what_runs_and_loses_nothing(cluster: Cluster) -
         cluster.start(name)
         cluster.wait_for_return()
     for number, call in enumerate(calls):
-        assert call.result(timeout=60) == f"{text} {number}"
+        assert call.result(timeout=PATIENCE_SECONDS) == f"{text} {number}"
         assert_logged_once(call)
     gaps = list(itertools.chain.from_iterable(cluster.client.life(call.id).gaps.values() for call in calls))
     assert len(gaps) >= len(calls)
@@ -192,5 +193,5 @@ def test_a_drained_node_takes_nothing_and_gives_what_runs_away(cluster: Cluster)
     source = node_of(call)
     cluster.client.drain_node(source)
     wait_for(lambda: node_of(call) != source, "the move")
-    assert call.result(timeout=30) == TEXT
+    assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     assert node_of(begun(cluster, "slow", {"prompt": "new"})) != source

@@ -15,6 +15,7 @@ from quickthaw_platform.commands import seaweed
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, starting_on, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
 from tests.acceptance.namespaces import Network, network, refusal
+from tests.patience import PATIENCE_SECONDS
 from tests.valkey_process import ValkeyProcess
 
 MODEL = "of-a"
@@ -107,7 +108,7 @@ def deploy(cluster: Cluster, name: str, zone: str | None = None, **spec: Any) ->
 
 def node_of_a_call(cluster: Cluster, name: str) -> str | None:
     call = cluster.client.spawn(name, {"prompt": "hello"})
-    assert call.result(timeout=30) == "hello"
+    assert call.result(timeout=PATIENCE_SECONDS) == "hello"
     return call.status().node
 
 
@@ -127,7 +128,7 @@ def test_a_node_that_is_cut_off_loses_its_work_to_the_others_and_gets_new_work_w
     with made.cut("a"):
         queued = wait_for(lambda: streaming.status().state is InvocationState.QUEUED, "the loss", NOTICED_SECONDS)
         assert queued  # only `a` is in the east
-        assert held.result(timeout=30) == "hello"
+        assert held.result(timeout=PATIENCE_SECONDS) == "hello"
         assert held.status().node == "b"
         assert cluster.nodes() == {"b"}
         for number in range(3):
@@ -137,7 +138,7 @@ def test_a_node_that_is_cut_off_loses_its_work_to_the_others_and_gets_new_work_w
     wait_for(lambda: cluster.nodes() == {"a", "b"}, "the node's return", RETURNED_SECONDS)
     deploy(cluster, "afterwards", zone="east")
     assert node_of_a_call(cluster, "afterwards") == "a"
-    assert streaming.result(timeout=60) == "word " * 20
+    assert streaming.result(timeout=PATIENCE_SECONDS) == "word " * 20
     assert streaming.status().node == "a"
     log = list(streaming.events())
     assert [event.seq for event in log] == list(range(1, len(log) + 1))

@@ -17,6 +17,7 @@ from quickthaw import Invocation, InvocationState
 from quickthaw_platform.invocations.log import inv_key
 from quickthaw_platform.invocations.tails import log_key
 from tests.acceptance.cluster import Cluster, wait_for
+from tests.patience import PATIENCE_SECONDS
 
 TEXT = " ".join(f"word{number}" for number in range(12))
 BEGIN_OF_SCRIPT = b"*1\r\n$5\r\nMULTI\r\n"
@@ -53,7 +54,7 @@ def call(cluster: Cluster) -> Invocation:
 
 
 def assert_whole(call: Invocation) -> None:
-    assert call.result(timeout=30) == TEXT
+    assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     log = list(call.events())
     assert [event.seq for event in log] == list(range(1, len(log) + 1))
     assert call.status().epoch == 1
@@ -78,6 +79,6 @@ def test_an_end_that_redis_lost_is_written_again(cluster: Cluster, call: Invocat
     assert_whole(call)
     with redis_loses(cluster, call, script=-1):
         assert cluster.redis.hget(inv_key(call.id), "state") == InvocationState.RUNNING
-    wait_for(lambda: call.status().state is InvocationState.SUCCEEDED, "the end", 10)
+    wait_for(lambda: call.status().state is InvocationState.SUCCEEDED, "the end")
     assert_whole(call)
     assert not cluster.redis.keys("qt:instance.leases:*")

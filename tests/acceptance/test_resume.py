@@ -12,6 +12,7 @@ from quickthaw.errors import HandlerDiverged, InstanceLost, PoisonInvocation
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_kills import instances_of
 from tests.integration.worker.node_process import MODEL
+from tests.patience import PATIENCE_SECONDS
 
 LAST_CUT = 40
 PROMPT = {"messages": [{"role": "user", "content": "Tell me a story about a fox and a hen, with — dashes, é and 🙂."}]}
@@ -125,7 +126,7 @@ def test_a_handler_that_does_something_else_the_second_time_fails_with_the_reaso
     call = cluster.client.spawn("moody", {})
     kill_when(cluster, "moody", call, "half")
     with pytest.raises(HandlerDiverged, match="output 1"):
-        call.result(timeout=30)
+        call.result(timeout=PATIENCE_SECONDS)
     assert [chunk["value"] for chunk in chunks(call)][1:] == ["half"]
 
 
@@ -134,7 +135,7 @@ def test_a_function_may_opt_out(cluster: Cluster) -> None:
     call = cluster.client.spawn("once", {})
     kill_when(cluster, "once", call, "half")
     with pytest.raises(InstanceLost):
-        call.result(timeout=30)
+        call.result(timeout=PATIENCE_SECONDS)
 
 
 def test_an_invocation_that_kills_its_process_is_not_given_a_third(cluster: Cluster) -> None:
@@ -142,7 +143,7 @@ def test_an_invocation_that_kills_its_process_is_not_given_a_third(cluster: Clus
     deploy(cluster, "poison", "yield from model.complete('poison')\ntime.sleep(1)\nos._exit(7)")
     call = cluster.client.spawn("poison", {})
     with pytest.raises(PoisonInvocation, match="exited with status 7"):
-        call.result(timeout=60)
+        call.result(timeout=PATIENCE_SECONDS)
     assert (call.status().attempts, call.status().epoch) == (2, 2)
     assert "".join(chunk["delta"]["text"] for chunk in chunks(call)) == "poison"
 
@@ -158,7 +159,7 @@ def test_a_node_that_sleeps_through_its_own_death_is_refused_when_it_wakes(clust
         wait_for(lambda: call.status().state is InvocationState.QUEUED, "the loss")
     finally:
         worker.send_signal(signal.SIGCONT)
-    assert call.result(timeout=60) == text
+    assert call.result(timeout=PATIENCE_SECONDS) == text
     log = list(call.events())
     assert [event.seq for event in log] == list(range(1, len(log) + 1))
     assert call.status().epoch == 2

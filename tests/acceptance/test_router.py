@@ -9,6 +9,7 @@ import pytest
 from quickthaw import FunctionSpec
 from tests.acceptance.cluster import Cluster, running, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
+from tests.patience import PATIENCE_SECONDS
 
 INPUT = {"prompt": "hello"}
 LOAD_DELAY_SECONDS = 0.5
@@ -25,7 +26,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def call(cluster: Cluster) -> str:
     invocation = cluster.client.spawn("chat", INPUT)
-    assert invocation.result(timeout=30) == INPUT["prompt"]
+    assert invocation.result(timeout=PATIENCE_SECONDS) == INPUT["prompt"]
     return invocation.id
 
 

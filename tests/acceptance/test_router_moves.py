@@ -11,6 +11,7 @@ import pytest
 from quickthaw import FunctionSpec
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
+from tests.patience import PATIENCE_SECONDS
 
 TEXT = "word " * 40
 
@@ -51,6 +52,6 @@ def test_a_running_stream_moves_away_from_the_only_node_that_a_call_may_run_on(c
     deploy(cluster, "eastern", labels={"zone": "east"})
     assert cluster.client.invoke("eastern", {"prompt": "hello"}).node == "a"
     assert not stream.status().state.ended
-    assert stream.result(timeout=60) == TEXT
+    assert stream.result(timeout=PATIENCE_SECONDS) == TEXT
     life = cluster.client.life(stream.id)
     assert (life.moves, life.invocation.node) == (1, "b")

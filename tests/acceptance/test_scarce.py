@@ -18,6 +18,7 @@ from quickthaw import FunctionSpec, QuickthawError
 from tests.acceptance.cluster import Cluster, kept_up, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
 from tests.acceptance.test_unwell import assert_well, fill, mount
+from tests.patience import PATIENCE_SECONDS
 from tests.valkey_process import ValkeyProcess
 
 TEXT = "word " * 60
@@ -62,9 +63,9 @@ def test_what_runs_goes_on_while_the_data_disk_is_full_and_all_starts_again_when
     with fill(cluster.data_dir):
         assert cluster.client.invoke("quick", {"prompt": "warm"}).result == "warm"
         with contextlib.suppress(QuickthawError):  # a start may need the disk or not: it ends, one way or the other
-            cluster.client.spawn("cold", {"prompt": "cold"}).result(timeout=30)
+            cluster.client.spawn("cold", {"prompt": "cold"}).result(timeout=PATIENCE_SECONDS)
         assert httpx.get(f"{cluster.url}/metrics").is_success
-        assert stream.result(timeout=60) == TEXT
+        assert stream.result(timeout=PATIENCE_SECONDS) == TEXT
     assert_well(cluster, ("quick", "streams", "cold"))
 
 
@@ -93,7 +94,7 @@ def test_a_gateway_whose_descriptors_are_all_taken_answers_again_when_they_are_n
 def test_a_worker_with_few_descriptors_serves_and_starts(cluster: Cluster) -> None:
     with few_descriptors(psutil.Process(cluster.processes["worker"].pid)):
         calls = [cluster.client.spawn("quick", {"prompt": f"call {number}"}) for number in range(100)]
-        assert [call.result(timeout=60) for call in calls] == [f"call {number}" for number in range(100)]
+        assert [call.result(timeout=PATIENCE_SECONDS) for call in calls] == [f"call {number}" for number in range(100)]
         deploy(cluster, "another")
         assert cluster.client.invoke("another", {"prompt": "hello"}).result == "hello"
     assert_well(cluster, ("quick", "streams", "another"))

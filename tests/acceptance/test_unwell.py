@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from quickthaw import FunctionSpec
 from tests.acceptance.cluster import Cluster, kept_up, wait_for, wait_for_checkpoints
 from tests.acceptance.echo_models import write_echo_model
+from tests.patience import PATIENCE_SECONDS
 
 TEXT = "word " * 60
 FAULT_SECONDS = 4.0
@@ -215,7 +216,7 @@ def test_a_refusal_pauses_streams_and_is_told_to_callers_and_nobody_dies(
         assert_unwell(cluster, code)
         time.sleep(FAULT_SECONDS)  # the fault itself: nothing tells when it has been long enough
     assert_well(cluster)
-    assert stream.result(timeout=60) == TEXT
+    assert stream.result(timeout=PATIENCE_SECONDS) == TEXT
     assert stream.status().epoch == 1
     seqs = [event.seq for event in stream.events()]
     assert seqs == list(range(1, len(seqs) + 1))
@@ -234,7 +235,7 @@ def start_anew(cluster: Cluster, name: str) -> None:
     """Kill a process and start another when those below it are gone: those of the gateway serve on for a moment."""
     below = cluster.descendants(name)
     cluster.kill(name)
-    psutil.wait_procs(below, timeout=30)
+    psutil.wait_procs(below, timeout=PATIENCE_SECONDS)
     cluster.start(name)
 
 
@@ -252,5 +253,5 @@ def test_a_worker_that_comes_back_before_it_was_missed_gives_up_what_it_does_not
         wait_for(lambda: not ghosts(cluster), "the end of all ghosts", 60)
     finally:
         cluster.processes["controller"].send_signal(signal.SIGCONT)
-    assert call.result(timeout=60) == TEXT
+    assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     assert_well(cluster)

@@ -16,6 +16,7 @@ from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_migration import TEXT, begun, node_of
 from tests.integration.worker.node_process import MODEL
 from tests.packaging.roots import ROOT
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.gateway.test_compressed_texts import CONTEXT, QUESTION
 
 
@@ -40,7 +41,7 @@ def test_a_call_that_moves_counts_once_and_its_seconds_where_they_were_spent(clu
     source = node_of(call)
     client.migrate(call.id)
     wait_for(lambda: node_of(call) != source, "the move")
-    assert call.result(timeout=30) == TEXT
+    assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     wait_for(lambda: requests(cluster) == 1, "the count")
     wait_for(lambda: not client.instances(), "the scale to zero", 30)
     by_node = {row.node: row for row in client.usage(by=["node"], function="metered")}
@@ -64,7 +65,7 @@ def test_a_compressed_prompt_is_what_the_model_reads_and_what_it_saves_is_counte
     half = Compression(ratio=0.5)
     client.deploy(FunctionSpec(name="shorter", model=MODEL, engine="echo", memory="16MiB", compress=half))
     call = client.spawn("shorter", {"prompt": CONTEXT})
-    answer = call.result(timeout=30)
+    answer = call.result(timeout=PATIENCE_SECONDS)
     assert len(answer) < 0.7 * len(CONTEXT)
     assert answer.endswith(QUESTION)
     usage = call.status().usage
@@ -85,7 +86,7 @@ def test_a_small_model_may_say_what_is_left_out(cluster: Cluster) -> None:
     (compressor,) = loading.functions(ROOT / "functions" / "compress" / "function.py", None)
     client.deploy(compressor.spec())
     call = client.spawn("metered", {"prompt": CONTEXT}, compress={"ratio": 0.6, "by": "compress"})
-    answer = call.result(timeout=60)
+    answer = call.result(timeout=PATIENCE_SECONDS)
     usage = call.status().usage
     assert usage is not None
     assert usage.compression in ("compressed", "partly")
@@ -96,7 +97,7 @@ def test_a_small_model_may_say_what_is_left_out(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_the_command_prints_a_table_and_a_focus_file(cluster: Cluster) -> None:
-    cluster.client.spawn("metered", {"prompt": "hi"}).result(timeout=30)
+    cluster.client.spawn("metered", {"prompt": "hi"}).result(timeout=PATIENCE_SECONDS)
     wait_for(lambda: requests(cluster) >= 1, "the count")
     key = cluster.client.create_key("reader", [Scope.DEPLOY]).key
     at = ("--url", cluster.client.endpoint.url, "--api-key", key, "usage")

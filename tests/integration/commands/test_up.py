@@ -104,7 +104,7 @@ def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(start: Call
     up.popen.send_signal(signal.SIGTERM)
     assert up.popen.wait(PATIENCE_SECONDS) == 0
     assert up.text().endswith("stopped\n")
-    _, left = psutil.wait_procs(everybody, timeout=5)
+    _, left = psutil.wait_procs(everybody, timeout=PATIENCE_SECONDS)
     assert left == []
 
 
@@ -116,7 +116,7 @@ def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start
     assert len(everybody) > 5
     up.popen.kill()
     up.popen.wait()
-    _, left = psutil.wait_procs(everybody, timeout=20)
+    _, left = psutil.wait_procs(everybody, timeout=PATIENCE_SECONDS)
     assert left == []
     with start(**LIGHT).wait_until_up() as client:
         stored = client.keys()
@@ -153,5 +153,5 @@ def test_up_comes_up_and_ends_whatever_proxies_signals_and_variables_it_inherits
         assert "SigBlk:\t0000000000000000" in status, child
     up.popen.send_signal(signal.SIGINT)
     assert up.popen.wait(PATIENCE_SECONDS) == 0
-    _, left = psutil.wait_procs(everybody, timeout=5)
+    _, left = psutil.wait_procs(everybody, timeout=PATIENCE_SECONDS)
     assert left == []

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from typing import Any, TypeVar
 
 import httpx
@@ -28,6 +28,7 @@ from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
+from tests.patience import PATIENCE_SECONDS
 from tests.state import announce_node, start_instance
 from tests.valkey_process import ValkeyProcess
 
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parents[3]
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
     """Poll until `condition` returns something true."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -77,7 +78,7 @@ class GatewayProcess:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self.healthy, f"the gateway's start ({self.log()[-500:]})", 60)
+        wait_for(self.healthy, f"the gateway's start ({self.log()[-500:]})")
 
     def healthy(self) -> bool:
         """Whether it answers."""
@@ -125,6 +126,7 @@ class PlayedNode:
         self.tokens = 5  # how many it says
         self.pause = 0.0  # seconds before each
         self.held = False  # takes invocations and says nothing
+        self.permits: Semaphore | None = None  # one is taken for each token
         self._begun: set[str] = set()
         self._stop = Event()
         self._threads: list[Thread] = []
@@ -176,7 +178,7 @@ class PlayedNode:
         while self.held and not self._stop.wait(0.01):
             pass
         for number in range(self.tokens):
-            if self._stop.wait(self.pause):
+            if self._stop.wait(self.pause) or not self._permitted():
                 return
             delta = Delta(text=f"{number} ", tokens=(number,), prompt_tokens=1 if number == 0 else None)
             chunk = Chunk({"delta": delta.to_json()})
@@ -187,6 +189,9 @@ class PlayedNode:
         self._patiently(
             lambda: self.store.finish(invocation, epoch, InvocationState.SUCCEEDED, result="done", usage=usage)
         )
+
+    def _permitted(self) -> bool:
+        return self.permits is None or self.permits.acquire(timeout=PATIENCE_SECONDS)
 
     def _patiently(self, call: Callable[[], T]) -> T:
         while True:

@@ -108,7 +108,7 @@ def test_hanging_up_cancels_one_in_the_foreground_only(gateway: GatewayProcess, 
         wait_for(lambda name=invocation, wanted=state: node.state(name) == wanted, f"{state}")  # type: ignore[misc]
     assert get(gateway, key, f"resp_{invocation}").json()["status"] == "in_progress"
     assert post(gateway, key, f"/resp_{invocation}/cancel")["status"] == "cancelled"
-    wait_for(lambda: not node.slots.leases("x1"), "the slot's freedom", 5)
+    wait_for(lambda: not node.slots.leases("x1"), "the slot's freedom")
 
 
 def test_another_key_is_told_that_there_is_nothing(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:

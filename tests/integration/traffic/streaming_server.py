@@ -12,14 +12,17 @@ TEMPLATE_TOKENS = 7
 
 
 class StreamingServer:
-    """Runs in a thread of its own from the start to the end of the `with` block. `bodies` is what it was asked."""
+    """Runs in a thread of its own from the start to the end of the `with` block. `bodies` is what it was asked.
 
-    def __init__(self, token_delay: float = 0.0) -> None:
+    With `together` it answers nobody before so many have asked.
+    """
+
+    def __init__(self, *, together: int = 0) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[str] = []
         self.connections = 0
         self.url = ""
-        self._token_delay = token_delay
+        self._together = together
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -34,6 +37,7 @@ class StreamingServer:
 
     async def _serve(self) -> None:
         self._loop, self._stop, self._released = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        self._all_there = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -68,6 +72,9 @@ class StreamingServer:
         body = json.loads(raw)
         self.bodies.append(body)
         self.headers.append(head)
+        if len(self.bodies) >= self._together:
+            self._all_there.set()
+        await self._all_there.wait()
         answer = getattr(self, f"_answer_{body['model']}")
         return bool(await answer(body, outgoing))
 
@@ -150,7 +157,6 @@ class StreamingServer:
         await _chunk(outgoing, {"role": "assistant", "content": ""})
         for number in range(body["max_tokens"]):
             await _chunk(outgoing, {"content": f"w{number} "})
-            await asyncio.sleep(self._token_delay)
         if body["stream_options"]:
             text = body["messages"][0]["content"] if "messages" in body else body["prompt"]
             usage = {
