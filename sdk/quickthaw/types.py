@@ -330,6 +330,8 @@ class FunctionInfo(Wire):
     name: str
     model: str
     adapter: str | None = None
+    network: Network | None = Field(None, description="as its deploy says; None: as a node says")
+    egress: tuple[str, ...] = ()
     engine: str
     task: str = "generate"
     versions: int

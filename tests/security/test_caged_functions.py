@@ -207,8 +207,9 @@ def test_the_network_is_what_a_function_asks_for(node: NodeProcess, network: str
     assert answer(node, f"network-{network}", body, network=network) is reached
 
 
-def test_more_than_a_node_gives_is_refused_with_the_reason(process_node: NodeProcess) -> None:
-    version = deploy(process_node, "demanding", "return 1", isolation="strict")
+@pytest.mark.parametrize("asked", [{"isolation": "strict"}, {"network": "egress"}], ids=["isolation", "egress"])
+def test_more_than_a_node_gives_is_refused_with_the_reason(process_node: NodeProcess, asked: dict[str, str]) -> None:
+    version = deploy(process_node, "demanding", "return 1", **asked)
     info = process_node.call(version, {})
     assert info.error is not None
     assert "isolation `strict` is demanded, and this node gives `process`" in info.error["message"]

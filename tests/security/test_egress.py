@@ -12,6 +12,7 @@ import textwrap
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import trustme
 from quickthaw.egress import read_destinations
 from quickthaw.types import InvocationState, Isolation
 from quickthaw_platform.cage.probing import probe
+from quickthaw_platform.egress.connecting import is_own
 from quickthaw_platform.egress.gate import Gate, Requests
 from quickthaw_platform.egress.rules import Rules
 from quickthaw_platform.setting_values.networks import read_networks
@@ -225,6 +227,11 @@ def test_a_tunnel_passes_any_bytes_and_the_end_of_either_side() -> None:
                 other.sendall(b"still")
             assert raw.recv(5, socket.MSG_WAITALL) == b"still"
             assert raw.recv(1) == b""
+
+
+@pytest.mark.parametrize(("address", "own"), [("127.0.0.1", True), ("192.0.2.253", False)], ids=["own", "other"])
+def test_the_addresses_of_this_machine_are_known(address: str, own: bool) -> None:
+    assert is_own(ip_address(address)) is own
 
 
 # --- a function in its cage

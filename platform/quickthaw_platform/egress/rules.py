@@ -61,9 +61,16 @@ class Rules:
                 Result.NOT_LISTED, f"{target} is not in `egress` of the function: list it there as {target.entry}"
             )
 
-    def check_addresses(self, target: Target, addresses: Sequence[Address]) -> None:
-        """Raise Refused where the target, as it was looked up, has an address that functions may not reach."""
+    def check_addresses(self, target: Target, addresses: Sequence[Address], own: Sequence[Address] = ()) -> None:
+        """Raise Refused where the target, as it was looked up, has an address that functions may not reach.
+
+        `own` are those of the node itself, which it would reach from within, past what guards them from outside.
+        """
         try:
             require_allowed(str(target.host), addresses, self.allowed, setting=SETTING)
         except AddressRefused as error:
             raise Refused(Result.NOT_PUBLIC, str(error)) from error
+        for address in own:
+            if not any(address in network for network in self.allowed):
+                why = f"{address}, the node itself; whoever runs it can allow that in the setting {SETTING}"
+                raise Refused(Result.NOT_PUBLIC, f"{target.host} is {why}")

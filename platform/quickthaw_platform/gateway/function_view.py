@@ -36,6 +36,8 @@ def _info(
         name=record.name,
         model=current.spec.model,
         adapter=current.spec.adapter,
+        network=current.spec.network,
+        egress=current.spec.egress,
         engine=current.engine,
         task=tasks.get(current.checkpoint, "generate"),
         versions=len(versions),

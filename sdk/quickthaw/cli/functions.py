@@ -61,6 +61,8 @@ def describe(state: State, name: str, as_json: bool) -> None:
             ("function", function.name),
             ("model", function.model),
             *((("adapter", function.adapter),) if function.adapter is not None else ()),
+            *((("network", function.network.value),) if function.network is not None else ()),
+            *((("egress", ", ".join(function.egress)),) if function.egress else ()),
             ("task", function.task),
             ("engine", function.engine),
             ("versions", function.versions),

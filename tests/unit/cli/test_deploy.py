@@ -188,6 +188,16 @@ def test_where_it_may_run_and_its_share_are_options_of_a_bare_model(run: Run) ->
     assert (body["device"], body["spread"], body["weight"], body["target_utilisation"]) == ("cpu", True, 2.0, 0.5)
 
 
+def test_what_it_reaches_is_an_option_of_a_bare_model(run: Run) -> None:
+    gateway = Deploys()
+    options = ("--network", "egress", "--egress", "api.example.com", "--egress", "*.example.org:8080")
+    assert run(gateway, "deploy", "--model", "m", "--name", "f", *options).exit_code == 0
+    assert gateway.body()["egress"] == ["api.example.com", "*.example.org:8080"]
+    refused = run(gateway, "deploy", "--model", "m", "--name", "f", "--network", "egress", "--egress", "http://x.test")
+    assert refused.exit_code != 0
+    assert "'http://x.test' has no port" in refused.stderr
+
+
 def test_an_adapter_is_an_option_of_a_bare_model(run: Run) -> None:
     gateway = Deploys()
     assert run(gateway, "deploy", "--model", "m", "--name", "f", "--adapter", "lora").exit_code == 0

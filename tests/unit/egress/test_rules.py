@@ -53,6 +53,13 @@ def test_an_address_that_is_not_public_is_refused_whoever_listed_it(address: str
     assert (refused.value.result, refused.value.status) == (Result.NOT_PUBLIC, 403)
 
 
+def test_the_node_itself_is_refused_by_its_public_address_too() -> None:
+    own = ip_address("8.8.8.8")
+    with pytest.raises(Refused, match=r"8\.8\.8\.8, the node itself; .* setting egress_allow"):
+        rules("internal.example.com").check_addresses(Target("internal.example.com", 443), [own], [own])
+    rules("internal.example.com", allowed="8.8.8.8").check_addresses(Target("internal.example.com", 443), [own], [own])
+
+
 def test_whoever_runs_the_node_may_allow_a_network_that_is_not_public() -> None:
     found = rules("internal.example.com", allowed="10.1.0.0/16")
     found.check_addresses(Target("internal.example.com", 443), [ip_address("10.1.2.3")])

@@ -161,6 +161,16 @@ def test_an_admin_gives_a_checkpoints_name_to_another_importer(client: FlaskClie
     assert client.get("/v1/checkpoints/mine").get_json()["id"] == "h1"
 
 
+def test_what_a_function_reaches_is_shown(client: FlaskClient) -> None:
+    made = client.post("/v1/functions", json={**ECHO, "network": "egress", "egress": ["api.example.com"]})
+    assert made.status_code == 200, made.text
+    shown = client.get(f"/v1/functions/{ECHO['name']}").get_json()
+    assert (shown["network"], shown["egress"]) == ("egress", ["api.example.com"])
+    refused = client.post("/v1/functions", json={**ECHO, "egress": ["api.example.com"]})
+    assert refused.status_code == 400
+    assert "`egress` lists what is reached" in refused.get_json()["error"]["message"]
+
+
 def test_an_adapter_in_use_is_kept_and_shown(
     client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
