@@ -190,7 +190,7 @@ def test_a_webhook_is_delivered_signed_and_again_when_its_receiver_failed(client
 
 def test_metrics_add_up_over_all_gateway_workers(cluster: Cluster, client: Client) -> None:
     def finished() -> float:
-        lines = httpx.get(f"{cluster.url}/metrics").text.splitlines()
+        lines = httpx.get(f"{cluster.url}/metrics", timeout=PATIENCE_SECONDS).text.splitlines()
         found = [line for line in lines if line.startswith("quickthaw_request_success_total") and '"echo"' in line]
         return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 

@@ -10,6 +10,7 @@ import httpx
 from quickthaw.sse import SSEParser
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_kills import instances_of
+from tests.patience import PATIENCE_SECONDS
 
 TOOL = {
     "name": "weather",
@@ -158,7 +159,9 @@ def test_hanging_up_cancels(cluster: Cluster) -> None:
 
 def test_a_function_that_runs_is_loaded(cluster: Cluster) -> None:
     ask(cluster, "Hello")
-    models = httpx.get(f"{cluster.url}/v1/models", headers={"x-api-key": cluster.api_key}).json()["data"]
+    models = httpx.get(
+        f"{cluster.url}/v1/models", headers={"x-api-key": cluster.api_key}, timeout=PATIENCE_SECONDS
+    ).json()["data"]
     (echo,) = [model for model in models if model["id"] == "echo"]
     assert echo["status"] == {"value": "loaded"}
     assert echo["max_model_len"] == 8192

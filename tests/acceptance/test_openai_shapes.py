@@ -13,6 +13,7 @@ from openai import BadRequestError, OpenAI
 from quickthaw import FunctionSpec, loading
 from tests.acceptance.cluster import ROOT, Cluster
 from tests.integration.worker.node_process import MODEL
+from tests.patience import PATIENCE_SECONDS
 
 LOOK: dict[str, Any] = {
     "name": "look",
@@ -192,7 +193,9 @@ def test_a_small_model_stops_at_its_own_mark_though_its_end_is_ignored(openai: O
 
 def test_a_stop_sequence_that_is_the_end_of_a_turn_is_named(cluster: Cluster) -> None:
     body = {"model": "echo", "max_tokens": 20, "messages": question("hello"), "stop_sequences": ["<|end|>"]}
-    answer = httpx.post(f"{cluster.url}/v1/messages", json=body, headers={"x-api-key": cluster.api_key}).json()
+    answer = httpx.post(
+        f"{cluster.url}/v1/messages", json=body, headers={"x-api-key": cluster.api_key}, timeout=PATIENCE_SECONDS
+    ).json()
     assert (answer["stop_reason"], answer["stop_sequence"]) == ("stop_sequence", "<|end|>")
     assert answer["content"][0]["text"] == "hello"
 

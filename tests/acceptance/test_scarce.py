@@ -64,7 +64,7 @@ def test_what_runs_goes_on_while_the_data_disk_is_full_and_all_starts_again_when
         assert cluster.client.invoke("quick", {"prompt": "warm"}).result == "warm"
         with contextlib.suppress(QuickthawError):  # a start may need the disk or not: it ends, one way or the other
             cluster.client.spawn("cold", {"prompt": "cold"}).result(timeout=PATIENCE_SECONDS)
-        assert httpx.get(f"{cluster.url}/metrics").is_success
+        assert httpx.get(f"{cluster.url}/metrics", timeout=PATIENCE_SECONDS).is_success
         assert stream.result(timeout=PATIENCE_SECONDS) == TEXT
     assert_well(cluster, ("quick", "streams", "cold"))
 

@@ -172,13 +172,17 @@ def assert_unwell(cluster: Cluster, code: str) -> None:
     """The platform says so, to whoever asks and whoever calls."""
     wait_for(lambda: not_ready(cluster, code), "the end of readiness", 30)
     assert says(post(cluster, "quick"), code), post(cluster, "quick").text
-    assert httpx.get(f"{cluster.url}/healthz").is_success
+    assert httpx.get(f"{cluster.url}/healthz", timeout=PATIENCE_SECONDS).is_success
 
 
 def assert_well(cluster: Cluster, functions: Sequence[str] = FUNCTIONS) -> None:
     """Within ten seconds all is as if nothing had been: every function answers, and nothing is left behind."""
     deadline = time.monotonic() + WELL_SECONDS
-    wait_for(lambda: httpx.get(f"{cluster.url}/readyz?nodes=1").is_success, "readiness", WELL_SECONDS)
+    wait_for(
+        lambda: httpx.get(f"{cluster.url}/readyz?nodes=1", timeout=PATIENCE_SECONDS).is_success,
+        "readiness",
+        WELL_SECONDS,
+    )
     for name in functions:
         answer = wait_for(lambda name=name: answered(cluster, name), f"an answer of {name}", WELL_SECONDS)  # type: ignore[misc]
         assert answer == "hello"

@@ -16,6 +16,7 @@ from quickthaw.resources import Scope
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
 from tests.integration.gateway.processes import GatewayProcess, PlayedNode, headers, wait_for
+from tests.patience import PATIENCE_SECONDS
 from tests.valkey_process import ValkeyProcess
 
 STREAMS = 400
@@ -84,7 +85,9 @@ def test_streams_share_a_few_connections_to_the_store_and_each_hears_all(
 ) -> None:
     node.held = True
     before = clients(node)
-    started = httpx.post(f"{gateway.url}/v1/functions/chat/async", json=INPUT, headers=headers(key))
+    started = httpx.post(
+        f"{gateway.url}/v1/functions/chat/async", json=INPUT, headers=headers(key), timeout=PATIENCE_SECONDS
+    )
     path = f"/v1/invocations/{started.json()['id']}/events"
     with ExitStack() as stack:
         streams = [stack.enter_context(follow(gateway, path, key)) for _ in range(STREAMS)]
@@ -125,14 +128,14 @@ def test_a_nearly_full_store_admits_nothing_new_and_ends_what_runs(
 ) -> None:
     url = f"{gateway.url}/v1/functions/chat/async"
     node.held = True
-    running = httpx.post(url, json=INPUT, headers=headers(key)).json()["id"]
+    running = httpx.post(url, json=INPUT, headers=headers(key), timeout=PATIENCE_SECONDS).json()["id"]
     used = int(node.redis.info("memory")["used_memory"])
     node.redis.config_set("maxmemory", int(used * 1.1))
     try:
         answers = []  # of both workers: each looks for itself
 
         def refuses() -> bool:
-            answers.append(httpx.post(url, json=INPUT, headers=headers(key)))
+            answers.append(httpx.post(url, json=INPUT, headers=headers(key), timeout=PATIENCE_SECONDS))
             return answers[-1].is_error
 
         wait_for(refuses, "a refusal")
@@ -140,10 +143,18 @@ def test_a_nearly_full_store_admits_nothing_new_and_ends_what_runs(
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_full")
         assert int(refused.headers["Retry-After"]) > 0
         secret = f"{gateway.url}/v1/functions/chat/secrets/A"
-        wait_for(lambda: httpx.put(secret, json={"value": "b"}, headers=headers(key)).status_code == 503, "another")
+        wait_for(
+            lambda: (
+                httpx.put(secret, json={"value": "b"}, headers=headers(key), timeout=PATIENCE_SECONDS).status_code
+                == 503
+            ),
+            "another",
+        )
         node.held = False
         wait_for(lambda: node.state(running) == "succeeded", "the end of what ran")
     finally:
         node.held = False
         node.redis.config_set("maxmemory", 0)
-    wait_for(lambda: httpx.post(url, json=INPUT, headers=headers(key)).status_code == 202, "room")
+    wait_for(
+        lambda: httpx.post(url, json=INPUT, headers=headers(key), timeout=PATIENCE_SECONDS).status_code == 202, "room"
+    )

@@ -12,12 +12,14 @@ import httpx
 import pytest
 
 from tests.integration.gateway.processes import GatewayProcess, PlayedNode, headers
+from tests.patience import PATIENCE_SECONDS
 from tests.valkey_process import ValkeyProcess
 
 pytestmark = pytest.mark.slow
 
-LONGEST_ANSWER_SECONDS = 1.0
-"""Of `/healthz` meanwhile. The checks below compute for two seconds at least; unhindered it takes milliseconds."""
+LONGEST_ANSWER_SHARE = 0.5
+"""Of `/healthz` meanwhile, of the time that the check takes: two seconds at least, and more where the machine is busy.
+Hindered it takes all of that, unhindered milliseconds."""
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +33,12 @@ def lone_gateway(gateway_valkey: ValkeyProcess, tmp_path_factory: pytest.TempPat
 
 
 def answers_meanwhile(gateway: GatewayProcess, work: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
-    """Return the answer to `work`, and the longest that `/healthz` took while it was awaited."""
+    """Return the answer to `work`, and the longest that `/healthz` took meanwhile, as a share of that time."""
     took: list[float] = []
     over = threading.Event()
 
     def ask() -> None:
-        with httpx.Client() as client:
+        with httpx.Client(timeout=PATIENCE_SECONDS) as client:
             while not over.is_set():
                 began = time.monotonic()
                 assert client.get(f"{gateway.url}/healthz", timeout=30).status_code == 200
@@ -44,12 +46,14 @@ def answers_meanwhile(gateway: GatewayProcess, work: Callable[[], httpx.Response
 
     asking = threading.Thread(target=ask)
     asking.start()
+    began = time.monotonic()
     try:
         answer = work()
     finally:
+        worked = time.monotonic() - began
         over.set()
         asking.join(60)
-    return answer, max(took)
+    return answer, max(took) / worked
 
 
 def deploy(gateway: GatewayProcess, key: str, parameters: dict[str, Any], source: str = "") -> httpx.Response:
@@ -92,7 +96,7 @@ def test_an_input_that_takes_for_ever_to_check_is_refused_and_stalls_nobody(
     answer, longest = answers_meanwhile(lone_gateway, work)
     assert answer.status_code == 400, answer.text
     assert "two seconds of computing" in answer.json()["error"]["message"]
-    assert longest < LONGEST_ANSWER_SECONDS
+    assert longest < LONGEST_ANSWER_SHARE
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_a_source_that_takes_for_ever_to_compile_is_refused_and_stalls_nobody(
     key = node.key()
     answer, longest = answers_meanwhile(lone_gateway, lambda: deploy(lone_gateway, key, {}, source))
     assert answer.status_code == 400, answer.text
-    assert longest < LONGEST_ANSWER_SECONDS
+    assert longest < LONGEST_ANSWER_SHARE
 
 
 def test_a_check_in_the_process_says_what_one_at_once_says(lone_gateway: GatewayProcess, node: PlayedNode) -> None:

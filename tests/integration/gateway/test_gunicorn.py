@@ -176,7 +176,7 @@ def counted(gateway: GatewayProcess) -> float:
     """Return how often models were listed, by all workers; read several times, as any worker may answer."""
     found = set()
     for _ in range(5):
-        for line in httpx.get(f"{gateway.url}/metrics").text.splitlines():
+        for line in httpx.get(f"{gateway.url}/metrics", timeout=PATIENCE_SECONDS).text.splitlines():
             if line.startswith("quickthaw_http_requests_total") and "list_models" in line:
                 found.add(float(line.rpartition(" ")[2]))
     assert len(found) <= 1
@@ -188,7 +188,7 @@ def test_metrics_add_up_over_the_workers(gateway: GatewayProcess, key: str) -> N
     before = counted(gateway)
 
     def ask(_: int) -> int:
-        return httpx.get(f"{gateway.url}/v1/models", headers=headers(key)).status_code
+        return httpx.get(f"{gateway.url}/v1/models", headers=headers(key), timeout=PATIENCE_SECONDS).status_code
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(30))) == {200}
@@ -212,8 +212,8 @@ def test_a_stream_outlives_an_outage_of_redis(
                     texts.append(json.loads(event.data)["delta"]["text"])
             if len(texts) == 10:
                 gateway_valkey.kill()
-                assert httpx.get(f"{gateway.url}/readyz").status_code == 503
-                assert httpx.get(f"{gateway.url}/healthz").status_code == 200
+                assert httpx.get(f"{gateway.url}/readyz", timeout=PATIENCE_SECONDS).status_code == 503
+                assert httpx.get(f"{gateway.url}/healthz", timeout=PATIENCE_SECONDS).status_code == 200
                 gateway_valkey.start()
                 texts.append("outage")
     assert ended == "result"
@@ -223,7 +223,9 @@ def test_a_stream_outlives_an_outage_of_redis(
 def test_sigterm_lets_streams_end(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
     node.tokens, node.pause = 20, 0.05
     lines: list[str] = []
-    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", headers=headers(key), json=CHAT) as answer:
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/chat/completions", headers=headers(key), json=CHAT, timeout=PATIENCE_SECONDS
+    ) as answer:
         for line in answer.iter_lines():
             lines.append(line)
             if sum('"content":"' in seen for seen in lines) == 3:
@@ -254,17 +256,21 @@ def test_a_stream_that_the_shutdown_cuts_off_does_not_cancel_its_call(
 
 
 def test_connections_that_clients_keep_open_do_not_delay_the_shutdown(gateway: GatewayProcess) -> None:
-    with httpx.Client() as keeping:
+    with httpx.Client(timeout=PATIENCE_SECONDS) as keeping:
         assert keeping.get(f"{gateway.url}/healthz").is_success
         gateway.signal(signal.SIGTERM)
         gateway.ended(seconds=10)
 
 
 def test_a_killed_worker_is_replaced_and_the_call_goes_on(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
-    started = httpx.post(f"{gateway.url}/v1/functions/chat/async", headers=headers(key), json=INPUT).json()
+    started = httpx.post(
+        f"{gateway.url}/v1/functions/chat/async", headers=headers(key), json=INPUT, timeout=PATIENCE_SECONDS
+    ).json()
     for worker in gateway.workers():
         worker.kill()
     wait_for(gateway.healthy, "a new worker")
-    shown = httpx.get(f"{gateway.url}/v1/invocations/{started['id']}", headers=headers(key)).json()
+    shown = httpx.get(
+        f"{gateway.url}/v1/invocations/{started['id']}", headers=headers(key), timeout=PATIENCE_SECONDS
+    ).json()
     assert shown["state"] in ("running", "succeeded")
     wait_for(lambda: node.state(started["id"]) == "succeeded", "the end")

@@ -13,6 +13,7 @@ import pytest
 from quickthaw_platform.registry.keys import KeyStore
 from tests.integration.gateway.conftest import GATEWAY_SETTINGS
 from tests.integration.gateway.processes import GatewayProcess, PlayedNode, headers, wait_for
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.gateway.sse import Message, messages
 from tests.valkey_process import ValkeyProcess
 
@@ -33,7 +34,10 @@ def other_gateway(gateway: GatewayProcess, gateway_valkey: ValkeyProcess, tmp_pa
 def post(gateway: GatewayProcess, key: str, path: str = "", **fields: Any) -> dict[str, Any]:
     """Send what must succeed."""
     answer = httpx.post(
-        f"{gateway.url}/v1/responses{path}", headers=headers(key), json={**ASKED, **fields} if not path else {}
+        f"{gateway.url}/v1/responses{path}",
+        headers=headers(key),
+        json={**ASKED, **fields} if not path else {},
+        timeout=PATIENCE_SECONDS,
     )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -80,7 +84,9 @@ def test_a_broken_stream_goes_on_at_another_gateway_without_a_gap(
     node.tokens, node.pause = 30, 0.02
     seen = b""
     body = {**ASKED, "stream": True, "background": True}
-    with httpx.stream("POST", f"{gateway.url}/v1/responses", headers=headers(key), json=body) as answer:
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/responses", headers=headers(key), json=body, timeout=PATIENCE_SECONDS
+    ) as answer:
         for piece in answer.iter_bytes():
             seen += piece
             if b'"delta":"4 "' in seen:
@@ -96,7 +102,7 @@ def test_hanging_up_cancels_one_in_the_foreground_only(gateway: GatewayProcess, 
     node.held = True
     for background, state in ((False, "cancelled"), (True, "running")):
         with (
-            httpx.Client() as client,
+            httpx.Client(timeout=PATIENCE_SECONDS) as client,
             client.stream(
                 "POST",
                 f"{gateway.url}/v1/responses",

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.integration.gateway.processes import GatewayProcess, PlayedNode, headers, wait_for
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.gateway.test_structure_check import long_chain
 from tests.valkey_process import ValkeyProcess
 
@@ -50,7 +51,9 @@ def test_a_schema_that_takes_too_long_stalls_no_stream(
 
     def listen() -> None:
         body = {**CHAT, "stream": True}
-        with httpx.stream("POST", f"{lone_gateway.url}/v1/chat/completions", headers=headers(key), json=body) as answer:
+        with httpx.stream(
+            "POST", f"{lone_gateway.url}/v1/chat/completions", headers=headers(key), json=body, timeout=PATIENCE_SECONDS
+        ) as answer:
             for line in answer.iter_lines():
                 arrivals.append(time.monotonic() if line.startswith("data") else 0.0)
                 if refused.is_set():

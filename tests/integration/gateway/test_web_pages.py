@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.gateway.conftest import PAGE
 from tests.integration.gateway.processes import GatewayProcess, headers
+from tests.patience import PATIENCE_SECONDS
 
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
@@ -23,7 +24,7 @@ def test_a_page_asks_first_and_then_streams(gateway: GatewayProcess, key: str) -
     url = f"{gateway.url}/v1/chat/completions"
     first = httpx.options(url, headers=PREFLIGHT)
     assert (first.status_code, first.headers[ALLOWED]) == (204, PAGE)
-    with httpx.stream("POST", url, json=CHAT, headers=headers(key, Origin=PAGE)) as answer:
+    with httpx.stream("POST", url, json=CHAT, headers=headers(key, Origin=PAGE), timeout=PATIENCE_SECONDS) as answer:
         assert (answer.status_code, answer.headers[ALLOWED]) == (200, PAGE)
         assert "[DONE]" in answer.read().decode()
 
