@@ -57,6 +57,7 @@ HARDENED = {
     "SystemCallArchitectures": "native",
     "LimitCORE": "0",
     "OOMPolicy": "continue",
+    "Delegate": "cpu memory pids",
 }
 NO_PROC = ("ProtectKernelTunables", "ProtectKernelLogs", "ProtectHostname", "ProcSubset", "PrivateUsers")
 """With these the kernel lets no function have a /proc of its own."""

@@ -17,6 +17,7 @@ from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.commands.host import Access, Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower
 from quickthaw_platform.commands.workers import Worker, numbered, read_workers
+from quickthaw_platform.control_groups import delegation
 from quickthaw_platform.hidden_memory import hide_memory
 from quickthaw_platform.settings import Settings
 
@@ -83,6 +84,7 @@ def up(
     planned = _workers(settings, workers, own_disks, workers_file)
     console = Console(stderr=True)
     interrupts = _Interrupts()
+    delegation.take(delegation.look())  # for all that is started: its workers hand on what is above their own group
     with exclusive(settings.data_dir.expanduser()):
         platform = Host(settings, planned, interrupts.any, with_s3=with_s3)
         follower = LogFollower(platform.log_dir, lambda name, line: console.print(f"{name}: {line}", markup=False))

@@ -36,7 +36,7 @@ class Delegation:
 
 def look() -> Delegation:
     """Say what could be taken, without a change. What other processes are in the way of shows only when it is taken."""
-    own = folder_of(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
+    own = folder_of(_read(Path("/proc/self/cgroup")), _read(Path("/proc/self/mountinfo")))
     return Delegation(why=f"no cgroup v2 is mounted here; {ADVICE}") if own is None else below(own)
 
 
@@ -91,6 +91,13 @@ def _hand_on(folder: Path, controllers: tuple[str, ...]) -> None:
             with contextlib.suppress(OSError):  # another worker may be in it by now
                 own.rmdir()
             raise
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:  # as in a kernel without control groups
+        return ""
 
 
 def _write(file: Path, text: str) -> None:

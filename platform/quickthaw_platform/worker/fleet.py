@@ -34,8 +34,6 @@ STOP_PATIENCE_SECONDS = 5.0
 MAX_TRIES = 2
 """Starts of one instance when its processes are killed under it; a start that fails by itself is not repeated."""
 
-OUT_OF_MEMORY = "was killed: its processes together used more than the `memory` of the function; deploy it with more"
-
 _log = structlog.get_logger()
 
 
@@ -339,7 +337,7 @@ class Fleet:
             self._release(instance)
             return
         out_of_memory = instance.process is not None and instance.process.ran_out_of_memory
-        how = OUT_OF_MEMORY if out_of_memory else describe_exit(status)
+        how = describe_exit(status, out_of_memory=out_of_memory)
         if instance.phase is Phase.STARTING:
             said = "".join(f"\n  {line}" for line in instance.process.last_lines) if instance.process else ""
             error = StartFailed(f"the instance's process {how} while it was starting{said}")

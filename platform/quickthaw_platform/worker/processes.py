@@ -20,8 +20,13 @@ def become_subreaper() -> None:
     kernel.become_subreaper()
 
 
-def describe_exit(status: int | None) -> str:
-    """Say how a process ended: `status` is its exit code, or minus the number of the signal; None: not known."""
+def describe_exit(status: int | None, *, out_of_memory: bool = False) -> str:
+    """Say how a process ended: `status` is its exit code, or minus the number of the signal; None: not known.
+
+    `out_of_memory` says that the kernel killed it for what it and those of its control group used together.
+    """
+    if out_of_memory:
+        return "was killed for taking more than the `memory` of its function (raise that), all its processes together,"
     if status is None:
         return "ended"
     if status >= 0:

@@ -71,3 +71,7 @@ def test_traces_are_made_when_the_usual_variables_ask(environment: dict[str, str
 )
 def test_how_a_process_ended_is_told(status: int | None, words: str) -> None:
     assert describe_exit(status) == words
+
+
+def test_the_end_of_its_memory_names_the_field_that_bounds_it() -> None:
+    assert "`memory`" in describe_exit(-9, out_of_memory=True)
