@@ -14,7 +14,7 @@ from quickthaw_platform.comparison.figures.gallery import draw_all
 from quickthaw_platform.comparison.html import render_html
 from quickthaw_platform.comparison.report import Report
 from tests.browser.chromium import ChromiumAbsent, chromium, running_chromium
-from tests.unit.comparison.example import example_report
+from tests.unit.comparison.example_report import example_report
 
 HEIGHT = 900
 GRAVE = ("serious", "critical")

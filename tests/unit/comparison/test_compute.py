@@ -17,7 +17,7 @@ from quickthaw_platform.comparison.recording import Arrivals, Backend, Block, Re
 from quickthaw_platform.comparison.report import Report
 from quickthaw_platform.prices.catalogue import Catalogue, load
 from quickthaw_platform.traffic.result import RequestResult
-from tests.unit.comparison.example import RATE, REPEATS, SECONDS, example_recorded
+from tests.unit.comparison.example_run import RATE, REPEATS, SECONDS, example_recorded
 
 FEW = ["aws-lambda-x86", "ec2-m7i-xlarge", "runpod-l4"]
 

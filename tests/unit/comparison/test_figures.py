@@ -17,7 +17,7 @@ from quickthaw_platform.comparison.figures.gallery import chapters, draw_all, pl
 from quickthaw_platform.comparison.figures.plate import Absent, Plate
 from quickthaw_platform.comparison.figures.theme import inline
 from quickthaw_platform.comparison.report import Report
-from tests.unit.comparison.example import example_report
+from tests.unit.comparison.example_report import example_report
 
 NAMES = [
     "break-even", "surface", "pareto", "hybrid", "latency-ttft", "latency-e2e", "cold-start", "attainment", "timeline",
@@ -247,7 +247,7 @@ def test_what_is_no_svg_is_refused() -> None:
 def test_words_and_pages_need_no_plotting_library() -> None:
     code = (
         "import sys\nfrom quickthaw_platform.comparison.html import render_html\n"
-        "from tests.unit.comparison.example import example_report\nrender_html(example_report(), {})\n"
+        "from tests.unit.comparison.example_report import example_report\nrender_html(example_report(), {})\n"
         "print('matplotlib' in sys.modules)"
     )
     root = Path(__file__).parents[3]

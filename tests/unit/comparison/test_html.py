@@ -9,7 +9,7 @@ import pytest
 from quickthaw_platform.comparison.figures.gallery import draw_all, plates
 from quickthaw_platform.comparison.html import render_html
 from quickthaw_platform.comparison.report import Report
-from tests.unit.comparison.example import example_report
+from tests.unit.comparison.example_report import example_report
 
 EVIL = "<script>alert('1')</script>"
 

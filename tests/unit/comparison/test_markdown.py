@@ -10,7 +10,8 @@ from quickthaw_platform.comparison.markdown import render_markdown, table_text, 
 from quickthaw_platform.comparison.report import Report
 from quickthaw_platform.comparison.tables.cells import Cell, Column, Group, Line, Table
 from quickthaw_platform.prices.catalogue import load
-from tests.unit.comparison.example import example_recorded, example_report
+from tests.unit.comparison.example_report import example_report
+from tests.unit.comparison.example_run import example_recorded
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from quickthaw_platform.comparison.recorded import read
 from quickthaw_platform.comparison.rows import TimelineLine, UsageLine, read_rows, write_rows
 from quickthaw_platform.errors import SettingsInvalid
-from tests.unit.comparison.example import write_example
+from tests.unit.comparison.example_run import write_example
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:

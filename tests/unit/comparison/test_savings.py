@@ -16,7 +16,7 @@ from quickthaw_platform.comparison.report import Report
 from quickthaw_platform.comparison.tables.savings import savings
 from quickthaw_platform.prices import catalogue
 from quickthaw_platform.prices.tokens import buy_tokens
-from tests.unit.comparison.example import example_recorded
+from tests.unit.comparison.example_run import example_recorded
 from tests.unit.comparison.test_compute import FEW
 
 

@@ -14,7 +14,7 @@ from quickthaw_platform.comparison.recorded import Recorded
 from quickthaw_platform.comparison.report import Report
 from quickthaw_platform.comparison.tables.validations import validations
 from quickthaw_platform.prices import catalogue
-from tests.unit.comparison.example import example_recorded
+from tests.unit.comparison.example_run import example_recorded
 from tests.unit.comparison.test_compute import FEW
 
 HEADING = "What the model is worth"

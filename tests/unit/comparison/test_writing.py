@@ -11,7 +11,7 @@ from quickthaw_platform.comparison.rows import UsageLine
 from quickthaw_platform.comparison.writing import Measured, make_folder, write_run, write_text
 from quickthaw_platform.errors import SettingsInvalid
 from tests.small_files import files_of_at_most
-from tests.unit.comparison.example import example_recording
+from tests.unit.comparison.example_run import example_recording
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
