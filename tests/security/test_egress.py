@@ -20,6 +20,9 @@ import httpx
 import psutil
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from quickthaw.egress import read_destinations
 from quickthaw.types import InvocationState, Isolation
@@ -202,6 +205,33 @@ def test_what_is_no_request_to_a_proxy_is_answered_so(said: bytes) -> None:
         raw.sendall(said)
         raw.shutdown(socket.SHUT_WR)
         assert raw.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+
+
+SAID = st.binary(max_size=200) | st.lists(
+    st.sampled_from([
+        b"CONNECT ", b"GET ", b"http://api.test", b"/", b":", b"443", b" HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n", b"\0",
+        b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Upgrade: x\r\n",
+    ]),
+    max_size=12,
+).map(b"".join)  # fmt: skip
+
+
+def test_whatever_a_function_says_the_proxy_goes_on(server: int) -> None:
+    names = {"api.test": "127.0.0.1"}
+    with proxying(f"api.test:{server}", "api.test", names=names) as proxy, client(proxy) as http:
+
+        @given(SAID)
+        def say(said: bytes) -> None:
+            with connected(proxy) as raw, contextlib.suppress(ConnectionError):
+                raw.sendall(said)
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(1 << 16):
+                    pass
+
+        with capture_logs() as logged:
+            say()
+        assert {entry["log_level"] for entry in logged} <= {"warning"}  # what it was refused, and no faults
+        assert http.get(f"http://api.test:{server}/").status_code == 200
 
 
 def test_a_tunnel_passes_tls_as_it_is(authority: trustme.CA, secure_server: int) -> None:
