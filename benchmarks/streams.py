@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from benchmarks.bodies import greedy_body
 from benchmarks.client import Target
 from benchmarks.load import wave
 from benchmarks.sse import Stream
@@ -22,22 +22,12 @@ class PlatformStreams:
 
     def streams(self, conversations: Sequence[Messages], max_tokens: int) -> list[Stream]:
         """Send all at once and wait for all; raises where an answer is broken or short."""
-        answers = asyncio.run(wave(self._target, [self._body(one, max_tokens) for one in conversations]))
+        bodies = [greedy_body(self._function, one, max_tokens, ignore_eos=True) for one in conversations]
+        answers = asyncio.run(wave(self._target, bodies))
         for answer in answers:
             if not answer.complete or answer.tokens != max_tokens:
                 raise RuntimeError(f"{answer.tokens} tokens instead of {max_tokens}: {answer.error or 'no error'}")
         return answers
-
-    def _body(self, messages: Messages, max_tokens: int) -> dict[str, Any]:
-        return {
-            "model": self._function,
-            "messages": list(messages),
-            "max_tokens": max_tokens,
-            "temperature": 0,
-            "ignore_eos": True,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
 
 
 def tokens_per_second(answers: Sequence[Stream]) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.bodies import greedy_body
 from benchmarks.client import Target
 from benchmarks.load import wave
 from benchmarks.sse import Stream
@@ -25,19 +26,9 @@ class Asker:
 
     def ask(self, conversations: Sequence[Messages], tokens: int) -> list[Stream]:
         """Send all at once and wait for all; RuntimeError where an answer is broken or has another length."""
-        answers = asyncio.run(wave(self.target, [self._body(one, tokens) for one in conversations]))
+        bodies = [greedy_body(self.model, one, tokens, **self.more) for one in conversations]
+        answers = asyncio.run(wave(self.target, bodies))
         for answer in answers:
             if answer.error or answer.tokens != tokens or (self.says_done and not answer.done):
                 raise RuntimeError(f"{answer.tokens} tokens instead of {tokens}: {answer.error or 'no error'}")
         return answers
-
-    def _body(self, messages: Messages, tokens: int) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "messages": list(messages),
-            "max_tokens": tokens,
-            "temperature": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **self.more,
-        }

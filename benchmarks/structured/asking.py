@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from benchmarks.assets import question
+from benchmarks.bodies import greedy_body
 from benchmarks.client import Target, stream
 from benchmarks.load import STREAM_SECONDS, Body, wave
 from benchmarks.prompts import sized
@@ -74,15 +75,7 @@ class Asker:
         if schema is not None:
             shape = {"name": "answer", "strict": True, "schema": dict(schema)}
             held = {"response_format": {"type": "json_schema", "json_schema": shape}}
-        return {
-            "model": self.model,
-            "messages": list(messages),
-            "max_tokens": tokens,
-            "temperature": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **held,
-        }
+        return greedy_body(self.model, messages, tokens, **held)
 
 
 async def _pooled(target: Target, bodies: Sequence[Body], streams: int) -> list[Stream]:
