@@ -26,6 +26,15 @@ from tests.valkey_process import ValkeyProcess
 ECHO = {"name": "chat", "model": "tiny", "engine": "echo"}
 
 
+def error_of(answer: TestResponse) -> dict[str, Any]:
+    """Return the error object of an answer, which has every field and an id of the request."""
+    assert answer.json is not None
+    found: dict[str, Any] = answer.json["error"]
+    assert {"message", "type", "param", "code"} <= set(found)
+    assert answer.headers["x-request-id"]
+    return found
+
+
 @pytest.fixture(scope="module")
 def settings(valkey: ValkeyProcess, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(

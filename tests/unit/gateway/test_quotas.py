@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from quickthaw.resources import Scope
 from quickthaw_platform.worker import commands
+from tests.unit.gateway.conftest import error_of
 from tests.unit.gateway.node import FakeNode
 
 INPUT = {"input": {"prompt": "hi"}}
-
-
-def error(answer: TestResponse) -> dict[str, Any]:
-    assert answer.json is not None
-    found: dict[str, Any] = answer.json["error"]
-    assert {"message", "type", "param", "code"} <= set(found)
-    assert answer.headers["x-request-id"]
-    return found
 
 
 def test_a_request_quota_is_counted_told_and_enforced(
@@ -35,7 +26,7 @@ def test_a_request_quota_is_counted_told_and_enforced(
     assert limited.post("/v1/functions/chat/invoke", json=INPUT).status_code == 200
     refused = limited.post("/v1/functions/chat/invoke", json=INPUT)
     assert refused.status_code == 429
-    assert error(refused)["type"] == "rate_limit_error"
+    assert error_of(refused)["type"] == "rate_limit_error"
     assert 3500 < int(refused.headers["Retry-After"]) <= 3600
     assert refused.headers["x-should-retry"] == "false"  # nobody waits for an hour
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
@@ -55,7 +46,7 @@ def test_a_token_quota_counts_what_calls_used_however_they_were_made(
     _ = third.data
     refused = limited.post("/v1/functions/chat/invoke", json=INPUT)
     assert refused.status_code == 429
-    assert "12 tokens per minute" in error(refused)["message"]
+    assert "12 tokens per minute" in error_of(refused)["message"]
     assert 0 < int(refused.headers["Retry-After"]) <= 60
     assert refused.headers["x-should-retry"] == "true"
 

@@ -10,7 +10,6 @@ import pytest
 from flask.testing import FlaskClient
 from flask_openapi3.openapi import OpenAPI
 from redis import Redis
-from werkzeug.test import TestResponse
 
 from quickthaw.resources import CheckpointInfo, Scope
 from quickthaw.types import FunctionSpec
@@ -19,19 +18,11 @@ from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
-from tests.unit.gateway.conftest import ECHO
+from tests.unit.gateway.conftest import ECHO, error_of
 from tests.unit.gateway.node import FakeNode
 from tests.valkey_process import ValkeyProcess
 
 INPUT = {"input": {"prompt": "hi"}}
-
-
-def error(answer: TestResponse) -> dict[str, Any]:
-    assert answer.json is not None
-    found: dict[str, Any] = answer.json["error"]
-    assert {"message", "type", "param", "code"} <= set(found)
-    assert answer.headers["x-request-id"]
-    return found
 
 
 @pytest.mark.parametrize(
@@ -54,7 +45,7 @@ def error(answer: TestResponse) -> dict[str, Any]:
 def test_what_is_not_json_is_refused_with_its_place(client: FlaskClient, body: bytes, says: str) -> None:
     answer = client.post("/v1/functions/chat/invoke", data=body)
     assert answer.status_code == 400
-    assert says in error(answer)["message"]
+    assert says in error_of(answer)["message"]
 
 
 @pytest.mark.parametrize("length_known", [True, False])
@@ -66,15 +57,15 @@ def test_a_body_that_is_too_large_is_refused(client: FlaskClient, length_known: 
     )
     answer = client.post("/v1/functions/chat/invoke", input_stream=body, **more)
     assert answer.status_code == 413
-    assert error(answer)["code"] == "request_too_large"
+    assert error_of(answer)["code"] == "request_too_large"
     assert body.tell() == size  # what the client still sent was taken, so that it gets to read the answer
 
 
 def test_paths_and_methods_that_do_not_exist(client: FlaskClient) -> None:
     missing = client.get("/v2/everything")
-    assert (missing.status_code, error(missing)["code"]) == (404, "not_found")
+    assert (missing.status_code, error_of(missing)["code"]) == (404, "not_found")
     wrong = client.delete("/v1/models")
-    assert (wrong.status_code, error(wrong)["code"]) == (405, "method_not_allowed")
+    assert (wrong.status_code, error_of(wrong)["code"]) == (405, "method_not_allowed")
     assert "GET" in wrong.headers["Allow"]
 
 
@@ -88,7 +79,7 @@ def test_no_call_without_a_valid_key(app: OpenAPI, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
     answer = app.test_client().post("/v1/functions/chat/invoke", data=b"{bad", headers=headers)
     assert answer.status_code == 401
-    assert error(answer)["type"] == "authentication_error"
+    assert error_of(answer)["type"] == "authentication_error"
 
 
 def test_a_key_may_come_as_anthropics_clients_send_it(app: OpenAPI, client: FlaskClient) -> None:
@@ -103,7 +94,7 @@ def test_two_different_keys_at_once_are_refused(client: FlaskClient, client_of: 
     other = client_of().environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
     answer = client.get("/v1/models", headers={"x-api-key": other})
     assert answer.status_code == 401
-    assert "two different" in error(answer)["message"]
+    assert "two different" in error_of(answer)["message"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +131,7 @@ def test_readiness_can_be_asked_for_nodes(app: OpenAPI, redis: Redis) -> None:
     assert client.get("/readyz").json == {"status": "ok", "nodes": 0}
     answer = client.get("/readyz?nodes=1")
     assert answer.status_code == 503
-    assert "0 of 1 nodes are there" in error(answer)["message"]
+    assert "0 of 1 nodes are there" in error_of(answer)["message"]
     redis.sadd("qt:nodes", "n1")
     assert client.get("/readyz?nodes=1").json == {"status": "ok", "nodes": 1}
     assert client.get("/readyz?nodes=-1").status_code == 400
@@ -169,7 +160,7 @@ def test_while_redis_is_down_calls_are_unavailable_and_the_process_is_healthy(
             client.get("/v1/functions", headers=headers),
         ):
             assert answer.status_code == 503
-            assert error(answer)["code"] == "unavailable"
+            assert error_of(answer)["code"] == "unavailable"
             assert answer.headers["Retry-After"] == "1"
             assert answer.headers["x-should-retry"] == "true"
         own_valkey.start()
@@ -197,7 +188,7 @@ def test_while_redis_takes_no_changes_calls_are_unavailable_and_the_gateway_is_n
             client.post("/v1/keys", json={"name": "a", "scopes": ["invoke"]}),
         ):
             assert answer.status_code == 503, answer.json
-            said = error(answer)
+            said = error_of(answer)
             told = (said["code"], answer.headers["Retry-After"], code in said["message"])
             # A gateway that has looked at its store's memory since refuses before the store does.
             assert told == ("unavailable", "1", True) or (code == "OOM" and told == ("store_full", "10", False))
@@ -216,6 +207,6 @@ def test_a_bug_of_ours_is_an_error_object_without_its_details(
     monkeypatch.setattr(node, "send_task", broken)
     answer = client.post("/v1/nodes/n1/drain")
     assert answer.status_code == 500
-    assert error(answer)["code"] == "internal_error"
+    assert error_of(answer)["code"] == "internal_error"
     assert "secret detail" not in answer.text
     assert answer.headers["x-request-id"] in answer.text
