@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -98,7 +97,7 @@ class ValkeyProcess:
 
     def _begin_to_sync(self) -> None:
         if self._durable and self._sync is None:
-            self._sync = ValkeySync(self.folder, partial(valkey.rewrite, self.url))
+            self._sync = ValkeySync(self.folder, lambda: valkey.rewrite(f"redis://{self._host}:{self.port}/0"))
             self._sync.start()
 
     def _signal(self, number: int) -> None:
