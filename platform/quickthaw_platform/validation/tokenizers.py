@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import CheckpointBroken, InvalidRequest
 from quickthaw_platform.registry.engines import FALLBACK, default_engine
+
+_PLAIN_CLASS = "TokenizersBackend"
+"""What transformers calls the class that has nothing but `tokenizer.json` and the names of special tokens."""
 
 _HF_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
 
@@ -71,10 +75,8 @@ def tokenizer_at(path: Path) -> TextTokenizer:
 
 def huggingface(path: Path, name: str) -> TextTokenizer:
     """Return a tokenizer as transformers reads it."""
-    from transformers import AutoTokenizer  # it takes seconds to import
-
     try:
-        read: Any = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        read = _class_for(path).from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"the tokenizer in {path} cannot be read: {error}", param="tokenizer") from error
 
@@ -83,6 +85,21 @@ def huggingface(path: Path, name: str) -> TextTokenizer:
         return list(found)
 
     return TextTokenizer(name, encode, tuple(encode("")), read.bos_token_id, read.eos_token_id)
+
+
+def _class_for(path: Path) -> Any:
+    """Return the class of transformers that reads a folder's tokenizer. Its modules take seconds to import.
+
+    AutoTokenizer also imports torch; where the folder says that it has the plain class, it would come to just that.
+    """
+    file = path / "tokenizer_config.json"
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class") == _PLAIN_CLASS:
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 def _of_gguf(file: Path) -> tuple[int | None, int | None]:
