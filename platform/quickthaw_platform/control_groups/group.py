@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from quickthaw_platform.control_groups.joining import JoinOrder
@@ -41,8 +41,9 @@ class Group:
     def make(cls, parent: Path, name: str, files: Mapping[str, str], memory_bytes: int | None) -> Group:
         """Make a group with limits, given as the text for each of its files. Raises OSError where that is refused."""
         folder = parent / (PREFIX + name)
-        folder.mkdir()
-        group = cls(folder, memory_bytes)
+        with _locked(parent, fcntl.LOCK_SH):
+            folder.mkdir()
+            group = cls(folder, memory_bytes)
         try:
             for file, text in files.items():
                 if file not in _MAY_BE_MISSING or (folder / file).exists():
@@ -93,9 +94,22 @@ class Group:
 
 def end_abandoned(parent: Path) -> list[Path]:
     """End the groups whose makers are no more, as of a worker that was killed; returns those that were removed."""
-    ended = []
+    with _locked(parent, fcntl.LOCK_EX):  # else one that is just being made could be taken for abandoned
+        abandoned = list(_abandoned(parent))
+    return [group.folder for group in abandoned if group.end()]
+
+
+def _abandoned(parent: Path) -> Iterator[Group]:
     for folder in parent.glob(PREFIX + "*"):
         with contextlib.suppress(BlockingIOError, FileNotFoundError):
-            if Group(folder).end():
-                ended.append(folder)
-    return ended
+            yield Group(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, kind)
+        yield
+    finally:
+        os.close(fd)

@@ -90,7 +90,7 @@ def test_without_all_controllers_it_is_said_which_are_missing(unit: Path) -> Non
 
 
 def test_a_group_that_is_not_this_users_is_left_alone(unit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delegation.os, "access", lambda path, _mode: Path(path).name != "cgroup.subtree_control")
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path).name != "cgroup.subtree_control")
     found = delegation.below(unit)
     assert (found.folder, found.controllers) == (None, ())
     assert "Delegate=cpu memory pids" in found.why
