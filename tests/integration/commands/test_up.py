@@ -108,7 +108,9 @@ def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(start: Call
     assert left == []
 
 
-def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start: Callable[..., Up]) -> None:
+def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(
+    start: Callable[..., Up], tmp_path: Path
+) -> None:
     up = start(**LIGHT)
     with up.wait_until_up() as client:
         client.create_key("kept", ["invoke"])
@@ -118,9 +120,13 @@ def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(start
     up.popen.wait()
     _, left = psutil.wait_procs(everybody, timeout=PATIENCE_SECONDS)
     assert left == []
+    refused = tmp_path / "data" / "valkey" / "sync.problem"
+    refused.write_text("a.aof: Input/output error")  # what the disk has of the file then is not known
     with start(**LIGHT).wait_until_up() as client:
         stored = client.keys()
+        wait_for(lambda: not refused.exists(), "the rewriting of Valkey's file")
     assert sorted(key.name for key in stored) == ["admin", "kept"]
+    assert "Background AOF rewrite finished successfully" in (tmp_path / "data" / "logs" / "valkey.log").read_text()
 
 
 def _as_a_bad_parent() -> None:

@@ -70,6 +70,19 @@ def test_the_embedded_valkey_of_the_data_directory_is_found(tmp_path: Path) -> N
     assert valkey.kept_url(deep) == url
 
 
+def test_what_the_disk_refused_of_the_embedded_valkey_is_a_fact_and_of_no_other(
+    platform_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "valkey").mkdir()
+    (tmp_path / "valkey" / "sync.problem").write_text("a.aof: Input/output error")
+    monkeypatch.setattr(valkey, "kept_url", lambda _folder: platform_settings.redis_url)
+    embedded = gathering.gather(Settings(data_dir=tmp_path), {}).redis
+    other = gathering.gather(platform_settings.model_copy(update={"data_dir": tmp_path}), {}).redis
+    assert embedded is not None
+    assert other is not None
+    assert (embedded.sync_problem, other.sync_problem) == ("a.aof: Input/output error", None)
+
+
 def test_an_s3_server_is_asked_for_its_time(s3_environment: Seaweed, tmp_path: Path) -> None:
     assert s3_environment
     found = gathering.gather(Settings(remote="s3://quickthaw/x", data_dir=tmp_path), {}).remote
