@@ -59,6 +59,18 @@ class Answering(BaseHTTPRequestHandler):
             pieces.append(self.rfile.read(int(self.headers["Content-Length"])))
         self._answer(b"".join(pieces))
 
+    def do_PUT(self) -> None:
+        """Answer before all of the request has come."""
+        self.send_response(413)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.rfile.read(int(self.headers["Content-Length"]))
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "12345")
+        self.end_headers()
+
     def _answer(self, body: bytes) -> None:
         said = f"{self.command} {self.path} {self.headers['Host']} ".encode() + body
         self.send_response(200, "Fine")
@@ -153,6 +165,8 @@ def test_requests_reach_what_is_listed_and_say_whom_they_are_for(server: int) ->
         whole = b"x" * 300_000
         assert http.post(f"http://api.test:{server}/", content=whole).content.endswith(b" " + whole)
         assert http.post(f"http://api.test:{server}/", content=iter([whole, b"y"])).content.endswith(whole + b"y")
+        assert http.head(f"http://api.test:{server}/").headers["Content-Length"] == "12345"
+        assert http.put(f"http://api.test:{server}/", content=b"x" * 5_000_000).status_code == 413
 
 
 def test_what_is_not_listed_is_refused_and_not_even_looked_up(server: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import h11
@@ -39,6 +40,14 @@ class Peer:
     def end(self) -> None:
         """Send no more."""
         self._writer.write_eof()
+
+    async def finish(self) -> None:
+        """Send no more, and read on for a moment: what comes and is not read has the kernel drop what was sent."""
+        self.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await self.read():
+                    pass
 
     async def receive(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Return the next event of HTTP. Raises h11.RemoteProtocolError for what is none."""

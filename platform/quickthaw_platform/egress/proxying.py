@@ -95,6 +95,7 @@ async def _refuse(client: Peer, refused: Refused) -> None:
     headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text) + 1)), ("Connection", "close")]
     answer = h11.Response(status_code=refused.status, reason=text, headers=headers)
     await client.send(answer, h11.Data(data=text + b"\n"), h11.EndOfMessage())
+    await client.finish()
 
 
 async def _tunnel(client: Peer, server: Peer) -> None:
@@ -118,14 +119,16 @@ async def _pass_on(client: Peer, server: Peer, request: h11.Request, target: Tar
         asking = tasks.create_task(_ask(client, server, targets.passed_on(request, target)))
         await _answer(client, server)
         asking.cancel()  # an answer may come before all of its request
+    await client.finish()
 
 
 async def _ask(client: Peer, server: Peer, request: h11.Request) -> None:
-    await server.send(request)
-    while isinstance(event := await client.receive(), h11.Data):
-        await server.send(h11.Data(data=event.data))
-    if isinstance(event, h11.EndOfMessage):
-        await server.send(event)
+    with contextlib.suppress(ConnectionError):  # a server that takes no more may have answered
+        await server.send(request)
+        while isinstance(event := await client.receive(), h11.Data):
+            await server.send(event)
+        if isinstance(event, h11.EndOfMessage):
+            await server.send(event)
 
 
 async def _answer(client: Peer, server: Peer) -> None:
@@ -135,6 +138,6 @@ async def _answer(client: Peer, server: Peer) -> None:
         return
     await client.send(targets.passed_back(event))
     while isinstance(event := await server.receive(), h11.Data):
-        await client.send(h11.Data(data=event.data))
+        await client.send(event)
     if isinstance(event, h11.EndOfMessage):
         await client.send(event)

@@ -99,7 +99,9 @@ class EgressProxy:
 
     def _receive(self, way: WayOut) -> None:
         """Take the socket that an instance sends, before any code of its function runs; or it has ended."""
-        _data, found, _flags, _address = socket.recv_fds(way.channel, 1, 1, socket.MSG_CMSG_CLOEXEC)
+        found: list[int] = []
+        with contextlib.suppress(OSError):
+            _data, found, _flags, _address = socket.recv_fds(way.channel, 1, 1, socket.MSG_CMSG_CLOEXEC)
         self._close_channel(way)
         if found:
             way.listener = socket.socket(fileno=found[0])
@@ -120,17 +122,14 @@ class EgressProxy:
         if self._closing or self._process is not None:
             return
         ours, theirs = frames.pair()
-        number = theirs.fileno()
-        counters = {name: value for name, value in os.environ.items() if name == COUNTERS_FOLDER}
-        with theirs:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-m", "quickthaw_platform.egress.process", str(number), *self._arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
-                env=environment(os.environ) | counters,
-                pass_fds=[number],
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                self._popen = _spawn(theirs.fileno(), self._arguments)
+        except OSError as error:
+            ours.close()
+            _log.error("the proxy of functions cannot be started; trying again", error=str(error))
+            self._loop.later(RESTART_SECONDS, self._start)
+            return
         self._link = Link(self._loop, ours, self._take, lambda: None)
         self._process = WatchedProcess(self._loop, self._popen.pid, self._died)
 
@@ -150,3 +149,15 @@ class EgressProxy:
         if not self._closing:
             _log.error("the proxy of functions ended; starting another", how=describe_exit(status))
             self._loop.later(RESTART_SECONDS, self._start)
+
+
+def _spawn(control: int, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    counters = {name: value for name, value in os.environ.items() if name == COUNTERS_FOLDER}
+    return subprocess.Popen(
+        [sys.executable, "-m", "quickthaw_platform.egress.process", str(control), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
+        env=environment(os.environ) | counters,  # no credentials
+        pass_fds=[control],
+        start_new_session=True,
+    )
