@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quickthaw.compression.deletion import Plan, kept_ranges, mapped, plan, restored
-from quickthaw.compression.examples import without_examples
+from quickthaw.compression.examples import with_fewer_examples
 from quickthaw.compression.result import Compressed, Reason
 from quickthaw.compression.scoring import Scorer
 from quickthaw.compression.segments import Range, Segments, segments
@@ -39,7 +39,7 @@ def compress(
     JSON, negations and more, see `spans`) stay as they are, and so does the question, found in the text unless it is
     named. The result is verified, and where it fails the original comes back with the reason. It never raises because
     of the text. Time is linear in the text's length (but for sorting); `count_tokens` is called at most ten times, and
-    once for each example that is dropped.
+    with `drop_examples` twice as often and once for each example.
 
     Args:
         text: any text
@@ -48,7 +48,8 @@ def compress(
         ratio: tokens that are to stay, of all: above 0 and at most 1
         budget: most tokens that are to stay: at least 1
         question: a part of the text that stays word for word; ValueError where the text does not hold it
-        drop_examples: of a few-shot prompt, examples may go whole, before words do; what is in them is not protected
+        drop_examples: of a few-shot prompt, examples may go whole, those least like the question first, before words
+            do; what is in them is not protected
     """
     _check(ratio, budget)
     tokens = count_tokens(text)
@@ -57,14 +58,25 @@ def compress(
         return _unchanged(text, tokens, Reason.SHORT)
     if not drop_examples:
         return _compress(text, tokens, target, count_tokens, scorer, question)
-    left = without_examples(text, target, count_tokens)
-    shorter = "".join(text[start:end] for start, end in left)
+    tried = [
+        _with_examples(text, tokens, kept, target, count_tokens, scorer, question)
+        for kept in with_fewer_examples(text, target, count_tokens)
+    ]
+    return min(tried, key=lambda one: (one.tokens > target, abs(target - one.tokens)))
+
+
+def _with_examples(
+    text: str, tokens: int, kept: tuple[Range, ...], target: int, count_tokens: Callable[[str], int], scorer: Scorer,
+    question: str | None,
+) -> Compressed:  # fmt: skip
+    """Return a text of which some examples are gone already, less the words that it has too many."""
+    shorter = "".join(text[start:end] for start, end in kept)
     rest = count_tokens(shorter)
     if rest <= target:
-        return Compressed(shorter, Reason.COMPRESSED, tokens, rest, left)
+        return Compressed(shorter, Reason.COMPRESSED, tokens, rest, kept)
     done = _compress(shorter, rest, target, count_tokens, scorer, question)
     reason = Reason.PARTLY if done.tokens == rest < tokens else done.reason
-    return Compressed(done.text, reason, tokens, done.tokens, mapped(done.kept, left))
+    return Compressed(done.text, reason, tokens, done.tokens, mapped(done.kept, kept))
 
 
 def _compress(

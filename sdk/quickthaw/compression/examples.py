@@ -1,13 +1,23 @@
-"""Few-shot examples: paragraphs of one form before the question, which may go whole, the least like it first. Pure."""
+"""Few-shot examples: paragraphs of one form before the question, which may go whole. Pure."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from quickthaw.compression.segments import Range
+
+NEAR = 0.9
+"""Of the tokens that may be used, so many are enough: then likeness chooses between examples."""
+
+SPARSE = 0.75
+"""Of the target, so much must be used: else one more example stays, and words go. That costs answers more than whole
+examples do (docs/prompts.md)."""
+
+MOST_STEPS = 1 << 26
+"""Beyond so many examples times tokens the best choice is not looked for: one small example more or less is nothing."""
 
 _BREAK = re.compile(r"\n[^\S\n]*\n\s*")
 _LABEL = re.compile(r"^[^\S\n]*((?:\w+[^\S\n]){0,2}\w+[:：])", re.MULTILINE)
@@ -17,44 +27,92 @@ _WORD = re.compile(r"\w+")
 def examples(text: str) -> tuple[list[Range], Range] | None:
     """Return where a few-shot prompt has its examples, each with the blank lines after it, and its question.
 
-    An example has the labels that begin the question's lines ("Question:", "Answer:"), in their order, and there are at
-    least two of them, one after the other, up to the question, which is the last paragraph. None for any other text.
+    The question is the last paragraph. An example is a paragraph that begins with the question's first label and has
+    the others behind it ("Question:", "Answer:"), with the paragraphs without any label that stand between it and the
+    next example. There are at least two, one after the other, up to the question. None for any other text.
     """
     starts = [0, *(match.end() for match in _BREAK.finditer(text.rstrip()))]
-    pieces = list(zip(starts, [*starts[1:], len(text)], strict=True))
-    form = _form(text, pieces[-1])
-    first = len(pieces) - 1
-    while form and first and _form(text, pieces[first - 1]) == form:
-        first -= 1
-    return (pieces[first:-1], pieces[-1]) if len(pieces) - first > 2 else None
+    *pieces, question = zip(starts, [*starts[1:], len(text)], strict=True)
+    form = _labels(text, question)
+    found: list[Range] = []
+    end = question[0]
+    for piece in reversed(pieces):
+        labels = _labels(text, piece)
+        if form and _is_like(labels, form):
+            found.append((piece[0], end))
+            end = piece[0]
+        elif labels or end == question[0]:
+            break
+    return (found[::-1], question) if len(found) > 1 else None
 
 
-def without_examples(text: str, target: int, count_tokens: Callable[[str], int]) -> tuple[Range, ...]:
-    """Return what stays of a text when examples go until it has `target` tokens; one of them stays.
+def _is_like(labels: tuple[str, ...], form: tuple[str, ...]) -> bool:
+    behind = iter(labels)
+    return labels[:1] == form[:1] and all(label in behind for label in form)
 
-    Those go first that share the fewest words with the question, a rare word counting more than one that most examples
-    have. All of the text stays where it is no few-shot prompt.
+
+def with_fewer_examples(text: str, target: int, count_tokens: Callable[[str], int]) -> Iterator[tuple[Range, ...]]:
+    """Yield what may stay of a text that is to have `target` tokens: it with fewer of its examples, but at least one.
+
+    First comes what has at most `target` tokens, if that can be, and as many of them as whole examples allow; where
+    that leaves much of the target unused, then the same with the shortest of the other examples, which has more than
+    `target` tokens. A text that is no few-shot prompt is yielded whole.
     """
     found = examples(text)
     if found is None:
-        return ((0, len(text)),)
-    shots, question = found
-    gone: set[Range] = set()
-    left = count_tokens(text)
-    for shot in _by_likeness(text, shots, question)[:-1]:
-        if left <= target:
-            break
-        gone.add(shot)
-        left -= count_tokens(text[shot[0] : shot[1]])
-    return _rest(len(text), sorted(gone))
+        yield ((0, len(text)),)
+        return
+    shots = _by_likeness(text, *found)
+    sizes = [count_tokens(text[start:end]) for start, end in shots]
+    others = count_tokens(text) - sum(sizes)
+    places = chosen(sizes, target - others) or [sizes.index(min(sizes))]
+    yield _rest(text, shots, places)
+    left = sorted(set(range(len(shots))) - set(places))
+    if left and others + sum(sizes[place] for place in places) < SPARSE * target:
+        yield _rest(text, shots, [*places, min(left, key=sizes.__getitem__)])
 
 
-def _form(text: str, piece: Range) -> tuple[str, ...]:
+def chosen(sizes: Sequence[int], room: int) -> list[int]:
+    """Return the places of what is kept: together at most `room`, and about as much as any choice comes to.
+
+    Of all choices that come to at least NEAR of the most, it is the one with the first, else with the second …
+    """
+    if room < 0:
+        return []
+    if len(sizes) * room > MOST_STEPS:
+        return _first_that_fit(sizes, room)
+    reached = [1]  # for the last 0, 1, 2 … of them: bit n is set where some of them come to n
+    for size in reversed(sizes):
+        reached.append((reached[-1] | reached[-1] << size) & ((2 << room) - 1))
+    most = reached.pop().bit_length() - 1
+    least = math.ceil(NEAR * most)
+    kept: list[int] = []
+    for place, size in enumerate(sizes):
+        behind, least_left = reached.pop(), max(least - size, 0)
+        if size <= most and (behind & ((2 << (most - size)) - 1)) >> least_left:
+            kept.append(place)
+            least, most = least_left, most - size
+    return kept
+
+
+def _first_that_fit(sizes: Sequence[int], room: int) -> list[int]:
+    kept: list[int] = []
+    for place, size in enumerate(sizes):
+        if size <= room:
+            kept.append(place)
+            room -= size
+    return kept
+
+
+def _labels(text: str, piece: Range) -> tuple[str, ...]:
     return tuple(_LABEL.findall(text[piece[0] : piece[1]]))
 
 
 def _by_likeness(text: str, shots: list[Range], question: Range) -> list[Range]:
-    """Return the examples, the least like the question first; of equals, the first."""
+    """Return the examples, the most like the question first; of equals, the last.
+
+    Each word that both have counts, a rare one more than one that most examples have.
+    """
     bags = {shot: set(_WORD.findall(text[shot[0] : shot[1]].lower())) for shot in shots}
     held = Counter(word for bag in bags.values() for word in bag)
     asked = set(_WORD.findall(text[question[0] : question[1]].lower()))
@@ -64,9 +122,11 @@ def _by_likeness(text: str, shots: list[Range], question: Range) -> list[Range]:
         bag = bags[shot]
         return sum(weight[word] for word in sorted(bag & asked)) / math.sqrt(len(bag))
 
-    return sorted(shots, key=lambda shot: (likeness(shot), shot))
+    return sorted(shots, key=lambda shot: (likeness(shot), shot), reverse=True)
 
 
-def _rest(length: int, gone: list[Range]) -> tuple[Range, ...]:
-    edges = [0, *(edge for shot in gone for edge in shot), length]
+def _rest(text: str, shots: Sequence[Range], kept: Sequence[int]) -> tuple[Range, ...]:
+    """Return the text without those of its examples that are not kept."""
+    gone = sorted(set(shots) - {shots[place] for place in kept})
+    edges = [0, *(edge for shot in gone for edge in shot), len(text)]
     return tuple((start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end)
