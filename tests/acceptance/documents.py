@@ -182,4 +182,4 @@ class Terminal:
                 process.terminate()
             for left in psutil.wait_procs(children, timeout=STOPPED_SECONDS)[1]:
                 left.kill()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_SECONDS)

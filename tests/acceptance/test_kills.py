@@ -151,6 +151,6 @@ def test_sigterm_lets_running_streams_end_before_the_worker_goes(cluster: Cluste
     cluster.processes["worker"].send_signal(signal.SIGTERM)
     late = cluster.client.spawn("slow", {"prompt": "late"})
     assert_whole(reader)
-    assert cluster.processes["worker"].wait(30) == 0
+    assert cluster.processes["worker"].wait(PATIENCE_SECONDS) == 0
     cluster.start("worker")
     assert late.result(timeout=PATIENCE_SECONDS) == "late"

@@ -176,7 +176,7 @@ def test_a_rolling_restart_moves_what_runs_and_loses_nothing(cluster: Cluster) -
     wait_for(lambda: all(call.status().first_output_at for call in calls), "the first outputs")
     for name in ("a", "b"):
         cluster.processes[name].send_signal(signal.SIGTERM)
-        assert cluster.processes[name].wait(30) == 0
+        assert cluster.processes[name].wait(PATIENCE_SECONDS) == 0
         cluster.start(name)
         cluster.wait_for_return()
     for number, call in enumerate(calls):

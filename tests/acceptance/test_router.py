@@ -61,10 +61,12 @@ def test_starts_are_explained_and_the_estimates_learn_from_them(cluster: Cluster
     assert (warm.warm, warm.decisions, warm.instance) == (True, (), cold.instance)
 
     wait_for(lambda: compared(cluster) == 1, "the first start's comparison")
-    start_anew(cluster)
-    start = cluster.client.explain(start_anew(cluster)).start
+    taken = []
+    for _ in range(2):
+        start = cluster.client.explain(start_anew(cluster)).start
+        assert start is not None
+        assert start.way == "template"
+        taken.append(start.actual_seconds or 0.0)
+        assert taken[-1] > LOAD_DELAY_SECONDS
     assert start is not None
-    assert start.way == "template"
-    assert start.actual_seconds is not None
-    assert start.actual_seconds > LOAD_DELAY_SECONDS
-    assert start.predicted_seconds == pytest.approx(start.actual_seconds, rel=0.5)  # nobody told it of the delay
+    assert LOAD_DELAY_SECONDS < (start.predicted_seconds or 0.0) < 1.5 * max(taken)  # nobody told it of the delay
