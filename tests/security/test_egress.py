@@ -122,7 +122,7 @@ def secure_server(authority: trustme.CA) -> Iterator[int]:
 
 @contextlib.contextmanager
 def proxying(*listed: str, names: Mapping[str, str], allowed: str = LOOPBACK) -> Iterator[str]:
-    """Run a gate where `names` have these addresses, and no others have any; yield its URL."""
+    """Run a gate where `names` have these addresses, with commas between, and no others any; yield its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     rules = Rules(read_destinations(listed), read_networks(allowed))
     loop = asyncio.new_event_loop()
@@ -130,7 +130,7 @@ def proxying(*listed: str, names: Mapping[str, str], allowed: str = LOOPBACK) ->
     async def look_up(name: str, port: int, **_more: object) -> list[Any]:
         if name not in names:
             raise socket.gaierror(socket.EAI_NONAME, "not known")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (names[name], port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in names[name].split(",")]
 
     async def open_gate() -> Gate:
         return Gate(listener, rules, Requests("f", "v"))
@@ -191,6 +191,15 @@ def test_a_listed_name_that_leads_to_a_private_address_is_refused(server: int, a
         assert f"api.test is {address}, which is not public" in answer.text
         with pytest.raises(httpx.ProxyError, match=r"403 .* not public"):
             http.get("https://api.test/")
+
+
+def test_of_several_addresses_one_that_answers_is_taken_and_none_may_be_private(server: int) -> None:
+    names = {"api.test": "127.0.0.2,127.0.0.1", "some.test": "127.0.0.1,10.0.0.1", "none.test": "127.0.0.2"}
+    with proxying(*(f"{name}:{server}" for name in names), names=names) as proxy, client(proxy) as http:
+        assert http.get(f"http://api.test:{server}/").status_code == 200
+        assert http.get(f"http://some.test:{server}/").status_code == 403
+        unreachable = http.get(f"http://none.test:{server}/")
+        assert (unreachable.status_code, "cannot be reached: " in unreachable.text) == (502, True)
 
 
 def test_without_a_list_no_port_but_the_usual_ones_is_reached(server: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -12,8 +13,8 @@ from quickthaw_platform.egress.targets import Target
 from quickthaw_platform.outbound.addresses import Address
 
 CONNECT_SECONDS = 10.0
-MOST_ADDRESSES = 3
-"""Addresses of one host that are tried."""
+ADDRESS_SECONDS = 4.0
+"""How long one address of several may take to answer."""
 
 _ANY_PORT = 9
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -31,7 +32,7 @@ async def connect(target: Target, rules: Rules, lookups: asyncio.Semaphore) -> S
     else:
         addresses = [target.host]
     rules.check_addresses(target, addresses, [address for address in addresses if is_own(address)])
-    return await _connect(target, addresses[:MOST_ADDRESSES])
+    return await _connect(target, addresses)
 
 
 def is_own(address: Address) -> bool:
@@ -54,13 +55,13 @@ async def _look_up(name: str, port: int) -> list[Address]:
 
 
 async def _connect(target: Target, addresses: Sequence[Address]) -> Streams:
-    why = ""
-    for address in addresses:
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                return await asyncio.open_connection(str(address), target.port)
-        except TimeoutError:
-            why = f"no answer within {CONNECT_SECONDS:g} s"
-        except OSError as error:
-            why = str(error)
+    why = "it does not answer"
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            for address in addresses:
+                try:
+                    async with asyncio.timeout(ADDRESS_SECONDS):
+                        return await asyncio.open_connection(str(address), target.port)
+                except OSError as error:  # TimeoutError is one of them
+                    why = str(error) or why
     raise Refused(Result.UNREACHABLE, f"{target} cannot be reached: {why}")
