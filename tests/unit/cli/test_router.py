@@ -101,3 +101,11 @@ def test_ps_shows_what_a_node_reads_with_and_its_labels(run: Run) -> None:
     node = {**NODE, "arriving": {"c1": 512}, "bandwidths": {"dram": 4.2e9, "disk": 5.5e8}, "labels": {"zone": "east"}}
     _, row, *_ = run(FakeGateway([ok(listed(node)), ok(listed(INSTANCE))]), "ps").stdout.splitlines()
     assert {"512 B", "dram 4.2, disk 0.55", "zone=east"} <= {cell.strip() for cell in row.split("  ")}
+
+
+def test_ps_says_what_a_node_bounds_and_why_not_more(run: Run) -> None:
+    node = {**NODE, "control_groups": ["cpu"], "not_bounded": "no controller memory; let the worker have a group"}
+    result = run(FakeGateway([ok(listed(node)), ok(listed(INSTANCE))]), "ps")
+    assert "n1 bounds in control groups: cpu; no controller memory; let the worker have a group" in result.stderr
+    result = run(FakeGateway([ok(listed(NODE)), ok(listed(INSTANCE))]), "ps")
+    assert "control groups" not in result.stderr
