@@ -24,6 +24,8 @@ ADVICE = (
     "cgroup namespace of its own with /sys/fs/cgroup writable"
 )
 
+OF_VERSION_1 = "a host that has them in cgroup v1 is to boot with systemd.unified_cgroup_hierarchy=1"
+
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
@@ -49,7 +51,9 @@ def below(own: Path) -> Delegation:
     controllers = tuple(name for name in WANTED if name in there)
     missing = [name for name in WANTED if name not in there]
     return Delegation(
-        folder, controllers, f"{folder} has no controller {', '.join(missing)}; {ADVICE}" if missing else ""
+        folder,
+        controllers,
+        f"{folder} has no controller {', '.join(missing)}; {ADVICE}; {OF_VERSION_1}" if missing else "",
     )
 
 

@@ -86,6 +86,7 @@ def test_without_all_controllers_it_is_said_which_are_missing(unit: Path) -> Non
     found = delegation.below(unit)
     assert (found.folder, found.controllers) == (unit, ("cpu",))
     assert "no controller memory, pids" in found.why
+    assert "unified_cgroup_hierarchy=1" in found.why
     assert delegation.take(found) == found
 
 
