@@ -48,8 +48,7 @@ def compress(
         ratio: tokens that are to stay, of all: above 0 and at most 1
         budget: most tokens that are to stay: at least 1
         question: a part of the text that stays word for word; ValueError where the text does not hold it
-        drop_examples: of a few-shot prompt, examples may go whole, those least like the question first, before words
-            do; what is in them is not protected
+        drop_examples: of a few-shot prompt, examples may go whole, before words do; what is in them is not protected
     """
     _check(ratio, budget)
     tokens = count_tokens(text)

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from quickthaw.compression.segments import Range
 
-NEAR = 0.9
-"""Of the tokens that may be used, so many are enough: then likeness chooses between examples."""
+ENOUGH = 0.75
+"""Of the target, so much is to be used. Beyond it, which examples stay counts for more than how many tokens.
 
-SPARSE = 0.75
-"""Of the target, so much must be used: else one more example stays, and words go. That costs answers more than whole
-examples do (docs/prompts.md)."""
+Short of it one more stays and words go, which costs answers more than whole examples do (docs/prompts.md).
+"""
 
 MOST_STEPS = 1 << 26
 """Beyond so many examples times tokens the best choice is not looked for: one small example more or less is nothing."""
@@ -62,20 +61,20 @@ def with_fewer_examples(text: str, target: int, count_tokens: Callable[[str], in
     if found is None:
         yield ((0, len(text)),)
         return
-    shots = _by_likeness(text, *found)
+    shots = _best_first(text, *found)
     sizes = [count_tokens(text[start:end]) for start, end in shots]
     others = count_tokens(text) - sum(sizes)
     places = chosen(sizes, target - others) or [sizes.index(min(sizes))]
     yield _rest(text, shots, places)
     left = sorted(set(range(len(shots))) - set(places))
-    if left and others + sum(sizes[place] for place in places) < SPARSE * target:
+    if left and others + sum(sizes[place] for place in places) < ENOUGH * target:
         yield _rest(text, shots, [*places, min(left, key=sizes.__getitem__)])
 
 
 def chosen(sizes: Sequence[int], room: int) -> list[int]:
     """Return the places of what is kept: together at most `room`, and about as much as any choice comes to.
 
-    Of all choices that come to at least NEAR of the most, it is the one with the first, else with the second …
+    Of all choices that come to at least ENOUGH of the most, it is the one with the first, else with the second …
     """
     if room < 0:
         return []
@@ -85,7 +84,7 @@ def chosen(sizes: Sequence[int], room: int) -> list[int]:
     for size in reversed(sizes):
         reached.append((reached[-1] | reached[-1] << size) & ((2 << room) - 1))
     most = reached.pop().bit_length() - 1
-    least = math.ceil(NEAR * most)
+    least = math.ceil(ENOUGH * most)
     kept: list[int] = []
     for place, size in enumerate(sizes):
         behind, least_left = reached.pop(), max(least - size, 0)
@@ -108,10 +107,12 @@ def _labels(text: str, piece: Range) -> tuple[str, ...]:
     return tuple(_LABEL.findall(text[piece[0] : piece[1]]))
 
 
-def _by_likeness(text: str, shots: list[Range], question: Range) -> list[Range]:
-    """Return the examples, the most like the question first; of equals, the last.
+def _best_first(text: str, shots: list[Range], question: Range) -> list[Range]:
+    """Return the examples by the sum of two ranks: how like the question they are, and how near to it they stand.
 
-    Each word that both have counts, a rare one more than one that most examples have.
+    Likeness counts each word that both have, a rare one more than one that most examples have. That examples like the
+    question serve best: Liu et al. 2022, "What Makes Good In-Context Examples for GPT-3?"; that models follow the last
+    ones most: Zhao et al. 2021, "Calibrate Before Use".
     """
     bags = {shot: set(_WORD.findall(text[shot[0] : shot[1]].lower())) for shot in shots}
     held = Counter(word for bag in bags.values() for word in bag)
@@ -122,7 +123,10 @@ def _by_likeness(text: str, shots: list[Range], question: Range) -> list[Range]:
         bag = bags[shot]
         return sum(weight[word] for word in sorted(bag & asked)) / math.sqrt(len(bag))
 
-    return sorted(shots, key=lambda shot: (likeness(shot), shot), reverse=True)
+    near = shots[::-1]
+    ranks = Counter({shot: rank for rank, shot in enumerate(near)})
+    ranks.update({shot: rank for rank, shot in enumerate(sorted(near, key=likeness, reverse=True))})
+    return sorted(near, key=ranks.__getitem__)
 
 
 def _rest(text: str, shots: Sequence[Range], kept: Sequence[int]) -> tuple[Range, ...]:

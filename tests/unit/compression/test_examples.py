@@ -1,4 +1,4 @@
-"""Which examples of a few-shot prompt stay: as many as the target has room for, and of those the likest."""
+"""Which examples of a few-shot prompt stay: as many as the target has room for, and of those the best."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from quickthaw.compression import FrequencyScorer, Reason, compress, examples
-from quickthaw.compression.examples import NEAR, SPARSE, chosen
+from quickthaw.compression.examples import ENOUGH, chosen
 
 RNG = random.Random(5)
 SIZES = [[RNG.randint(1, 60) for _ in range(RNG.randint(1, 9))] for _ in range(40)]
@@ -33,7 +33,7 @@ def test_of_the_choices_that_use_about_all_of_the_room_it_is_the_one_with_the_fi
     for sizes in SIZES:
         room = int(part * sum(sizes))
         most = max(sum(sizes[place] for place in choice) for choice in fitting(sizes, room))
-        near = [c for c in fitting(sizes, room) if sum(sizes[place] for place in c) >= math.ceil(NEAR * most)]
+        near = [c for c in fitting(sizes, room) if sum(sizes[place] for place in c) >= math.ceil(ENOUGH * most)]
         assert chosen(sizes, room) == list(near[0])
 
 
@@ -43,7 +43,7 @@ def test_no_room_is_for_none() -> None:
 
 def test_very_many_are_taken_as_they_come_and_still_fill_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [7, 5, 3, 2, 1]
-    assert sum(sizes[place] for place in chosen(sizes, 10)) >= NEAR * 10
+    assert sum(sizes[place] for place in chosen(sizes, 10)) >= ENOUGH * 10
     monkeypatch.setattr(examples, "MOST_STEPS", 1)
     assert chosen(sizes, 10) == [0, 2]
 
@@ -78,14 +78,14 @@ def test_a_prompt_comes_near_its_ratio_from_below(ratio: float) -> None:
     done = compress(text, ratio=ratio, count_tokens=words, scorer=FrequencyScorer(), drop_examples=True)
     target = math.ceil(ratio * words(text))
     assert done.reason is Reason.COMPRESSED
-    assert SPARSE * target <= done.tokens <= target
+    assert ENOUGH * target <= done.tokens <= target
 
 
 def test_words_go_where_a_whole_example_is_too_much() -> None:
     text = prompt(80, 80)
     done = compress(text, ratio=0.8, count_tokens=words, scorer=FrequencyScorer(), drop_examples=True)
     assert done.text.count("A: yes") == 2
-    assert SPARSE * 0.8 * words(text) <= done.tokens <= math.ceil(0.8 * words(text))
+    assert ENOUGH * 0.8 * words(text) <= done.tokens <= math.ceil(0.8 * words(text))
 
 
 def test_the_shortest_example_stays_where_there_is_room_for_none() -> None:
