@@ -39,6 +39,9 @@ CAUSES = frozenset({"poison_invocation", "instance_lost", "node_lost"})
 
 CAUSES_OF_RESUMABLE = frozenset({"poison_invocation"})
 
+LOST_WRITES = "redis has lost writes"
+"""What the log of an agent says of that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -97,7 +100,7 @@ def chaos(
         verdicts = tuple(judge(outcome, client) for outcome in load.outcomes)
     lost = records(cluster) - known ^ {o.invocation.id for o in load.outcomes if o.invocation is not None}
     strangers = [f"invocation {identity} is in one place only, client or store" for identity in sorted(lost)]
-    wrong = (*left, *strangers, *(line for verdict in verdicts for line in verdict.wrong))
+    wrong = (*left, *strangers, *lost_writes(cluster), *(line for verdict in verdicts for line in verdict.wrong))
     return Result(verdicts, killer.kills, wrong)
 
 
@@ -142,6 +145,12 @@ def _wrong(outcome: Outcome, log: list[Event], cause: str) -> Iterator[str]:
 def records(cluster: Cluster) -> set[str]:
     """Return the ids of all invocations that the store knows."""
     return {str(key).removeprefix("qt:inv:") for key in cluster.redis.scan_iter("qt:inv:*", count=1000)}
+
+
+def lost_writes(cluster: Cluster) -> tuple[str, ...]:
+    """Return which agents found that Redis lacked what it had answered (see worker.journal): a kill loses nothing."""
+    logs = {name: (cluster.data_dir / f"{name}.log").read_text(errors="replace") for name in cluster.workers}
+    return tuple(f"redis has lost writes of {name}" for name, log in logs.items() if LOST_WRITES in log)
 
 
 def remains(cluster: Cluster) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import pytest
 from quickthaw import Invocation, InvocationState
 from quickthaw_platform.invocations.log import inv_key
 from quickthaw_platform.invocations.tails import log_key
+from tests.acceptance.chaos import LOST_WRITES
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.patience import PATIENCE_SECONDS
 
@@ -66,6 +67,7 @@ def test_outputs_that_redis_lost_are_written_again(cluster: Cluster, call: Invoc
     with redis_loses(cluster, call, script=-6):
         assert 2 < cluster.redis.xlen(log_key(call.id)) < written
     assert_whole(call)
+    assert LOST_WRITES in (cluster.data_dir / "worker.log").read_text()
 
 
 def test_a_call_that_redis_does_not_know_to_have_begun_is_begun_anew(cluster: Cluster, call: Invocation) -> None:
