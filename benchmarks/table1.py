@@ -46,7 +46,7 @@ class Plan:
     continuations: int
 
 
-QUICK, USUAL, FULL = Plan(4, 16), Plan(8, 32), Plan(None, 0)
+QUICK, USUAL, FULL = Plan(4, 16), Plan(8, 24), Plan(None, 0)
 
 
 def smollm2(folder: Path) -> list[Import]:
