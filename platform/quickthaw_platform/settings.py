@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     )
     max_output: Bytes = Field(8 << 20, description="largest output of one invocation")
     output_interval: Seconds = Field(
-        0.02,
+        0.04,
         description="an instance's tokens leave together, at most once in it; first and last ones at once; 0: each",
     )
     max_log_lines: int = Field(10_000, ge=1, description="log lines kept for each function")

@@ -13,7 +13,7 @@ from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.guard import alone
 from quickthaw_platform.controller.keep_alive import retire_idle
 from quickthaw_platform.controller.queues import serve
-from quickthaw_platform.controller.schedule import RETIRE, ROLL_UP, SERVE, SWEEP
+from quickthaw_platform.controller.schedule import ROLL_UP, ROUND, SERVE
 from quickthaw_platform.controller.sweep import sweep
 from quickthaw_platform.controller.usage import roll_up_usage
 from quickthaw_platform.errors import QuickthawError
@@ -26,22 +26,18 @@ from quickthaw_platform.worker.commands import Commands
 _log = structlog.get_logger()
 
 
-@shared_task(name=SWEEP)
-def sweep_task() -> None:
-    """End what nobody else would end."""
+@shared_task(name=ROUND)
+def round_task() -> None:
+    """End what nobody else would end, bring instances to what waits, and stop those that were idle for long enough."""
     _round("sweep", sweep)
+    _round("serve", serve)
+    _round("retire", retire_idle)
 
 
 @shared_task(name=SERVE)
 def serve_task() -> None:
     """Bring instances to what waits."""
     _round("serve", serve)
-
-
-@shared_task(name=RETIRE)
-def retire_task() -> None:
-    """Stop instances that have been idle for long enough."""
-    _round("retire", retire_idle)
 
 
 @shared_task(name=ROLL_UP)

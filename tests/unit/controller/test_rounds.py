@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from quickthaw_platform.controller.schedule import ROUNDS, beat_config
+from quickthaw_platform.controller.schedule import DELIVER_WEBHOOKS, ROLL_UP, ROUND, beat_config
 from quickthaw_platform.settings import Settings
 from tests.valkey_process import ValkeyProcess
 
@@ -59,10 +59,10 @@ def last_sweep(redis: Redis) -> float:
         return 0.0
 
 
-def test_each_round_is_scheduled_at_the_interval_of_the_settings() -> None:
+def test_what_is_done_in_rounds_is_scheduled_by_the_interval_of_the_settings() -> None:
     config = beat_config(Settings(redis_url="redis://somewhere", controller_interval=0.5))
-    assert set(config["beat_schedule"]) == set(ROUNDS)
-    assert {entry["schedule"] for entry in config["beat_schedule"].values()} == {0.5}
+    seconds = {name: entry["schedule"] for name, entry in config["beat_schedule"].items()}
+    assert seconds == {ROUND: 0.5, DELIVER_WEBHOOKS: 0.5, ROLL_UP: 30.0}
     assert {entry["options"]["queue"] for entry in config["beat_schedule"].values()} == {"controller"}
     assert config["redbeat_redis_url"] == "redis://somewhere"
 
