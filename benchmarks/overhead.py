@@ -50,7 +50,8 @@ def lost(streams: Sequence[Stream]) -> dict[int, str]:
 
 def row(concurrency: int, load: Load, platform_cores: float) -> dict[str, Cell]:
     """Return a level's row of the table; times are of whole answers only."""
-    whole = [stream for number, stream in enumerate(load.streams) if number not in lost(load.streams)]
+    missing = lost(load.streams)
+    whole = [stream for number, stream in enumerate(load.streams) if number not in missing]
     first = [stream.first_token_seconds * 1000 for stream in whole]
     total = [stream.total_seconds * 1000 for stream in whole]
     return {
@@ -61,7 +62,7 @@ def row(concurrency: int, load: Load, platform_cores: float) -> dict[str, Cell]:
         "first token p99 ms": _percentile(first, 99),
         "whole p50 ms": _percentile(total, 50),
         "whole p99 ms": _percentile(total, 99),
-        "lost": len(load.streams) - len(whole),
+        "lost": len(missing),
         "client cores": load.client_cores,
         "platform cores": platform_cores,
     }
