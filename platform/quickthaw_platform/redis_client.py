@@ -26,8 +26,8 @@ MAX_CONNECTIONS = 10_000
 GATEWAY_CONNECTIONS = 64
 """Of one gateway process, however many requests it serves: each takes one for the time of a command.
 
-As many commands as busy requests have under way at a time: with 12, some requests waited for a connection again and
-again while others overtook them, and the slowest of 64 streams took half as long again.
+Too few are worse than slow: requests wait for one at each of their commands, in no order, and some are overtaken again
+and again, which the 99th percentile of `benchmarks.overhead` shows at 64 streams.
 """
 
 

@@ -41,7 +41,7 @@ class Answers:
     def prepare(self) -> None:
         """Have ready what grammars need of the vocabulary; takes a tenth of a second."""
         if self.eos:
-            self._guides  # noqa: B018
+            self._guides  # noqa: B018 (reading it makes it, once)
 
     def _guide(self, request: GenerationRequest) -> Guide | None:
         wished = "tools" if request.sampling.structure is None else "structure"

@@ -17,7 +17,7 @@ _SPECIAL = b"\xff"
 def gguf_guides(model: LlamaModel, eos: frozenset[int]) -> Guides:
     """Make the guides of a model; `eos` are the tokens that end an answer."""
     address = int(model.ffi.cast("uintptr_t", model.ffi.addressof(model.library, "llama_tokenize")))
-    tokenizer: LLTokenizer = LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
+    tokenizer: LLTokenizer = LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]  # its stubs lack it
         tokens=_pieces(model),
         vocab_ptr=int(model.ffi.cast("uintptr_t", model.vocabulary)),
         tokenize_fptr=address,

@@ -79,12 +79,12 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
             self.tokenizer = self._texts = HfTokenizer(checkpoint.path)
             self._eos = end_tokens(checkpoint.path) | self._texts.eos
         with timed("skeleton", stage, checkpoint.path):
-            from quickthaw_backends.engines.vllm_engine import loop, making  # noqa: F401
+            from quickthaw_backends.engines.vllm_engine import loop, making  # noqa: F401 (forks have them imported)
         stage("weights", 0.0)
         known = self._manifest.context_tokens
         self.context_tokens = min(self._options.context_tokens or known, known)
 
-    def prime(self, tokens: Sequence[int], file: Path) -> bool:  # noqa: ARG002
+    def prime(self, tokens: Sequence[int], file: Path) -> bool:  # noqa: ARG002 (the contract's signature)
         """Refuse: vLLM's cache is made in the instance."""
         raise NotServable("the engine vllm cannot be primed")
 
