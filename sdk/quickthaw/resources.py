@@ -55,7 +55,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from quickthaw.generation import ChatOptions, Sampling
-from quickthaw.types import Bytes, CompressOrNot, InvocationInfo, InvocationState, Limits, Name, Seconds, Wire
+from quickthaw.types import Bytes, CompressOrNot, InvocationInfo, InvocationState, Limits, Name, Network, Seconds, Wire
 
 DEFAULT_ALIAS = "live"
 SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -157,6 +157,7 @@ class NodeInfo(Wire):
         (), description="what an instance's processes are bounded in together: of cpu, memory and pids"
     )
     not_bounded: str = Field("", description="why they are not bounded in all of these; empty: they are")
+    network: Network = Field(Network.HOST, description="of functions on it that name none")
     labels: dict[str, str] = Field(default_factory=dict)
     instances: int = 0
     dram_bytes: int = Field(0, description="what the weights of checkpoints may take of its memory")
@@ -180,6 +181,8 @@ class InstanceInfo(Wire):
     concurrency: int
     in_use: int = Field(description="invocations that it serves now")
     memory_bytes: int
+    network: Network = Field(Network.HOST, description="what its code reaches: host, egress or none")
+    egress: tuple[str, ...] = Field((), description="with network egress, all that it reaches; empty: what is public")
     created_at: float
     idle_since: float | None = None
 

@@ -23,13 +23,13 @@ def at_least(level: Isolation, demanded: Isolation) -> bool:
     return ORDER.index(level) >= ORDER.index(demanded)
 
 
-_KEEPS = {Network.NONE: Isolation.PROCESS, Network.EGRESS: Isolation.STRICT, Network.HOST: Isolation.NONE}
+KEEPS = {Network.NONE: Isolation.PROCESS, Network.EGRESS: Isolation.STRICT, Network.HOST: Isolation.NONE}
 """The weakest level at which a network is kept."""
 
 
 def demanded(spec: FunctionSpec, setting: Isolation | None = None, network: Network = Network.HOST) -> Isolation:
     """Return the weakest level that will do for a function on a node with these settings."""
-    asked = [spec.isolation or Isolation.NONE, setting or Isolation.NONE, _KEEPS[spec.network or network]]
+    asked = [spec.isolation or Isolation.NONE, setting or Isolation.NONE, KEEPS[spec.network or network]]
     return max(asked, key=ORDER.index)
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from quickthaw.cli.output import size
 from quickthaw.types import Isolation
+from quickthaw_platform.cage.levels import KEEPS, at_least
 from quickthaw_platform.commands.devices import device_problem
+from quickthaw_platform.doctor.demands import shortfalls
 from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
 
 LEAST_PYTHON = (3, 11)
@@ -48,6 +50,7 @@ def findings(facts: Facts) -> list[Finding]:
     found = [check(facts.machine) for check in _OF_THE_MACHINE]
     found += _variables(facts.machine)
     found += [_disk(disk) for disk in facts.disks]
+    found += [Finding("isolation demanded", Level.WARNING, text, advice) for text, advice in shortfalls(facts)]
     found.append(_device(facts))
     found.append(_redis(facts.redis))
     if facts.redis is not None and facts.redis.version:
@@ -96,6 +99,14 @@ def _isolation(machine: MachineFacts) -> Finding:
             "isolation", Level.NOTE, f"{level.value}, as is set", "docs/security.md says what that leaves open"
         )
     return Finding("isolation", Level.NOTE, level.value, f"not stronger: {why} (docs/security.md)")
+
+
+def _network(machine: MachineFacts) -> Finding:
+    text, needed = f"{machine.network.value}, for functions that name none", KEEPS[machine.network]
+    if not at_least(machine.grant.level, needed):
+        advice = f"they do not start here, for that needs the isolation {needed.value}: set QUICKTHAW_NETWORK=host"
+        return Finding("network", Level.PROBLEM, text, f"{advice}, or see to that ({machine.grant.why or 'it is set'})")
+    return Finding("network", Level.OK, text)
 
 
 def _control_groups(machine: MachineFacts) -> Finding:
@@ -158,8 +169,8 @@ def _processes(machine: MachineFacts) -> Finding:
 
 
 _OF_THE_MACHINE: tuple[Callable[[MachineFacts], Finding], ...] = (
-    _python, _user, _isolation, _control_groups, _memory, _shared_memory, _huge_pages, _overcommit, _open_files,
-    _processes,
+    _python, _user, _isolation, _network, _control_groups, _memory, _shared_memory, _huge_pages, _overcommit,
+    _open_files, _processes,
 )  # fmt: skip
 
 

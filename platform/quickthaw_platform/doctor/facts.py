@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quickthaw.types import Isolation
+from quickthaw.types import Isolation, Network
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.commands.devices import TorchFacts
 from quickthaw_platform.control_groups.delegation import Delegation
@@ -27,6 +27,7 @@ class MachineFacts:
     grant: Grant  # what instances here are isolated by
     delegation: Delegation  # what those of a worker that is started from here are bounded by together
     isolation: Isolation | None = None  # the level that is set; None: the strongest
+    network: Network = Network.HOST  # the setting, for functions that name none
     blank_variables: tuple[str, ...] = ()
     service_links: tuple[str, ...] = ()
     proxies: Mapping[str, str] = field(default_factory=dict)  # variable → proxy, without password
@@ -79,6 +80,15 @@ class GatewayFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """A function that calls reach, and the weakest isolation with which it runs: a node that gives less refuses it."""
+
+    function: str
+    level: Isolation
+    reason: str  # the field of its deploy that demands it
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that was gathered. What is None was not asked: there is no remote tier, no Redis is configured."""
 
@@ -92,3 +102,5 @@ class Facts:
     torch: TorchFacts | None = None
     nodes: Mapping[str, str] = field(default_factory=dict)  # node → version of its worker
     push_failures: Mapping[str, str] = field(default_factory=dict)  # node → why the remote tier lacks what it has
+    grants: Mapping[str, Grant] = field(default_factory=dict)  # node → what its instances are isolated by
+    demands: tuple[Demand, ...] = ()

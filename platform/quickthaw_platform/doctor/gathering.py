@@ -9,7 +9,8 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, cast
@@ -21,8 +22,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from quickthaw import config, proxies
+from quickthaw.types import Isolation
 from quickthaw.version import VERSION
 from quickthaw_platform import redis_client
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.cage.probing import probe
 from quickthaw_platform.checkpoints.reading.kernel_memory import SHMEM_ENABLED
 from quickthaw_platform.commands import valkey, valkey_sync
@@ -30,10 +33,20 @@ from quickthaw_platform.commands.devices import torch_facts
 from quickthaw_platform.commands.disks import require_disk
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.control_groups import delegation
-from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
+from quickthaw_platform.doctor.demands import demands_of
+from quickthaw_platform.doctor.facts import (
+    Demand,
+    DiskFacts,
+    Facts,
+    GatewayFacts,
+    MachineFacts,
+    RedisFacts,
+    RemoteFacts,
+)
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.redis_roles import Role, url_of
+from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.setting_values.sources import is_blank, service_links
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 from quickthaw_platform.worker.forking import fork
@@ -46,7 +59,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 def gather(settings: Settings, environment: dict[str, str]) -> Facts:
     """Gather everything. `environment` is that of this process, before empty variables were forgotten."""
-    redis, nodes, failures = _redis(settings)
+    redis, deployed = _redis(settings)
     return Facts(
         version=VERSION,
         device=settings.device,
@@ -56,8 +69,10 @@ def gather(settings: Settings, environment: dict[str, str]) -> Facts:
         redis=redis,
         remote=_remote(settings.remote),
         torch=torch_facts(),
-        nodes=nodes,
-        push_failures=failures,
+        nodes=deployed.versions,
+        push_failures=deployed.push_failures,
+        grants=deployed.grants,
+        demands=deployed.demands,
     )
 
 
@@ -78,6 +93,7 @@ def _machine(settings: Settings, environment: dict[str, str]) -> MachineFacts:
         grant=probe(settings.isolation, fork),
         delegation=delegation.look(),
         isolation=settings.isolation,
+        network=settings.network,
         blank_variables=tuple(sorted(n for n, v in environment.items() if n.startswith(ENV_PREFIX) and is_blank(v))),
         service_links=tuple(service_links(environment, ENV_PREFIX)),
         proxies={name: _without_password(value) for name, value in named.items()},
@@ -138,20 +154,30 @@ def _disk(name: str, path: Path, problem: str | None = None) -> DiskFacts:
     return DiskFacts(name, str(path), shutil.disk_usage(there).free, problem)
 
 
-def _redis(settings: Settings) -> tuple[RedisFacts | None, dict[str, str], dict[str, str]]:
-    """Ask Redis, or the embedded Valkey of this data directory, and read the nodes' versions and failed pushes."""
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """What Redis has of the nodes, by their names, and of functions; see Facts."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    push_failures: Mapping[str, str] = field(default_factory=dict)
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+    demands: tuple[Demand, ...] = ()
+
+
+def _redis(settings: Settings) -> tuple[RedisFacts | None, _Deployed]:
+    """Ask Redis, or the embedded Valkey of this data directory, and read what it has of nodes and functions."""
     own, embedded = url_of(Role.GATEWAY, settings), settings.data_dir.expanduser() / "valkey"
     url = own or valkey.kept_url(embedded)
     if url is None:
-        return None, {}, {}
+        return None, _Deployed()
     shown = _without_password(url)
     try:
         with redis_client.connect(settings.model_copy(update={"redis_url": url})) as redis:
             asked = replace(_asked(redis, shown), sync_problem=None if own else valkey_sync.problem(embedded))
-            return asked, *_nodes(redis)
+            return asked, _deployed(redis)
     except (RedisError, OSError, ValueError) as error:
         advice = "`quickthaw up` starts it" if own is None else "check QUICKTHAW_REDIS_URL, and that it runs"
-        return (None if own is None else RedisFacts(shown, problem=f"{error}; {advice}")), {}, {}
+        return (None if own is None else RedisFacts(shown, problem=f"{error}; {advice}")), _Deployed()
 
 
 def _asked(redis: Redis, url: str) -> RedisFacts:
@@ -176,12 +202,17 @@ def _asked(redis: Redis, url: str) -> RedisFacts:
     )
 
 
-def _nodes(redis: Redis) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the version of each node's worker, and why the remote tier lacks what some of them have."""
+def _deployed(redis: Redis) -> _Deployed:
     names = sorted(cast("set[str]", redis.smembers(RedisKey.NODES)))
-    rows = {name: cast("list[str | None]", redis.hmget(RedisKey.NODE.of(name), "version", "tiers")) for name in names}
-    failures = {name: "; ".join(_push_failures(tiers).values()) for name, (_, tiers) in rows.items()}
-    return {name: version or "" for name, (version, _) in rows.items()}, {n: why for n, why in failures.items() if why}
+    read = ("version", "tiers", "isolation", "not_stronger")
+    rows = {name: cast("list[str | None]", redis.hmget(RedisKey.NODE.of(name), *read)) for name in names}
+    failures = {name: "; ".join(_push_failures(row[1]).values()) for name, row in rows.items()}
+    return _Deployed(
+        versions={name: row[0] or "" for name, row in rows.items()},
+        push_failures={name: why for name, why in failures.items() if why},
+        grants={name: Grant(Isolation(row[2]), row[3] or "") for name, row in rows.items() if row[2]},
+        demands=demands_of(FunctionRegistry(redis).pointed_versions()),
+    )
 
 
 def _push_failures(tiers: str | None) -> dict[str, str]:

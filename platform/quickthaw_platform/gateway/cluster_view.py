@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from redis import Redis
 
 from quickthaw.resources import InstanceInfo, NodeInfo
+from quickthaw.types import Network
+from quickthaw_platform.errors import VersionNotFound
 from quickthaw_platform.redis_keys import RedisKey
+from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.router.view import read_view
+
+
+class _Reach(TypedDict):
+    """What an instance reaches by network, as InstanceInfo has it."""
+
+    network: Network
+    egress: tuple[str, ...]
 
 
 def node_infos(redis: Redis) -> list[NodeInfo]:
@@ -20,7 +30,7 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
     rows = _fields(
         redis,
         (RedisKey.NODE.of(node.id) for node in view.nodes),
-        *("last_seen", "started_at", "pid", "not_stronger", "control_groups", "not_bounded"),
+        *("last_seen", "started_at", "pid", "not_stronger", "control_groups", "not_bounded", "network"),
     )
     instances = Counter(instance.node for instance in view.instances)
     return [
@@ -38,6 +48,7 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             not_stronger=why or "",
             control_groups=tuple(json.loads(bounded)) if bounded else (),
             not_bounded=unbounded or "",
+            network=_network(network),
             instances=instances[node.id],
             dram_bytes=node.tiers.dram_bytes,
             dram_used_bytes=node.tiers.dram_used_bytes,
@@ -48,13 +59,16 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             started_at=float(started_at) if started_at else None,
             pid=int(pid) if pid else None,
         )
-        for node, (last_seen, started_at, pid, why, bounded, unbounded) in zip(view.nodes, rows, strict=True)
+        for node, (last_seen, started_at, pid, why, bounded, unbounded, network) in zip(view.nodes, rows, strict=True)
     ]
 
 
-def instance_infos(redis: Redis) -> list[InstanceInfo]:
+def instance_infos(redis: Redis, registry: FunctionRegistry) -> list[InstanceInfo]:
     """Return every instance, by id."""
-    instances = read_view(redis).instances
+    view = read_view(redis)
+    instances, nodes = view.instances, [node.id for node in view.nodes]
+    settings = _fields(redis, map(RedisKey.NODE.of, nodes), "network")
+    networks = {node: _network(network) for node, (network,) in zip(nodes, settings, strict=True)}
     rows = _fields(redis, (RedisKey.INSTANCE.of(instance.id) for instance in instances), "created_at", "idle_since")
     return [
         InstanceInfo(
@@ -66,11 +80,25 @@ def instance_infos(redis: Redis) -> list[InstanceInfo]:
             concurrency=instance.concurrency,
             in_use=instance.in_use,
             memory_bytes=instance.memory_bytes,
+            **_reach(registry, instance.version, networks.get(instance.node, Network.HOST)),
             created_at=float(created_at or 0),
             idle_since=float(idle_since) if idle_since else None,
         )
         for instance, (created_at, idle_since) in zip(instances, rows, strict=True)
     ]
+
+
+def _reach(registry: FunctionRegistry, version: str, of_its_node: Network) -> _Reach:
+    try:
+        spec = registry.version(version).spec
+    except VersionNotFound:  # its function was deleted a day ago
+        return _Reach(network=of_its_node, egress=())
+    return _Reach(network=spec.network or of_its_node, egress=spec.egress)
+
+
+def _network(written: str | None) -> Network:
+    """Read a node's setting; of one whose release had none, or whose next one has another, the usual."""
+    return Network(written) if written in frozenset(Network) else Network.HOST
 
 
 def _fields(redis: Redis, keys: Iterable[str], *names: str) -> list[list[Any]]:

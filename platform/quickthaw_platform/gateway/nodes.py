@@ -60,7 +60,7 @@ def drain_node(path: NodePath) -> Response:
 @api.get("/instances", responses={200: Page[InstanceInfo]})
 def list_instances() -> Response:
     """List the instances."""
-    return page(instance_infos(services().redis))
+    return page(instance_infos(services().redis, services().registry))
 
 
 @api.delete("/instances/<id>", responses={200: Deleted})

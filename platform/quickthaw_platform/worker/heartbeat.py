@@ -124,6 +124,7 @@ class Heartbeat:
             "tiers": beat.tiers,
             "isolation": beat.grant.level.value,
             "not_stronger": beat.grant.why,
+            "network": self._settings.network.value,
             "control_groups": json.dumps(beat.delegation.controllers),
             "not_bounded": beat.delegation.why,
             "labels": json.dumps(self._settings.labels),

@@ -8,13 +8,14 @@ from quickthaw.cli import output
 from quickthaw.cli.root import State, pass_state
 from quickthaw.cli.visible import visible
 from quickthaw.resources import InstanceInfo, NodeInfo
+from quickthaw.types import Network
 
 NO_NODES = "No nodes. Start one: quickthaw up, or on another machine: quickthaw worker"
 NO_INSTANCES = "No instances: everything has scaled to zero."
 
 _NODE_COLUMNS = (
-    "NODE", "STATE", "DEVICE", "ISOLATION", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "PRIMED", "INSTANCES",
-    "ARRIVING", "GB/S", "LABELS",
+    "NODE", "STATE", "DEVICE", "ISOLATION", "NETWORK", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "PRIMED",
+    "INSTANCES", "ARRIVING", "GB/S", "LABELS",
 )  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def ps(state: State, as_json: bool) -> None:
             bounded = ", ".join(node.control_groups) or "nothing"
             click.echo(f"{node.id} bounds in control groups: {bounded}; {visible(node.not_bounded)}", err=True)
     click.echo()
-    columns = ("INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "IN USE", "MEMORY", "STARTED")
+    columns = ("INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "IN USE", "MEMORY", "NETWORK", "STARTED")
     output.table(columns, map(_instance, instances), NO_INSTANCES)
 
 
@@ -45,13 +46,21 @@ def _node(node: NodeInfo) -> tuple[object, ...]:
     arriving = output.size(sum(node.arriving.values())) if node.arriving else None
     speeds = ", ".join(f"{tier} {speed / 1e9:.2g}" for tier, speed in node.bandwidths.items())
     labels = ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items()))
-    return node.id, node.state, node.device, node.isolation, free, all_, *counts, arriving, speeds, labels
+    network = None if node.network is Network.HOST else node.network.value
+    return node.id, node.state, node.device, node.isolation, network, free, all_, *counts, arriving, speeds, labels
 
 
 def _instance(found: InstanceInfo) -> tuple[object, ...]:
     used, started = f"{found.in_use}/{found.concurrency}", output.when(found.created_at)
-    memory = output.size(found.memory_bytes)
-    return found.id, found.function, found.version, found.node, found.state, used, memory, started
+    memory, network = output.size(found.memory_bytes), _network(found)
+    return found.id, found.function, found.version, found.node, found.state, used, memory, network, started
+
+
+def _network(found: InstanceInfo) -> str | None:
+    """Say what an instance reaches; None where that is what its node reaches, as is usual."""
+    if found.network is Network.HOST:
+        return None
+    return ": ".join(filter(None, (found.network.value, ", ".join(found.egress))))
 
 
 @click.command()

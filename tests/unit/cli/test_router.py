@@ -103,6 +103,19 @@ def test_ps_shows_what_a_node_reads_with_and_its_labels(run: Run) -> None:
     assert {"512 B", "dram 4.2, disk 0.55", "zone=east"} <= {cell.strip() for cell in row.split("  ")}
 
 
+def test_ps_shows_what_instances_reach_by_network_where_that_is_not_all(run: Run) -> None:
+    fetching = {**INSTANCE, "id": "i2", "network": "egress", "egress": ["api.example.com", "10.1.0.0/16:8080"]}
+    rows = [INSTANCE, fetching, {**INSTANCE, "id": "i3", "network": "none"}]
+    node = {**NODE, "network": "none"}
+    _, shown, _, *instances = run(FakeGateway([ok(listed(node)), ok(listed(*rows))]), "ps").stdout.splitlines()
+    assert shown.split()[4] == "none"
+    assert [row.split("1 B")[1].split()[:-2] for row in instances[1:]] == [
+        ["-"],
+        ["egress:", "api.example.com,", "10.1.0.0/16:8080"],
+        ["none"],
+    ]
+
+
 def test_ps_says_what_a_node_bounds_and_why_not_more(run: Run) -> None:
     node = {**NODE, "control_groups": ["cpu"], "not_bounded": "no controller memory; let the worker have a group"}
     result = run(FakeGateway([ok(listed(node)), ok(listed(INSTANCE))]), "ps")

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from quickthaw.types import Isolation
+from quickthaw.types import FunctionSpec, Isolation, Network, Version
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.commands.devices import TorchFacts
 from quickthaw_platform.control_groups.delegation import WANTED, Delegation
 from quickthaw_platform.doctor.checks import Finding, Level, findings, worst
-from quickthaw_platform.doctor.facts import DiskFacts, Facts, GatewayFacts, MachineFacts, RedisFacts, RemoteFacts
+from quickthaw_platform.doctor.demands import demands_of, shortfalls
+from quickthaw_platform.doctor.facts import (
+    Demand,
+    DiskFacts,
+    Facts,
+    GatewayFacts,
+    MachineFacts,
+    RedisFacts,
+    RemoteFacts,
+)
 
 MACHINE = MachineFacts(
     grant=Grant(Isolation.STRICT), delegation=Delegation(Path("/sys/fs/cgroup/unit"), WANTED),
@@ -28,6 +37,10 @@ WELL = Facts(
 
 
 PROCESS = Grant(Isolation.PROCESS, "no user namespaces")
+DEMANDS = (
+    Demand("quiet", Isolation.PROCESS, 'network="none"'),
+    Demand("fetch", Isolation.STRICT, 'network="egress"'),
+)
 
 
 def machine(**changes: object) -> Facts:
@@ -62,6 +75,10 @@ def test_functions_of_root_are_root_only_where_they_are_not_isolated() -> None:
         (machine(grant=PROCESS), "isolation", Level.NOTE, "not stronger: no user namespaces"),
         (machine(grant=Grant(Isolation.NONE)), "isolation", Level.NOTE, "docs/security.md"),
         (machine(grant=PROCESS, isolation=Isolation.STRICT), "isolation", Level.PROBLEM, "no user namespaces"),
+        (replace(WELL, grants={"a": PROCESS}, demands=DEMANDS[1:]),
+         "isolation demanded", Level.WARNING, "no node can run all of them, and calls wait: no user namespaces"),
+        (replace(WELL, grants={"a": Grant(Isolation.PROCESS), "b": Grant(Isolation.STRICT)}, demands=DEMANDS),
+         "isolation demanded", Level.WARNING, "they run on b only: QUICKTHAW_ISOLATION=process is set for it"),
         (machine(delegation=Delegation(why="no cgroup v2")), "control groups", Level.NOTE, "no cgroup v2"),
         (machine(memory_available=1 << 30), "memory", Level.WARNING, "dram_budget"),
         (machine(shm_free=64 << 20), "/dev/shm", Level.WARNING, "--shm-size"),
@@ -110,6 +127,38 @@ def test_each_finding_says_how_bad_it_is_and_what_to_do(facts: Facts, subject: s
     assert [(finding.subject, finding.level) for finding in found] == [(subject, level)]
     assert advice in found[0].advice
     assert worst(findings(facts)) is level
+
+
+@pytest.mark.parametrize(("network", "level"), [(Network.EGRESS, Level.PROBLEM), (Network.NONE, Level.OK)], ids=str)
+def test_a_network_that_is_set_and_cannot_be_kept_is_a_problem(network: Network, level: Level) -> None:
+    (found,) = [found for found in findings(machine(grant=PROCESS, network=network)) if found.subject == "network"]
+    assert (found.level, found.found) == (level, f"{network.value}, for functions that name none")
+    assert level is Level.OK or "needs the isolation strict: set QUICKTHAW_NETWORK=host" in found.advice
+
+
+def version(name: str, **fields: object) -> Version:
+    spec = FunctionSpec.model_validate({"name": name, "model": "m", **fields})
+    return Version(id=name, function=name, number=1, checkpoint="c", spec=spec, created_at=1.0)
+
+
+def test_functions_demand_what_keeps_their_network_or_what_they_name_and_each_is_told_once() -> None:
+    asked = [
+        version("plain"), version("fetch", network="egress"), version("fetch", network="egress", egress=["a.example"]),
+        version("quiet", network="none"), version("vault", isolation="strict", network="none"),
+    ]  # fmt: skip
+    assert [(one.function, one.level, one.reason) for one in demands_of(asked)] == [
+        ("fetch", Isolation.STRICT, 'network="egress"'),
+        ("quiet", Isolation.PROCESS, 'network="none"'),
+        ("vault", Isolation.STRICT, 'isolation="strict"'),
+    ]
+
+
+def test_a_node_that_gives_too_little_is_named_with_the_functions_that_do_not_run_there() -> None:
+    many = tuple(Demand(f"f{number}", Isolation.STRICT, 'network="egress"') for number in range(7))
+    (found,) = [text for text, _ in shortfalls(replace(machine(grant=PROCESS), demands=many))]
+    assert found.startswith('this machine gives process, too little for f0 (network="egress"), f1 ')
+    assert found.endswith(" and 2 more")
+    assert list(shortfalls(replace(machine(grant=PROCESS), grants={"a": Grant(Isolation.STRICT)}, demands=many))) == []
 
 
 def test_a_gateway_of_which_nothing_is_known_is_not_asked_for_its_version() -> None:

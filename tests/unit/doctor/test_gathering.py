@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from quickthaw.resources import CheckpointInfo
+from quickthaw.types import FunctionSpec, Isolation, Network
 from quickthaw.version import VERSION
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.commands import valkey
 from quickthaw_platform.commands.doctor import doctor
 from quickthaw_platform.commands.seaweed import Seaweed
 from quickthaw_platform.doctor import gathering
+from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
 from tests.valkey_process import ValkeyProcess
 
@@ -38,12 +43,18 @@ def test_a_redis_is_asked_what_it_does_with_what_it_is_given(own_valkey: ValkeyP
     with own_valkey.client() as redis:
         redis.sadd("qt:nodes", "n1")
         tiers = json.dumps({"push_failures": {"c1": "s3://b/c1: 501"}})
-        redis.hset("qt:node:n1", mapping={"version": "0.9", "tiers": tiers})
+        isolated = {"isolation": "process", "not_stronger": "no user namespaces"}
+        redis.hset("qt:node:n1", mapping={"version": "0.9", "tiers": tiers, **isolated})
+        Catalogue(redis).announce([CheckpointInfo(id="c1", name="tiny", task="generate", bytes=1, context_tokens=128)])
+        spec = FunctionSpec(name="fetch", model="tiny", engine="echo", network=Network.EGRESS)
+        FunctionRegistry(redis).deploy(spec)
         facts = gathering.gather(settings, {})
         assert facts.redis is not None
         assert (facts.redis.problem, facts.redis.persistent, facts.redis.policy) == (None, True, "noeviction")
         assert abs(facts.redis.clock_skew_seconds) < 10
         assert facts.nodes == {"n1": "0.9"}
+        assert facts.grants == {"n1": Grant(Isolation.PROCESS, "no user namespaces")}
+        assert [(one.function, one.level) for one in facts.demands] == [("fetch", Isolation.STRICT)]
         assert facts.push_failures == {"n1": "s3://b/c1: 501"}
         redis.config_set("min-replicas-to-write", 1)  # it refuses all writes, and answers all else
         found = gathering.gather(settings, {}).redis

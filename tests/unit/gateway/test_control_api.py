@@ -14,7 +14,7 @@ from flask_openapi3.openapi import OpenAPI
 from redis import Redis
 
 from quickthaw.resources import CheckpointInfo, InstanceInfo, KeyCreated, LogLine, NodeInfo
-from quickthaw.types import FunctionInfo, Version
+from quickthaw.types import FunctionInfo, Network, Version
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_platform import plugins
 from quickthaw_platform.registry.catalogue import Catalogue
@@ -260,6 +260,7 @@ def test_nodes_and_instances(client: FlaskClient, node: FakeNode) -> None:
     instance = InstanceInfo.model_validate(data(client.get("/v1/instances"))[0])
     assert (instance.function, instance.state, instance.in_use) == ("chat", "ready", 0)
     assert instance.idle_since is not None
+    assert (shown.network, instance.network, instance.egress) == (Network.HOST, Network.HOST, ())
     drained = client.post("/v1/nodes/n1/drain")
     assert (drained.status_code, drained.json["state"]) == (200, "draining")  # type: ignore[index]
     assert node.told(commands.DRAIN) == [{}]
@@ -267,6 +268,20 @@ def test_nodes_and_instances(client: FlaskClient, node: FakeNode) -> None:
     assert client.delete(f"/v1/instances/{instance.id}").status_code == 200
     assert node.told(commands.STOP) == [{"instance": instance.id}]
     assert client.delete("/v1/instances/nope").status_code == 404
+
+
+def test_instances_say_what_their_code_reaches_by_network(client: FlaskClient, node: FakeNode, redis: Redis) -> None:
+    redis.hset("qt:node:n1", mapping={"isolation": "strict", "network": "none"})
+    fetching = {**ECHO, "name": "fetch", "network": "egress", "egress": ["api.example.com", "10.1.0.0/16:8080"]}
+    assert client.post("/v1/functions", json=fetching).status_code == 200
+    for name in ("chat", "fetch"):
+        assert client.post(f"/v1/functions/{name}/invoke", json=INPUT).status_code == 200
+    assert NodeInfo.model_validate(data(client.get("/v1/nodes"))[0]).network is Network.NONE
+    found = [InstanceInfo.model_validate(row) for row in data(client.get("/v1/instances"))]
+    assert {row.function: (row.network, row.egress) for row in found} == {
+        "chat": (Network.NONE, ()),
+        "fetch": (Network.EGRESS, ("api.example.com", "10.1.0.0/16:8080")),
+    }
 
 
 def test_checkpoints(client: FlaskClient, node: FakeNode) -> None:
