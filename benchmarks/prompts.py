@@ -43,6 +43,9 @@ _TASK = "Tell me a long story."
 FRAME_TOKENS = 20
 """What the model's chat template makes of a conversation with an empty system message that asks `_TASK`."""
 
+PLAIN_FRAME_TOKENS = 30
+"""What the chat template makes of an empty question without a system message: the template has one of its own."""
+
 
 def words(count: int, seed: int) -> str:
     """Return a text of `count` tokens of the measured model, another one for each seed."""
@@ -54,3 +57,10 @@ def sized(tokens: int, seed: int) -> list[dict[str, str]]:
     if tokens <= FRAME_TOKENS:
         raise ValueError(f"a conversation has more than {FRAME_TOKENS} tokens, not {tokens}")
     return [{"role": "system", "content": words(tokens - FRAME_TOKENS, seed)}, *question(_TASK)]
+
+
+def plain(tokens: int, seed: int) -> list[dict[str, str]]:
+    """Return a question of exactly `tokens` tokens without a system message, in words of its own for each seed."""
+    if tokens <= PLAIN_FRAME_TOKENS:
+        raise ValueError(f"a plain question has more than {PLAIN_FRAME_TOKENS} tokens, not {tokens}")
+    return question(words(tokens - PLAIN_FRAME_TOKENS, seed))

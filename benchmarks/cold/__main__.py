@@ -78,7 +78,8 @@ def measure(rounds: int, screen: Console) -> Measured:
 
 
 def _cases(engine: str, function: FromZero) -> Iterator[tuple[str, Case]]:
-    yield f"{engine}, {names.TEMPLATE}", function.first_token_seconds
+    yield f"{engine}, {names.PLAIN}", function.plain
+    yield f"{engine}, {names.UNSEEN}", function.unseen
     for tier, name in TIERS.items():
         yield f"{engine}, {name}", partial(function.from_tier, tier)
     yield f"{engine}, {names.WARM}", function.warm

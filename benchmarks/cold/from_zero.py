@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from benchmarks.assets import question
 from benchmarks.client import stream
 from benchmarks.cold.memory import private_bytes
-from benchmarks.prompts import sized, words
+from benchmarks.prompts import plain, sized, words
 from benchmarks.rounds import SETTLE_SECONDS
 from benchmarks.served import Served
 from benchmarks.sse import Stream
@@ -20,10 +20,11 @@ QUESTION_TOKENS = 37
 
 KEEP_ALIVE_SECONDS = 1.0
 ANSWER_TOKENS = 4
+PRIMING_SECONDS = 120.0
 
 
 class FromZero:
-    """Each call begins with no instance of the function; no two prompts begin alike, so that none is learnt."""
+    """Each call begins with no instance of the function, and asks in words of its own."""
 
     def __init__(self, served: Served, function: str, model: str, engine: str, seeds: Iterator[int]) -> None:
         self._served = served
@@ -34,30 +35,46 @@ class FromZero:
             function, model=model, engine=engine, keep_alive=KEEP_ALIVE_SECONDS, max_instances=1
         )
 
-    def first_token_seconds(self) -> float:
-        """Ask with the template there."""
-        if not self._served.has_template(self._version):
-            self._ask()
-            self._served.wait_until("the node has a template", lambda: self._served.has_template(self._version))
-        self._served.wait_for_zero(self._function)
-        return self._ask()
+    def plain(self) -> float:
+        """Ask with the template there, which has read what every plain question to the model begins with.
+
+        RuntimeError where the start did not find that read.
+        """
+        self._wait_for_zero()
+        answer = self._ask(plain(QUESTION_TOKENS, next(self._seeds)))
+        if not answer.cached:
+            raise RuntimeError("nothing of the chat template's own beginning was read before the call")
+        return answer.first_token_seconds
+
+    def unseen(self) -> float:
+        """Ask with the template there, with a system message that nobody has ever sent before."""
+        self._wait_for_zero()
+        return self._ask(self._unseen()).first_token_seconds
 
     def warm(self) -> float:
-        """Ask twice in a row; return the first token of the second."""
-        self._ask()
-        return self._ask(settle_seconds=0.0)
+        """Ask twice in a row, as `unseen`; return the first token of the second."""
+        self._ask(self._unseen())
+        return self._ask(self._unseen(), settle_seconds=0.0).first_token_seconds
 
     def from_tier(self, tier: Tier) -> float:
         """Have the node drop the template, and the model too, so that its weights come from this tier."""
         self._drop(tier)
-        return self._ask()
+        return self._ask(self._unseen()).first_token_seconds
 
     def stages(self, tier: Tier) -> dict[str, float]:
         """Return the seconds of each stage of a start from this tier."""
         self._drop(tier)
         time.sleep(SETTLE_SECONDS)
-        asked = {"input": {"messages": self._messages()}, "sampling": {"temperature": 0, "max_tokens": 1}}
+        asked = {"input": {"messages": self._unseen()}, "sampling": {"temperature": 0, "max_tokens": 1}}
         return self._served.stages(self._function, asked)
+
+    def _wait_for_zero(self) -> None:
+        if not self._served.is_primed(self._version):
+            self._ask(self._unseen())
+            self._served.wait_until(
+                "the node is primed", lambda: self._served.is_primed(self._version), PRIMING_SECONDS
+            )
+        self._served.wait_for_zero(self._function)
 
     def _drop(self, tier: Tier) -> None:
         self._served.wait_for_zero(self._function)
@@ -66,11 +83,11 @@ class FromZero:
         else:
             self._served.evict("dram" if tier == "disk" else "disk", self._model)
 
-    def _messages(self) -> list[dict[str, str]]:
+    def _unseen(self) -> list[dict[str, str]]:
         return sized(QUESTION_TOKENS, next(self._seeds))
 
-    def _ask(self, settle_seconds: float = SETTLE_SECONDS) -> float:
-        return ask(self._served, self._function, self._messages(), settle_seconds).first_token_seconds
+    def _ask(self, messages: list[dict[str, str]], settle_seconds: float = SETTLE_SECONDS) -> Stream:
+        return ask(self._served, self._function, messages, settle_seconds)
 
 
 class Primed:
@@ -89,7 +106,9 @@ class Primed:
         """Ask; RuntimeError where the start did not find the system message read."""
         if not self._served.is_primed(self._version):
             ask(self._served, self._function, question())
-            self._served.wait_until("the node is primed", lambda: self._served.is_primed(self._version), 120.0)
+            self._served.wait_until(
+                "the node is primed", lambda: self._served.is_primed(self._version), PRIMING_SECONDS
+            )
         self._served.wait_for_zero(self._function)
         answer = ask(self._served, self._function, question())
         if (answer.cached or 0) < self._tokens:

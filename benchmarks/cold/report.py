@@ -12,8 +12,10 @@ from benchmarks.report import Cell, Goal, Report
 from benchmarks.stats import Summary, median
 
 ENGINES = ("llamacpp", "transformers")
-TEMPLATE, KILLED, DISK, S3, WARM = "from zero", "template killed", "from disk", "from S3", "warm"
-LLAMACPP, TRANSFORMERS = (f"{engine}, {TEMPLATE}" for engine in ENGINES)
+PLAIN, UNSEEN = "from zero", "from zero, a beginning never seen"
+KILLED, DISK, S3, WARM = "template killed", "from disk", "from S3", "warm"
+LLAMACPP, TRANSFORMERS = (f"{engine}, {PLAIN}" for engine in ENGINES)
+LLAMACPP_UNSEEN, TRANSFORMERS_UNSEEN = (f"{engine}, {UNSEEN}" for engine in ENGINES)
 LLAMACPP_WARM = f"{ENGINES[0]}, {WARM}"
 FLOOR = "floor of transformers: prefill in a loaded process"
 SERVE = TransformersServe.name
@@ -60,10 +62,10 @@ def stage_report(stages: Mapping[str, Sequence[Mapping[str, float]]], settings: 
 
 
 def _goals(middle: Mapping[str, float]) -> list[Goal]:
-    ours = middle[LLAMACPP]
-    over_warm = (ours - WARM_ALLOWANCE_SECONDS) / middle[LLAMACPP_WARM]
+    ours, unseen = middle[LLAMACPP], middle[LLAMACPP_UNSEEN]
+    over_warm = (unseen - WARM_ALLOWANCE_SECONDS) / middle[LLAMACPP_WARM]
     return [
-        Goal("llamacpp from zero less 60 ms, over its warm first token", over_warm, WARM_RATIO, "<="),
+        Goal(f"{LLAMACPP_UNSEEN}, less 60 ms, over its warm first token", over_warm, WARM_RATIO, "<="),
         Goal(f"llamacpp: times faster than {LLAMA} on demand", middle[LLAMA] / ours, LLAMA_FACTOR, ">="),
         Goal(f"llamacpp: times faster than {ASLEEP}", middle[ASLEEP] / ours, ASLEEP_FACTOR, ">="),
         *(
@@ -71,10 +73,10 @@ def _goals(middle: Mapping[str, float]) -> list[Goal]:
             for name, factor in SERVE_FACTORS.items()
         ),
         *(
-            Goal(f"{primed(tokens)} over the bare question", middle[primed(tokens)] / ours, PRIMED_RATIO, "<=")
+            Goal(f"{primed(tokens)} over a beginning never seen", middle[primed(tokens)] / unseen, PRIMED_RATIO, "<=")
             for tokens in SYSTEM_TOKENS
         ),
-        Goal("transformers from zero over its floor", middle[TRANSFORMERS] / middle[FLOOR], FLOOR_RATIO, "<="),
+        Goal(f"{TRANSFORMERS_UNSEEN}, over its floor", middle[TRANSFORMERS_UNSEEN] / middle[FLOOR], FLOOR_RATIO, "<="),
     ]
 
 

@@ -43,8 +43,11 @@ def wait_for_one_on_each(cluster: Cluster) -> None:
     wait_for(lambda: ready_nodes(cluster) == {"a", "b"}, "an instance on each node", 120)
 
 
-def scaled_to_zero(cluster: Cluster) -> bool:
-    return not any(i.function == "primed" for i in cluster.client.instances())
+def wait_until_thaw_is_primed(cluster: Cluster, function: str) -> None:
+    """Wait until a node has read what the function's prompts begin with, and no instance of the function is left."""
+    [version] = cluster.client.versions(function)
+    wait_for(lambda: any(version.id in node.primed for node in cluster.client.nodes()), "the primed template", 60)
+    wait_for(lambda: all(i.function != function for i in cluster.client.instances()), "the scaling to zero")
 
 
 def ask(cluster: Cluster, messages: list[dict[str, Any]]) -> InvocationInfo:
@@ -92,8 +95,7 @@ def test_an_instance_that_is_killed_in_mid_answer_loses_no_token(cluster: Cluste
 
 def test_a_thaw_that_has_read_the_system_prompt_computes_only_the_question(cluster: Cluster) -> None:
     first = ask(cluster, [TURN])
-    wait_for(lambda: any(node.primed for node in cluster.client.nodes()), "the primed template", 60)
-    wait_for(lambda: scaled_to_zero(cluster), "the scaling to zero")
+    wait_until_thaw_is_primed(cluster, "primed")
     thawed = ask(cluster, [TURN])
     assert thawed.result == first.result
     assert thawed.usage is not None
@@ -101,6 +103,17 @@ def test_a_thaw_that_has_read_the_system_prompt_computes_only_the_question(clust
     assert thawed.usage.cached_tokens > 120
     assert thawed.usage.prompt_tokens - thawed.usage.cached_tokens < 24
     assert "prime" not in thawed.stages
+
+
+def test_a_thaw_has_read_what_the_models_chat_template_puts_before_a_plain_question(cluster: Cluster) -> None:
+    cluster.client.deploy(FunctionSpec(name="plain", model=MODEL, memory="512MiB", keep_alive="1s"))
+    first = cluster.client.invoke("plain", {"messages": [TURN]}, sampling=SHORT)
+    wait_until_thaw_is_primed(cluster, "plain")
+    thawed = cluster.client.invoke("plain", {"messages": [TURN]}, sampling=SHORT)
+    assert (thawed.result, thawed.tier) == (first.result, "primed")
+    assert thawed.usage is not None
+    assert 20 <= thawed.usage.cached_tokens < thawed.usage.prompt_tokens
+    cluster.client.delete_function("plain")
 
 
 def test_the_second_turn_of_a_chat_reads_only_what_is_new(cluster: Cluster) -> None:

@@ -20,9 +20,16 @@ AFTER_TEXT = (*CONTINUATIONS, " the", "\n", ".")
 """The same for a text that goes on: a word, a digit or a sign may merge with what stands before it."""
 
 
+LEAST_PLAIN_TOKENS = 12
+"""A plain chat whose template puts fewer tokens before the user's words is not worth a process of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Either a chat's (`system`, `tools`), a text's (`prefix`), or tokens that were learnt from calls."""
+    """Either a chat's (`system`, `tools`), a text's (`prefix`), or tokens that were learnt from calls.
+
+    With none of these it is that of a plain chat: what the model's chat template puts before the user's first words.
+    """
 
     system: str | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
@@ -60,6 +67,11 @@ class Beginning:
         """Whether it was learnt from calls, and not named by whoever deployed the function."""
         return bool(self.tokens)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is that of a plain chat, which nobody named and no call taught."""
+        return self == PLAIN_CHAT
+
     def tokens_by(self, tokenizer: Tokenizer) -> tuple[int, ...]:
         """Return the tokens that every such prompt begins with: what prompts that go on differently have in common.
 
@@ -74,6 +86,9 @@ class Beginning:
         chats = ([*first, {"role": "user", "content": text}] for text in CONTINUATIONS)
         options = ChatOptions(tools=tuple(dict(tool) for tool in self.tools))
         return common_prefix([tokenizer.chat(messages, options).tokens for messages in chats])
+
+
+PLAIN_CHAT = Beginning()
 
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from quickthaw.types import Version
-from quickthaw_platform.worker.beginning import Beginning
+from quickthaw_platform.worker.beginning import PLAIN_CHAT, Beginning
 from quickthaw_platform.worker.prefix_learner import PrefixLearner
 from quickthaw_platform.worker.primed import PrimedTemplates
 from quickthaw_platform.worker.primed_process import Primed, PrimeOrder
@@ -30,12 +30,12 @@ class Beginnings:
         """An instance of a version serves: have a primed template made for the next one.
 
         None for a version with an adapter: a template, which others share, would read its beginning without that.
+        None for one that embeds: its texts are computed whole.
         """
         if version.adapter_checkpoint is not None:
             return
-        beginning = self._of(version)
-        if beginning is not None:
-            self._primed.want(PrimeOrder(version.id, template, beginning))
+        if template.checkpoint.manifest.get("task", "generate") == "generate":
+            self._primed.want(PrimeOrder(version.id, template, self._of(version)))
 
     def prompt(self, version: Version, template: TemplateOrder, sample: bytes) -> None:
         """Learn from a prompt of a version that names no beginning (see prefix_learner.sample_of)."""
@@ -62,9 +62,8 @@ class Beginnings:
             self._learners.pop(version, None)
         self._primed.forget_versions(versions)
 
-    def _of(self, version: Version) -> Beginning | None:
-        named = Beginning.of(version.spec)
-        if named is not None:
-            return named
+    def _of(self, version: Version) -> Beginning:
+        """Return what is named, else what was learnt, else what every plain chat with the model begins with."""
         learner = self._learners.get(version.id)
-        return Beginning(tokens=learner.tokens) if learner is not None and learner.tokens else None
+        learnt = Beginning(tokens=learner.tokens) if learner is not None else PLAIN_CHAT
+        return Beginning.of(version.spec) or learnt

@@ -241,7 +241,8 @@ class PrimedTemplates:
 
     def _refuse(self, order: PrimeOrder, reason: str) -> None:
         self._refused.add(order.key)
-        _log.warning("a version goes without a primed template", version=order.version, reason=reason)
+        if not order.beginning.plain:  # nobody asked for that of a plain chat
+            _log.warning("a version goes without a primed template", version=order.version, reason=reason)
 
     def _closed(self, primed: Primed) -> None:
         """Its socket closed before its end was noticed, or before it was even forked."""

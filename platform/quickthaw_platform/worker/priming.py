@@ -15,7 +15,7 @@ from quickthaw.errors import NotServable, QuickthawError, StartFailed
 from quickthaw_platform.cage import kernel
 from quickthaw_platform.contracts import Built
 from quickthaw_platform.worker import forking, frames
-from quickthaw_platform.worker.beginning import Beginning, file_digest
+from quickthaw_platform.worker.beginning import LEAST_PLAIN_TOKENS, Beginning, file_digest
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.prepared_engine import PreparedEngine
 
@@ -53,9 +53,12 @@ def main(
 def _prime(prepared: PreparedEngine, order: Frame, control: socket.socket) -> Frame:
     engine = prepared.engine
     with background():
-        tokens = Beginning.from_frame(order["beginning"]).tokens_by(engine.tokenizer)
+        beginning = Beginning.from_frame(order["beginning"])
+        tokens = beginning.tokens_by(engine.tokenizer)
         if not tokens:
             raise NotServable("prompts that begin so have no token in common")
+        if beginning.plain and len(tokens) < LEAST_PLAIN_TOKENS:
+            raise NotServable(f"the model's chat template puts only {len(tokens)} tokens before the user's words")
         if len(tokens) >= engine.context_tokens:
             raise NotServable(f"the beginning has {len(tokens):,} tokens, the context only {engine.context_tokens:,}")
         build = engine.build if isinstance(engine, Built) else ""

@@ -91,7 +91,7 @@ def test_what_the_calls_of_a_function_begin_with_is_learnt_though_each_has_an_in
     wait_for(lambda: version.id not in primed_versions(node), "its end")
 
 
-def test_a_version_without_a_beginning_is_not_primed_and_others_do_not_share_one(node: NodeProcess) -> None:
+def test_a_version_of_which_no_beginning_is_known_is_not_primed_with_that_of_another(node: NodeProcess) -> None:
     plain, other = node.deploy("plain"), node.deploy("other", system="You are not.")
     cold_call(node, plain)
     cold_call(node, other)

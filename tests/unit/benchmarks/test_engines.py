@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.engines.measures import Figures, Plan
 from benchmarks.engines.report import CONTINUOUS, GENERATE, LLAMACPP, SERVER, TRANSFORMERS, goals, rows
-from benchmarks.prompts import FRAME_TOKENS, sized, words
+from benchmarks.prompts import FRAME_TOKENS, PLAIN_FRAME_TOKENS, plain, sized, words
 from benchmarks.report import Goal
 
 
@@ -67,3 +67,12 @@ def test_prompts_of_two_seeds_begin_differently_and_have_their_length() -> None:
     assert len(first) == 512 - FRAME_TOKENS == len(words(512 - FRAME_TOKENS, 1).split())
     with pytest.raises(ValueError, match="more than 20 tokens"):
         sized(FRAME_TOKENS, 1)
+
+
+def test_plain_questions_have_no_system_message_and_differ_by_their_words() -> None:
+    [first], [second] = (plain(37, seed) for seed in (1, 2))
+    assert first["role"] == "user"
+    assert first != second
+    assert len(first["content"].split()) == 37 - PLAIN_FRAME_TOKENS
+    with pytest.raises(ValueError, match="more than 30 tokens"):
+        plain(PLAIN_FRAME_TOKENS, 1)

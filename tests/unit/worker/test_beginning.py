@@ -7,7 +7,7 @@ import pytest
 
 from quickthaw.types import FunctionSpec
 from quickthaw_backends.engines.echo_tokenizer import END, OTHER, USER, EchoTokenizer
-from quickthaw_platform.worker.beginning import Beginning, common_prefix, file_digest
+from quickthaw_platform.worker.beginning import PLAIN_CHAT, Beginning, common_prefix, file_digest
 
 BYTES = EchoTokenizer()
 
@@ -54,6 +54,11 @@ def test_tools_are_part_of_a_chats_beginning_with_or_without_a_system_message() 
     assert len({only.digest, both.digest}) == 2
 
 
+def test_a_plain_chat_begins_with_what_the_chat_template_puts_before_the_users_words() -> None:
+    assert PLAIN_CHAT.tokens_by(BYTES) == (USER,)
+    assert [b.plain for b in (PLAIN_CHAT, Beginning(system="s"), Beginning(tokens=(1,)))] == [True, False, False]
+
+
 def test_what_was_learnt_is_tokens_already() -> None:
     assert Beginning(tokens=(1, 2)).tokens_by(BYTES) == (1, 2)
     assert [b.learnt for b in (Beginning(tokens=(1, 2)), Beginning(prefix="x"))] == [True, False]
@@ -61,7 +66,10 @@ def test_what_was_learnt_is_tokens_already() -> None:
 
 @pytest.mark.parametrize(
     "beginning",
-    [Beginning(system="s"), Beginning(prefix="p"), Beginning(tokens=(1, 2)), Beginning(tools=({"a": {"b": 1}},))],
+    [
+        *(PLAIN_CHAT, Beginning(system="s"), Beginning(prefix="p")),
+        *(Beginning(tokens=(1, 2)), Beginning(tools=({"a": {"b": 1}},))),
+    ],
 )
 def test_it_arrives_at_a_template_as_it_was(beginning: Beginning) -> None:
     assert Beginning.from_frame(beginning.frame()) == beginning

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from quickthaw.errors import NotServable
 from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform.checkpoints.tiers.prefixes import PrefixFiles
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.worker import frames
-from quickthaw_platform.worker.beginning import Beginning
+from quickthaw_platform.worker.beginning import PLAIN_CHAT, Beginning
 from quickthaw_platform.worker.beginnings import Beginnings
 from quickthaw_platform.worker.link import Link
 from quickthaw_platform.worker.loop import Loop, Timer
@@ -302,13 +303,52 @@ def teach(beginnings: Beginnings, tokens: Sequence[int], version: Version = VERS
 
 def test_a_version_that_names_no_beginning_is_primed_with_what_its_calls_share(world: World) -> None:
     beginnings = Beginnings(world.primed)
-    beginnings.ready(VERSION, TEMPLATE)
-    assert world.template.orders == []
     teach(beginnings, range(40))
     assert [order["beginning"]["tokens"] for order in world.template.orders] == [list(range(40))]
     world.reads(0)
     assert beginnings.template_of(VERSION, TEMPLATE) is not None
     assert beginnings.versions() == {"v1"}
+
+
+def test_a_version_of_which_nothing_is_known_is_primed_for_plain_chats_until_its_calls_teach_more(
+    world: World,
+) -> None:
+    beginnings = Beginnings(world.primed)
+    beginnings.ready(VERSION, TEMPLATE)
+    assert [order["beginning"] for order in world.template.orders] == [PLAIN_CHAT.frame()]
+    world.reads(0)
+    assert beginnings.template_of(VERSION, TEMPLATE) is not None
+    teach(beginnings, range(40))
+    world.reads(1)
+    assert world.hears(0) == ["leave", "end"]
+    assert world.primed.versions() == {"v1"}
+
+
+def test_versions_of_one_checkpoint_share_what_plain_chats_begin_with(world: World) -> None:
+    beginnings = Beginnings(world.primed)
+    beginnings.ready(VERSION, TEMPLATE)
+    world.reads(0)
+    beginnings.ready(VERSION.model_copy(update={"id": "v2"}), TEMPLATE)
+    assert len(world.template.ends) == 1
+    assert world.primed.versions() == {"v1", "v2"}
+
+
+def test_a_plain_chat_that_cannot_be_primed_is_nothing_to_warn_of(world: World) -> None:
+    with capture_logs() as logs:
+        Beginnings(world.primed).ready(VERSION, TEMPLATE)
+        world.say(0, t="failed", error=NotServable("its template puts nothing before the user's words").to_json())
+        world.template.ends[0].close()
+        world.loop.run()
+        world.loop.passes(0.5)
+    assert logs == []
+    Beginnings(world.primed).ready(VERSION, TEMPLATE)
+    assert len(world.template.ends) == 1
+
+
+def test_a_model_that_embeds_is_not_primed(world: World) -> None:
+    checkpoint = Checkpoint("c1", Path("/nowhere"), {"name": "m", "task": "embed"})
+    Beginnings(world.primed).ready(VERSION, TemplateOrder("echo", checkpoint, {}))
+    assert world.template.orders == []
 
 
 def test_what_calls_begin_with_later_takes_the_place_of_what_they_did(world: World) -> None:
@@ -343,7 +383,7 @@ def test_what_was_learnt_goes_with_the_version(world: World) -> None:
     beginnings.forget({"v1"})
     assert world.hears(0) == ["leave", "end"]
     beginnings.ready(VERSION, TEMPLATE)
-    assert len(world.template.ends) == 1
+    assert world.template.orders[-1]["beginning"] == PLAIN_CHAT.frame()
 
 
 def test_what_is_named_is_primed_when_an_instance_is_ready(world: World) -> None:
