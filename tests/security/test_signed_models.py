@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
+from nacl.public import PrivateKey
 from redis import Redis
+from structlog.testing import capture_logs
 
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest, parse_manifest
@@ -18,8 +23,11 @@ from quickthaw_platform.checkpoints.remote.checkpoints import RemoteCheckpoints
 from quickthaw_platform.checkpoints.remote.directory import DirectoryStore
 from quickthaw_platform.checkpoints.signing import KEY_FILE, ImporterKey
 from quickthaw_platform.checkpoints.store import DiskStore
+from quickthaw_platform.checkpoints.tiers.node import NodeTiers
+from quickthaw_platform.checkpoints.tiers.prefixes import CHECKSUM, PrefixFiles
 from quickthaw_platform.errors import CheckpointBroken, CheckpointNotFound
 from quickthaw_platform.registry.catalogue import Catalogue, describe
+from quickthaw_platform.registry.sealing import KEY_FILE as SEALING_FILE
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.checkpoints import NodeCheckpoints
 from tests.unit.checkpoints.gguf_files import write_adapter
@@ -218,3 +226,103 @@ def test_one_bad_manifest_holds_up_no_other_and_no_push(
         assert set(RemoteCheckpoints(store).ids()) == {"0" * 16, good.id, own.id}
     finally:
         node.close()
+
+
+KV = "echo-12.kv"
+
+
+@contextmanager
+def beginnings(folder: Path, remote: DirectoryStore, key: PrivateKey | None) -> Iterator[PrefixFiles]:
+    """Give the files of beginnings as a node has them, whose data directory has this key of the platform."""
+    folder.mkdir()
+    if key is not None:
+        (folder / SEALING_FILE).write_text(f"{bytes(key).hex()}\n")
+    settings = Settings(data_dir=folder, remote=remote.url)
+    disk = DiskStore(settings.checkpoints_dir)
+    tiers = NodeTiers(
+        settings, disk, RemoteCheckpoints(remote),
+        drop_templates=lambda _: None, on_failed=lambda _id, _error: None, on_change=lambda: None,
+    )  # fmt: skip
+    try:
+        tiers.note_remote(frozenset({"c1", "c2"}))
+        yield tiers.prefixes
+    finally:
+        tiers.close()
+
+
+def compute(files: PrefixFiles, checkpoint: str, name: str, content: bytes) -> None:
+    files.obtain(checkpoint, name, shared=True).write_bytes(content)
+    files.keep(checkpoint, name, shared=True)
+
+
+def found(files: PrefixFiles, checkpoint: str = "c1") -> bytes | None:
+    path = files.obtain(checkpoint, KV, shared=True)
+    return path.read_bytes() if path.exists() else None
+
+
+def copied(store: DirectoryStore, source: str, target: str) -> None:
+    """Put what lies under one name under another, with its checksum."""
+    for end in ("", CHECKSUM):
+        content = bytearray((told := store.head(source + end)).bytes)
+        store.get_range(told, 0, memoryview(content), lambda: False)
+        store.put(target + end, bytes(content))
+
+
+GENUINE = f"c1/prefixes/{KV}"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda store: store.put(GENUINE, b"evil"),
+        lambda store: store.put(GENUINE + CHECKSUM, b"0" * 64),
+        lambda store: [
+            store.put(GENUINE, b"evil"),
+            store.put(GENUINE + CHECKSUM, blake3(f"c1/{KV}\0evil".encode()).hexdigest().encode()),
+        ],
+        lambda store: [
+            store.put(GENUINE, b"evil"),
+            store.put(GENUINE + CHECKSUM, blake3(f"c1/{KV}\0evil".encode(), key=bytes(32)).hexdigest().encode()),
+        ],
+        lambda store: copied(store, "c1/prefixes/echo-34.kv", GENUINE),
+        lambda store: copied(store, f"c2/prefixes/{KV}", GENUINE),
+        lambda store: store.put(GENUINE + CHECKSUM, b"0" * (1 << 20)),
+        lambda store: store.put(GENUINE + CHECKSUM, b""),
+    ],
+    ids=[
+        "contents", "checksum", "no key", "a known key", "another beginning", "another checkpoint", "long checksum",
+        "empty checksum",
+    ],
+)  # fmt: skip
+def test_what_a_model_has_read_is_only_what_a_node_of_its_platform_has_computed(
+    tmp_path: Path, store: DirectoryStore, forge: Callable[[DirectoryStore], object]
+) -> None:
+    key = PrivateKey.generate()
+    with beginnings(tmp_path / "a", store, key) as writer:
+        for checkpoint, name in (("c1", KV), ("c1", "echo-34.kv"), ("c2", KV)):
+            compute(writer, checkpoint, name, f"{checkpoint} {name}".encode())
+    with beginnings(tmp_path / "b", store, key) as reader:
+        assert found(reader) == f"c1 {KV}".encode()
+    forge(store)
+    with beginnings(tmp_path / "c", store, key) as reader, capture_logs() as logged:
+        assert (found(reader), found(reader)) == (None, None)
+        assert found(reader, "c2") == f"c2 {KV}".encode()
+        compute(reader, "c1", KV, b"computed here")
+    assert [entry["file"] for entry in logged if "not taken" in entry["event"]] == [f"c1/{KV}"]
+    with beginnings(tmp_path / "d", store, key) as reader:
+        assert found(reader) == b"computed here"
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["none", "another"])
+def test_a_node_without_the_key_of_the_platform_neither_takes_nor_gives_what_models_have_read(
+    tmp_path: Path, store: DirectoryStore, known: bool
+) -> None:
+    key = PrivateKey.generate()
+    with beginnings(tmp_path / "b", store, PrivateKey.generate() if known else None) as stranger:
+        compute(stranger, "c1", KV, b"evil")
+        assert found(stranger) == b"evil"  # its own
+    with beginnings(tmp_path / "a", store, key) as node:
+        assert found(node) is None
+        compute(node, "c1", KV, b"genuine")
+    with beginnings(tmp_path / "c", store, None) as stranger:
+        assert found(stranger) is None

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NewType
 
+from blake3 import blake3
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
@@ -85,6 +86,13 @@ class KeyFile:
             f"this node cannot open the secret {name}: it was sealed with a key that is not in {self.path}. Copy that "
             "file from a node that can, or set the secret again when all nodes have the same one"
         )
+
+    def derived(self, purpose: str) -> Sequence[bytes]:
+        """Return a secret of 32 bytes for another purpose, made of each key, in the same order; none without a file.
+
+        All nodes that open the same secrets have it, and it tells nothing of the keys (BLAKE3's derivation).
+        """
+        return [blake3(bytes(key), derive_key_context=f"quickthaw {purpose}").digest() for key in self.read()]
 
     def _written(self, keys: Sequence[PrivateKey], *, replace: bool) -> Sequence[PrivateKey]:
         """Write the file whole or not at all. What is there counts, unless it is to be replaced."""

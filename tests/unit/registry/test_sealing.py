@@ -55,6 +55,17 @@ def test_a_key_is_made_once_and_for_its_user_only(keys: KeyFile) -> None:
     assert [file.name for file in keys.path.parent.iterdir()] == [KEY_FILE]
 
 
+def test_secrets_for_other_purposes_are_those_of_each_key_and_not_of_another_purpose(keys: KeyFile) -> None:
+    assert keys.derived("a") == []
+    keys.make()
+    (first,) = keys.derived("a")
+    assert len(first) == 32
+    assert first not in (bytes(keys.read()[0]), *keys.derived("b"))
+    keys.rotate()
+    assert keys.derived("a")[1:] == [first]
+    assert keys.derived("a")[0] != first
+
+
 @pytest.mark.parametrize("value", ["", "s3cret", "zwei\nZeilen", "sealed:abc"], ids=["empty", "plain", "lines", "mark"])
 def test_what_was_sealed_opens_as_it_was(keys: KeyFile, value: str) -> None:
     keys.make()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ from quickthaw_platform.checkpoints.tiers.bandwidth import Bandwidths
 from quickthaw_platform.checkpoints.tiers.disk import DiskTier
 from quickthaw_platform.checkpoints.tiers.memory import MemoryTier
 from quickthaw_platform.checkpoints.tiers.origins import Beyond, OnDisk, Origin
-from quickthaw_platform.checkpoints.tiers.prefixes import PrefixFiles
+from quickthaw_platform.checkpoints.tiers.prefixes import PURPOSE, PrefixFiles
 from quickthaw_platform.checkpoints.tiers.resident import Resident, Tier
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.errors import (
@@ -32,6 +32,7 @@ from quickthaw_platform.errors import (
     RemoteError,
     StartFailed,
 )
+from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
 from quickthaw_platform.settings import Settings
 
 WRITER = "write-behind"
@@ -77,6 +78,7 @@ class NodeTiers:
         self._on_failed = on_failed
         self._on_change = on_change
         self._remote_ids: frozenset[str] = frozenset()
+        self._keys = KeyFile(settings.data_dir / KEY_FILE)
         self.bandwidths = Bandwidths()
         self.pool = MemoryPool()
         self.memory = MemoryTier(settings.dram_budget, self.pool, drop_templates)
@@ -89,6 +91,7 @@ class NodeTiers:
             None if remote is None else remote.store,
             self.elsewhere,
             settings.node,
+            self._prefix_secrets,
         )
         self._arriving = settings.data_dir / "arriving" / settings.node
         self._closing = threading.Event()
@@ -103,6 +106,12 @@ class NodeTiers:
     def elsewhere(self, checkpoint_id: str) -> bool:
         """Whether the remote tier has a checkpoint, as far as this node knows."""
         return checkpoint_id in self._remote_ids
+
+    def _prefix_secrets(self) -> Sequence[bytes]:
+        try:
+            return self._keys.derived(PURPOSE)
+        except StartFailed:  # the worker has said at its start that it cannot read them
+            return ()
 
     def note_remote(self, checkpoint_ids: frozenset[str]) -> None:
         """Take in what the remote tier has."""

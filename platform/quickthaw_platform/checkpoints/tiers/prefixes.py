@@ -1,28 +1,40 @@
 """Files of keys and values: what engines computed of the beginnings of prompts, on the disk and beyond.
 
-Beside each file lies its checksum, written last: a file without one, or with another, counts as nothing. What a file
-means is the engine's affair.
+Beside each file lies its checksum, written last: a file without one, or with another, counts as nothing. The checksum
+is keyed (BLAKE3) with a secret that the nodes of a platform share and the remote tier does not know, and covers the
+file's place too: so whoever writes to the remote tier can neither make a file nor put one in another's place. What a
+file means is the engine's affair.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
-import xxhash
+from blake3 import blake3
 
 from quickthaw_platform.contracts import RemoteStore
 from quickthaw_platform.errors import CheckpointBroken, RemoteError, RemoteMissing
 
 FOLDER = "prefixes"
-CHECKSUM = ".xxh3"
+CHECKSUM = ".blake3"
+OLD_CHECKSUM = ".xxh3"
+"""Beside files of older releases, which count as nothing."""
+
+PURPOSE = "checksums of keys and values"
+"""What the secret is derived for; see KeyFile.derived."""
+
 READ_BYTES = 8 << 20
 MAX_CHECKSUM_BYTES = 64
+
+_NO_SECRET = bytes(32)
+"""Keys the checksums on the disk of a node that shares no secret with others: they find accidents."""
 
 _log = structlog.get_logger()
 
@@ -33,19 +45,29 @@ class PrefixFiles:
     """
 
     def __init__(
-        self, root: Path, budget_bytes: int, remote: RemoteStore | None, elsewhere: Callable[[str], bool], node: str
+        self,
+        root: Path,
+        budget_bytes: int,
+        remote: RemoteStore | None,
+        elsewhere: Callable[[str], bool],
+        node: str,
+        secrets: Callable[[], Sequence[bytes]] = tuple,
     ) -> None:
         """`elsewhere` says whether the remote tier has a checkpoint: files are put there beside it.
 
-        What a predecessor of this node's agent has not shared is deleted: nobody knows whose it was.
+        `secrets` reads those of 32 bytes that the platform's nodes share, the current one first; without any nothing is
+        exchanged with the remote tier. What a predecessor of this node's agent has not shared is deleted: nobody knows
+        whose it was.
         """
         self._root = root
         self._budget_bytes = budget_bytes
         self._remote = remote
         self._elsewhere = elsewhere
+        self._secrets = secrets
+        self._refused: set[str] = set()  # keys in the remote tier of what is not genuine there
         self._own = f"{node}-"
         for path in self._root.glob("*/*"):
-            if path.name.startswith(self._own):
+            if path.name.startswith(self._own) or path.suffix == OLD_CHECKSUM:
                 path.unlink(missing_ok=True)
 
     def name(self, engine: str, digest: str, *, shared: bool) -> str:
@@ -63,24 +85,26 @@ class PrefixFiles:
             os.utime(path)
             return path
         _remove(path)
-        if shared and self._remote is not None and self._elsewhere(checkpoint_id):
+        if shared and self._remote is not None and self._elsewhere(checkpoint_id) and self._secrets():
             try:
                 self._fetch(self._remote, checkpoint_id, path)
             except RemoteMissing:
                 return path
-            except (RemoteError, CheckpointBroken) as error:
+            except CheckpointBroken as error:
+                self._refuse(f"{checkpoint_id}/{name}", error)
+            except RemoteError as error:
                 _log.warning("a prefix file is not fetched", file=name, error=error.message)
         return path
 
     def keep(self, checkpoint_id: str, name: str, *, shared: bool) -> None:
         """Take in a file that an engine has written: checksum, remote tier, budget. Blocks."""
-        path = self._root / checkpoint_id / name
+        path, secrets = self._root / checkpoint_id / name, self._secrets()
         try:
-            checksum = _checksum(path)
+            checksum = _checksum(path, _place(path), secrets[0] if secrets else _NO_SECRET)
         except FileNotFoundError:
             return  # the checkpoint was forgotten meanwhile
         _write(_beside(path), checksum.encode())
-        if shared and self._remote is not None and self._elsewhere(checkpoint_id):
+        if shared and self._remote is not None and self._elsewhere(checkpoint_id) and secrets:
             try:
                 self._push(self._remote, checkpoint_id, path)
             except RemoteError as error:
@@ -97,9 +121,19 @@ class PrefixFiles:
 
     def _is_whole(self, path: Path) -> bool:
         try:
-            return _beside(path).read_text() == _checksum(path)
-        except (OSError, UnicodeDecodeError):
+            return self._is_genuine(path, _place(path), _beside(path).read_bytes())
+        except OSError:
             return False
+
+    def _is_genuine(self, file: Path, place: str, told: bytes) -> bool:
+        """Whether a node of this platform has written what is in a file, for this place: `told` is its checksum."""
+        secrets = self._secrets() or (_NO_SECRET,)
+        return any(hmac.compare_digest(told, _checksum(file, place, secret).encode()) for secret in secrets)
+
+    def _refuse(self, file: str, error: CheckpointBroken) -> None:
+        if file not in self._refused:
+            self._refused.add(file)
+            _log.warning("a prefix file is not taken from the remote tier", file=file, error=error.message)
 
     def _fetch(self, remote: RemoteStore, checkpoint_id: str, path: Path) -> None:
         key = f"{checkpoint_id}/{FOLDER}/{path.name}"
@@ -117,8 +151,8 @@ class PrefixFiles:
                     block = bytearray(min(READ_BYTES, found.bytes - begin))
                     remote.get_range(found, begin, memoryview(block), _never)
                     file.write(block)
-            if _checksum(partial).encode() != bytes(checksum):
-                raise CheckpointBroken(f"{remote.url}/{key} does not have the checksum beside it")
+            if not self._is_genuine(partial, _place(path), bytes(checksum)):
+                raise CheckpointBroken(f"{remote.url}/{key} does not have the checksum that this platform gives it")
             partial.replace(path)
         _write(_beside(path), bytes(checksum))
         self._make_room()
@@ -158,14 +192,18 @@ def _beside(path: Path) -> Path:
     return path.with_name(path.name + CHECKSUM)
 
 
-def _checksum(path: Path) -> str:
-    """Return the file's XXH3 (64 bits, hex) and its size."""
-    digest, size = xxhash.xxh3_64(), 0
-    with path.open("rb") as file:
-        while block := file.read(READ_BYTES):
+def _place(path: Path) -> str:
+    """Return what a file is of: its checkpoint and its name."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def _checksum(file: Path, place: str, secret: bytes) -> str:
+    """Return the keyed BLAKE3 (256 bits, hex) of a place and what is in a file."""
+    digest = blake3(f"{place}\0".encode(), key=secret)
+    with file.open("rb") as opened:
+        while block := opened.read(READ_BYTES):
             digest.update(block)
-            size += len(block)
-    return f"{digest.hexdigest()} {size}"
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

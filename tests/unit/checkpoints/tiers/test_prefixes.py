@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from quickthaw_platform.checkpoints.remote.directory import DirectoryStore
-from quickthaw_platform.checkpoints.tiers.prefixes import CHECKSUM, PrefixFiles
+from quickthaw_platform.checkpoints.tiers.prefixes import CHECKSUM, OLD_CHECKSUM, PrefixFiles
 from quickthaw_platform.contracts import RemoteObject
 from quickthaw_platform.errors import RemoteUnavailable
 
 Make = Callable[..., PrefixFiles]
+SECRET, OTHER = b"s" * 32, b"o" * 32
 
 
 @pytest.fixture
@@ -21,8 +22,14 @@ def remote(tmp_path: Path) -> DirectoryStore:
 
 @pytest.fixture
 def make(tmp_path: Path, remote: DirectoryStore) -> Make:
-    def made(node: str = "a", budget: int = 1000, *, beyond: frozenset[str] = frozenset({"c1"})) -> PrefixFiles:
-        return PrefixFiles(tmp_path / node, budget, remote, beyond.__contains__, "n1")
+    def made(
+        node: str = "a",
+        budget: int = 1000,
+        *,
+        beyond: frozenset[str] = frozenset({"c1"}),
+        secrets: Sequence[bytes] = (SECRET,),
+    ) -> PrefixFiles:
+        return PrefixFiles(tmp_path / node, budget, remote, beyond.__contains__, "n1", lambda: secrets)
 
     return made
 
@@ -45,8 +52,10 @@ def test_what_was_computed_is_found_again(make: Make) -> None:
         lambda path: path.write_bytes(b"vk"),
         lambda path: path.write_bytes(b"k"),
         lambda path: path.with_name("x.kv" + CHECKSUM).write_text("0"),
+        lambda path: path.with_name("x.kv" + CHECKSUM).write_bytes(b"\xff"),
         lambda path: path.with_name("x.kv" + CHECKSUM).unlink(),  # its writer was killed before it was done
     ],
+    ids=["other bytes", "cut off", "another checksum", "no text", "no checksum"],
 )
 def test_a_file_that_is_not_what_was_computed_counts_as_nothing(make: Make, spoil: Callable[[Path], object]) -> None:
     spoil(compute(make(), shared=False))
@@ -65,6 +74,32 @@ def test_what_is_beyond_and_broken_is_not_taken(make: Make, remote: DirectorySto
     compute(make("a"))
     remote.put("c1/prefixes/x.kv", b"vk")
     path = make("b").obtain("c1", "x.kv", shared=True)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_what_another_secret_was_used_for_counts_as_nothing_and_one_before_is_still_read(
+    make: Make, remote: DirectoryStore
+) -> None:
+    compute(make("a"))
+    assert not make("a", beyond=frozenset(), secrets=[OTHER]).obtain("c1", "x.kv", shared=True).exists()
+    assert not make("b", secrets=[OTHER]).obtain("c1", "x.kv", shared=True).exists()
+    assert make("b", secrets=[OTHER, SECRET]).obtain("c1", "x.kv", shared=True).exists()
+
+
+def test_a_node_without_a_secret_keeps_what_it_computes_and_exchanges_nothing(
+    make: Make, remote: DirectoryStore
+) -> None:
+    compute(make("a", secrets=()))
+    assert make("a", secrets=()).obtain("c1", "x.kv", shared=True).exists()
+    assert remote.list() == []
+    compute(make("b"), "other.kv")
+    assert not make("a", secrets=()).obtain("c1", "other.kv", shared=True).exists()
+
+
+def test_what_lies_there_of_older_releases_is_taken_away(make: Make) -> None:
+    path = compute(make())
+    path.with_name("x.kv" + CHECKSUM).rename(path.with_name("x.kv" + OLD_CHECKSUM))
+    assert not make(beyond=frozenset()).obtain("c1", "x.kv", shared=True).exists()
     assert list(path.parent.iterdir()) == []
 
 
