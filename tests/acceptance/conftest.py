@@ -72,7 +72,7 @@ def two_nodes(
         (data_dir / "checkpoints").symlink_to(checkpoints)
         file = data_dir / "workers.toml"
         file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-        return Cluster(data_dir, workers_file=file)
+        return Cluster(data_dir, workers_file=file, egress_allow="127.0.0.0/8")
 
     with shared_platform.lent("two_nodes", make) as cluster:
         yield cluster
