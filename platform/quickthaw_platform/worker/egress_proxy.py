@@ -9,8 +9,6 @@ import contextlib
 import itertools
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,10 +19,9 @@ from quickthaw_platform.metering.counters_folder import VARIABLE as COUNTERS_FOL
 from quickthaw_platform.setting_values.networks import Network
 from quickthaw_platform.worker import frames
 from quickthaw_platform.worker.frames import Frame
-from quickthaw_platform.worker.link import Link
+from quickthaw_platform.worker.linked_process import LinkedProcess, environment
 from quickthaw_platform.worker.loop import Loop
-from quickthaw_platform.worker.processes import WatchedProcess, describe_exit
-from quickthaw_platform.worker.zygote_client import environment
+from quickthaw_platform.worker.processes import describe_exit
 
 RESTART_SECONDS = 1.0
 _log = structlog.get_logger()
@@ -55,9 +52,7 @@ class EgressProxy:
         self._arguments = [log_level, *map(str, allowed)]
         self._keys = itertools.count()
         self._ways: dict[int, WayOut] = {}
-        self._link: Link | None = None
-        self._process: WatchedProcess | None = None
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._process: LinkedProcess | None = None
         self._ready = False  # to read what it is sent
         self._closing = False
 
@@ -83,14 +78,14 @@ class EgressProxy:
         self._close_channel(way)
         if way.listener is not None:
             way.listener.close()
-            if self._link is not None:
-                self._link.send({"t": "close", "key": way.key})
+            if self._process is not None:
+                self._process.link.send({"t": "close", "key": way.key})
 
     def close(self) -> None:
         """Let the process end (it sees its socket close), and start no other."""
         self._closing = True
-        if self._link is not None:
-            self._link.close()
+        if self._process is not None:
+            self._process.link.close()
 
     def kill(self) -> None:
         """End it without asking."""
@@ -113,25 +108,27 @@ class EgressProxy:
             way.channel.close()
 
     def _announce(self, way: WayOut) -> None:
-        if self._ready and self._link is not None and way.listener is not None:
+        if self._ready and self._process is not None and way.listener is not None:
             spec = way.version.spec
             frame = {"t": "open", "key": way.key, "function": spec.name, "version": way.version.id}
-            self._link.send(frame | {"egress": list(spec.egress)}, [way.listener])
+            self._process.link.send(frame | {"egress": list(spec.egress)}, [way.listener])
 
     def _start(self) -> None:
         if self._closing or self._process is not None:
             return
-        ours, theirs = frames.pair()
+        counters = {name: value for name, value in os.environ.items() if name == COUNTERS_FOLDER}
         try:
-            with theirs:
-                self._popen = _spawn(theirs.fileno(), self._arguments)
+            self._process = LinkedProcess(
+                self._loop,
+                "quickthaw_platform.egress.process",
+                self._arguments,
+                environment=environment(os.environ) | counters,
+                on_frame=self._take,
+                on_death=self._died,
+            )
         except OSError as error:
-            ours.close()
             _log.error("the proxy of functions cannot be started; trying again", error=str(error))
             self._loop.later(RESTART_SECONDS, self._start)
-            return
-        self._link = Link(self._loop, ours, self._take, lambda: None)
-        self._process = WatchedProcess(self._loop, self._popen.pid, self._died)
 
     def _take(self, _frame: Frame) -> None:
         """It is ready."""
@@ -140,24 +137,7 @@ class EgressProxy:
             self._announce(way)
 
     def _died(self, status: int | None) -> None:
-        if self._link is not None:
-            self._link.close()
-        self._link, self._process, self._ready = None, None, False
-        if self._popen is not None:
-            with contextlib.suppress(ChildProcessError):
-                self._popen.wait(0)
+        self._process, self._ready = None, False
         if not self._closing:
             _log.error("the proxy of functions ended; starting another", how=describe_exit(status))
             self._loop.later(RESTART_SECONDS, self._start)
-
-
-def _spawn(control: int, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    counters = {name: value for name, value in os.environ.items() if name == COUNTERS_FOLDER}
-    return subprocess.Popen(
-        [sys.executable, "-m", "quickthaw_platform.egress.process", str(control), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
-        env=environment(os.environ) | counters,  # no credentials
-        pass_fds=[control],
-        start_new_session=True,
-    )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,22 +12,17 @@ import structlog
 
 from quickthaw.types import Isolation
 from quickthaw_platform.cage.levels import Grant
-from quickthaw_platform.worker import frames
+from quickthaw_platform.worker import linked_process
 from quickthaw_platform.worker.frames import Frame
-from quickthaw_platform.worker.link import Link
+from quickthaw_platform.worker.linked_process import LinkedProcess
 from quickthaw_platform.worker.loop import Loop
-from quickthaw_platform.worker.processes import WatchedProcess, describe_exit
+from quickthaw_platform.worker.processes import describe_exit
 
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """A zygote that lived this long did not die of its start; the backoff begins anew."""
 
-_ENVIRONMENT = (
-    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
-    *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),  # not HF_TOKEN
-)
-_ENVIRONMENT_PREFIXES = ("CUDA_", "GOMP_", "MKL_", "NVIDIA_", "OMP_", "TORCH_")
 WAITING = {"GOMP_SPINCOUNT": "2000"}
 """Compute threads spin for tens of microseconds while they wait for each other, then sleep. torch's default spins for
 milliseconds, which starves every other instance of the node; spinning for less than lies between two products wakes a
@@ -43,13 +35,9 @@ _log = structlog.get_logger()
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the zygote's environment: no credentials, since user code can read it in /proc/self/environ."""
+    """Return the zygote's environment, which user code can read in /proc/self/environ."""
     waiting = {} if "OMP_WAIT_POLICY" in inherited else WAITING
-    return waiting | {
-        name: value
-        for name, value in inherited.items()
-        if name in _ENVIRONMENT or name.startswith(_ENVIRONMENT_PREFIXES)
-    }
+    return waiting | linked_process.environment(inherited)
 
 
 class ZygoteClient:
@@ -75,9 +63,7 @@ class ZygoteClient:
         self._on_forked = on_forked
         self._on_exited = on_exited
         self._on_ready = on_ready
-        self._link: Link | None = None
-        self._process: WatchedProcess | None = None
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._process: LinkedProcess | None = None
         self._orders: deque[tuple[Frame, socket.socket, Sequence[int]]] = deque()
         self._started = 0.0
         self._backoff = FIRST_BACKOFF_SECONDS
@@ -92,22 +78,15 @@ class ZygoteClient:
         """Start the process; orders given before it is up wait. While it imports it dies with the calling thread."""
         if self._closing:
             return
-        ours, theirs = frames.pair()
-        number = theirs.fileno()
-        command = [sys.executable, "-m", "quickthaw_platform.worker.zygote", str(number), self._isolation]
-        with theirs:
-            # A session of its own: Ctrl-C and a supervisor's signal to the group must not end it before the drain.
-            self._popen = subprocess.Popen(
-                [*command, *self._modules],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
-                env=environment(os.environ),
-                pass_fds=[number],
-                start_new_session=True,
-            )
         self._started = time.monotonic()
-        self._link = Link(self._loop, ours, self._take, lambda: None)
-        self._process = WatchedProcess(self._loop, self._popen.pid, self._died)
+        self._process = LinkedProcess(
+            self._loop,
+            "quickthaw_platform.worker.zygote",
+            [self._isolation, *self._modules],
+            environment=environment(os.environ),
+            on_frame=self._take,
+            on_death=self._died,
+        )
         while self._orders:
             self._send(*self._orders.popleft())
 
@@ -116,7 +95,7 @@ class ZygoteClient:
 
         `files` are the descriptors of its checkpoint, which stay open here at least until it has ended.
         """
-        if self._link is None:
+        if self._process is None:
             self._orders.append((order, end, files))
         else:
             self._send(order, end, files)
@@ -124,8 +103,8 @@ class ZygoteClient:
     def close(self) -> None:
         """Let the zygote end (it sees its socket close), and start no other."""
         self._closing = True
-        if self._link is not None:
-            self._link.close()
+        if self._process is not None:
+            self._process.link.close()
 
     def kill(self) -> None:
         """End it without asking."""
@@ -133,8 +112,8 @@ class ZygoteClient:
             self._process.kill()
 
     def _send(self, order: Frame, end: socket.socket, files: Sequence[int]) -> None:
-        if self._link is not None:
-            self._link.send(order, [end, *files])
+        if self._process is not None:
+            self._process.link.send(order, [end, *files])
         end.close()
 
     def _take(self, frame: Frame) -> None:
@@ -147,13 +126,7 @@ class ZygoteClient:
                 self._on_exited(frame["pid"], frame["status"])
 
     def _died(self, status: int | None) -> None:
-        if self._link is not None:
-            self._link.drain()
-            self._link.close()
-        self._link, self._process = None, None
-        if self._popen is not None:
-            with contextlib.suppress(ChildProcessError):
-                self._popen.wait(0)
+        self._process = None
         if self._closing:
             return
         if time.monotonic() - self._started > STEADY_SECONDS:
