@@ -84,7 +84,7 @@ def expire(redis: Redis, store: InvocationStore) -> None:
 
 def lose(redis: Redis, store: InvocationStore) -> None:
     seq = begin(redis, store, version=ONCE)
-    store.append("a", 1, seq, [Chunk({"value": 1})])
+    store.append("a", 1, seq, [Chunk.of({"value": 1})])
     store.lose("a", 1, "died", ERROR)
 
 
@@ -167,7 +167,7 @@ def test_many_small_calls_count_too(store: InvocationStore) -> None:
 
 def test_a_call_that_ends_counts_for_what_it_leaves(redis: Redis, store: InvocationStore) -> None:
     seq = begin(redis, store, key_id="k")
-    store.append("a", 1, seq, [Chunk({"value": "y" * 50_000})])
+    store.append("a", 1, seq, [Chunk.of({"value": "y" * 50_000})])
     before = held(redis)
     assert before > 100_000
     store.finish("a", 1, InvocationState.SUCCEEDED, result="done")

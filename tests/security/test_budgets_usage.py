@@ -15,7 +15,7 @@ from quickthaw_platform.metering.usage.device_meter import Tokens
 from quickthaw_platform.worker.flight import Flight, Work
 from quickthaw_platform.worker.frames import ProtocolError
 from quickthaw_platform.worker.journal import End, Journal
-from quickthaw_platform.worker.reported_usage import plausible, tokens_of, usage_of
+from quickthaw_platform.worker.reported_usage import Heard, plausible, usage_of
 
 HEARD = Tokens(read=10, generated=20, cached=5)
 CONTEXT_TOKENS = 128
@@ -64,13 +64,17 @@ def test_compression_saves_no_more_tokens_than_bytes_were_left_out() -> None:
 )
 def test_model_output_that_cannot_be_is_refused(delta: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        tokens_of(delta, CONTEXT_TOKENS)
+        Heard(CONTEXT_TOKENS).take(delta)
 
 
 def test_model_output_that_can_be_is_counted() -> None:
     delta = {"tokens": [1, 2], "prompt_tokens": CONTEXT_TOKENS, "cached_tokens": 3}
-    assert tokens_of(delta, CONTEXT_TOKENS) == Tokens(CONTEXT_TOKENS, 2, 3)
-    assert tokens_of({"tokens": []}, CONTEXT_TOKENS) == Tokens()
+    heard = Heard(CONTEXT_TOKENS)
+    assert heard.tokens == Tokens()
+    more: list[dict[str, Any]] = [delta, {"tokens": []}, {"tokens": [3]}]
+    for each in more:
+        heard.take(each)
+    assert heard.tokens == Tokens(CONTEXT_TOKENS, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,9 @@ class Timer:
 class Loop:
     def later(self, _seconds: float, _call: Callable[[], None]) -> Timer:
         return Timer()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        call()
 
 
 class Writer:

@@ -114,12 +114,8 @@ class Overdue:
     reason: str | None  # why it waited
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
-def compact(value: object) -> str:
-    """Return `value` as JSON, as it is stored."""
-    return _encode(value)
+compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""Returns a value as JSON, as it is stored."""
 
 
 def event_json(kind: EventType, data: Mapping[str, Any]) -> str:
@@ -127,25 +123,49 @@ def event_json(kind: EventType, data: Mapping[str, Any]) -> str:
     return compact({"type": kind.value, **data})
 
 
+_read_json = json.JSONDecoder().raw_decode
+_KINDS = {kind.value: kind for kind in EventType}
+
+
 def parse_event(entry_id: str, body: str) -> Event:
     """Read an entry of the log."""
-    data = json.loads(body)
-    kind = EventType(data.pop("type"))
+    data, _ = _read_json(body)
+    kind = _KINDS[data.pop("type")]
     return Event(seq=int(entry_id.partition("-")[0]), type=kind, data=data)
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+_CHUNK_BEGINNING = f'{{"type":"{EventType.CHUNK.value}",'
+"""Of an event of the log; its data, without their opening brace, are the rest."""
+
+
+class Chunk(NamedTuple):
     """One output of an invocation. `mark` says which model output it is, if it is one (see worker.replay)."""
 
-    data: Mapping[str, Any]
+    body: str  # its data as JSON, written once on its way: an object with a field at least
     mark: str = ""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], mark: str = "") -> Chunk:
+        """Return the output with these data."""
+        return cls(compact(data), mark)
+
+
+class Record(NamedTuple):
+    """Model output that is in no chunk: which it is, and itself as JSON."""
+
+    mark: str
+    delta: str
+
+    @classmethod
+    def of(cls, mark: str, delta: Mapping[str, Any]) -> Record:
+        """Return the record of a delta."""
+        return cls(mark, compact(delta))
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
     """Outputs of an invocation's owner, to be written with the seqs `seq`, `seq + 1`, …, and model output that is in no
-    chunk, to be kept beside the log from position `record` on: (mark, delta) each.
+    chunk, to be kept beside the log from position `record` on.
     """
 
     invocation: str
@@ -153,12 +173,12 @@ class Append:
     seq: int
     chunks: Sequence[Chunk] = ()
     record: int = 1
-    records: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    records: Sequence[Record] = ()
 
     def arguments(self) -> list[str | int]:
         """Return what `append.lua` takes of it."""
-        chunks = (part for chunk in self.chunks for part in (event_json(EventType.CHUNK, chunk.data), chunk.mark))
-        records = (compact([mark, delta]) for mark, delta in self.records)
+        chunks = [part for chunk in self.chunks for part in (_CHUNK_BEGINNING + chunk.body[1:], chunk.mark)]
+        records = [f"[{compact(record.mark)},{record.delta}]" for record in self.records]
         return [self.invocation, self.epoch, self.seq, self.record, len(self.chunks), *chunks, *records]
 
 

@@ -13,9 +13,10 @@ from quickthaw_platform.metering import counters_folder
 
 counters_folder.prepare(os.environ)  # before the package is imported: it looks once
 
-from prometheus_client import Counter, Histogram  # noqa: E402
+from prometheus_client import Counter  # noqa: E402
 
 from quickthaw_platform.metering import counter_files  # noqa: E402
+from quickthaw_platform.metering.histogram import Histogram  # noqa: E402
 
 counter_files.install()  # before the first counter is made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -25,7 +26,7 @@ from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import describe_exit
-from quickthaw_platform.worker.serving import Serving
+from quickthaw_platform.worker.serving import OUTPUTS, Serving
 from quickthaw_platform.worker.templates import Template, Templates, Waiter
 
 STOP_PATIENCE_SECONDS = 5.0
@@ -188,7 +189,7 @@ class Fleet:
             order,
             group,
             self._proxy,
-            on_frame=lambda frame: self._take(instance, frame),
+            on_frame=partial(self._take, instance),
             on_line=lambda stream, line: self._log(instance, None, stream, line),
             on_end=lambda status: self._ended(instance, status),
         )
@@ -212,16 +213,17 @@ class Fleet:
 
     def _take(self, instance: Instance, frame: Frame) -> None:
         try:
-            self._take_checked(instance, frame)
+            if frame["t"] in OUTPUTS:
+                self.serving.take_output(instance, frame)
+            else:
+                self._take_report(instance, frame)
         except ProtocolError as error:
             self._log(instance, None, "platform", f"the instance is ended, for it reported what it may not: {error}")
             if instance.process is not None:
                 instance.process.kill()
 
-    def _take_checked(self, instance: Instance, frame: Frame) -> None:
+    def _take_report(self, instance: Instance, frame: Frame) -> None:
         match frame["t"]:
-            case "chunk" | "record" | "held" | "done" | "error" | "ended":
-                self.serving.take_output(instance, frame)
             case "log":
                 self._log_output(instance, *line_of(frame))
             case "stage":

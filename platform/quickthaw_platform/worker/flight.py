@@ -9,17 +9,17 @@ from typing import Any
 
 from quickthaw.errors import QuickthawError
 from quickthaw.types import InvocationState, Limits, Usage
-from quickthaw_platform.invocations.records import Chunk, ColdStart, History, compact
+from quickthaw_platform.invocations.records import Chunk, ColdStart, History, Record, compact
 from quickthaw_platform.invocations.store import NOTHING
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.device_meter import Tokens
 from quickthaw_platform.worker import limits as rules
 from quickthaw_platform.worker.frames import Frame, ProtocolError
-from quickthaw_platform.worker.instance_reports import json_bytes, mark_of
+from quickthaw_platform.worker.instance_reports import json_of, mark_of
 from quickthaw_platform.worker.journal import End, Journal, Writer
 from quickthaw_platform.worker.loop import Loop, Timer
-from quickthaw_platform.worker.reported_usage import UNHEARD_TOKENS_PER_SECOND, plausible, tokens_of, usage_of
+from quickthaw_platform.worker.reported_usage import UNHEARD_TOKENS_PER_SECOND, Heard, plausible, usage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +86,23 @@ class Flight:
         self.work = work
         self.journal = Journal(work.invocation, work.epoch, work.next_seq, work.history.position + 1)
         self.over = False
+        self.is_silent = True  # its instance has said nothing of it
         self._loop = loop
         self._writer = writer
         self._tracer = tracer
         self._on_timeout = on_timeout
-        self._most_prompt_tokens = most_prompt_tokens
         self._bytes_left = most_bytes
-        self._heard = sum((self._tokens_of(delta) for _, delta in work.history.records), Tokens())
+        self._heard = Heard(most_prompt_tokens)
+        for _, delta in work.history.records:
+            self._heard.take(delta)
+        self._told: Tokens | None = None  # what its handler says that it has used
         now = time.monotonic()
         self._created = now - work.age_seconds
         self._progress = rules.Progress(begun=now, total_deadline=self._created + work.limits.total)
         self._timer: Timer = loop.later(0, self._check)
         self._put_out_at = 0.0  # by its instance's word: several outputs come together (the clock is the same)
-        self._gaps = metrics.inter_token_latency_seconds.labels(work.function)
+        self._gaps: list[float] = []  # seconds between outputs of this round of the loop
+        self._latency = metrics.inter_token_latency_seconds.labels(work.function)
         metrics.queue_time_seconds.labels(work.function).observe(work.age_seconds)
 
     @property
@@ -109,44 +113,41 @@ class Flight:
     @property
     def tokens(self) -> Tokens:
         """What it has used: by its handler's own word when that is done, else as far as it was heard of."""
-        return self._heard
+        return self._told or self._heard.tokens
 
     def chunk(self, frame: Frame) -> None:
         """Relay an output."""
         if self.over:
             return
-        data = {"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]}
-        mark = self._checked(frame, data)
+        self.is_silent = False
+        body = self._said({"delta": frame["delta"]} if "delta" in frame else {"value": frame["value"]})
+        mark = mark_of(frame)
         now = time.monotonic()
-        last = self._progress.last_output
-        if last is None and self.work.silent_seconds is not None:
-            gap = self.work.silent_seconds + now - self._progress.begun
-            metrics.stream_gap_seconds.labels(self.work.function).observe(gap)
-        elif last is None:
-            metrics.time_to_first_token_seconds.labels(self.work.function).observe(now - self._created)
+        if self._progress.last_output is None:
+            self._first_output(now)
         else:
-            self._gaps.observe(frame["at"] - self._put_out_at)
+            self._note_gap(frame["at"] - self._put_out_at)
         self._put_out_at = frame["at"]
-        self._progress = self._progress.with_output(now)
-        if last is None:
-            self._arm()  # the limit may run out sooner now; later outputs only move it away
+        self._progress.last_output = now
         if mark:
-            self._heard += self._tokens_of(frame["delta"])
-        self._writer.chunk(self.journal, Chunk(data, mark))
+            self._heard.take(frame["delta"])
+        self._writer.chunk(self.journal, Chunk(body, mark))
 
     def record(self, frame: Frame) -> None:
         """Keep model output that its handler has not put out."""
         if not self.over:
-            mark = self._checked(frame, frame["delta"])
-            self._heard += self._tokens_of(frame["delta"])
-            self._writer.record(self.journal, mark, frame["delta"])
+            self.is_silent = False
+            delta = self._said(frame["delta"])
+            mark = mark_of(frame)
+            self._heard.take(frame["delta"])
+            self._writer.record(self.journal, Record(mark, delta))
 
     def done(self, frame: Frame, start: ColdStart) -> None:
         """End it with the handler's result."""
-        self._take_bytes(frame["value"])
+        self._said(frame["value"])
         usage = self._usage(frame["usage"])
         saved = usage.saved_tokens
-        self._heard = Tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, saved)
+        self._told = Tokens(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, saved)
         if self._progress.last_output is None and self.work.silent_seconds is None:
             elapsed = time.monotonic() - self._created
             metrics.time_to_first_token_seconds.labels(self.work.function).observe(elapsed)
@@ -157,24 +158,37 @@ class Flight:
         metrics.request_success_total.labels(self.work.function).inc()
         self.end(End(InvocationState.SUCCEEDED, result=frame["value"], usage=usage, start=start))
 
-    def _checked(self, frame: Frame, said: object) -> str:
-        """Return the mark of an output that may be recorded."""
-        self._take_bytes(said)
-        return mark_of(frame)
-
-    def _take_bytes(self, said: object) -> None:
-        self._bytes_left -= json_bytes(said)
+    def _said(self, said: object) -> str:
+        """Return something that its instance said as JSON, where it may still say so much."""
+        body = json_of(said)
+        self._bytes_left -= len(body)
         if self._bytes_left < 0:
             raise ProtocolError("it has said more of one invocation than max_output lets it")
+        return body
 
-    def _tokens_of(self, delta: Mapping[str, Any]) -> Tokens:
-        return tokens_of(delta, self._most_prompt_tokens)
+    def _first_output(self, now: float) -> None:
+        self._progress.last_output = now
+        self._arm()  # the limit may run out sooner now; later outputs only move it away
+        if self.work.silent_seconds is None:
+            metrics.time_to_first_token_seconds.labels(self.work.function).observe(now - self._created)
+        else:
+            gap = self.work.silent_seconds + now - self._progress.begun
+            metrics.stream_gap_seconds.labels(self.work.function).observe(gap)
+
+    def _note_gap(self, seconds: float) -> None:
+        if not self._gaps:
+            self._loop.soon(self._measure_gaps)
+        self._gaps.append(seconds)
+
+    def _measure_gaps(self) -> None:
+        gaps, self._gaps = self._gaps, []
+        self._latency.observe_each(gaps)
 
     def _usage(self, claimed: object) -> Usage:
         request = self.work.request
         return plausible(
             usage_of(claimed),
-            self._heard,
+            self._heard.tokens,
             _left_out_bytes(request),
             lambda: len(compact(request)) + int(self.held_seconds * UNHEARD_TOKENS_PER_SECOND),
             tells=self.work.resumable,
@@ -182,7 +196,7 @@ class Flight:
 
     def failed(self, error: QuickthawError, start: ColdStart) -> None:
         """End it with the error that its handler met."""
-        self._take_bytes(error.to_json())
+        self._said(error.to_json())
         self.end(End(InvocationState.FAILED, error=error, start=start))
 
     def end(self, end: End) -> None:

@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,10 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take bytes and yield each frame that is complete. Raises ProtocolError."""
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes and return the frames that are complete. Raises ProtocolError."""
         self._buffer += data
+        complete: list[Frame] = []
         start = 0
         while len(self._buffer) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer, start)
@@ -58,9 +59,10 @@ class Decoder:
             end = start + _LENGTH.size + length
             if len(self._buffer) < end:
                 break
-            yield _decode(bytes(self._buffer[start + _LENGTH.size : end]))
+            complete.append(_decode(bytes(self._buffer[start + _LENGTH.size : end])))
             start = end
         del self._buffer[:start]
+        return complete
 
 
 def _decode(body: bytes) -> Frame:
@@ -112,7 +114,7 @@ class Receiver:
                 numbers = array.array("i")
                 numbers.frombytes(payload[: len(payload) - len(payload) % numbers.itemsize])
                 self._fds.extend(numbers)
-        return list(self._decoder.feed(data)) if data else None
+        return self._decoder.feed(data) if data else None
 
     def take_fd(self) -> int:
         """Return the oldest descriptor received that nobody took. Raises ProtocolError if there is none."""

@@ -27,10 +27,10 @@ def mark_of(frame: Frame) -> str:
     raise ProtocolError(f"{str(mark)[:40]!r} marks no model output")
 
 
-def json_bytes(said: object) -> int:
-    """Return how long the JSON of something is, about. Raises ProtocolError where it has none."""
+def json_of(said: object) -> str:
+    """Return something as JSON. Raises ProtocolError where it has none."""
     try:
-        return len(compact(said))
+        return compact(said)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"this cannot be written as JSON: {error}") from error
 

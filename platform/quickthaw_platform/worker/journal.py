@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections import deque
@@ -13,7 +14,7 @@ import structlog
 
 from quickthaw.types import InvocationState, Usage
 from quickthaw_platform.errors import LogGap, QuickthawError, Unavailable
-from quickthaw_platform.invocations.records import NO_START, Append, Assignment, Chunk, ColdStart
+from quickthaw_platform.invocations.records import NO_START, Append, Assignment, Chunk, ColdStart, Record
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.log_lines import LogLines
 
@@ -49,6 +50,14 @@ class End:
     lost: bool = False  # its instance died: it goes on elsewhere, if it may
 
 
+Given = Chunk | Record | End
+"""What is to be written of an invocation."""
+
+
+def _look() -> None:
+    """Stands for no job: the writer looks whether there is anything else to do."""
+
+
 class Outlet(Generic[T]):
     """Numbered items on their way into Redis: those that wait, and the last that were written."""
 
@@ -77,13 +86,13 @@ class Outlet(Generic[T]):
 
 
 class Journal:
-    """What is still to be written of one invocation at one epoch. Filled by the loop, emptied by the writer."""
+    """What is still to be written of one invocation at one epoch. For the writer's thread."""
 
     def __init__(self, invocation: str, epoch: int, next_seq: int, next_record: int = 1) -> None:
         self.invocation = invocation
         self.epoch = epoch
         self.chunks: Outlet[Chunk] = Outlet(next_seq)
-        self.records: Outlet[tuple[str, Mapping[str, Any]]] = Outlet(next_record)  # model output that is in no chunk
+        self.records: Outlet[Record] = Outlet(next_record)  # model output that is in no chunk
         self.end: End | None = None
         self.ended_at: float | None = None  # when its end was written, monotonic seconds
         self.stale = False  # another owner or an end from outside: nothing more is written
@@ -92,6 +101,15 @@ class Journal:
     def waits(self) -> bool:
         """Whether there are outputs or records to be written."""
         return bool(self.chunks.waiting or self.records.waiting)
+
+    def take(self, given: Given) -> None:
+        """Have something written; the first end counts."""
+        if isinstance(given, Chunk):
+            self.chunks.waiting.append(given)
+        elif isinstance(given, Record):
+            self.records.waiting.append(given)
+        elif self.end is None:
+            self.end = given
 
     def append(self) -> Append:
         """Return all that waits."""
@@ -147,8 +165,7 @@ class Writer:
         self._lines = lines
         self._on_stale = on_stale
         self._on_next = on_next
-        self._changed = threading.Condition()
-        self._jobs: deque[Job] = deque()
+        self._given: queue.SimpleQueue[tuple[Journal, Given] | Job] = queue.SimpleQueue()  # by all threads
         self._dirty: dict[Journal, None] = {}
         self._ended: deque[Journal] = deque(maxlen=MAX_KEPT)  # whose ends were written in the last seconds
         self._server: str | None = None  # the process that took them
@@ -162,59 +179,40 @@ class Writer:
 
     def close(self, patience_seconds: float) -> None:
         """Write what is waiting, for as long as the patience lasts, and end the thread."""
-        with self._changed:
-            self._closing_at = time.monotonic() + patience_seconds
-            self._changed.notify()
+        self._closing_at = time.monotonic() + patience_seconds
+        self._given.put(_look)
         self._thread.join()
 
     def submit(self, job: Job) -> None:
         """Have a change made after those submitted before; `job` runs again when it raises Unavailable."""
-        with self._changed:
-            self._jobs.append(job)
-            self._changed.notify()
+        self._given.put(job)
 
     def chunk(self, journal: Journal, chunk: Chunk) -> None:
         """Append an output to the invocation's log."""
-        with self._changed:
-            journal.chunks.waiting.append(chunk)
-            self._mark(journal)
+        self._given.put((journal, chunk))
 
-    def record(self, journal: Journal, mark: str, delta: Mapping[str, Any]) -> None:
+    def record(self, journal: Journal, record: Record) -> None:
         """Keep model output that is in no chunk; it goes with the next one, or with what else is written."""
-        with self._changed:
-            journal.records.waiting.append((mark, delta))
-            self._mark(journal)
+        self._given.put((journal, record))
 
     def end(self, journal: Journal, end: End) -> None:
         """End the invocation after the outputs given before; the first end counts."""
-        with self._changed:
-            if journal.end is None:
-                journal.end = end
-                self._mark(journal)
+        self._given.put((journal, end))
 
     def log(self, function: str, line: Mapping[str, str]) -> None:
         """Keep a line of a function's log."""
-        with self._changed:
-            self._lines.add(function, line)
-            self._changed.notify()
-
-    def _mark(self, journal: Journal) -> None:
-        self._dirty[journal] = None
-        self._changed.notify()
+        self._lines.add(function, line)
+        self._given.put(_look)
 
     def _run(self) -> None:
         while self._round():
             pass
 
     def _round(self) -> bool:
-        with self._changed:
-            if not (self._has_work() or self._closing_at is not None):
-                self._changed.wait(LOOK_SECONDS if self._ended else None)
-            jobs, self._jobs = self._jobs, deque()
-            dirty, self._dirty = self._dirty, {}
-            if self._closing_at is not None and not (jobs or dirty or self._lines.waiting):
-                return False
-        journals = list(dirty)
+        jobs = self._take()
+        journals, self._dirty = list(self._dirty), {}
+        if self._closing_at is not None and not (jobs or journals or self._lines.waiting):
+            return False
         self._persist(lambda: self._append(journals))
         for journal in journals:
             self._persist(lambda journal=journal: self._finish(journal))  # type: ignore[misc]
@@ -224,8 +222,27 @@ class Writer:
         self._look_back()
         return not self._out_of_time()
 
-    def _has_work(self) -> bool:
-        return bool(self._jobs or self._dirty or self._lines.waiting)
+    def _take(self) -> list[Job]:
+        """Wait until there is something to do, give what came to the journals, and return the jobs."""
+        jobs: list[Job] = []
+        try:
+            came = self._given.get(timeout=self._patience())
+            while True:
+                if isinstance(came, tuple):
+                    journal, given = came
+                    journal.take(given)
+                    self._dirty[journal] = None
+                elif came is not _look:
+                    jobs.append(came)
+                came = self._given.get_nowait()
+        except queue.Empty:
+            return jobs
+
+    def _patience(self) -> float | None:
+        """Return how many seconds to wait for something to do; None: for ever."""
+        if self._dirty or self._lines.waiting or self._closing_at is not None:
+            return 0.0
+        return LOOK_SECONDS if self._ended else None
 
     def _look_back(self) -> None:
         """Forget the ends of a while ago; where Redis was started anew since the others, they are written once more."""
@@ -245,10 +262,9 @@ class Writer:
 
     def _write_ends_again(self) -> None:
         again, self._ended = list(self._ended), deque(maxlen=MAX_KEPT)
-        with self._changed:
-            for journal in again:
-                journal.ended_at = None
-                self._mark(journal)
+        for journal in again:
+            journal.ended_at = None
+            self._dirty[journal] = None
 
     def _persist(self, change: Job) -> None:
         """Make a change, trying again until Redis takes it or the time to close has come."""
@@ -286,10 +302,9 @@ class Writer:
 
     def _mend(self, journal: Journal, gap: LogGap) -> None:
         """Redis came back without its last writes: make them again, or, where they are not known any more, end it."""
-        with self._changed:
-            known = journal.go_back(gap)
-            if known:
-                self._mark(journal)
+        known = journal.go_back(gap)
+        if known:
+            self._dirty[journal] = None
         _log.warning("redis has lost writes", invocation=journal.invocation, last=gap.last_seq, known=known)
         if not known:
             self._revoke(journal)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from quickthaw.errors import TimedOut
 from quickthaw.types import Limits
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Progress:
     """How far an invocation has come: when an instance took it, when it last put something out."""
 
     begun: float
     total_deadline: float
-    last_output: float | None = None
-
-    def with_output(self, now: float) -> Progress:
-        """Return the progress after an output at `now`."""
-        return replace(self, last_output=now)
+    last_output: float | None = None  # set anew with each output
 
 
 def deadline(limits: Limits, progress: Progress) -> float:

@@ -39,7 +39,7 @@ class Timer:
 class Loop:
     """Watches descriptors, keeps timers (monotonic seconds) and makes the calls that other threads post, in order.
 
-    `watch`, `unwatch` and `later` are for the loop's own thread; `post` is for all.
+    `watch`, `unwatch`, `soon` and `later` are for the loop's own thread; `post` is for all.
     """
 
     def __init__(self) -> None:
@@ -70,6 +70,10 @@ class Loop:
             self._wake_writer.send(b"!")
         except BlockingIOError:
             return  # it has plenty of wake-ups to read
+
+    def soon(self, call: Call) -> None:
+        """Make a call before the loop waits again."""
+        self._posted.append(call)
 
     def ask(self, question: Callable[[], Any], timeout_seconds: float = 5.0) -> Any:
         """Have the loop answer a question and return the answer. From another thread only; raises TimeoutError."""
@@ -117,6 +121,8 @@ class Loop:
         self._wake_writer.close()
 
     def _wait_seconds(self) -> float | None:
+        if self._posted:  # by a timer's call
+            return 0.0
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
 
     @staticmethod

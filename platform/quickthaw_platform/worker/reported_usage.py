@@ -22,14 +22,28 @@ resumable keeps to itself.
 """
 
 
-def tokens_of(delta: Mapping[str, Any], most_prompt_tokens: int) -> Tokens:
-    """Return the tokens of model output; a prompt counts with the first delta of its answer. Raises ProtocolError."""
-    read, cached, generated = delta.get("prompt_tokens") or 0, delta.get("cached_tokens") or 0, delta.get("tokens")
-    if not isinstance(generated, list) or type(read) is not int or type(cached) is not int:
-        raise ProtocolError("model output has a list of tokens, and counts of its prompt")
-    if not 0 <= cached <= read <= most_prompt_tokens:
-        raise ProtocolError(f"no prompt has {read:,} tokens, {cached:,} of them kept ones")
-    return Tokens(read, len(generated), cached)
+class Heard:
+    """The tokens of an invocation, as far as its model's output was relayed."""
+
+    def __init__(self, most_prompt_tokens: int) -> None:
+        self._most_prompt_tokens = most_prompt_tokens
+        self._read = self._generated = self._cached = 0
+
+    @property
+    def tokens(self) -> Tokens:
+        """All of them so far."""
+        return Tokens(self._read, self._generated, self._cached)
+
+    def take(self, delta: Mapping[str, Any]) -> None:
+        """Add model output; a prompt counts with the first delta of its answer. Raises ProtocolError."""
+        read, cached, generated = delta.get("prompt_tokens") or 0, delta.get("cached_tokens") or 0, delta.get("tokens")
+        if not isinstance(generated, list) or type(read) is not int or type(cached) is not int:
+            raise ProtocolError("model output has a list of tokens, and counts of its prompt")
+        if not 0 <= cached <= read <= self._most_prompt_tokens:
+            raise ProtocolError(f"no prompt has {read:,} tokens, {cached:,} of them kept ones")
+        self._read += read
+        self._generated += len(generated)
+        self._cached += cached
 
 
 def usage_of(reported: object) -> Usage:

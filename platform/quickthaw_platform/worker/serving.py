@@ -18,6 +18,8 @@ from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
 
 _ENDS = ("done", "error", "ended")
+OUTPUTS = frozenset({"chunk", "record", "held", *_ENDS})
+"""The kinds of frames that `Serving.take_output` takes."""
 
 
 class Serving:
@@ -75,10 +77,12 @@ class Serving:
         flight = instance.flights.get(invocation)
         match kind:
             case "chunk" if flight is not None:
-                instance.meter.gave(invocation)
+                if flight.is_silent:
+                    instance.meter.gave(invocation)
                 flight.chunk(frame)
             case "record" if flight is not None:
-                instance.meter.gave(invocation)
+                if flight.is_silent:
+                    instance.meter.gave(invocation)
                 flight.record(frame)
             case "held" if invocation in instance.arriving:
                 instance.arriving[invocation].held()

@@ -181,7 +181,7 @@ class PlayedNode:
             if self._stop.wait(self.pause) or not self._permitted():
                 return
             delta = Delta(text=f"{number} ", tokens=(number,), prompt_tokens=1 if number == 0 else None)
-            chunk = Chunk({"delta": delta.to_json()})
+            chunk = Chunk.of({"delta": delta.to_json()})
             if not self._patiently(lambda seq=seq, chunk=chunk: self.store.append(invocation, epoch, seq, [chunk])):  # type: ignore[misc]
                 return
             seq += 1

@@ -20,7 +20,7 @@ def admit_and_begin(context: Context, identity: str, version: Version = VERSION,
     assert assignment is not None
     seq = context.store.begin(identity, assignment.epoch, assignment.node, assignment.instance)
     if output:
-        context.store.append(identity, assignment.epoch, seq, [Chunk({"value": 1})])
+        context.store.append(identity, assignment.epoch, seq, [Chunk.of({"value": 1})])
 
 
 def let_die(context: Context, *nodes: str) -> None:

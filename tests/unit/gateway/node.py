@@ -103,7 +103,7 @@ class FakeNode:
             data = {"delta": output.to_json()} if isinstance(output, Delta) else {"value": output}
             completion += len(output.tokens) if isinstance(output, Delta) else 0
             texts.append(str(output))
-            if not self.store.append(invocation, epoch, seq, [Chunk(data)]):
+            if not self.store.append(invocation, epoch, seq, [Chunk.of(data)]):
                 return
             seq += 1
         usage = counted(Usage(prompt_tokens=3, completion_tokens=completion), request, lambda text: len(text.split()))

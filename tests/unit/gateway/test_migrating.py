@@ -29,7 +29,7 @@ def running(client: FlaskClient, node: FakeNode, redis: Redis) -> str:
     assert node.slots.ready(instance)
     [assignment] = node.store.claim(instance)
     seq = node.store.begin(invocation, assignment.epoch, "n1", instance)
-    assert node.store.append(invocation, assignment.epoch, seq, [Chunk({"value": 1})])
+    assert node.store.append(invocation, assignment.epoch, seq, [Chunk.of({"value": 1})])
     announce_node(redis, "n2", memory_bytes=64 << 30, checkpoints='["c1", "e1"]')
     return invocation
 
@@ -74,7 +74,7 @@ def test_its_life_shows_where_it_was(client: FlaskClient, node: FakeNode, runnin
     migrate(client, running)
     accepted = node.store.accept(offer_of(node), NOTHING)
     assert accepted is not None
-    node.store.append(running, 2, accepted.next_seq, [Chunk({"value": 2})])
+    node.store.append(running, 2, accepted.next_seq, [Chunk.of({"value": 2})])
     answer = client.get(f"/v1/invocations/{running}/life")
     assert answer.status_code == 200
     life = answer.get_json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quickthaw_platform.invocations.records import Append, Chunk, History, compact
+from quickthaw_platform.invocations.records import Append, Chunk, History, Record, compact
 from quickthaw_platform.invocations.store import NOTHING, InvocationStore
 from tests.state import make_invocation, make_version, start_instance
 
@@ -62,10 +62,9 @@ def test_a_history_and_what_came_since_are_one(store: InvocationStore, redis: An
     seq = store.begin("i", 1, "n1", "x1")
 
     def append(number: int, *, record: int) -> None:
-        chunk, mark = Chunk({"delta": delta(2 * number)}, f"0.{2 * number}."), f"0.{2 * number + 1}."
-        assert store.append_each([Append("i", 1, seq + number, [chunk], record, [(mark, delta(2 * number + 1))])]) == [
-            True
-        ]
+        chunk = Chunk.of({"delta": delta(2 * number)}, f"0.{2 * number}.")
+        beside = Record.of(f"0.{2 * number + 1}.", delta(2 * number + 1))
+        assert store.append_each([Append("i", 1, seq + number, [chunk], record, [beside])]) == [True]
 
     append(0, record=1)
     known = store.history("i")

@@ -148,7 +148,7 @@ class Platform(RuleBasedStateMachine):
     def append(self, pick: int, late: int, count: int, repeated: bool) -> None:
         info = self.store.get(self.known(pick))
         seq = self.next_seq.get(info.id, 1)
-        chunks = [Chunk({"value": seq + i}) for i in range(count)]
+        chunks = [Chunk.of({"value": seq + i}) for i in range(count)]
         for _ in range(2 if repeated else 1):
             written = self.store.append(info.id, info.epoch - late, seq, chunks)
             assert written == (late == 0 and info.state == "running")

@@ -7,7 +7,7 @@ from redis import Redis
 
 from quickthaw.types import Event, EventType, InvocationState, Usage
 from quickthaw_platform.errors import HandlerFailed, InstanceLost, InvocationNotFound, LogGap, Unavailable
-from quickthaw_platform.invocations.records import Append, Chunk, ColdStart, Finished, Lost, Stopped
+from quickthaw_platform.invocations.records import Append, Chunk, ColdStart, Finished, Lost, Record, Stopped
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
@@ -15,7 +15,7 @@ from quickthaw_platform.settings import Settings
 from tests.state import make_invocation, make_limits, make_version, start_instance
 
 VERSION = make_version(concurrency=1, max_instances=2)
-CHUNKS = [Chunk({"value": [i]}) for i in range(3)]
+CHUNKS = [Chunk.of({"value": [i]}) for i in range(3)]
 SUCCEEDED = InvocationState.SUCCEEDED
 FAILED = InvocationState.FAILED
 
@@ -103,7 +103,7 @@ class TestAppend:
         appends = [
             Append("ended", 1, ended, CHUNKS),
             Append("b", 1, second + 5, CHUNKS),
-            Append("a", 1, first, CHUNKS, 1, [record]),
+            Append("a", 1, first, CHUNKS, 1, [Record.of(*record)]),
             Append("unknown", 1, 1, CHUNKS),
             Append("b", 1, second, CHUNKS[:1]),
         ]
@@ -118,7 +118,9 @@ class TestAppend:
 
     def test_the_first_chunk_sets_the_time_of_the_first_output(self, redis: Redis, store: InvocationStore) -> None:
         seq = run(redis, store)
-        assert store.append_each([Append("a", 1, seq, records=[("0.0.x", {"text": "", "tokens": [1]})])]) == [True]
+        assert store.append_each([Append("a", 1, seq, records=[Record.of("0.0.x", {"text": "", "tokens": [1]})])]) == [
+            True
+        ]
         assert store.get("a").first_output_at is None
         store.append("a", 1, seq, CHUNKS)
         first = store.get("a").first_output_at
@@ -338,8 +340,8 @@ class TestLose:
     ) -> None:
         seq, epoch = run(redis, store), 1
         for position in range(1, 5):
-            record = Append("a", epoch, seq, (), position, [(f"0.{position}.", {"text": "", "tokens": [1]})])
-            assert store.append_each([record]) == [True]
+            record = Record.of(f"0.{position}.", {"text": "", "tokens": [1]})
+            assert store.append_each([Append("a", epoch, seq, (), position, [record])]) == [True]
             assert store.append("a", epoch, seq, CHUNKS[:1])
             assert store.lose("a", epoch, "the process died", self.ERROR) is Lost.REQUEUED
             [again] = store.claim("x1")
@@ -365,14 +367,14 @@ class TestLose:
     ) -> None:
         seq = run(redis, store)
         first, second = {"text": "a", "tokens": [1]}, {"text": "b", "tokens": [2, 3]}
-        chunks = [Chunk({"value": "-"}), Chunk({"delta": second}, "0.1.")]
+        chunks = [Chunk.of({"value": "-"}), Chunk.of({"delta": second}, "0.1.")]
         for _ in range(2):  # its answer was lost: it is written once
-            store.append_each([Append("a", 1, seq, chunks, 1, [("0.0.x", first)])])
+            store.append_each([Append("a", 1, seq, chunks, 1, [Record.of("0.0.x", first)])])
         history = store.history("a")
         assert history.outputs == ({"value": "-"}, {"delta": second})
         assert history.records == (("0.0.x", first), ("0.1.", second))
         assert (history.tokens, history.seq, history.position) == (3, seq + 1, 1)
-        store.append("a", 1, seq + 2, [Chunk({"value": "+"})])
+        store.append("a", 1, seq + 2, [Chunk.of({"value": "+"})])
         assert store.history("a", history).outputs == ({"value": "+"},)
         assert store.history("a", store.history("a")).records == ()
 

@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 0.3
 
 
 def chunk(value: int) -> Chunk:
-    return Chunk({"value": value})
+    return Chunk.of({"value": value})
 
 
 def values(events: list[Event | None]) -> list[int]:
@@ -196,7 +196,7 @@ def read():
 
 def write():
     for i in range(100):
-        store.append("a", 1, seq + i, [Chunk({"value": i})])
+        store.append("a", 1, seq + i, [Chunk.of({"value": i})])
     store.finish("a", 1, InvocationState.SUCCEEDED)
 
 readers = [gevent.spawn(read) for _ in range(20)]

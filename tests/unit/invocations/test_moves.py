@@ -23,7 +23,7 @@ from redis import Redis
 from quickthaw.generation import Delta
 from quickthaw.types import InvocationInfo, InvocationState
 from quickthaw_platform.errors import Conflict, InstanceLost
-from quickthaw_platform.invocations.records import Append, Chunk, History, Lease, Lost, Offer
+from quickthaw_platform.invocations.records import Append, Chunk, History, Lease, Lost, Offer, Record
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import NOT_OFFERED, NOTHING, InvocationStore
 from quickthaw_platform.invocations.watch import Watch
@@ -61,8 +61,8 @@ class Owner:
         """Say the next token, in a chunk or beside the log."""
         mark = str(Mark(0, self.said))
         delta = Delta(text="t", tokens=(token_of(self.invocation, self.said),)).to_json()
-        chunks = () if beside else (Chunk({"delta": delta}, mark),)
-        records = ((mark, delta),) if beside else ()
+        chunks = () if beside else (Chunk.of({"delta": delta}, mark),)
+        records = (Record.of(mark, delta),) if beside else ()
         return Append(self.invocation, self.epoch, self.next_seq, chunks, self.next_record, records)
 
 
@@ -447,7 +447,7 @@ def running(redis: Redis, store: InvocationStore) -> str:
     start_instance(redis, VERSION, SOURCE, "n1")
     store.admit(make_invocation(VERSION, "i"))
     seq = store.begin("i", 1, "n1", SOURCE)
-    assert store.append("i", 1, seq, [Chunk({"delta": {"text": "t", "tokens": [0]}}, "0.0.")])
+    assert store.append("i", 1, seq, [Chunk.of({"delta": {"text": "t", "tokens": [0]}}, "0.0.")])
     start_instance(redis, VERSION, DESTINATION, "n2")
     return "i"
 
@@ -465,14 +465,14 @@ def test_a_move_gives_the_invocation_a_new_owner_and_its_slot_to_what_waits(
     assert (accepted.next.invocation, accepted.next.instance) == ("next", SOURCE)
     info = store.get(running)
     assert (info.epoch, info.node, info.instance, info.attempts) == (2, "n2", DESTINATION, 1)
-    assert not store.append(running, 1, accepted.next_seq, [Chunk({"value": "from a zombie"})])
-    assert store.append(running, 2, accepted.next_seq, [Chunk({"value": "from the owner"})])
+    assert not store.append(running, 1, accepted.next_seq, [Chunk.of({"value": "from a zombie"})])
+    assert store.append(running, 2, accepted.next_seq, [Chunk.of({"value": "from the owner"})])
 
 
 def test_its_life_tells_of_the_move_and_of_the_gap(store: InvocationStore, running: str) -> None:
     accepted = store.accept(store.offer(running, DESTINATION, 60), NOTHING)
     assert accepted is not None
-    assert store.append(running, 2, accepted.next_seq, [Chunk({"value": 1})])
+    assert store.append(running, 2, accepted.next_seq, [Chunk.of({"value": 1})])
     life = store.life(running)
     assert life.moves == 1
     assert [(step.state.value, step.node, step.moved_from, step.epoch) for step in life.steps] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from typing import Any, cast
@@ -11,7 +12,7 @@ import pytest
 from quickthaw.errors import InstanceLost, QuickthawError
 from quickthaw.types import InvocationState
 from quickthaw_platform.errors import LogGap, Unavailable
-from quickthaw_platform.invocations.records import Append, Assignment, Chunk, Finished, Lost
+from quickthaw_platform.invocations.records import Append, Assignment, Chunk, Finished, Lost, Record
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker import journal as journal_module
 from quickthaw_platform.worker.journal import End, Journal, Outlet, Writer
@@ -52,7 +53,9 @@ class Store:
             return False
         if append.seq > self.last_seq + 1 or append.record > len(self.records) + 1:
             return self._gap()
-        self.log += [(append.seq + number, chunk.data["value"]) for number, chunk in enumerate(append.chunks)]
+        self.log += [
+            (append.seq + number, json.loads(chunk.body)["value"]) for number, chunk in enumerate(append.chunks)
+        ]
         self.records += [mark for mark, _ in append.records]
         return True
 
@@ -116,7 +119,7 @@ class Harness:
     def write(self, *values: str) -> None:
         """Have outputs written and wait for it; the writer runs."""
         for value in values:
-            self.writer.chunk(self.journal, Chunk({"value": value}))
+            self.writer.chunk(self.journal, Chunk.of({"value": value}))
         self.settle()
 
     def settle(self) -> None:
@@ -138,7 +141,7 @@ DONE = End(InvocationState.SUCCEEDED)
 def test_chunks_and_the_end_take_the_next_seqs_in_order() -> None:
     h = Harness()
     for value in "abc":
-        h.writer.chunk(h.journal, Chunk({"value": value}))
+        h.writer.chunk(h.journal, Chunk.of({"value": value}))
     h.writer.end(h.journal, DONE)
     h.run()
     assert h.store.log == [(4, "a"), (5, "b"), (6, "c")]
@@ -148,7 +151,7 @@ def test_chunks_and_the_end_take_the_next_seqs_in_order() -> None:
 def test_an_outage_delays_and_repeats_nothing() -> None:
     h = Harness()
     h.store.outages = 3
-    h.writer.chunk(h.journal, Chunk({"value": "a"}))
+    h.writer.chunk(h.journal, Chunk.of({"value": "a"}))
     h.writer.end(h.journal, DONE)
     h.run()
     assert h.store.log == [(4, "a")]
@@ -159,10 +162,10 @@ def test_what_comes_during_a_round_trip_leaves_together() -> None:
     h = Harness()
     h.store.gate.clear()
     h.writer.start()
-    h.writer.chunk(h.journal, Chunk({"value": "a"}))
+    h.writer.chunk(h.journal, Chunk.of({"value": "a"}))
     assert h.store.entered.wait(5)
     for value in "bcd":
-        h.writer.chunk(h.journal, Chunk({"value": value}))
+        h.writer.chunk(h.journal, Chunk.of({"value": value}))
     h.store.gate.set()
     h.writer.end(h.journal, DONE)
     assert h.store.ended.wait(5)
@@ -173,7 +176,7 @@ def test_what_comes_during_a_round_trip_leaves_together() -> None:
 def test_many_invocations_share_a_round_trip() -> None:
     h = Harness()
     for journal in (h.journal, Journal("j", 1, 4), Journal("k", 1, 4)):
-        h.writer.chunk(journal, Chunk({"value": "a"}))
+        h.writer.chunk(journal, Chunk.of({"value": "a"}))
     h.writer.end(h.journal, DONE)
     h.run()
     assert h.store.trips == [3]
@@ -190,7 +193,7 @@ def test_only_the_first_end_counts() -> None:
 def test_a_stale_owner_writes_nothing_more_and_is_told() -> None:
     h = Harness()
     h.store.owner = False
-    h.writer.chunk(h.journal, Chunk({"value": "a"}))
+    h.writer.chunk(h.journal, Chunk.of({"value": "a"}))
     h.writer.start()
     h.writer.submit(h.store.ended.set)
     assert h.store.ended.wait(5)
@@ -219,10 +222,10 @@ def test_records_that_redis_lost_are_written_again_in_their_place() -> None:
     h = Harness()
     h.writer.start()
     for mark in ("0.0.x", "0.1."):
-        h.writer.record(h.journal, mark, {})
+        h.writer.record(h.journal, Record.of(mark, {}))
     h.write("a")
     h.store.crash(0, records=1)
-    h.writer.record(h.journal, "0.2.", {})
+    h.writer.record(h.journal, Record.of("0.2.", {}))
     h.write("b")
     h.writer.close(1)
     assert h.store.records == ["0.0.x", "0.1.", "0.2."]
@@ -293,7 +296,7 @@ def test_a_log_that_somebody_else_has_gone_on_with_is_left_alone() -> None:
 
 def test_what_a_dead_instance_put_out_is_written_before_it_is_given_up() -> None:
     h = Harness()
-    h.writer.chunk(h.journal, Chunk({"value": "a"}))
+    h.writer.chunk(h.journal, Chunk.of({"value": "a"}))
     h.writer.end(h.journal, End(InvocationState.FAILED, error=InstanceLost("gone"), lost=True))
     h.run()
     assert h.store.log == [(4, "a")]

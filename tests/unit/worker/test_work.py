@@ -36,7 +36,7 @@ def test_what_was_begun_and_not_read_is_begun_again(redis: Redis, platform_setti
     start_instance(redis, version, "x1", "n1")
     assert store.admit(make_invocation(version, "i1")).assignment is not None
     seq = store.begin("i1", 1, "n1", "x1")
-    chunk = Chunk({"delta": {"text": "t", "tokens": [1]}})
+    chunk = Chunk.of({"delta": {"text": "t", "tokens": [1]}})
     assert store.append_each([Append("i1", 1, seq, (chunk,))]) == [True]
     store.lose("i1", 1, "it died", InstanceLost("it died"))
     [again] = store.claim("x1")
