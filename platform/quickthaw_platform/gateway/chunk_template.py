@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from json.encoder import encode_basestring
 from typing import Any
 
 from quickthaw.types import Event, EventType
@@ -21,7 +22,7 @@ class ChunkTemplate:
 
     def fill(self, text: str) -> bytes:
         """Return the encoded chunk with this text."""
-        return self._before + sse.compact(text).encode() + self._after
+        return self._before + encode_basestring(text).encode() + self._after
 
 
 def plain_text(event: Event) -> tuple[int, str] | None:

@@ -76,7 +76,7 @@ def _one(
     spoke = time.monotonic() - keepalive
     for events in source:
         error = events[-1] if events and events[-1].type is EventType.ERROR else None
-        said = b"".join(_encoded(event, chunks) for event in events if event is not error)
+        said = b"".join([chunks.quick(event) or _fed(event, chunks) for event in events if event is not error])
         if not said and error is None and time.monotonic() - spoke >= keepalive:
             said = sse.message({**chunks.keep_alive(), **(waiting_for(line, invocation) if waits else {})})
         elif said:
@@ -91,5 +91,5 @@ def _one(
     return Usage()
 
 
-def _encoded(event: Event, chunks: Chunks) -> bytes:
-    return chunks.quick(event) or b"".join(map(sse.message, chunks.feed(event)))
+def _fed(event: Event, chunks: Chunks) -> bytes:
+    return b"".join(map(sse.message, chunks.feed(event)))

@@ -10,12 +10,8 @@ from quickthaw.types import Event
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Content-Type": CONTENT_TYPE}
 DONE = b"data: [DONE]\n\n"
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def compact(body: Any) -> str:
-    """Return JSON in one line."""
-    return _encode(body)
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Returns JSON in one line."""
 
 
 def message(body: Any, *, event: str | None = None, position: str | None = None) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis import Redis
@@ -28,6 +28,9 @@ _RACE_PAUSE_SECONDS = 0.001
 Entries = Sequence[tuple[str, Sequence[str]]]
 """Of a stream: id, and names and values in a row."""
 
+Found = tuple[str, Entries]
+"""The key of a stream, and what is new there."""
+
 Position = tuple[int, int]
 """The id of an entry, which reads `milliseconds-number`, as it is ordered."""
 
@@ -44,8 +47,8 @@ def position_of(entry_id: str) -> Position:
 
 
 def read_entries(entries: Entries) -> list[Event]:
-    """Read entries of an invocation's log."""
-    return [parse_event(entry, fields(flat)["e"]) for entry, flat in entries]
+    """Read entries of an invocation's log, whose first field is the event (see `put` in prelude.lua)."""
+    return [parse_event(entry, flat[1]) for entry, flat in entries]
 
 
 def fields(flat: Sequence[str]) -> dict[str, str]:
@@ -184,21 +187,24 @@ class Tails:
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for the read are to hear it
                 self._reading = {}
                 self._disconnect()
-                for key in reading:
-                    for tail in self._following(key, (0, 0)):
-                        tail.fail(error)
+                for tail, _ in self._following([(key, ()) for key in reading], dict.fromkeys(reading, (0, 0))):
+                    tail.fail(error)
                 continue
             self._reading = {}
-            for key, entries in found:
-                for tail in self._following(key, reading[key]):
-                    tail.put(entries)
+            for tail, entries in self._following(found, reading):
+                tail.put(entries)
 
-    def _following(self, key: str, since: Position) -> list[Tail]:
-        """Return the tails of a stream that have all up to an entry."""
+    def _following(self, found: Sequence[Found], since: Mapping[str, Position]) -> list[tuple[Tail, Entries]]:
+        """Return what was found, for each tail that has all of its stream up to the entry it was read from."""
         with self._changed:
-            return [tail for tail in self._tails.get(key, ()) if tail.last >= since]
+            return [
+                (tail, entries)
+                for key, entries in found
+                for tail in self._tails.get(key, ())
+                if tail.last >= since[key]
+            ]
 
-    def _read(self, streams: dict[str, Position]) -> list[tuple[str, Entries]]:
+    def _read(self, streams: dict[str, Position]) -> list[Found]:
         """Wait for entries of any of the streams, or for the time to pass, or to be interrupted."""
         connection = self._connection or self._connect()
         lasts = [f"{milliseconds}-{number}" for milliseconds, number in streams.values()]
