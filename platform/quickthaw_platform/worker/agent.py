@@ -47,7 +47,7 @@ from quickthaw_platform.worker.journal import Journal, Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.log_lines import LogLines
 from quickthaw_platform.worker.loop import Loop
-from quickthaw_platform.worker.primed import PrimedTemplates
+from quickthaw_platform.worker.primed import PrimedTemplates, usable_budget
 from quickthaw_platform.worker.primed_process import Hooks
 from quickthaw_platform.worker.probe import probe_tiers
 from quickthaw_platform.worker.starts import Starts
@@ -248,7 +248,7 @@ class Agent:
         return PrimedTemplates(
             self._loop,
             self.checkpoints.tiers.prefixes,
-            self._settings.prefix_budget,
+            usable_budget(self._settings.prefix_budget, self._settings.device),
             template=self._templates.find,
             is_busy=lambda: self._draining or self._fleet.starting(),
             hooks=Hooks(

@@ -29,6 +29,11 @@ MB = 1_000_000
 _log = structlog.get_logger()
 
 
+def usable_budget(budget_bytes: int, device: str) -> int:
+    """Return what primed templates may use of a node's memory; on a GPU nothing: its instances take over none. Pure."""
+    return budget_bytes if device == "cpu" else 0
+
+
 class PrimedTemplates:
     """Makes one at a time, when no start waits. For the loop's thread only."""
 

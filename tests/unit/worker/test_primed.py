@@ -23,7 +23,7 @@ from quickthaw_platform.worker.beginnings import Beginnings
 from quickthaw_platform.worker.link import Link
 from quickthaw_platform.worker.loop import Loop, Timer
 from quickthaw_platform.worker.prefix_learner import sample_of
-from quickthaw_platform.worker.primed import MAX_TRIES, READING_SECONDS, PrimedTemplates
+from quickthaw_platform.worker.primed import MAX_TRIES, READING_SECONDS, PrimedTemplates, usable_budget
 from quickthaw_platform.worker.primed_process import Hooks, PrimeOrder
 from quickthaw_platform.worker.templates import Template, TemplateOrder
 
@@ -231,6 +231,11 @@ def test_without_a_budget_none_is_made(tmp_path: Path) -> None:
     teach(beginnings, range(40))
     assert world.template.orders == []
     assert beginnings.versions() == frozenset()  # nothing is kept of prompts either
+
+
+@pytest.mark.parametrize(("device", "usable"), [("cpu", 100), ("cuda:0", 0)])
+def test_nothing_is_primed_for_instances_that_compute_on_a_gpu(device: str, usable: int) -> None:
+    assert usable_budget(100, device) == usable
 
 
 def test_what_cannot_be_primed_is_not_tried_again_and_the_next_is(world: World) -> None:
