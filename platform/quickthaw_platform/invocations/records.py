@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from quickthaw.types import Event, EventType, InvocationInfo, Limits, Usage, Version
+from quickthaw.types import Event, EventType, InvocationInfo, InvocationState, Limits, Usage, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +174,19 @@ class Append:
     chunks: Sequence[Chunk] = ()
     record: int = 1
     records: Sequence[Record] = ()
+    ends: tuple[InvocationState, Ending] | None = None  # how the invocation ends with it, if it does
 
     def arguments(self) -> list[str | int]:
         """Return what `append.lua` takes of it."""
         chunks = [part for chunk in self.chunks for part in (_CHUNK_BEGINNING + chunk.body[1:], chunk.mark)]
         records = [f"[{compact(record.mark)},{record.delta}]" for record in self.records]
-        return [self.invocation, self.epoch, self.seq, self.record, len(self.chunks), *chunks, *records]
+        ending = [""] if self.ends is None else _ending_arguments(*self.ends)
+        return [self.invocation, self.epoch, self.seq, self.record, len(self.chunks), *chunks, *ending, *records]
+
+
+def _ending_arguments(state: InvocationState, ending: Ending) -> list[str | int]:
+    fields = ending.fields()
+    return [state.value, ending.event(), len(fields), *fields]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,15 @@ class InvocationStore:
 
     def begin(self, identity: str, epoch: int, node: str, instance: str) -> int:
         """Move assigned to running; returns the seq of the owner's first append, 0 when it is not its owner (now)."""
-        return int(self._scripts.run("begin", identity, epoch, node, instance))
+        return self.begin_reading(identity, epoch, node, instance, ())[0]
+
+    def begin_reading(
+        self, identity: str, epoch: int, node: str, instance: str, fields: Sequence[str]
+    ) -> tuple[int, float, Sequence[str | None]]:
+        """Do as `begin`, and return after its answer Redis' time (Unix seconds) and what the record's fields hold."""
+        next_seq, *read = self._scripts.run("begin", identity, epoch, node, instance, *fields)
+        now, values = read or (0.0, [])
+        return int(next_seq), float(now), values
 
     def append(self, identity: str, epoch: int, seq: int, chunks: Sequence[Chunk]) -> bool:
         """Write outputs with the seqs `seq`, `seq + 1`, …; False: the writer is not the owner (now) and must stop.
@@ -148,21 +156,16 @@ class InvocationStore:
         (done,) = self.append_each([Append(identity, epoch, seq, chunks)])
         if isinstance(done, LogGap):
             raise done
-        return done
+        return bool(done)
 
-    def append_each(self, appends: Sequence[Append]) -> list[bool | LogGap]:
+    def append_each(self, appends: Sequence[Append]) -> list[bool | Finished | LogGap]:
         """Make several appends with one round trip; the answers in their order, a LogGap where `append` raises one.
 
-        They are one change in Redis where they are not many.
+        They are one change in Redis where they are not many. One that ends its invocation is answered as by `finish`.
         """
         calls = _together([append.arguments() for append in appends])
         answers = itertools.chain.from_iterable(self._scripts.run_each("append", calls))
-        return [
-            _gap(f"event {append.seq} and record {append.record} of {append.invocation}", *answer)
-            if isinstance(answer, list)
-            else bool(answer)
-            for append, answer in zip(appends, answers, strict=True)
-        ]
+        return [_appended(append, answer) for append, answer in zip(appends, answers, strict=True)]
 
     def finish(
         self,
@@ -387,6 +390,14 @@ def _together(appends: Sequence[Sequence[str | int]]) -> list[list[str | int]]:
             calls.append([])
         calls[-1] += [len(arguments), *arguments]
     return calls
+
+
+def _appended(append: Append, answer: Any) -> bool | Finished | LogGap:
+    if not isinstance(answer, list):
+        return bool(answer)
+    if answer[0] == "ended":
+        return Finished(True, _next(answer[1:]))
+    return _gap(f"event {append.seq} and record {append.record} of {append.invocation}", *answer)
 
 
 def _gap(what: str, last_seq: int, last_record: int) -> LogGap:

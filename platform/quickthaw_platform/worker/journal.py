@@ -14,7 +14,16 @@ import structlog
 
 from quickthaw.types import InvocationState, Usage
 from quickthaw_platform.errors import LogGap, QuickthawError, Unavailable
-from quickthaw_platform.invocations.records import NO_START, Append, Assignment, Chunk, ColdStart, Record
+from quickthaw_platform.invocations.records import (
+    NO_START,
+    Append,
+    Assignment,
+    Chunk,
+    ColdStart,
+    Ending,
+    Finished,
+    Record,
+)
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.log_lines import LogLines
 
@@ -48,6 +57,11 @@ class End:
     error: QuickthawError | None = None
     start: ColdStart = NO_START
     lost: bool = False  # its instance died: it goes on elsewhere, if it may
+
+    def told(self) -> tuple[InvocationState, Ending]:
+        """Return it as the store takes it."""
+        error = None if self.error is None else self.error.to_json()
+        return self.state, Ending(self.result, self.usage, error, self.start)
 
 
 Given = Chunk | Record | End
@@ -120,6 +134,7 @@ class Journal:
             tuple(self.chunks.waiting),
             self.records.number,
             tuple(self.records.waiting),
+            None if self.end is None or self.end.lost or self.ended_at is not None else self.end.told(),
         )
 
     def wrote(self, append: Append) -> None:
@@ -287,18 +302,22 @@ class Writer:
         return self._closing_at is not None and time.monotonic() > self._closing_at
 
     def _append(self, journals: Sequence[Journal]) -> None:
-        """Write what waits of all of them with one round trip and, where it is not much, as one change."""
+        """Write what waits of all of them, and the ends behind that, with one round trip: where it is not much, as one
+        change.
+        """
         batches = [(journal, journal.append()) for journal in journals if journal.waits and not journal.stale]
         if not batches:
             return
         answers = self._store.append_each([append for _, append in batches])
         for (journal, append), answer in zip(batches, answers, strict=True):
-            if answer is True:
-                journal.wrote(append)
-            elif isinstance(answer, LogGap):
+            if isinstance(answer, LogGap):
                 self._mend(journal, answer)
-            else:
+            elif not answer:
                 self._revoke(journal)
+            else:
+                journal.wrote(append)
+                if isinstance(answer, Finished):
+                    self._note_end(journal, answer.next)
 
     def _mend(self, journal: Journal, gap: LogGap) -> None:
         """Redis came back without its last writes: make them again, or, where they are not known any more, end it."""
@@ -321,24 +340,30 @@ class Writer:
         self._store.finish(journal.invocation, journal.epoch, InvocationState.FAILED, error=error)
 
     def _finish(self, journal: Journal) -> None:
-        """End it in Redis, if it has ended here and nothing of it waits (then its turn comes again)."""
+        """End it in Redis, if it has ended here and not there, and nothing of it waits (then its turn comes again)."""
         end = journal.end
         if end is None or journal.waits or journal.stale or journal.ended_at is not None:
             return
         try:
-            self._write_end(journal, end)
+            following = self._write_end(journal, end)
         except LogGap as gap:
             self._mend(journal, gap)
         else:
-            journal.ended_at = time.monotonic()
-            self._ended.append(journal)
+            self._note_end(journal, following)
 
-    def _write_end(self, journal: Journal, end: End) -> None:
+    def _note_end(self, journal: Journal, following: Assignment | None) -> None:
+        """Its end is in Redis, and this got its slot."""
+        journal.ended_at = time.monotonic()
+        self._ended.append(journal)
+        if following is not None:
+            self._on_next(following)
+
+    def _write_end(self, journal: Journal, end: End) -> Assignment | None:
         if end.lost and end.error is not None:
             error = end.error
             self._store.lose(journal.invocation, journal.epoch, error.message, error, with_instance=True)
-            return
-        finished = self._store.finish(
+            return None
+        return self._store.finish(
             journal.invocation,
             journal.epoch,
             end.state,
@@ -347,6 +372,4 @@ class Writer:
             error=None if end.error is None else end.error.to_json(),
             start=end.start,
             seq=journal.chunks.number,
-        )
-        if finished.next is not None:
-            self._on_next(finished.next)
+        ).next

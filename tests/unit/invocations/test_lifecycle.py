@@ -7,7 +7,7 @@ from redis import Redis
 
 from quickthaw.types import Event, EventType, InvocationState, Usage
 from quickthaw_platform.errors import HandlerFailed, InstanceLost, InvocationNotFound, LogGap, Unavailable
-from quickthaw_platform.invocations.records import Append, Chunk, ColdStart, Finished, Lost, Record, Stopped
+from quickthaw_platform.invocations.records import Append, Chunk, ColdStart, Ending, Finished, Lost, Record, Stopped
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
@@ -115,6 +115,37 @@ class TestAppend:
         assert store.history("a").records == (record,)
         assert events(store, "b")[-1].data["value"] == [0]
         assert store.append_each([]) == []
+
+    def test_the_last_outputs_may_end_it_in_the_same_change(self, redis: Redis, store: InvocationStore) -> None:
+        seq = run(redis, store)
+        store.admit(make_invocation(VERSION, "waits"))
+        ending = Ending("all", Usage(completion_tokens=3), start=ColdStart({"fork": 0.5}, "disk"))
+        record = Record.of("0.0.x", {"text": "", "tokens": [1]})
+        last = Append("a", 1, seq, CHUNKS, 1, [record], (InvocationState.SUCCEEDED, ending))
+        (done,) = store.append_each([last])
+        assert isinstance(done, Finished)
+        assert done.next is not None
+        assert done.next.invocation == "waits"
+        assert [event.type.value for event in events(store, "a")[-4:]] == ["chunk", "chunk", "chunk", "result"]
+        info = store.get("a")
+        assert (info.state, info.result, info.usage) == (InvocationState.SUCCEEDED, "all", ending.usage)
+        assert (info.stages, info.tier) == ({"fork": 0.5}, "disk")
+        assert store.history("a").records == (("0.0.x", {"text": "", "tokens": [1]}),)
+        assert store.append_each([last]) == [Finished(True)]  # its answer was lost: it has been done
+        assert len(events(store, "a")) == seq + len(CHUNKS)
+
+    @pytest.mark.parametrize("seq_too_far", [0, 1], ids=["ended otherwise", "events are missing"])
+    def test_what_may_not_be_appended_ends_nothing(
+        self, redis: Redis, store: InvocationStore, seq_too_far: int
+    ) -> None:
+        seq = run(redis, store)
+        if not seq_too_far:
+            store.cancel("a", "enough")
+        before = events(store, "a")
+        ends = InvocationState.SUCCEEDED, Ending("all")
+        (refused,) = store.append_each([Append("a", 1, seq + seq_too_far, CHUNKS, ends=ends)])
+        assert isinstance(refused, LogGap) if seq_too_far else refused is False
+        assert events(store, "a") == before
 
     def test_the_first_chunk_sets_the_time_of_the_first_output(self, redis: Redis, store: InvocationStore) -> None:
         seq = run(redis, store)

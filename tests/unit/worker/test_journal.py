@@ -30,6 +30,7 @@ class Store:
         self.trips: list[int] = []  # how many appends each round trip carried
         self.process = 1
         self.looks = threading.Semaphore(0)
+        self.ended_with_outputs = 0
         self.outages = 0
         self.owner = True
         self.ends: list[tuple[str, int | None]] = []
@@ -39,7 +40,7 @@ class Store:
         self.gate = threading.Event()
         self.gate.set()
 
-    def append_each(self, appends: Sequence[Append]) -> list[bool | LogGap]:
+    def append_each(self, appends: Sequence[Append]) -> list[bool | Finished | LogGap]:
         self.entered.set()
         self.gate.wait()
         if self.outages:
@@ -48,7 +49,7 @@ class Store:
         self.trips.append(len(appends))
         return [self._append(append) for append in appends]
 
-    def _append(self, append: Append) -> bool | LogGap:
+    def _append(self, append: Append) -> bool | Finished | LogGap:
         if not self.owner:
             return False
         if append.seq > self.last_seq + 1 or append.record > len(self.records) + 1:
@@ -57,7 +58,10 @@ class Store:
             (append.seq + number, json.loads(chunk.body)["value"]) for number, chunk in enumerate(append.chunks)
         ]
         self.records += [mark for mark, _ in append.records]
-        return True
+        if append.ends is None:
+            return True
+        self.ended_with_outputs += 1
+        return self.finish(append.invocation, append.epoch, append.ends[0], seq=self.last_seq + 1)
 
     def finish(self, _id: str, _epoch: int, state: InvocationState, *, seq: int | None = None, **_: Any) -> Finished:
         if seq is not None and seq != self.last_seq + 1:
@@ -180,6 +184,17 @@ def test_many_invocations_share_a_round_trip() -> None:
     h.writer.end(h.journal, DONE)
     h.run()
     assert h.store.trips == [3]
+
+
+def test_the_end_leaves_with_the_outputs_before_it_and_what_got_the_slot_is_passed_on() -> None:
+    h = Harness()
+    h.store.following = Assignment("j", 1, "x", "n", 3)
+    h.writer.chunk(h.journal, Chunk.of({"value": "a"}))
+    h.writer.end(h.journal, DONE)
+    h.run()
+    assert (h.store.trips, h.store.ended_with_outputs) == ([1], 1)
+    assert h.store.ends == [("succeeded", 5)]
+    assert h.following == [h.store.following]
 
 
 def test_only_the_first_end_counts() -> None:
