@@ -2,8 +2,12 @@
 
 from contextlib import ExitStack
 
-from quickthaw_platform.redis_client import connect
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from quickthaw_platform.redis_client import connect, for_one_thread
 from quickthaw_platform.settings import Settings
+from tests.valkey_process import ValkeyProcess
 
 
 def test_more_streams_can_be_followed_at_once_than_redis_py_allows_by_default(platform_settings: Settings) -> None:
@@ -12,3 +16,27 @@ def test_more_streams_can_be_followed_at_once_than_redis_py_allows_by_default(pl
         for _ in range(150):
             stack.callback(pool.release, pool.get_connection())
     pool.disconnect()
+
+
+def test_a_client_of_one_thread_keeps_its_connection_and_makes_a_new_one_where_that_broke(
+    own_valkey: ValkeyProcess,
+) -> None:
+    redis = for_one_thread(own_valkey.client())
+    first = redis.client_id()
+    assert redis.client_id() == first
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.client_id()
+        assert pipe.execute() == [first]
+    own_valkey.kill()
+    with pytest.raises(RedisConnectionError):
+        redis.ping()
+    own_valkey.start()
+    assert redis.ping()
+    redis.close()
+
+
+def test_arguments_of_all_kinds_and_names_of_several_words_reach_redis(own_valkey: ValkeyProcess) -> None:
+    with own_valkey.client() as redis:
+        redis.rpush("list", "text", "ü", b"bytes", 7, 0.5, "")
+        assert redis.lrange("list", 0, -1) == ["text", "ü", "bytes", "7", "0.5", ""]
+        assert redis.execute_command("OBJECT ENCODING", "list") == "listpack"

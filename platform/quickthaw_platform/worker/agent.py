@@ -13,6 +13,7 @@ from redis import Redis
 
 from quickthaw.errors import InstanceLost, NodeLost, QuickthawError, StartFailed
 from quickthaw.types import Isolation
+from quickthaw_platform import redis_client
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.checkpoints.tiers import status
 from quickthaw_platform.contracts import NodeState
@@ -88,8 +89,9 @@ class Agent:
         self._groups = ControlGroups()
         self._loop = Loop()
         self.checkpoints = self._make_checkpoints()
-        lines = LogLines(redis, settings.max_log_lines)
-        self._writer = Writer(self._store, lines, on_stale=self._stale, on_next=self._assigned)
+        own = redis_client.for_one_thread(redis)  # the writer's
+        lines = LogLines(own, settings.max_log_lines)
+        self._writer = Writer(InvocationStore(own, settings), lines, on_stale=self._stale, on_next=self._assigned)
         self._zygote = self._make_zygote()
         self._templates = self._make_templates()
         self._primed = self._make_primed()
