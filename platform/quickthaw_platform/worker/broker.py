@@ -39,7 +39,9 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """Raises redis' ConnectionError when it is used after its connection broke.
+    """Raises redis' ConnectionError when it is used after its connection broke, and keeps its client.
+
+    kombu makes a client for each message, and redis-py fills a table of 170 functions for each client.
 
     kombu takes the connection away from the channels of a connection that broke, or the address from the connection.
     Whoever still held one, another thread that published, say, or Celery that closes it again, met an AttributeError:
@@ -47,6 +49,15 @@ class Channel(redis.Channel):
     """
 
     QoS = QoS
+    _kept_client: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous)  # type: ignore[misc]  # its stubs leave it out
+        pool = self.pool  # another one after an outage
+        if self._kept_client is None or self._kept_client.connection_pool is not pool:
+            self._kept_client = super()._create_client()  # type: ignore[misc]
+        return self._kept_client
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:

@@ -92,7 +92,11 @@ class Commands:
         self._send_to(queue_of(node), name, **arguments)
 
     def _send_to(self, queue: str, name: str, **arguments: str | int) -> None:
+        # Without the last three Celery declares the queue each time, as its worker does anyway, and writes the
+        # arguments twice, once for monitors to show.
         try:
-            self._app.send_task(name, kwargs=arguments, queue=queue, ignore_result=True)
+            self._app.send_task(
+                name, kwargs=arguments, queue=queue, ignore_result=True, declare=(), argsrepr="", kwargsrepr=""
+            )
         except (OperationalError, *OUTAGE) as error:
             raise Unavailable(f"the command queue does not answer: {error}") from error

@@ -52,7 +52,7 @@ class FakeNode:
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.requests: dict[str, dict[str, Any]] = {}  # what it was given, by invocation
 
-    def send_task(self, name: str, kwargs: dict[str, Any], queue: str, ignore_result: bool) -> None:
+    def send_task(self, name: str, kwargs: dict[str, Any], queue: str, ignore_result: bool, **_: Any) -> None:
         """Do what Celery does for worker.commands.Commands."""
         assert queue == commands.queue_of(self.name)
         assert ignore_result

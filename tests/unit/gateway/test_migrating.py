@@ -39,7 +39,7 @@ def any_node(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take commands for every node."""
     sent = node.sent
 
-    def send_task(name: str, kwargs: dict[str, Any], queue: str, ignore_result: bool) -> None:
+    def send_task(name: str, kwargs: dict[str, Any], queue: str, ignore_result: bool, **_: Any) -> None:
         sent.append((name, kwargs))
         if queue == commands.queue_of(node.name) and not node.holding:
             node.handle(name, kwargs)

@@ -33,6 +33,16 @@ def test_a_channel_whose_connection_broke_fails_as_an_outage_does(valkey: Valkey
         channel.queue_purge("q")
 
 
+def test_a_channel_keeps_its_client_until_its_connections_are_gone(valkey: ValkeyProcess) -> None:
+    channel: Any = Connection(valkey.url).channel()
+    with channel.conn_or_acquire() as first, channel.conn_or_acquire() as again:
+        assert again is first
+    channel._disconnect_pools()
+    with channel.conn_or_acquire() as anew:
+        assert anew is not first
+        assert anew.ping()
+
+
 def test_a_channel_that_holds_a_message_closes_as_in_an_outage_when_its_connection_was_collected(
     own_valkey: ValkeyProcess,
 ) -> None:
