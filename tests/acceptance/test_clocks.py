@@ -21,7 +21,8 @@ time.time = lambda: _right() + {seconds}
 with pathlib.Path(__file__).with_name("told").open("a") as file:
     file.write(str(os.getpid()) + "\\n")
 """
-TEXT = " ".join(f"word{i}" for i in range(40))
+TEXT = "a word or two"
+LONG_TEXT = " ".join(f"word{i}" for i in range(80))
 MOST_SECONDS = 30.0
 """Of a call here; less than any two clocks differ."""
 
@@ -104,10 +105,10 @@ def test_no_node_is_given_up_and_idle_instances_leave_when_it_is_time(cluster: C
 
 
 def test_a_stream_moves_from_the_one_to_the_other(cluster: Cluster) -> None:
-    call = cluster.client.spawn("both", {"prompt": TEXT * 2})
+    call = cluster.client.spawn("both", {"prompt": LONG_TEXT})
     wait_for(lambda: call.status().first_output_at, "the first output")
     cluster.client.migrate(call.id)
-    assert call.result(timeout=MOST_SECONDS) == TEXT * 2
+    assert call.result(timeout=MOST_SECONDS) == LONG_TEXT
     life = cluster.client.life(call.id)
     assert life.moves == 1
     assert all(0 <= gap < 2 for gap in life.gaps.values())

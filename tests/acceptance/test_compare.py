@@ -58,7 +58,7 @@ def compared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path
     port = claim_port("127.0.0.1", 0)
     serve = shlex.join([sys.executable, str(SERVER), str(port)])
     out, _ = done(
-        cluster, "echo", *TRAFFIC, "--minutes", "0.1", "--repeats", "2", "--out", str(folder),
+        cluster, "echo", *TRAFFIC, "--minutes", "0.05", "--repeats", "2", "--out", str(folder),
         "--simulate", "--simulated-rate", "2",
         "--endpoint", f"other=http://127.0.0.1:{port}", "--endpoint-command", f"other={serve}",
     )  # fmt: skip

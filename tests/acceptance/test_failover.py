@@ -17,7 +17,7 @@ from tests.patience import PATIENCE_SECONDS
 from tests.tcp_proxy import TcpProxy
 from tests.valkey_process import ValkeyProcess
 
-TEXT = "word " * 60
+TEXT = "word " * 40
 
 
 class Replicated(ValkeyProcess):

@@ -15,8 +15,8 @@ from quickthaw import Client, Event, EventType, InvocationState
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.patience import PATIENCE_SECONDS
 
-TEXT = " ".join(f"word{i}" for i in range(24))
-"""Long enough that an echo of it at 50 ms a byte still runs when the kill comes."""
+TEXT = " ".join(f"word{i}" for i in range(16))
+"""Five seconds of an echo at 50 ms a byte: it still runs when the kill comes."""
 
 DEAD_NODE_SECONDS = 10.0
 

@@ -21,7 +21,8 @@ from tests.acceptance.cluster import ROOT, VENV_BIN, Cluster, wait_for
 from tests.integration.worker.node_process import MODEL
 from tests.patience import PATIENCE_SECONDS
 
-LONG_TEXT = " ".join(f"word{i}" for i in range(200))
+TEXT = " ".join(f"word{i}" for i in range(100))
+LONG_TEXT = f"{TEXT} {TEXT}"
 
 
 @pytest.fixture
@@ -63,11 +64,11 @@ def test_a_deploy_does_not_interrupt_what_runs_and_a_rollback_undoes_it(client: 
     )
     options = {"token_delay": "10ms"}
     client.deploy(coded("rolling", source.format(1), options=options))
-    old = client.spawn("rolling", {"prompt": LONG_TEXT})
+    old = client.spawn("rolling", {"prompt": TEXT})
     wait_for(lambda: old.status().state is InvocationState.RUNNING, "the start")
     client.deploy(coded("rolling", source.format(2), options=options))
     assert client.invoke("rolling", {"prompt": "a"}).result == "aV2"
-    assert old.result(timeout=PATIENCE_SECONDS) == f"{LONG_TEXT}V1"
+    assert old.result(timeout=PATIENCE_SECONDS) == f"{TEXT}V1"
     client.rollback("rolling")
     assert client.invoke("rolling", {"prompt": "a"}).result == "aV1"
 

@@ -118,7 +118,7 @@ def test_a_node_that_is_cut_off_loses_its_work_to_the_others_and_gets_new_work_w
     deploy(cluster, "in-east", zone="east")
     assert node_of_a_call(cluster, "in-east") == "a"  # which has a template from here on, and `b` has none
 
-    deploy(cluster, "streaming", zone="east", options={"token_delay": "200ms"})
+    deploy(cluster, "streaming", zone="east", options={"token_delay": "100ms"})
     streaming = cluster.client.spawn("streaming", {"prompt": "word " * 20})
     wait_for(lambda: streaming.status().first_output_at, "the first token")
     deploy(cluster, "starting", options={"load_delay": "3s"})

@@ -68,9 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(autouse=True)
 def both_nodes(cluster: Cluster) -> None:
     """Start again the workers that the test before has killed."""
-    for node in ZONES:
-        if cluster.processes[node].poll() is not None:
-            restart(cluster, node)
+    restart(cluster, *(node for node in ZONES if cluster.processes[node].poll() is not None))
 
 
 def pushed(cluster: Cluster, model: str) -> bool:
@@ -82,13 +80,15 @@ def deploy(cluster: Cluster, name: str, model: str, **spec: Any) -> str:
     return cluster.client.deploy(FunctionSpec(name=name, model=model, engine="echo", **fields)).id
 
 
-def restart(cluster: Cluster, node: str, **settings: str) -> None:
-    """Kill a node's worker, wait until the platform has noticed, and start it again."""
-    if cluster.processes[node].poll() is None:
-        cluster.kill(node)
-    wait_for(lambda: node not in cluster.nodes(), f"the end of node {node}")
-    cluster.start(node, **settings)
-    wait_for(lambda: node in cluster.nodes(), f"the return of node {node}", RETURN_SECONDS)
+def restart(cluster: Cluster, *nodes: str, **settings: str) -> None:
+    """Kill the workers of these nodes, wait until the platform has noticed, and start them again."""
+    for node in nodes:
+        if cluster.processes[node].poll() is None:
+            cluster.kill(node)
+    wait_for(lambda: cluster.nodes().isdisjoint(nodes), f"the end of nodes {nodes}")
+    for node in nodes:
+        cluster.start(node, **settings)
+    wait_for(lambda: cluster.nodes().issuperset(nodes), f"the return of nodes {nodes}", RETURN_SECONDS)
 
 
 def cool(cluster: Cluster) -> None:
@@ -130,8 +130,7 @@ def test_a_node_that_vanishes_between_decision_and_start_costs_a_start_elsewhere
 
 
 def test_a_node_that_dies_while_it_loads_leaves_no_request_behind(cluster: Cluster) -> None:
-    for node in ("a", "b"):
-        restart(cluster, node, disk_bandwidth=SLOW, remote_bandwidth=SLOW)
+    restart(cluster, *ZONES, disk_bandwidth=SLOW, remote_bandwidth=SLOW)
     cool(cluster)
     deploy(cluster, "loading", "loading")
     calls = [cluster.client.spawn("loading", {"prompt": f"word {i}"}) for i in range(5)]
@@ -160,8 +159,7 @@ def test_a_node_that_returns_with_another_disk_is_not_believed_its_old_checkpoin
 
 
 def test_fifty_calls_at_once_of_a_cold_function_load_it_once_a_node_and_are_served_in_order(cluster: Cluster) -> None:
-    for node in ("a", "b"):
-        restart(cluster, node, disk_bandwidth="16MB")
+    restart(cluster, *ZONES, disk_bandwidth="16MB")
     cool(cluster)
     before = {node: read_bytes(cluster, node) for node in ("a", "b")}
     deploy(cluster, "burst", "burst", concurrency=4, max_instances=4)

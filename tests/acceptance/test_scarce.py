@@ -21,7 +21,7 @@ from tests.acceptance.test_unwell import assert_well, fill, mount
 from tests.patience import PATIENCE_SECONDS
 from tests.valkey_process import ValkeyProcess
 
-TEXT = "word " * 60
+TEXT = "word " * 40
 DATA_MEBIBYTES = 128
 FEW_DESCRIPTORS = 256
 

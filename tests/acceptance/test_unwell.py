@@ -22,7 +22,9 @@ from tests.acceptance.cluster import Cluster, kept_up, wait_for, wait_for_checkp
 from tests.acceptance.echo_models import write_echo_model
 from tests.patience import PATIENCE_SECONDS
 
-TEXT = "word " * 60
+TEXT = "word " * 45
+"""Said in seven seconds, which a fault is not over before."""
+
 FAULT_SECONDS = 4.0
 """Longer than heartbeat_ttl, by which a node that does not write is dead."""
 

@@ -114,7 +114,13 @@ class Runner:
                 self._warn_of_saturation(self._send_alone(target, 0.5))
                 self._send_one_by_one(name, target)
         finally:
-            self._stage.down(name)
+            self._take_down(name)
+
+    def _take_down(self, name: str) -> list[UsageRow]:
+        """End a side and return what it has used: the platform's meter is waited for, which tells some of it late."""
+        self._stage.down(name)
+        backend = self._stage.backends[name]
+        return _settled(backend) if self._sides[name].endpoint is None else backend.usage()
 
     def _send_alone(self, target: Target, quantile: float) -> RequestResult:
         return asyncio.run(generator.run(alone(self._load, quantile), target)).results[0]
@@ -144,7 +150,7 @@ class Runner:
         tells late is lost, or counted in the next block.
         """
         backend, began_at = self._stage.backends[name], time.time()
-        before = _settled(backend)
+        before = backend.usage()
         try:
             endpoint = self._stage.up(name)
         except QuickthawError as error:
@@ -157,14 +163,14 @@ class Runner:
         with Watcher(backend, name, repeat) as watcher, self._watching.progress(name) as on_progress:
             outcome = self._send(self._target(name, endpoint), repeat, on_progress)
         failure, done = backend.failure(), backend.usage()
-        self._stage.down(name)
+        used = self._take_down(name)
         results = [replace(result, backend=name, repeat=repeat) for result in outcome.results]
         self._measured.results += results
         self._measured.timeline += watcher.lines
         block = _block_of(name, repeat, outcome, failure).model_copy(update={"began_at": began_at})
         slot = Slot(name, repeat)
         if self._sides[name].endpoint is None:
-            self._measured.usage += difference(slot, before, _settled(backend))
+            self._measured.usage += difference(slot, before, used)
         else:
             started = _seconds(ready, STARTING_COMMAND) - _seconds(before, STARTING_COMMAND)
             memory = _memory(done) - _memory(ready)
