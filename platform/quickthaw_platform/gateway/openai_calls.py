@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, jsonify
 
 from quickthaw.types import Event, EventType, Usage, Version
-from quickthaw_platform.errors import CheckpointNotFound, InvocationCancelled, QuickthawError
+from quickthaw_platform.errors import InvocationCancelled, QuickthawError
 from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import count_request, ended, line, name_invocation, streaming
@@ -26,7 +26,7 @@ def resolve(model: str, argument: str) -> Version:
     name, alias = split_model(model)
     version = services().registry.resolve(name, alias)
     handler = version.spec.handler
-    check_serves(name, handler, argument, None if handler else _task(version))
+    check_serves(name, handler, argument, None if handler else services().catalogue.task(version.checkpoint))
     return version
 
 
@@ -123,11 +123,3 @@ def json_answer(body: dict[str, Any]) -> Response:
 def _raise_failure(events: Sequence[Event]) -> None:
     if events and events[-1].type is EventType.ERROR:
         raise failure(events[-1])
-
-
-def _task(version: Version) -> str | None:
-    """Return what the version's checkpoint does; None when no node announces it (any more)."""
-    try:
-        return services().catalogue.find(version.checkpoint).task
-    except CheckpointNotFound:
-        return None

@@ -55,6 +55,7 @@ class Catalogue:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._script = redis.register_script(_ANNOUNCE)
+        self._tasks: dict[str, str] = {}  # by id, which is of the content: what was read once holds
         self._told: set[str] = set()  # ids of those whose names belong to others, as far as that was logged
 
     def announce(self, checkpoints: Iterable[CheckpointInfo]) -> list[CheckpointInfo]:
@@ -114,6 +115,12 @@ class Catalogue:
         raise CheckpointNotFound.named(
             name_or_id, (entry.name for entry in entries), "`quickthaw models import` brings one in."
         )
+
+    def task(self, checkpoint_id: str) -> str | None:
+        """Return what a checkpoint does; None where no node has announced it. Asks Redis once for each."""
+        if checkpoint_id not in self._tasks:
+            self._tasks |= {entry.id: entry.task for entry in self.list()}
+        return self._tasks.get(checkpoint_id)
 
     def find_adapter(self, name_or_id: str) -> CheckpointInfo:
         """Return the checkpoint that a function's `adapter` means; the error names that field."""
