@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
 
 from prometheus_client import Histogram as PlainHistogram
@@ -14,6 +13,10 @@ class Histogram(PlainHistogram):
 
     def observe_each(self, values: Sequence[float]) -> None:
         """Observe several values; of one without labels, or what `labels` returned."""
+        counts: dict[int, int] = {}  # by bucket
+        for value in values:
+            bucket = bisect_left(self._upper_bounds, value)
+            counts[bucket] = counts.get(bucket, 0) + 1
         self._sum.inc(sum(values))
-        for bucket, count in Counter(bisect_left(self._upper_bounds, value) for value in values).items():
+        for bucket, count in counts.items():
             self._buckets[bucket].inc(count)

@@ -230,10 +230,12 @@ class Writer:
             return False
         self._persist(lambda: self._append(journals))
         for journal in journals:
-            self._persist(lambda journal=journal: self._finish(journal))  # type: ignore[misc]
+            if journal.end is not None:
+                self._persist(lambda journal=journal: self._finish(journal))  # type: ignore[misc]
         for job in jobs:
             self._persist(job)
-        self._persist(self._lines.flush)
+        if self._lines.waiting:
+            self._persist(self._lines.flush)
         self._look_back()
         return not self._out_of_time()
 

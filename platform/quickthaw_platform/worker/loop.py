@@ -44,6 +44,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._watched: dict[int, selectors.SelectorKey] = {}  # by descriptor: as the selector has them, found at once
         self._posted: deque[Call] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
@@ -52,7 +53,7 @@ class Loop:
         self._wake_writer.setblocking(False)
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="agent-loop", daemon=True)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)
+        self.watch(self._wake_reader.fileno(), self._woken)
 
     def start(self) -> None:
         """Start the loop's thread."""
@@ -97,21 +98,19 @@ class Loop:
 
     def watch(self, fd: int, call: Callable[[int], None], events: int = selectors.EVENT_READ) -> None:
         """Call with the ready events whenever the descriptor is ready; a second watch replaces the first."""
-        if fd in self._selector.get_map():
-            self._selector.modify(fd, events, call)
-        else:
-            self._selector.register(fd, events, call)
+        change = self._selector.modify if fd in self._watched else self._selector.register
+        self._watched[fd] = change(fd, events, call)
 
     def unwatch(self, fd: int) -> None:
         """Watch the descriptor no more; idempotent. Call it before closing the descriptor."""
-        if fd in self._selector.get_map():
+        if self._watched.pop(fd, None) is not None:
             self._selector.unregister(fd)
 
     def _run(self) -> None:
         while not self._closing:
             for key, events in self._selector.select(self._wait_seconds()):
-                if self._selector.get_map().get(key.fd) is key:  # not unwatched or replaced in this very round
-                    self._guarded(lambda call=key.data, ready=events: call(ready))  # type: ignore[misc]
+                if self._watched.get(key.fd) is key:  # not unwatched or replaced in this very round
+                    self._guarded(key.data, events)
             while self._posted:
                 self._guarded(self._posted.popleft())
             while self._timers and self._timers[0][0] <= time.monotonic():
@@ -126,9 +125,9 @@ class Loop:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
 
     @staticmethod
-    def _guarded(call: Call) -> None:
+    def _guarded(call: Callable[..., None], *arguments: int) -> None:
         try:
-            call()
+            call(*arguments)
         except Exception:  # noqa: BLE001 - a fault in handling one process must not end the supervision of all others
             _log.exception("the agent's loop met an unexpected error")
 
