@@ -29,6 +29,9 @@ class RecordingCommands:
     def serve(self) -> None:
         self.sent.append(("serve",))
 
+    def deliver_webhooks(self) -> None:
+        self.sent.append(("deliver_webhooks",))
+
     def take(self, name: str | None = None) -> list[tuple[str, ...]]:
         """Return what was sent (only commands called `name`) and begin anew."""
         taken, self.sent = self.sent, []

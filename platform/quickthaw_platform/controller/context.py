@@ -48,6 +48,9 @@ class NodeCommands(Protocol):
     def serve(self) -> None:
         """Bring instances to what waits now, rather than at the next round."""
 
+    def deliver_webhooks(self) -> None:
+        """Send the webhooks that are due."""
+
 
 class Versions(Protocol):
     """What the controller asks the registry (registry.functions.FunctionRegistry)."""

@@ -14,8 +14,9 @@ SERVE = "quickthaw.controller.serve"
 
 ROLL_UP = "quickthaw.controller.roll_up"
 DELIVER_WEBHOOKS = "quickthaw.webhooks.deliver"
+"""Sent by a round that finds one due."""
 
-INTERVALS = {ROUND: 1, DELIVER_WEBHOOKS: 1, ROLL_UP: 60}
+INTERVALS = {ROUND: 1, ROLL_UP: 60}
 """What is sent, and every how many of the settings' intervals. Each message costs milliseconds of processor time."""
 
 BEAT_LOCK_SECONDS = 5

@@ -1,4 +1,4 @@
-"""Ending what nobody else would end: nodes that died, invocations past a limit, commands that were lost.
+"""Doing what is due and nobody else would do: for nodes that died, limits that ran out, commands that were lost.
 
 Every step finds its work in Redis and takes it away from there last, so a controller that dies in the middle leaves
 nothing that the next round does not finish, and two at once do no harm.
@@ -35,6 +35,7 @@ def sweep(context: Context) -> None:
             remind_nodes,
             end_late_moves,
             empty_draining_nodes,
+            deliver_due_webhooks,
         ),
     )
 
@@ -95,6 +96,12 @@ def remind_nodes(context: Context) -> None:
                 context.commands.start(instance.node, instance.id, instance.version)
             else:
                 context.commands.stop(instance.node, instance.id)
+
+
+def deliver_due_webhooks(context: Context) -> None:
+    """Have webhooks sent where one is due: by a task of its own, which may be under way in another process."""
+    if context.watch.webhook_due():
+        context.commands.deliver_webhooks()
 
 
 def _end_lost(context: Context, instance: InstanceView, reason: str) -> None:

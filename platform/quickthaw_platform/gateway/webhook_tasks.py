@@ -1,4 +1,4 @@
-"""The periodic Celery task that delivers webhooks, on the queue `controller`: it needs no gateway to be alive."""
+"""The Celery task that delivers webhooks, on the queue `controller`: it needs no gateway to be alive."""
 
 from __future__ import annotations
 

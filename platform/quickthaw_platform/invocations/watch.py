@@ -68,6 +68,10 @@ class Watch:
         parts = [part for ending in endings for part in (ending.event(), ending.fields()[1])]
         return parse_stopped(self._scripts.run("expire", overdue.invocation, *parts))
 
+    def webhook_due(self) -> bool:
+        """Whether a webhook of an invocation that has ended is to be sent."""
+        return bool(self._scripts.run("webhook_due"))
+
     def stale(self) -> Stale:
         """Return what has been assigned for too long or has lost its instance; an orphan comes back until settled."""
         rows = self._scripts.run("stale", UNTOLD_SECONDS, BATCH)

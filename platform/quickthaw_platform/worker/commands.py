@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from quickthaw_platform.controller.schedule import DELIVER_WEBHOOKS, SERVE
 from quickthaw_platform.controller.schedule import QUEUE as CONTROLLER
-from quickthaw_platform.controller.schedule import SERVE
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import OUTAGE
 from quickthaw_platform.invocations.records import Assignment, Offer
@@ -67,6 +67,10 @@ class Commands:
     def serve(self) -> None:
         """Have the controller bring instances to what waits now, rather than at its next round."""
         self._send_to(CONTROLLER, SERVE)
+
+    def deliver_webhooks(self) -> None:
+        """Have a controller send the webhooks that are due."""
+        self._send_to(CONTROLLER, DELIVER_WEBHOOKS)
 
     def stop(self, node: str, instance: str) -> None:
         """Have a node stop an instance when what runs on it has ended."""

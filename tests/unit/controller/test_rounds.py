@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from quickthaw_platform.controller.schedule import DELIVER_WEBHOOKS, ROLL_UP, ROUND, beat_config
+from quickthaw_platform.controller.schedule import ROLL_UP, ROUND, beat_config
 from quickthaw_platform.settings import Settings
 from tests.valkey_process import ValkeyProcess
 
@@ -62,7 +62,7 @@ def last_sweep(redis: Redis) -> float:
 def test_what_is_done_in_rounds_is_scheduled_by_the_interval_of_the_settings() -> None:
     config = beat_config(Settings(redis_url="redis://somewhere", controller_interval=0.5))
     seconds = {name: entry["schedule"] for name, entry in config["beat_schedule"].items()}
-    assert seconds == {ROUND: 0.5, DELIVER_WEBHOOKS: 0.5, ROLL_UP: 30.0}
+    assert seconds == {ROUND: 0.5, ROLL_UP: 30.0}
     assert {entry["options"]["queue"] for entry in config["beat_schedule"].values()} == {"controller"}
     assert config["redbeat_redis_url"] == "redis://somewhere"
 

@@ -205,3 +205,17 @@ def test_a_step_that_fails_does_not_keep_the_others_from_running(
     monkeypatch.setattr(commands, "invoke", broker_is_away)
     sweep(context)
     assert commands.take() == [("start", "n1", "x2", "v1")]
+
+
+class TestDueWebhook:
+    @pytest.mark.parametrize(("due", "sent"), [(1.0, [("deliver_webhooks",)]), (4e9, [])], ids=["past", "to come"])
+    def test_webhooks_are_delivered_when_one_is_due(
+        self, redis: Redis, context: Context, commands: RecordingCommands, due: float, sent: list[tuple[str]]
+    ) -> None:
+        redis.zadd("qt:webhooks", {"ended": due})
+        sweep(context)
+        assert commands.take() == sent
+
+    def test_nothing_is_sent_where_there_is_none(self, context: Context, commands: RecordingCommands) -> None:
+        sweep(context)
+        assert commands.take() == []
