@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from quickthaw_platform import settings as settings_module
-from quickthaw_platform.checkpoints.importers.importing import MAX_PARTITIONS, Imported, import_checkpoint
+from quickthaw_platform.checkpoints.importers.import_apart import import_apart
+from quickthaw_platform.checkpoints.importers.import_process import ImportOrder
+from quickthaw_platform.checkpoints.importers.importing import MAX_PARTITIONS, Imported
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES
 from quickthaw_platform.checkpoints.manifest import Manifest
-from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.commands.disks import require_disk
 
 _STAGES = {
@@ -74,7 +75,16 @@ def models_import(
     sample = None if text is None else text.read_text(encoding="utf-8")
     settings = settings_module.load()
     require_disk(settings)
-    store = DiskStore(settings.checkpoints_dir)
+    order = ImportOrder(
+        source=source,
+        store=str(settings.checkpoints_dir),
+        name=name,
+        dtype=dtype,
+        partitions=partitions,
+        quantization=quantize,
+        text=sample,
+        key_folder=str(settings.data_dir),
+    )
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -84,17 +94,7 @@ def models_import(
         console=Console(stderr=True),
         transient=True,
     ) as progress:
-        done = import_checkpoint(
-            source,
-            store,
-            name,
-            dtype,
-            _Bar(progress),
-            partitions=partitions,
-            quantization=quantize,
-            text=sample,
-            key_folder=settings.data_dir,
-        )
+        done = import_apart(order, _Bar(progress))
     if as_json:
         cost = None if done.cost is None else asdict(done.cost)
         facts = {"id": done.checkpoint.id, "existed": done.existed, "perplexity": cost}

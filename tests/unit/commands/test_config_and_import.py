@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from quickthaw_platform import settings as settings_module
+from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
+from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.commands.config import config
 from quickthaw_platform.commands.models_import import models_import
 from quickthaw_platform.commands.models_verify import models_verify
@@ -64,18 +66,13 @@ def test_importing_says_what_it_is_and_what_comes_next(tmp_path: Path) -> None:
     save_llama(tmp_path / "source")
     arguments = [str(tmp_path / "source"), "--name", "tiny"]
     first = CliRunner().invoke(models_import, arguments, catch_exceptions=False).stdout
-    second = CliRunner().invoke(models_import, arguments, catch_exceptions=False).stdout
+    second = CliRunner().invoke(models_import, [*arguments, "--json"], catch_exceptions=False).stdout
     assert first.startswith("tiny imported: ")
     assert first.endswith("next: quickthaw deploy --model tiny --name chat\n")
-    assert second.startswith("tiny was imported before: ")
-
-
-def test_importing_can_answer_in_json(tmp_path: Path) -> None:
-    save_llama(tmp_path / "source")
-    result = CliRunner().invoke(models_import, [str(tmp_path / "source"), "--json"], catch_exceptions=False)
-    answer = json.loads(result.stdout)
-    assert (answer["name"], answer["existed"]) == ("source", False)
+    answer = json.loads(second)
+    assert (answer["name"], answer["existed"], answer["perplexity"]) == ("tiny", True, None)
     assert (tmp_path / "data" / "checkpoints" / answer["id"]).is_dir()
+    assert CliRunner().invoke(models_import, arguments).stdout.startswith("tiny was imported before: ")
 
 
 def test_a_source_that_is_not_there_is_an_error_of_our_tree(tmp_path: Path) -> None:
@@ -109,9 +106,8 @@ def test_an_adapter_is_not_offered_for_a_deploy(tmp_path: Path) -> None:
 def imported(tmp_path: Path) -> Path:
     """The folder of an imported checkpoint."""
     save_llama(tmp_path / "tiny")
-    CliRunner().invoke(models_import, [str(tmp_path / "tiny")], catch_exceptions=False)
-    (folder,) = (tmp_path / "data" / "checkpoints").iterdir()
-    return folder
+    store = DiskStore(tmp_path / "data" / "checkpoints")
+    return import_checkpoint(str(tmp_path / "tiny"), store, key_folder=tmp_path / "data").checkpoint.path
 
 
 def test_whole_checkpoints_are_said_to_be_whole(imported: Path) -> None:

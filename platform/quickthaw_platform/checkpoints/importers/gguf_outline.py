@@ -63,6 +63,8 @@ def _read_config(outline: Path) -> PreTrainedConfig:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             str(outline.parent), gguf_file=outline.name, local_files_only=True, trust_remote_code=False
         )
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidRequest(f"transformers cannot read the configuration of this GGUF: {error}") from error
     return config

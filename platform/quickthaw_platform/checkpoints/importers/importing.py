@@ -98,20 +98,23 @@ def import_checkpoint(
     text: str | None = None,
     downloads: Path | None = None,
     key_folder: Path | None = None,
+    on_found: Callable[[int], None] = lambda _bytes: None,
 ) -> Imported:
     """Import `source` (a path, or one of LOCATORS or REMOTE_PREFIXES) under `name`; None makes one of its own name.
 
     `dtype` None keeps the source's. So a GGUF file is kept as it is, unless a dtype, partitions or a quantization is
     asked for: then it is dequantised, by default to bfloat16. `text` is what quantising is measured with; what must be
     fetched goes to `downloads`, and the manifest is signed with the key in `key_folder`, both by default beside the
-    store. Idempotent: what was imported before is only returned. Of two equal imports at once one does the work and the
-    other waits; an interrupted one is continued by the next.
+    store. `on_found` is told the source's size before it is read. Idempotent: what was imported before is only
+    returned. Of two equal imports at once one does the work and the other waits; an interrupted one is continued by
+    the next.
     """
     _check(dtype, partitions)
     progress("find", 0, None)
     fetching = Fetching(downloads or store.root.parent / "downloads", progress)
     with _locate(source, fetching) as found:
         name = found.default_name if name is None else _checked(name)
+        on_found(sum(file.stat().st_size for file in found.files()))
         LOADERS[found.kind].check(found)
         if found.kind == "gguf" and (dtype, partitions, quantization) == (None, 1, None):
             wanted = Wanted(found.digest(), name, "gguf", "", 1, None)

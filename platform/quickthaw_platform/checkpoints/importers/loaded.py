@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DTYPES = ("bfloat16", "float16", "float32")
 Task = Literal["generate", "embed"]
 WEIGHTS_SUFFIXES = (".safetensors", ".gguf")
+MAX_CONTEXT_TOKENS = 1 << 31
+"""The most that a GGUF file can name is twice of it; models see millions."""
+
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 
 
@@ -36,7 +39,7 @@ class LoadedModel:
         """How many tokens the model can see at once; InvalidRequest where its config does not say."""
         config = self.model.config.get_text_config()
         found = next((getattr(config, name) for name in _CONTEXT_NAMES if getattr(config, name, None)), None)
-        if not isinstance(found, int) or found < 1:
+        if not isinstance(found, int) or not 1 <= found <= MAX_CONTEXT_TOKENS:
             raise InvalidRequest(f"the config of this {self.model.config.model_type} model names no context length")
         if self.task == "embed":  # some count position ids that no token can have, such as RoBERTa's padding
             found = min(found, self.tokenizer.model_max_length)
@@ -68,6 +71,8 @@ def read_model(task: Task, directory: str, dtype: str, **more: Any) -> PreTraine
             weights_only=True,
             **more,
         )
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidRequest(f"transformers cannot read {directory}: {error}") from error
     model: PreTrainedModel = read[0]
@@ -81,6 +86,8 @@ def read_tokenizer(directory: str, **more: Any) -> PreTrainedTokenizerBase:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False, **more)
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidRequest(f"transformers cannot read the tokenizer of {directory}: {error}") from error
     if not tokenizer.is_fast:
