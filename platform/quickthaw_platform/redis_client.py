@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from typing import Any
 
 import hiredis
@@ -61,6 +62,23 @@ class _Packer:
         return [hiredis.pack_command((*name.split(), *arguments))]
 
 
+class _SharedConnections(BlockingConnectionPool):
+    """Lends connections as they were given back. redis-py asks the system at each loan whether one has broken, which
+    under gevent takes a round of its loop; here the command that finds out is made again by a new connection.
+    """
+
+    def get_connection(self, *_args: Any, **_options: Any) -> Any:
+        """Return a connection that nobody has; waits for one, and raises ConnectionError after `timeout` seconds."""
+        try:
+            return self.pool.get(timeout=self.timeout) or self.make_connection()  # type: ignore[no-untyped-call]
+        except queue.Empty:
+            raise RedisConnectionError("No connection available.") from None
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back."""
+        self.pool.put_nowait(connection)
+
+
 class _OneConnection(ConnectionPool):
     """The pool of one thread: a connection that it takes and gives back at no cost, and that connects when it must."""
 
@@ -108,4 +126,4 @@ def connect(settings: Settings, most_connections: int | None = None) -> Redis:
     if most_connections is None:
         return _Client.from_url(settings.redis_url, max_connections=MAX_CONNECTIONS, **options)
     shared = {"max_connections": most_connections, "timeout": SOCKET_TIMEOUT_SECONDS}
-    return _Client.from_pool(BlockingConnectionPool.from_url(settings.redis_url, **shared, **options))
+    return _Client.from_pool(_SharedConnections.from_url(settings.redis_url, **shared, **options))

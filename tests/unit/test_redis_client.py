@@ -1,6 +1,7 @@
 """The connection to Redis that every process uses."""
 
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -33,6 +34,35 @@ def test_a_client_of_one_thread_keeps_its_connection_and_makes_a_new_one_where_t
     own_valkey.start()
     assert redis.ping()
     redis.close()
+
+
+@pytest.mark.parametrize("most", [None, 2], ids=["as many as needed", "a few"])
+def test_connections_that_broke_while_they_lay_idle_are_made_anew_silently(
+    own_valkey: ValkeyProcess, most: int | None
+) -> None:
+    redis = connect(Settings(redis_url=own_valkey.url), most)
+    idle: list[Any] = [redis.connection_pool.get_connection() for _ in range(2)]
+    for connection in idle:
+        connection.connect()
+        redis.connection_pool.release(connection)
+    own_valkey.kill()
+    own_valkey.start()
+    for _ in range(3):
+        assert redis.ping()
+        with redis.pipeline(transaction=False) as pipe:
+            pipe.ping()
+            assert pipe.execute() == [True]
+    redis.close()
+
+
+def test_who_finds_all_connections_in_use_waits_for_one(own_valkey: ValkeyProcess) -> None:
+    pool: Any = connect(Settings(redis_url=own_valkey.url), 1).connection_pool
+    pool.timeout = 0.01
+    only = pool.get_connection()
+    with pytest.raises(RedisConnectionError):
+        pool.get_connection()
+    pool.release(only)
+    assert pool.get_connection() is only
 
 
 def test_arguments_of_all_kinds_and_names_of_several_words_reach_redis(own_valkey: ValkeyProcess) -> None:

@@ -216,6 +216,7 @@ class Tails:
 
     def _connect(self) -> Connection:
         connection = self._connection = self._redis.connection_pool.get_connection()
+        connection.disconnect()  # type: ignore[no-untyped-call]  # it may have broken while nobody used it
         connection.send_command("CLIENT", "ID")  # type: ignore[no-untyped-call]
         self._client_id = connection.read_response()
         return connection
