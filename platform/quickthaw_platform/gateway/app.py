@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from celery import Celery
@@ -86,9 +88,15 @@ class _InOrder(DefaultJSONProvider):
     sort_keys = False
 
 
+class _Gateway(OpenAPI):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a view or a hook as it is: none of ours is a coroutine, for which Flask would look each time."""
+        return func
+
+
 def create_app(settings: Settings, redis: Redis, celery: Celery, tracer: Tracer | None = None) -> OpenAPI:
     """Build the gateway's WSGI application."""
-    app = OpenAPI(
+    app = _Gateway(
         "quickthaw_platform.gateway",
         info=Info(title="quickthaw", version=VERSION, description="Functions for language models"),
         security_schemes=SECURITY_SCHEMES,

@@ -51,12 +51,13 @@ def requires(read: Scope, write: Scope) -> Callable[[], None]:
     """Make a hook that lets a request through only with the scope that its method needs."""
 
     def check() -> None:
-        g.principal = Principal(services().keys.verify(_sent_key()))
-        scope = read if request.method in READING else write
-        if not g.principal.allows(scope):
+        found, method = services(), request.method
+        caller = g.principal = Principal(found.keys.verify(_sent_key()))
+        scope = read if method in READING else write
+        if not caller.allows(scope):
             raise PermissionDenied(f"this call needs an API key with the scope {scope.value!r}")
-        if request.method != "DELETE":  # what ends calls is never refused for those that are open
-            open_requests.count(services().open_requests, g.principal.key_id)
+        if method != "DELETE":  # what ends calls is never refused for those that are open
+            open_requests.count(found.open_requests, caller.key_id)
 
     return check
 

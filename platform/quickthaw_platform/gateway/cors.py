@@ -64,8 +64,11 @@ def _is_foreign(origin: str | None) -> bool:
     """Whether a browser sends this for a page that did not come from this gateway itself, as /docs/ does."""
     if origin is not None:
         return origin.partition("://")[2] != request.host
-    followed = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")) == _FOLLOWED_LINK
-    return request.headers.get("Sec-Fetch-Site") in _OTHER_ORIGINS and not (followed and request.method == "GET")
+    headers = request.headers
+    if headers.get("Sec-Fetch-Site") not in _OTHER_ORIGINS:
+        return False
+    followed = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")) == _FOLLOWED_LINK
+    return not (followed and request.method == "GET")
 
 
 def _preflight() -> Response:

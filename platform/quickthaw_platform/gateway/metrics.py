@@ -61,11 +61,11 @@ def observe(app: Flask) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        endpoint = request.endpoint or "unknown"
-        method = request.method if request.method in METHODS else "other"  # a client may invent any number of them
+        endpoint, asked, began = request.endpoint or "unknown", request.method, g.get("began")
+        method = asked if asked in METHODS else "other"  # a client may invent any number of them
         _REQUESTS.labels(method, endpoint, str(response.status_code)).inc()
-        if "began" in g:
-            _SECONDS.labels(method, endpoint).observe(time.monotonic() - g.began)
+        if began is not None:
+            _SECONDS.labels(method, endpoint).observe(time.monotonic() - began)
         return response
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 from flask import current_app
 from redis import Redis
@@ -64,4 +63,5 @@ class Services:
 
 def services() -> Services:
     """Return the services of the application that handles the current request."""
-    return cast("Services", current_app.extensions[EXTENSION])
+    found: Services = current_app.extensions[EXTENSION]
+    return found

@@ -34,13 +34,19 @@ BUILT_IN_PARAMETERS: Mapping[str, Any] = {
 """What a function without a handler takes: exactly one of messages, prompt and input; with a prompt a suffix too."""
 
 
+def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator(schema, registry=Registry())  # an empty registry: no schema is ever fetched
+
+
+_BUILT_IN = _validator(BUILT_IN_PARAMETERS)
+
+
 def check_input(function: str, parameters: Mapping[str, Any] | None, sent: Mapping[str, Any]) -> None:
     """Raise InvalidRequest, naming the field, where an input does not fit the parameters of a function's handler.
 
     `parameters` are None for a function without a handler. See expensive_checks for schemas that others wrote.
     """
-    schema = BUILT_IN_PARAMETERS if parameters is None else parameters
-    validator = Draft202012Validator(schema, registry=Registry())  # an empty registry: no schema is ever fetched
+    validator = _BUILT_IN if parameters is None else _validator(parameters)
     try:
         error = best_match(validator.iter_errors(sent))
     except (Unresolvable, RecursionError, TypeError, ValueError, AttributeError, re.error) as broken:

@@ -26,6 +26,11 @@ class Tracer:
     def __init__(self, record: Callable[[str, float, float, Attributes], None] | None = None) -> None:
         self._record = record
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is recorded."""
+        return self._record is not None
+
     def span(self, name: str, start: float, end: float, attributes: Attributes) -> None:
         """Record a piece of work between two moments (Unix seconds)."""
         if self._record is not None:
