@@ -96,7 +96,14 @@ class Fleet:
         self._group = group
         self._instances: dict[str, Instance] = {}
         self.serving = Serving(
-            loop, writer, self._instances, learning=learning, tracer=tracer, on_free=self._free, on_deaf=self._replace
+            loop,
+            writer,
+            self._instances,
+            learning=learning,
+            tracer=tracer,
+            on_free=self._free,
+            on_deaf=self._replace,
+            on_stuck=self._end_stuck,
         )
 
     def __len__(self) -> int:
@@ -224,6 +231,8 @@ class Fleet:
 
     def _take_report(self, instance: Instance, frame: Frame) -> None:
         match frame["t"]:
+            case "heard":
+                self.serving.heard(instance, frame)
             case "log":
                 self._log_output(instance, *line_of(frame))
             case "stage":
@@ -279,6 +288,13 @@ class Fleet:
     def _replace(self, instance: Instance) -> None:
         self._log(instance, None, "platform", "too many handlers do not end when they are told; replacing instance")
         self.drain(instance.id)
+
+    def _end_stuck(self, instance: Instance) -> None:
+        self._log(
+            instance, None, "platform", "the instance is ended, for its code lets nothing else run in its process"
+        )
+        if instance.process is not None:
+            instance.process.kill()
 
     def drain(self, instance_id: str) -> None:
         """Stop an instance when what runs on it has ended; one that still starts, at once. Idempotent."""

@@ -160,6 +160,7 @@ class Instance:
                 self._runner.extend(frame["life"], frame)
             case "cancel":
                 self._runner.cancel(frame["life"])
+                self.send({"t": "heard", "life": frame["life"]})
             case "warmup":
                 threading.Thread(target=self._warm_up, name="warmup", daemon=True).start()
 

@@ -129,6 +129,7 @@ class Instance:
     arriving: dict[str, Arriving] = field(default_factory=dict)  # invocations that may be taken over
     lives: dict[str, int] = field(default_factory=dict)  # invocation to which of its runs here counts
     deaf: set[int] = field(default_factory=set)  # runs that were ended, and whose handler thread still runs
+    unheard: set[int] = field(default_factory=set)  # of those, the ones whose end its process has not heard of
     lines: LineBudget = field(default_factory=lambda: LineBudget(MOST_LINES_PER_SECOND))
     warming: bool = False
     timer: Timer | None = None

@@ -21,6 +21,9 @@ _ENDS = ("done", "error", "ended")
 OUTPUTS = frozenset({"chunk", "record", "held", *_ENDS})
 """The kinds of frames that `Serving.take_output` takes."""
 
+HEARING_SECONDS = 10.0
+"""An instance that has not heard by then that a run is to end hears nothing: code of it lets no other thread run."""
+
 
 class Serving:
     """For the loop's thread only."""
@@ -35,9 +38,10 @@ class Serving:
         tracer: Tracer,
         on_free: Callable[[Instance], None],
         on_deaf: Callable[[Instance], None],
+        on_stuck: Callable[[Instance], None],
     ) -> None:
         """`instances` are the fleet's. `on_free` hears of an instance that has let go of an invocation, `on_deaf` of
-        one with more handlers that do not listen than it has slots.
+        one with more handlers that do not listen than it has slots, `on_stuck` of one whose process hears nothing.
         """
         self._loop = loop
         self._writer = writer
@@ -46,6 +50,7 @@ class Serving:
         self._tracer = tracer
         self._on_free = on_free
         self._on_deaf = on_deaf
+        self._on_stuck = on_stuck
         self._lives = itertools.count(1)
 
     def invoke(self, work: Work) -> bool:
@@ -59,13 +64,17 @@ class Serving:
         flight = instance.flights.get(work.invocation)
         if flight is not None and flight.work.epoch < work.epoch:
             flight.leave()
-            _hush(instance, work.invocation)
+            self._hush(instance, work.invocation)
             _count(instance, flight)
             flight = None
         if flight is None:
             self._fly(instance, work)
             instance.send(invoke_frame(work, self._new_life(instance, work)))
         return True
+
+    def heard(self, instance: Instance, frame: Frame) -> None:
+        """Take an instance's word that it has been told to stop working on something."""
+        instance.unheard.discard(frame["life"])
 
     def take_output(self, instance: Instance, frame: Frame) -> None:
         """Take what an instance says of an invocation: its output, its end, that it is caught up."""
@@ -130,7 +139,7 @@ class Serving:
         instance = self._instances.get(instance_id)
         if instance is not None and instance.arriving.pop(invocation, None) is not None:
             instance.meter.left(invocation)
-            _hush(instance, invocation)
+            self._hush(instance, invocation)
 
     def cancel(self, invocation: str, before_epoch: int | None = None) -> None:
         """Stop an invocation that has ended in Redis, or has another owner there since `before_epoch`.
@@ -198,10 +207,23 @@ class Serving:
 
     def _silence(self, instance: Instance, flight: Flight) -> None:
         """Tell the instance to stop working on it. A handler thread that does not listen keeps only itself busy."""
-        _hush(instance, flight.work.invocation)
+        self._hush(instance, flight.work.invocation)
         self._release(instance, flight)
         if len(instance.deaf) > instance.order.instance.version.spec.concurrency:
             self._on_deaf(instance)
+
+    def _hush(self, instance: Instance, invocation: str) -> None:
+        """Tell the instance to stop working on it, and hear nothing more of this run."""
+        life = instance.lives.pop(invocation, None)
+        if life is not None:
+            instance.deaf.add(life)
+            instance.unheard.add(life)
+            instance.send({"t": "cancel", "life": life})
+            self._loop.later(HEARING_SECONDS, lambda: self._check_heard(instance, life))
+
+    def _check_heard(self, instance: Instance, life: int) -> None:
+        if life in instance.unheard and self._instances.get(instance.id) is instance:
+            self._on_stuck(instance)
 
     def _release(self, instance: Instance, flight: Flight) -> None:
         instance.flights.pop(flight.work.invocation, None)
@@ -212,11 +234,3 @@ class Serving:
 def _count(instance: Instance, flight: Flight) -> None:
     work = flight.work
     instance.meter.served(work.invocation, work.epoch, work.key, flight.tokens)
-
-
-def _hush(instance: Instance, invocation: str) -> None:
-    """Tell the instance to stop working on it, and hear nothing more of this run."""
-    life = instance.lives.pop(invocation, None)
-    if life is not None:
-        instance.deaf.add(life)
-        instance.send({"t": "cancel", "life": life})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quickthaw.types import InvocationInfo, InvocationState
+from quickthaw.types import InvocationInfo, InvocationState, Limits
 from tests.integration.worker.node_process import NodeProcess, wait_for
 
 
@@ -121,6 +121,24 @@ def test_an_instance_full_of_deaf_handlers_is_replaced(node: NodeProcess) -> Non
     for _ in range(2):
         assert node.call(version, {}).state == InvocationState.TIMED_OUT
     wait_for(lambda: node.state(instance) is None, "the end of the instance")
+
+
+def test_an_instance_whose_code_lets_nothing_else_run_is_ended_and_others_are_served_by_the_next(
+    node: NodeProcess,
+) -> None:
+    source = """
+import re
+def handle(model, pattern='(a+)+$'):
+    return re.match(pattern, 'a' * 60 + '!') is None
+"""
+    version = node.deploy("stuck", source, limits={"first_token": 60, "total": 60}, concurrency=4)
+    instance = node.ready(version)
+    node.invoke(version, {}, limits=Limits(total=0.5))
+    other = node.invoke(version, {"pattern": "b"})
+    wait_for(lambda: node.state(instance) is None, "the end of the instance")
+    node.start_instance(version)  # as the controller does for what is queued again
+    assert node.ended(other).result is True
+    assert any("lets nothing else run" in row["line"] for row in node.logs("stuck"))
 
 
 START_FAILURES = {

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from gguf import GGMLQuantizationType
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Core
-from tokenizers import decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from quickthaw.errors import InvalidRequest, NotServable
@@ -43,6 +43,21 @@ def saved(folder: Path, template: Any, *special: str) -> HfTokenizer:
     made.chat_template = template
     made.save_pretrained(folder)
     return HfTokenizer(folder)
+
+
+def test_a_pattern_of_the_tokenizer_that_gives_up_on_a_text_fails_whoever_sent_it(tmp_path: Path) -> None:
+    made = tiny.tokenizer()
+    core = made.backend_tokenizer
+    hostile = pre_tokenizers.Split(Regex("(a+)+$"), "isolated")
+    core.pre_tokenizer = pre_tokenizers.Sequence([hostile, core.pre_tokenizer])
+    made.save_pretrained(tmp_path)
+    tokenizer = HfTokenizer(tmp_path)
+    text = "a" * 60 + "!"
+    with pytest.raises(InvalidRequest, match=r"the model's tokenizer cannot read this text: .*retry-limit"):
+        tokenizer.encode(text)
+    with pytest.raises(InvalidRequest, match="cannot read this text"):
+        tokenizer.chat([{"role": "user", "content": text}])
+    assert tokenizer.encode("b!")
 
 
 @pytest.fixture(scope="module")

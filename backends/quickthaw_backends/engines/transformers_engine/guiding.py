@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from quickthaw.errors import NotServable
 from quickthaw_backends.engines.answers import Answers
 from quickthaw_backends.engines.structure.guides import Guides
-from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
+from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer, panics_refused
 
 
 def hf_answers(tokenizer: HfTokenizer, vocabulary: int, eos: frozenset[int]) -> Answers:
@@ -60,5 +60,6 @@ class _Tokens:
         self.eos_token_id = known.eos_token
 
     def __call__(self, text: str) -> list[int]:
-        tokens: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        with panics_refused():
+            tokens: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return tokens

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,23 @@ from quickthaw_backends.engines.texts import marks_among
 from quickthaw_platform.contracts import Prompt
 
 _CACHED_TOKENS = 65536
+_PANIC = "PanicException"
+"""What a library in Rust raises where it gives up, such as a pattern of the tokenizer that tries too much: it is no
+Exception, and has no name to import.
+"""
+
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+
+
+@contextmanager
+def panics_refused() -> Iterator[None]:
+    """Raise InvalidRequest where the library gives up on a text."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise InvalidRequest(f"the model's tokenizer cannot read this text: {error}") from error
 
 
 class HfTokenizer:
@@ -65,8 +81,7 @@ class HfTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a plain text, with the special tokens that the model expects at its start."""
-        tokens: list[int] = self._tokenizer.encode(text)
-        return tokens
+        return self._encode(text, add_special_tokens=True)
 
     def chat(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions | None = None) -> Prompt:
         """Render a conversation with the model's chat template and encode it; InvalidRequest where that fails."""
@@ -121,8 +136,9 @@ class HfTokenizer:
         special = {key: str(value) for key, value in self._tokenizer.special_tokens_map.items()}
         return ChatTemplate(self._sources[name], special) if name in self._sources else None
 
-    def _encode(self, text: str) -> list[int]:
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+    def _encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        with panics_refused():
+            tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
         return tokens
 
     def _raw(self, tokens: Sequence[int]) -> str:
