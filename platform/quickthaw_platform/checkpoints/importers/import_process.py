@@ -14,6 +14,7 @@ import json
 import math
 import os
 import resource
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -57,6 +58,7 @@ class ImportOrder:
 def main() -> None:
     """Do one import."""
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is for whoever asked
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     order = ImportOrder(**json.load(sys.stdin))
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1) as out:
@@ -78,8 +80,6 @@ def _outcome(order: ImportOrder, progress: Callable[[str, int, int | None], None
             key_folder=Path(order.key_folder),
             on_found=lambda size: _bound(order, size),
         )
-    except KeyboardInterrupt:
-        raise
     except QuickthawError as error:
         return {"error": error.to_json()}
     except MemoryError:
