@@ -26,12 +26,8 @@ SERVER = Path(__file__).parents[1] / "integration" / "comparison" / "server.py"
 
 
 @pytest.fixture
-def make(cluster: Cluster, request: pytest.FixtureRequest) -> Callable[..., ServingBackend]:
-    """Return how to make a backend by its name, on the function `served`.
-
-    Each test has versions of its own: what has just been started for one is not started again within seconds.
-    """
-    own = SPEC.model_copy(update={"env": {"TEST": request.node.name}})
+def make(cluster: Cluster) -> Callable[..., ServingBackend]:
+    """Return how to make a backend by its name, on the function `served`."""
     gateway = Endpoint(cluster.url, "", {"Authorization": f"Bearer {cluster.api_key}"})
 
     def made(name: str, alias: str = "tried", **fields: object) -> ServingBackend:
@@ -40,7 +36,7 @@ def make(cluster: Cluster, request: pytest.FixtureRequest) -> Callable[..., Serv
             command = shlex.join([sys.executable, str(SERVER), str(port)])
             where = Endpoint(f"http://127.0.0.1:{port}", "any")
             return plugins.serving_backend(name)(Deployment(endpoint=where, options={"command": command}))
-        spec = own.model_copy(update=fields)
+        spec = SPEC.model_copy(update=fields)
         return plugins.serving_backend(name)(Deployment(spec, alias, cluster.client, gateway))
 
     return made

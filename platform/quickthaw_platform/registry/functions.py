@@ -97,6 +97,7 @@ class FunctionRegistry:
                 pipe.set(version_key(identity), version.model_dump_json())
                 pipe.rpush(_versions_key(spec.name), identity)
             pipe.sadd(FUNCTIONS_KEY, spec.name)
+            pipe.delete(RedisKey.CONTROLLER_WANTED.of(identity))  # whoever deploys it again wants it tried again
             _write(pipe, record.pointing(alias, {identity: 1.0}))
             return version.model_copy(update={"unchanged": known})
 

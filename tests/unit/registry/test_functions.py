@@ -116,6 +116,13 @@ def test_deploying_what_is_live_already_leaves_the_history_alone(registry: Funct
     assert registry.rollback("chat").aliases["live"] == {first: 1.0}
 
 
+def test_a_version_that_is_deployed_again_is_tried_again_at_once(redis: Redis, registry: FunctionRegistry) -> None:
+    version = registry.deploy(spec())
+    redis.set(f"qt:controller.wanted:{version.id}", 1, ex=10)  # the controller has just tried to start it
+    assert registry.deploy(spec()).id == version.id
+    assert not redis.exists(f"qt:controller.wanted:{version.id}")
+
+
 def test_a_deploy_to_another_alias_leaves_live(registry: FunctionRegistry) -> None:
     live = registry.deploy(spec(concurrency=1))
     staged = registry.deploy(spec(concurrency=2), alias="staging")
