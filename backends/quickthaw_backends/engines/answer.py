@@ -11,7 +11,7 @@ from quickthaw.errors import ContextLengthExceeded, InvalidRequest
 from quickthaw.generation import Delta, FinishReason, TokenLogprob
 from quickthaw_backends.engines.constraint import Constraint
 from quickthaw_backends.engines.detokenizer import Decode, Detokenizer
-from quickthaw_backends.engines.marks import showing, signs
+from quickthaw_backends.engines.marks import GAP, showing, signs
 from quickthaw_backends.engines.stopping import StopMatcher
 from quickthaw_backends.engines.structure.guide import Guide
 from quickthaw_backends.engines.texts import beginning
@@ -85,6 +85,7 @@ class Answer:
         self._stops = StopMatcher(sampling.stop, include=sampling.include_stop, signs=[*self._signs.values()])
         self._reader = _reader(request, prompt)
         self._called = False
+        self._after_text = False  # whether the last token was none that has a sign
         self.count = 0
         self.finish_reason: FinishReason | None = "length" if limit == 0 else None
         for token in request.tokens[len(prompt) :]:
@@ -114,7 +115,9 @@ class Answer:
             self.finish_reason = "stop"
         text = "" if ends and not self._includes_stop else self._detokenizer.push(token)
         if token in self._signs:
-            text += (self._detokenizer.flush() if ends else "") + self._signs[token].character
+            apart = self._after_text and self._detokenizer.holds_text
+            text += (self._detokenizer.flush() if ends else GAP * apart) + self._signs[token].character
+        self._after_text = token not in self._signs
         return self._stops.push(text, may_stop=self._may_stop)
 
     @property

@@ -40,6 +40,11 @@ class Detokenizer:
         return self._advance(self._decode(self._window)) if self._held else ""
 
     @property
+    def holds_text(self) -> bool:
+        """Whether what is held back has a text, such as half a character; that of a hidden token is empty."""
+        return self._decode(self._window) != self._shown_text
+
+    @property
     def _held(self) -> int:
         return len(self._window) - self._shown
 

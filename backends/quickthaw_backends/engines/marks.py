@@ -11,6 +11,9 @@ from quickthaw_backends.engines.detokenizer import Decode
 _FIRST_SIGN = 0xD800
 """Surrogates are no characters: decoded text has none."""
 
+GAP = chr(0xDFFF)
+"""Stands where there is half a character, whose text comes later: what is before and what is behind do not touch."""
+
 
 def showing(decode: Decode, shown: Mapping[int, str]) -> Decode:
     """Return `decode` with these tokens' texts in their places."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quickthaw_backends.engines.marks import Sign, with_signs
+from quickthaw_backends.engines.marks import GAP, Sign, with_signs
 
 
 class StopMatcher:
@@ -24,6 +24,7 @@ class StopMatcher:
         self._stops |= {with_signs(stop, signs): stop for stop in reversed(stops)}
         self._longest = max(map(len, self._stops), default=1)
         self._passed = {ord(sign.character): sign.text if sign.shown else None for sign in signs}
+        self._passed |= {ord(GAP): None} if signs else {}
         self._include = include
         self._held = ""
         self.stopped = False

@@ -217,6 +217,12 @@ def test_half_a_character_before_a_special_token_that_ends_the_answer_is_shown_a
     assert said(answer(stop=["<|end|>"]), [72, 0xE2, 256])[0] == said(answer(), [72, 0xE2, 256])[0] == "H\ufffd"
 
 
+def test_half_a_character_between_special_tokens_keeps_them_apart_for_a_stop_string() -> None:
+    tokens = [257, 0xE2, 257, 257, 257]
+    assert said(answer(stop=["<|user|><|user|><|user|>"]), tokens[:-1])[1] is None
+    assert said(answer(stop=["<|user|><|user|><|user|>"]), tokens)[1] == "<|user|><|user|><|user|>"
+
+
 def test_a_special_token_ends_nothing_before_the_least_number_of_tokens() -> None:
     growing = answer(stop=["<|user|>"], min_tokens=2, ignore_eos=True)
     assert said(growing, [72, 257, 73, 257]) == ("HI", "<|user|>")
