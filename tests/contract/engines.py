@@ -13,6 +13,7 @@ import pytest
 from quickthaw_backends.engines.echo_engine import EchoEngine
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_backends.engines.transformers_engine.linear import native_bf16
 from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.store import DiskStore
@@ -24,6 +25,9 @@ KINDS = (
     "echo",
     "transformers",
     "transformers-steady",
+    pytest.param(
+        "transformers-mixed", marks=pytest.mark.skipif(not native_bf16(), reason="this CPU does not multiply bfloat16")
+    ),
     pytest.param(
         "llamacpp", marks=pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
     ),
@@ -40,6 +44,7 @@ class Kind:
     checkpoint: Callable[[str], Checkpoint]  # by task
     slow: dict[str, Any] = field(default_factory=dict)  # options with which a stream runs long enough to be looked at
     options: dict[str, Any] = field(default_factory=dict)
+    generating: dict[str, Any] = field(default_factory=dict)  # options of models that generate
 
 
 def gguf_checkpoint(folder: Path, task: str) -> Checkpoint:
@@ -52,7 +57,8 @@ def gguf_checkpoint(folder: Path, task: str) -> Checkpoint:
 
 def started(kind: Kind, task: str = "generate", **options: Any) -> Engine:
     engine = kind.make()
-    engine.prepare(kind.checkpoint(task), kind.options | options, lambda _name, _seconds: None)
+    own = kind.options | (kind.generating if task == "generate" else {})
+    engine.prepare(kind.checkpoint(task), own | options, lambda _name, _seconds: None)
     engine.start("cpu", 1, MEMORY_BYTES)
     return engine
 
@@ -72,9 +78,10 @@ def kind_named(name: str, folder: Path) -> Kind:
         return Kind(
             VllmEngine, lambda task: tiny.checkpoint(folder, f"wide_{models[task]}"), options={"dtype": "float32"}
         )
-    steady = name == "transformers-steady"
+    narrow = name in ("transformers-steady", "transformers-mixed")
     return Kind(
         TransformersEngine,
-        lambda task: tiny.checkpoint(folder, models[task], "bfloat16" if steady else "float32"),
-        options={"compute": "steady"} if steady else {},
+        lambda task: tiny.checkpoint(folder, models[task], "bfloat16" if narrow else "float32"),
+        options={"compute": "steady"} if name == "transformers-steady" else {},
+        generating={"compute": "mixed"} if name == "transformers-mixed" else {},
     )

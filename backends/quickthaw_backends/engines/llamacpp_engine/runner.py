@@ -14,6 +14,7 @@ class LlamaRunner:
 
     chunked = True
     copies = True
+    answers = True
 
     def __init__(
         self, context: LlamaContext, cells: Cells, *, shares: bool, speculates: bool, wait: Callable[[], None]

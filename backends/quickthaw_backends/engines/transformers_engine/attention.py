@@ -37,6 +37,7 @@ class Segment:
     begin: int  # in the row
     count: int
     past: int  # tokens of the request before these
+    prompt: int  # how many tokens of the request are its prompt
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # by sliding window; the same in each layer
 
     def mask(self, window: int | None, device: torch.device) -> torch.Tensor:
@@ -164,12 +165,10 @@ def _fused(
     scale: float,
 ) -> torch.Tensor:
     """Return [1, heads, tokens, dimension] by torch's fused attention."""
-    _, heads, count, dimension = query.shape
+    _, heads, count, _ = query.shape
     kv_heads = keys.shape[1]
-    if count == 1:  # heads that share keys go as rows of one head, so that nothing is repeated
-        packed = query.reshape(1, kv_heads, heads // kv_heads, dimension)
-        out = functional.scaled_dot_product_attention(packed, keys, values, scale=scale)
-        return out.reshape(1, heads, 1, values.shape[-1])
+    if count == 1:
+        return attend_alone(query, keys, values, scale)
     shared = kv_heads != heads
     if segment.past == 0 and (window is None or count <= window):
         return functional.scaled_dot_product_attention(
@@ -177,6 +176,17 @@ def _fused(
         )
     mask = segment.mask(window, query.device)
     return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale, enable_gqa=shared)
+
+
+def attend_alone(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float) -> torch.Tensor:
+    """Return [1, heads, 1, dimension] for a single token, which sees all keys.
+
+    Heads that share keys go as rows of one head, so that nothing is repeated.
+    """
+    heads, kv_heads = query.shape[1], keys.shape[1]
+    packed = query.reshape(1, kv_heads, heads // kv_heads, query.shape[3])
+    out = functional.scaled_dot_product_attention(packed, keys, values, scale=scale)
+    return out.reshape(1, heads, 1, values.shape[-1])
 
 
 def _plain(

@@ -5,7 +5,7 @@ It takes the weights from the model that transformers made, and leaves anything 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, 
 
 from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
-from quickthaw_backends.engines.transformers_engine.linear import HybridLinear
-from quickthaw_backends.engines.transformers_engine.products import Product
+from quickthaw_backends.engines.transformers_engine.linear import HybridLinear, MixedLinear
+from quickthaw_backends.engines.transformers_engine.positions import attend_by_position
+from quickthaw_backends.engines.transformers_engine.products import product_of
 
 _MODELS = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)
 _ROPE_TYPES = frozenset({"default", "linear", "llama3"})
@@ -25,8 +26,20 @@ _ROPE_TYPES = frozenset({"default", "linear", "llama3"})
 _LEAST_POSITIONS = 1024
 
 
+FAMILIES = "models of the families Llama, Mistral and Qwen2 without sliding windows"
+
+
 def suits(model: PreTrainedModel) -> bool:
     """Whether a model is computed here: with steady products, whole attention and plain rotary positions."""
+    return _is_plain(model) and all(_steady(linear) for linear in _linears(model))
+
+
+def suits_mixed(model: PreTrainedModel) -> bool:
+    """Whether a model, as transformers made it, will be computed here once its products are mixed ones."""
+    return _is_plain(model) and all(linear.weight.dtype == torch.bfloat16 for linear in _linears(model))
+
+
+def _is_plain(model: PreTrainedModel) -> bool:
     if type(model) not in _MODELS:
         return False
     config: Any = model.config
@@ -36,8 +49,7 @@ def suits(model: PreTrainedModel) -> bool:
     if (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default") not in _ROPE_TYPES:
         return False
     decoder: Any = model.model
-    whole = 2 * len(decoder.rotary_emb.inv_freq) == decoder.layers[0].self_attn.head_dim
-    return whole and all(_steady(linear) for layer in decoder.layers for linear in _linears(layer))
+    return bool(2 * len(decoder.rotary_emb.inv_freq) == decoder.layers[0].self_attn.head_dim)
 
 
 class LeanDecoder:
@@ -48,6 +60,8 @@ class LeanDecoder:
         self._decoder: Any = model.model
         self._head: Any = model.get_output_embeddings()
         self._layers: list[_Layer | None] = [None] * len(self._decoder.layers)
+        self.by_position = isinstance(self._decoder.layers[0].self_attn.q_proj, MixedLinear)
+        """Whether a token's result depends on its own past alone, to the last bit (see `positions`)."""
         self._rotary = _Rotary(self._decoder.rotary_emb)
 
     def scores(
@@ -82,10 +96,11 @@ class _Layer:
         self._dimension = own.head_dim
         self._scale = own.scaling
         self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
-        self._inner = Product([own.q_proj, own.k_proj, own.v_proj])
-        self._outer = Product([own.o_proj])
-        self._gate_and_up = Product([layer.mlp.gate_proj, layer.mlp.up_proj])
-        self._down = Product([layer.mlp.down_proj])
+        self._inner = product_of([own.q_proj, own.k_proj, own.v_proj])
+        self._outer = product_of([own.o_proj])
+        self._gate_and_up = product_of([layer.mlp.gate_proj, layer.mlp.up_proj])
+        self._down = product_of([layer.mlp.down_proj])
+        self._attend = attend_by_position if isinstance(own.q_proj, MixedLinear) else attend
 
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch) -> torch.Tensor:
         """Return the layer's output for `hidden`, [row, width] in float32."""
@@ -94,7 +109,7 @@ class _Layer:
         rotated = inner[:, : self._rotated_heads]
         rotated = rotated * cos + rotated.roll(self._dimension // 2, -1) * sin
         batch.store(self._index, _by_head(rotated[:, self._heads :]), _by_head(inner[:, self._rotated_heads :]))
-        attended = attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
+        attended = self._attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
         hidden = hidden + self._outer(attended.view(len(hidden), -1))
         gate, up = self._gate_and_up(_normed(hidden, self._before_mlp)).chunk(2, 1)
         return hidden + self._down(functional.silu(gate) * up)
@@ -130,10 +145,11 @@ def _by_head(rows: torch.Tensor) -> torch.Tensor:
     return rows.transpose(0, 1)[None]
 
 
-def _linears(layer: Any) -> list[nn.Module]:
-    own, mlp = layer.self_attn, layer.mlp
-    return [own.q_proj, own.k_proj, own.v_proj, own.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+def _linears(model: Any) -> Iterator[Any]:
+    for layer in model.model.layers:
+        own, mlp = layer.self_attn, layer.mlp
+        yield from (own.q_proj, own.k_proj, own.v_proj, own.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
 
 
 def _steady(linear: nn.Module) -> bool:
-    return type(linear) is HybridLinear and linear.steady
+    return type(linear) in (HybridLinear, MixedLinear) and bool(linear.steady)

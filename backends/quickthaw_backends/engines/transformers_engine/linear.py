@@ -6,6 +6,8 @@ stays in the processor's cache, and multiply there. Both round what goes in and 
 float32, so that a row's result seldom depends on how many rows came with it: where the order of adding up tips a
 rounding. In the steady way all rows go by blocks and nothing is rounded, so that it depends on it by 1e-6 at most, and
 a single stream takes longer.
+
+A processor that multiplies bfloat16 itself can do without the casts: `MixedLinear`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import torch.nn.functional as functional
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from quickthaw_platform.errors import StartFailed
+
 SCRATCH_ELEMENTS = 1 << 20
 """Of a block: 4 MiB of float32, as the shared cache holds; smaller ones cost more in calls than they save."""
 
@@ -29,6 +33,12 @@ TURN_ROWS = 32
 
 RESCORED = 64
 """Of the likeliest tokens, how many get a float32 score where the matrix-vector product rounds scores to bfloat16."""
+
+LEAST_ROWS = 4
+"""oneDNN multiplies one row, and two where there are few outputs, in another order than more."""
+
+_TRIED_ROWS = 160
+_TRIED_COUNTS = (4, 5, 8, 33)
 
 _SMALL_ELEMENTS = 1 << 16
 """Parameters up to this size may become float32 copies of their own."""
@@ -123,6 +133,50 @@ class HybridLinear(nn.Module):
         return result.to(weight.dtype, memory_format=torch.contiguous_format).float()
 
 
+class MixedLinear(HybridLinear):
+    """Multiplies in bfloat16 by the processor's own instructions: rounds what goes in and what comes out.
+
+    There a row's result does not depend on the others by a single bit, as long as there are at least `LEAST_ROWS`.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, *, transposed: bool, steady: bool) -> None:
+        super().__init__(weight, bias, transposed=transposed, steady=steady)
+        if transposed or weight.dtype != torch.bfloat16:
+            raise StartFailed("mixed products are of weights in bfloat16, stored by outputs; leave out compute=mixed")
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the product, of shape [..., out]."""
+        rows = narrowed(hidden.reshape(-1, hidden.shape[-1]))
+        result = functional.linear(rows, self.weight).float()[: hidden.numel() // hidden.shape[-1]]
+        if self.bias is not None:
+            result = result + self.bias
+        return result.view(*hidden.shape[:-1], -1)
+
+
+def rows_are_independent(model: nn.Module) -> bool:
+    """Whether a row's mixed product is the same to the last bit with other rows and without, for all widths of a model.
+
+    Tried with numbers of no meaning: the weights may not be there yet.
+    """
+    widths = {module.in_features for module in model.modules() if isinstance(module, nn.Linear)}
+    return all(_row_is_independent(width) for width in widths)
+
+
+def _row_is_independent(width: int) -> bool:
+    with torch.inference_mode():
+        numbers = torch.arange(_TRIED_ROWS * width).remainder_(509).sub_(254).div(97).view(_TRIED_ROWS, width)
+        rows = numbers.to(torch.bfloat16)
+        weight = rows.roll(1, 1)
+        expected = functional.linear(rows, weight)
+        return all(torch.equal(functional.linear(rows[:count], weight), expected[:count]) for count in _TRIED_COUNTS)
+
+
+def narrowed(rows: torch.Tensor) -> torch.Tensor:
+    """Return rows in bfloat16, `LEAST_ROWS` at least, those that are missing being zeros."""
+    narrow = rows.to(torch.bfloat16)
+    return functional.pad(narrow, (0, 0, 0, LEAST_ROWS - len(narrow))) if len(narrow) < LEAST_ROWS else narrow
+
+
 class HybridHead(HybridLinear):
     """The last layer: its results are scores of tokens, so the ones that matter are not rounded."""
 
@@ -167,11 +221,15 @@ def can_be_hybrid(model: nn.Module) -> bool:
     return all(parameter.numel() <= _SMALL_ELEMENTS for parameter in others)
 
 
-def make_hybrid(model: nn.Module, head: nn.Module | None, *, steady: bool = False) -> None:
-    """Put substitutes for the model's layers, `head` being the last; computes nothing (see `widen_small`)."""
+def make_hybrid(model: nn.Module, head: nn.Module | None, *, steady: bool = False, mixed: bool = False) -> None:
+    """Put substitutes for the model's layers, `head` being the last; computes nothing (see `widen_small`).
+
+    `mixed`: all but the head, whose scores are not rounded, multiply in bfloat16. Raises StartFailed where they cannot.
+    """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            substitute = _substitute(child, HybridHead if child is head else HybridLinear, steady)
+            kind = HybridHead if child is head else MixedLinear if mixed else HybridLinear
+            substitute = _substitute(child, kind, steady or mixed)
             if substitute is not None:
                 setattr(parent, name, substitute)
 

@@ -160,14 +160,17 @@ class PreparedModel:
         if self._arriving is not None and whole:
             self._arriving.wait_for_all()
         self._convert(options)
-        steady = options.compute == "steady" or (options.compute == "auto" and options.exact)
+        mixed = options.compute == "mixed"
+        if mixed:
+            self._refuse_unless_mixed()
+        steady = mixed or options.compute == "steady" or (options.compute == "auto" and options.exact)
         wanted = steady or options.compute == "hybrid" or (options.compute == "auto" and not linear.native_bf16())
         hybrid = self._quantised or (wanted and linear.can_be_hybrid(self._model))
         self._steady = steady and hybrid
         if self._quantised:
             int8.compute(self._model, steady=steady)
         elif hybrid:
-            linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=steady)
+            linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=steady, mixed=mixed)
         elif steady:
             _log.warning(INEXACT)
         widen = linear.widen_own if hybrid else _leave
@@ -176,6 +179,13 @@ class PreparedModel:
         else:
             for module in self._model.modules():
                 widen(module)
+
+    def _refuse_unless_mixed(self) -> None:
+        """Raise StartFailed, saying why, where mixed products would not be exact."""
+        if self._quantised or not lean.suits_mixed(self._model):
+            raise StartFailed(f"compute=mixed is for {lean.FAMILIES} with weights in bfloat16; leave the option out")
+        if not (linear.native_bf16() and linear.rows_are_independent(self._model)):
+            raise StartFailed("this processor's products of bfloat16 are not exact; leave out the option compute=mixed")
 
     def _send_to(self, device: torch.device, options: TransformersOptions, *, whole: bool) -> None:
         torch.backends.cuda.enable_cudnn_sdp(False)  # it plans for tens of milliseconds for each new length of a prompt

@@ -3,19 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
+import torch.nn.functional as functional
 
 from quickthaw_backends.engines.transformers_engine.linear import (
     SCRATCH_ELEMENTS,
     TURN_ROWS,
     HybridLinear,
+    MixedLinear,
+    narrowed,
     scratch_of,
 )
 
 
-class Product:
-    """Several linear layers as one: returns what they would, side by side, in float32."""
+class Product(Protocol):
+    """Several linear layers as one."""
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return [n, outputs] in float32 for float32 rows, [n, inputs]: what the layers would, side by side."""
+
+
+def product_of(layers: Sequence[HybridLinear]) -> Product:
+    """Return the product of layers that all compute in one way. The weights must have arrived."""
+    return MixedProduct(layers) if isinstance(layers[0], MixedLinear) else SteadyProduct(layers)
+
+
+class MixedProduct:
+    """In bfloat16, as `MixedLinear` does."""
+
+    def __init__(self, layers: Sequence[HybridLinear]) -> None:
+        self._weights = [layer.weight for layer in layers]
+        self._bias = _joined([layer.bias for layer in layers], self._weights)
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the product."""
+        narrow = narrowed(rows)
+        parts = [functional.linear(narrow, weight) for weight in self._weights]
+        result = (parts[0] if len(parts) == 1 else torch.cat(parts, 1)).float()[: len(rows)]
+        return result if self._bias is None else result + self._bias
+
+
+class SteadyProduct:
+    """In float32, block by block."""
 
     def __init__(self, layers: Sequence[HybridLinear]) -> None:
         """The weights must have arrived; they are used where they are."""
@@ -26,7 +57,7 @@ class Product:
         self._bias = _joined([layer.bias for layer in layers], self._weights)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return [n, outputs] for float32 rows, [n, inputs]; the result need not be contiguous."""
+        """Return the product; it need not be contiguous."""
         turned = len(rows) < TURN_ROWS
         result = rows.new_empty((self._outputs, len(rows)) if turned else (len(rows), self._outputs))
         begin = 0

@@ -10,7 +10,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from quickthaw_backends.engines.batching.runner import CacheSharing, Chunk, Scores
-from quickthaw_backends.engines.transformers_engine import attention
+from quickthaw_backends.engines.transformers_engine import attention, positions
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment
 from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache, StepCache
 from quickthaw_backends.engines.transformers_engine.lean import LeanDecoder
@@ -28,6 +28,8 @@ class RaggedRunner:
         self.speculates = speculates
         self._model = model
         self._lean = lean
+        self._by_position = lean is not None and lean.by_position
+        self.answers = not self._by_position
         self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def new_cache(self) -> SequenceCache:
@@ -36,7 +38,7 @@ class RaggedRunner:
 
     def reserve(self, cache: SequenceCache, tokens: int) -> None:
         """Make room in a cache."""
-        cache.reserve(tokens)
+        cache.reserve(positions.room(tokens) if self._by_position else tokens)
 
     def store(self, cache: SequenceCache) -> SequenceCache:
         """Return a view of the cache as it is: what is written behind it later is not looked at."""
@@ -63,25 +65,23 @@ class RaggedRunner:
             return [result for chunk in chunks for result in self.run([chunk])]
 
     def _forward(self, chunks: Sequence[Chunk]) -> Sequence[torch.Tensor]:
-        segments, tokens, positions, wanted = _pack(chunks)
+        segments, tokens, places, wanted = _pack(chunks)
         batch = RaggedBatch(segments)
         if self._lean is not None:
-            scores = self._lean.scores(tokens, positions, batch, torch.tensor(wanted))
+            scores = self._lean.scores(tokens, places, batch, torch.tensor(wanted))
         else:
-            scores = self._by_modules(tokens, positions, batch, wanted)
+            scores = self._by_modules(tokens, places, batch, wanted)
         found: Sequence[torch.Tensor] = scores.float().cpu().split([chunk.rows for chunk in chunks])
         return found
 
-    def _by_modules(
-        self, tokens: list[int], positions: list[int], batch: RaggedBatch, wanted: list[int]
-    ) -> torch.Tensor:
+    def _by_modules(self, tokens: list[int], places: list[int], batch: RaggedBatch, wanted: list[int]) -> torch.Tensor:
         device = self._model.device
         selected = torch.tensor(wanted, device=device)
         attention.current.batch = batch
         try:
             output = self._model(
                 input_ids=torch.tensor([tokens], device=device),
-                position_ids=torch.tensor([positions], device=device),
+                position_ids=torch.tensor([places], device=device),
                 past_key_values=StepCache(batch.store),
                 use_cache=True,
                 **({"logits_to_keep": selected} if self._selects else {}),
@@ -93,18 +93,19 @@ class RaggedRunner:
 
 
 def _pack(chunks: Sequence[Chunk]) -> tuple[list[Segment], list[int], list[int], list[int]]:
-    """Return segments, tokens, positions, and the rows whose scores are wanted."""
+    """Return segments, tokens, their positions, and the rows whose scores are wanted."""
     segments: list[Segment] = []
     tokens: list[int] = []
-    positions: list[int] = []
+    places: list[int] = []
     wanted: list[int] = []
     for chunk in chunks:
         begin, count = len(tokens), len(chunk.tokens)
-        segments.append(Segment(chunk.cache, begin, count, chunk.past))
+        prompt = chunk.past + count if chunk.prompt is None else chunk.prompt
+        segments.append(Segment(chunk.cache, begin, count, chunk.past, prompt))
         tokens += chunk.tokens
-        positions += range(chunk.past, chunk.past + count)
+        places += range(chunk.past, chunk.past + count)
         wanted += range(begin + count - chunk.rows, begin + count)
-    return segments, tokens, positions, wanted
+    return segments, tokens, places, wanted
 
 
 class SoloRunner:
