@@ -48,7 +48,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     write_checkpoint(data_dir / "checkpoints")
     file = data_dir / "workers.toml"
     file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-    for cluster in kept_up(Disagreeing(data_dir, workers_file=file, preload="none")):
+    for cluster in kept_up(Disagreeing(data_dir, workers_file=file, preload="none", gateway_workers="1")):
         shape: dict[str, Any] = {
             "model": MODEL,
             "engine": "echo",

@@ -38,7 +38,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     file = data_dir / "workers.toml"
     file.write_text(WORKERS)
     (data_dir / "beyond").mkdir()
-    settings = {"preload": "none", "allocation_policy": "startup-time", "remote": str(data_dir / "beyond")}
+    settings = {
+        "preload": "none",
+        "gateway_workers": "1",
+        "allocation_policy": "startup-time",
+        "remote": str(data_dir / "beyond"),
+        "remote_bandwidth": "5MB",  # farther than any disk, as it is in earnest
+    }
     for cluster in running(data_dir, workers_file=file, **settings):
         wait_for_checkpoints(cluster, 3)
         yield cluster

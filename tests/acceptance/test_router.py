@@ -19,7 +19,7 @@ LOAD_DELAY_SECONDS = 0.5
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     data_dir = tmp_path_factory.mktemp("router")
     write_echo_model(data_dir / "checkpoints", "tiny")
-    for cluster in running(data_dir, preload="none", allocation_policy="startup-time"):
+    for cluster in running(data_dir, preload="none", gateway_workers="1", allocation_policy="startup-time"):
         wait_for_checkpoints(cluster, 1)
         yield cluster
 

@@ -54,6 +54,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     file.write_text(EAST_AND_WEST)
     settings = {
         "preload": "none",
+        "gateway_workers": "1",
         "allocation_policy": "startup-time",
         "remote": str(data_dir / "beyond"),
         "node_memory": NODE_MEMORY,

@@ -23,7 +23,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     write_echo_model(data_dir / "checkpoints", "tiny")
     file = data_dir / "workers.toml"
     file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-    settings = {"preload": "none", "allocation_policy": "startup-time", "node_memory": "20MiB"}
+    settings = {"preload": "none", "gateway_workers": "1", "allocation_policy": "startup-time", "node_memory": "20MiB"}
     for cluster in running(data_dir, workers_file=file, **settings):
         wait_for_checkpoints(cluster, 1)
         yield cluster

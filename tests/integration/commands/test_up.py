@@ -82,8 +82,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
             up.popen.wait()
 
 
-def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(start: Callable[[], Up]) -> None:
-    up = start()
+def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(start: Callable[..., Up]) -> None:
+    up = start(**LIGHT)
     with up.wait_until_up() as client:
         assert client.endpoint.api_key is not None
         assert client.endpoint.api_key in up.text()

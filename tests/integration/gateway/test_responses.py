@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,10 +21,10 @@ ASKED = {"model": "chat", "input": "hi"}
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def other_gateway(gateway: GatewayProcess, gateway_valkey: ValkeyProcess, tmp_path: Path) -> Iterator[GatewayProcess]:
+@pytest.fixture(scope="module")
+def other_gateway(gateway_valkey: ValkeyProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A second gateway of the same platform."""
-    server = GatewayProcess(gateway_valkey, tmp_path, **GATEWAY_SETTINGS)
+    server = GatewayProcess(gateway_valkey, tmp_path_factory.mktemp("other"), **GATEWAY_SETTINGS)
     server.start()
     yield server
     server.stop()
