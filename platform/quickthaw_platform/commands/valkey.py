@@ -13,7 +13,7 @@ the disk is being told, and lose those when it is killed. `always` would lose no
 every change: 15 times fewer of them on the disk it was measured on.
 
 So after a power cut a Valkey may come back a moment younger than those who talked to it, as may a Redis of one's own.
-Agents write again what they wrote in the last seconds (see worker.journal), and nodes announce themselves at each
+Agents write again what they wrote in the last seconds (see worker.writer), and nodes announce themselves at each
 heartbeat. A call that was accepted in a lost moment is not known afterwards (404), and one whose assignment was lost is
 assigned and run again from its log.
 """

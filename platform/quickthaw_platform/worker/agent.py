@@ -44,7 +44,7 @@ from quickthaw_platform.worker.fleet import Fleet
 from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
 from quickthaw_platform.worker.instance_process import InstanceOrder
-from quickthaw_platform.worker.journal import Journal, Writer
+from quickthaw_platform.worker.journal import Journal
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.log_lines import LogLines
 from quickthaw_platform.worker.loop import Loop
@@ -54,6 +54,7 @@ from quickthaw_platform.worker.probe import probe_tiers
 from quickthaw_platform.worker.starts import Starts
 from quickthaw_platform.worker.templates import Templates
 from quickthaw_platform.worker.work import Intake
+from quickthaw_platform.worker.writer import Writer
 from quickthaw_platform.worker.zygote_client import ZygoteClient
 
 DRAIN_POLL_SECONDS = 0.05

@@ -10,7 +10,7 @@ from quickthaw_platform.invocations.queues import Queues
 from quickthaw_platform.invocations.records import Assignment, Lease
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
-from quickthaw_platform.worker.journal import Job
+from quickthaw_platform.worker.writer import Job
 
 SERVING = (InstanceState.LOADED, InstanceState.READY)
 

@@ -21,13 +21,13 @@ from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
 from quickthaw_platform.worker.instance_reports import line_of, stage_of
-from quickthaw_platform.worker.journal import Writer
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import describe_exit
 from quickthaw_platform.worker.serving import OUTPUTS, Serving
 from quickthaw_platform.worker.templates import Template, Templates, Waiter
+from quickthaw_platform.worker.writer import Writer
 
 STOP_PATIENCE_SECONDS = 5.0
 """How long a stopped instance gets to end, before it is killed."""

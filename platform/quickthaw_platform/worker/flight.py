@@ -17,9 +17,10 @@ from quickthaw_platform.metering.usage.device_meter import Tokens
 from quickthaw_platform.worker import limits as rules
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_reports import json_of, mark_of
-from quickthaw_platform.worker.journal import End, Journal, Writer
+from quickthaw_platform.worker.journal import End, Journal
 from quickthaw_platform.worker.loop import Loop, Timer
 from quickthaw_platform.worker.reported_usage import UNHEARD_TOKENS_PER_SECOND, Heard, plausible, usage_of
+from quickthaw_platform.worker.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.worker.flight import Flight, Work, invoke_frame, recorded
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.instance_life import Arriving, Instance, Phase
-from quickthaw_platform.worker.journal import End, Writer
+from quickthaw_platform.worker.journal import End
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
+from quickthaw_platform.worker.writer import Writer
 
 _ENDS = ("done", "error", "ended")
 OUTPUTS = frozenset({"chunk", "record", "held", *_ENDS})

@@ -15,8 +15,10 @@ from quickthaw_platform.errors import LogGap, Unavailable
 from quickthaw_platform.invocations.records import Append, Assignment, Chunk, Finished, Lost, Record
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker import journal as journal_module
-from quickthaw_platform.worker.journal import End, Journal, Outlet, Writer
+from quickthaw_platform.worker import writer as writer_module
+from quickthaw_platform.worker.journal import End, Journal, Outlet
 from quickthaw_platform.worker.log_lines import LogLines
+from quickthaw_platform.worker.writer import Writer
 
 FIRST_SEQ = 4
 
@@ -263,7 +265,7 @@ def test_the_end_finds_out_that_outputs_were_lost() -> None:
 def test_the_ends_of_the_last_seconds_are_written_again_to_a_redis_that_was_started_anew(
     monkeypatch: pytest.MonkeyPatch, *, restarted: bool, written: int
 ) -> None:
-    monkeypatch.setattr(journal_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(writer_module, "LOOK_SECONDS", 0.01)
     h = Harness()
     h.writer.start()
     h.write("a")
