@@ -24,7 +24,7 @@ NODE = "node-1"
 
 @pytest.fixture(scope="module")
 def cluster(checkpoints: Path, s3_server: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A platform of its own disk and bucket, with the function `chat`."""
+    """A platform of its own disk and bucket, with the function `chat`; nothing is primed, so that tiers are told."""
     data_dir = tmp_path_factory.mktemp("tiers")
     for folder in checkpoints.iterdir():
         if (folder / "manifest.json").is_file() and f'"name": "{MODEL}"' in (folder / "manifest.json").read_text():
@@ -32,7 +32,7 @@ def cluster(checkpoints: Path, s3_server: Seaweed, tmp_path_factory: pytest.Temp
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
-        for cluster in running(data_dir, remote=f"s3://{BUCKET}/acceptance"):
+        for cluster in running(data_dir, remote=f"s3://{BUCKET}/acceptance", prefix_budget="0"):
             wait_for(cluster.client.checkpoints, "the checkpoint's announcement")
             cluster.client.deploy(FunctionSpec(name="chat", model=MODEL, memory="512MiB", keep_alive="1s"))
             yield cluster
