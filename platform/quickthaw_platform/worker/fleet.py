@@ -20,7 +20,7 @@ from quickthaw_platform.worker.egress_proxy import EgressProxy
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
 from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
-from quickthaw_platform.worker.instance_reports import line_of, stage_of
+from quickthaw_platform.worker.instance_reports import check_fields, line_of, sample_in, stage_of
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.primed_process import Primed
@@ -220,6 +220,7 @@ class Fleet:
 
     def _take(self, instance: Instance, frame: Frame) -> None:
         try:
+            check_fields(frame)
             if frame["t"] in OUTPUTS:
                 self.serving.take_output(instance, frame)
             else:
@@ -240,7 +241,7 @@ class Fleet:
                 instance.stages[name] = seconds
                 instance.meter.stage(name, seconds)
             case "prompt":
-                self._beginnings.prompt(instance.order.instance.version, instance.order.template, frame["sample"])
+                self._beginnings.prompt(instance.order.instance.version, instance.order.template, sample_in(frame))
             case "loaded":
                 self._loaded(instance)
             case "ready":

@@ -161,7 +161,8 @@ class InstanceProcess:
 
     def _take(self, frame: Frame) -> None:
         if frame["t"] == "hello":
-            self.adopt(frame["pid"])
+            if self._process is None:  # said ahead of all that the instance itself says
+                self.adopt(frame["pid"])
         else:
             self._on_frame(frame)
 

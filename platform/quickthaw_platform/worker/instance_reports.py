@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from quickthaw_platform.invocations.records import compact
 from quickthaw_platform.worker.capture import MAX_LINE_CHARACTERS
 from quickthaw_platform.worker.frames import Frame, ProtocolError
+from quickthaw_platform.worker.prefix_learner import MOST_TOKENS, TOKEN_BYTES
 
 STAGES = frozenset({"fork", "arrival", "engine", "prefill", "handler"})
 """The stages of a start that an instance itself measures; those of its template come from the template."""
@@ -15,8 +17,41 @@ STAGES = frozenset({"fork", "arrival", "engine", "prefill", "handler"})
 STREAMS = frozenset({"stdout", "stderr"})
 """The streams that an instance writes lines to; `platform` is the agent's own."""
 
+_RUN: Mapping[str, type | tuple[type, ...]] = {"invocation": str, "life": int}
+FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    "chunk": {**_RUN, "at": float},
+    "record": {**_RUN, "delta": dict},
+    "held": _RUN,
+    "done": {**_RUN, "value": object, "usage": dict},
+    "ended": _RUN,
+    "error": {**_RUN, "error": dict},
+    "heard": {"life": int},
+    "failed": {"error": dict},
+    "prompt": {"sample": bytes},
+}
+"""By the kind of a report, the fields that it must have, and of which types; what else it has is checked elsewhere."""
 
 _MARK = re.compile(r"\d{1,9}\.\d{1,9}\.[0-9a-f]{0,64}")
+
+
+def check_fields(frame: Frame) -> None:
+    """Raise ProtocolError for a report that lacks a field, or has one of another type."""
+    kind = frame["t"]
+    for name, wanted in FIELDS.get(kind, {}).items():
+        if name not in frame or not isinstance(frame[name], wanted):
+            raise ProtocolError(f"the report {kind!r} has no fit field {name!r}")
+    if kind == "chunk" and not math.isfinite(frame["at"]):
+        raise ProtocolError("an output is of some moment")
+    if kind == "chunk" and not (isinstance(frame["delta"], dict) if "delta" in frame else "value" in frame):
+        raise ProtocolError("an output is a value, or model output")
+
+
+def sample_in(frame: Frame) -> bytes:
+    """Return the first tokens of a prompt (see prefix_learner.sample_of). Raises ProtocolError."""
+    sample: bytes = frame["sample"]
+    if len(sample) % TOKEN_BYTES or len(sample) > MOST_TOKENS * TOKEN_BYTES:
+        raise ProtocolError(f"{len(sample):,} bytes are no sample of a prompt")
+    return sample
 
 
 def mark_of(frame: Frame) -> str:

@@ -20,8 +20,8 @@ MOST_TOKENS = 4096
 LIKENESS = 0.8
 """A beginning that shares so much with the one found before is no news."""
 
-_WORD = 4
-"""Bytes of a token in a sample: big-endian, so that samples sort as their tokens do."""
+TOKEN_BYTES = 4
+"""Of a token in a sample: big-endian, so that samples sort as their tokens do."""
 
 
 def sample_of(tokens: Sequence[int]) -> bytes:
@@ -81,7 +81,7 @@ def is_like(a: Sequence[int], b: Sequence[int]) -> bool:
 def _shared(first: bytes, second: bytes) -> bytes:
     """Return the whole tokens that both begin with."""
     length = _shared_length(first, second)
-    return first[: length - length % _WORD]
+    return first[: length - length % TOKEN_BYTES]
 
 
 def _shared_length(a: Sequence[int], b: Sequence[int]) -> int:

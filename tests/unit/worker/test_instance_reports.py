@@ -1,0 +1,65 @@
+"""What an instance reports is checked field by field before anything is done with it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from quickthaw_platform.worker.frames import ProtocolError
+from quickthaw_platform.worker.instance_reports import FIELDS, check_fields, sample_in
+from quickthaw_platform.worker.prefix_learner import MOST_TOKENS, sample_of
+
+RUN: dict[str, Any] = {"invocation": "i", "life": 1}
+SOUND: dict[str, dict[str, Any]] = {
+    "chunk": {**RUN, "at": 1.5, "delta": {}},
+    "record": {**RUN, "delta": {}},
+    "held": RUN,
+    "done": {**RUN, "value": None, "usage": {}},
+    "ended": RUN,
+    "error": {**RUN, "error": {}},
+    "heard": {"life": 1},
+    "failed": {"error": {}},
+    "prompt": {"sample": b"1234"},
+}
+FOREIGN: tuple[Any, ...] = ([], {"a": []}, "x", b"x", None, 1.5, True)
+
+
+def test_each_kind_is_known_here() -> None:
+    assert set(SOUND) == set(FIELDS)
+
+
+@pytest.mark.parametrize("kind", [*SOUND, "ready", "of the future"])
+def test_sound_reports_pass(kind: str) -> None:
+    check_fields({"t": kind, **SOUND.get(kind, {})})
+    check_fields({"t": "chunk", **RUN, "at": 1.5, "value": None})
+
+
+@pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, fields in FIELDS.items() for field in fields])
+def test_a_field_that_is_missing_or_of_another_type_is_refused(kind: str, field: str) -> None:
+    sound = {"t": kind, **SOUND[kind]}
+    wanted = FIELDS[kind][field]
+    with pytest.raises(ProtocolError, match=field):
+        check_fields({name: value for name, value in sound.items() if name != field})
+    for value in FOREIGN:
+        if not isinstance(value, wanted):
+            with pytest.raises(ProtocolError, match=field):
+                check_fields({**sound, field: value})
+
+
+@pytest.mark.parametrize(
+    "output",
+    [{"at": math.nan, "value": 1}, {"at": math.inf, "value": 1}, {"at": 1.0}, {"at": 1.0, "delta": [1]}],
+    ids=["no number", "for ever", "nothing", "a list"],
+)
+def test_an_output_has_a_moment_and_something_put_out(output: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError, match="an output is"):
+        check_fields({"t": "chunk", **RUN, **output})
+
+
+@pytest.mark.parametrize("sample", [b"123", bytes(4 * MOST_TOKENS + 4)], ids=["half a token", "too many"])
+def test_what_is_no_sample_of_a_prompt_is_refused(sample: bytes) -> None:
+    with pytest.raises(ProtocolError, match="no sample"):
+        sample_in({"t": "prompt", "sample": sample})
+    assert sample_in({"t": "prompt", "sample": sample_of(range(9))}) == sample_of(range(9))
