@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gguf
 import pytest
@@ -146,6 +147,27 @@ def test_pages_of_zeros_are_given_back_and_read_as_before() -> None:
     given, kept, zeros = in_a_fork(work)
     assert given >= 8 << 20
     assert (kept, zeros) == (7, 0)
+
+
+def test_garbage_that_holds_memory_is_not_collected_while_that_is_looked_at() -> None:
+    class Maps:
+        """Lists the mappings, and has garbage collected at the next chance."""
+
+        def read_text(self) -> str:
+            text = Path("/proc/self/maps").read_text()
+            gc.set_threshold(1)
+            return text
+
+    def work() -> int:
+        gc.disable()
+        gc.collect()
+        garbage: list[Any] = [bytearray(256 << 20)]
+        garbage.append(garbage)
+        del garbage
+        gc.enable()
+        return give_back_zero_pages(cast("Path", Maps()))
+
+    assert in_a_fork(work) >= 128 << 20
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ instance pays for the tokens it has. Only for a process with a single thread.
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +28,26 @@ def give_back_zero_pages(maps: Path = Path("/proc/self/maps")) -> int:
     madvise = ctypes.CDLL(None, use_errno=True).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     given = 0
-    for begin, end in list(_anonymous(maps)):
-        for piece in range(begin, end, PIECE_BYTES):
-            size = min(PIECE_BYTES, end - piece)
-            memory = np.frombuffer(memoryview((ctypes.c_ubyte * size).from_address(piece)), dtype=np.uint64)
-            if not memory.any() and madvise(piece, size, _DONTNEED) == 0:
-                given += size
+    with _no_garbage_collected():
+        for begin, end in list(_anonymous(maps)):
+            for piece in range(begin, end, PIECE_BYTES):
+                size = min(PIECE_BYTES, end - piece)
+                memory = np.frombuffer(memoryview((ctypes.c_ubyte * size).from_address(piece)), dtype=np.uint64)
+                if not memory.any() and madvise(piece, size, _DONTNEED) == 0:
+                    given += size
     return given
+
+
+@contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """Keep Python from freeing what it finds unused meanwhile: a mapping that is looked at may go with that."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _anonymous(maps: Path) -> Iterator[tuple[int, int]]:
