@@ -29,10 +29,17 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]  # gunicorn is untyped
         self._idle.discard(sock)
         super().handle_request(listener_name, req, sock, addr)
         self._idle.add(sock)
+        if not self.alive:  # it was told to exit meanwhile
+            _end_reading(sock)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Take no more requests: readers of idle connections see their end."""
         super().handle_exit(sig, frame)
         for client in tuple(self._idle):
-            with suppress(OSError):  # it has just closed
-                client.shutdown(socket.SHUT_RD)
+            _end_reading(client)
+
+
+def _end_reading(client: socket.socket) -> None:
+    """Have whoever reads from a connection see its end."""
+    with suppress(OSError):  # it has just closed
+        client.shutdown(socket.SHUT_RD)

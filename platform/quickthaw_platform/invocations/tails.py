@@ -137,7 +137,7 @@ class Tails:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._changed = threading.Condition(threading.Lock())  # guards `_tails` and `_reader`
+        self._changed = threading.Condition()  # guards `_tails` and `_reader`
         self._tails: dict[str, list[Tail]] = {}  # by the stream's key
         self._reader: threading.Thread | None = None
         self._connection: Connection | None = None  # the reader's
