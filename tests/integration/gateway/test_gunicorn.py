@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
+from pathlib import Path
 from threading import Semaphore
 
 import httpx
@@ -255,11 +256,36 @@ def test_a_stream_that_the_shutdown_cuts_off_does_not_cancel_its_call(
     assert node.state(invocation) == "running"
 
 
-def test_connections_that_clients_keep_open_do_not_delay_the_shutdown(gateway: GatewayProcess) -> None:
+@pytest.fixture
+def patient_gateway(gateway_valkey: ValkeyProcess, node: PlayedNode, tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway in front of `node` that would wait for a request under way for longer than a test lasts."""
+    folder = tmp_path / "patient"
+    folder.mkdir()
+    server = GatewayProcess(gateway_valkey, folder, gateway_workers="1", drain_timeout="600s")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_connections_that_clients_keep_open_do_not_delay_the_shutdown(patient_gateway: GatewayProcess) -> None:
     with httpx.Client(timeout=PATIENCE_SECONDS) as keeping:
-        assert keeping.get(f"{gateway.url}/healthz").is_success
-        gateway.signal(signal.SIGTERM)
-        gateway.ended(seconds=10)
+        assert keeping.get(f"{patient_gateway.url}/healthz").is_success
+        patient_gateway.signal(signal.SIGTERM)
+        patient_gateway.ended(seconds=30)
+
+
+def test_a_connection_kept_open_after_a_stream_that_the_shutdown_waited_for_does_not_delay_it(
+    patient_gateway: GatewayProcess, node: PlayedNode, key: str
+) -> None:
+    node.tokens, node.pause = 10, 0.05
+    url = f"{patient_gateway.url}/v1/chat/completions"
+    with httpx.Client(timeout=PATIENCE_SECONDS, headers=headers(key)) as keeping:
+        with keeping.stream("POST", url, json=CHAT) as answer:
+            lines = answer.iter_lines()
+            assert next(lines)
+            patient_gateway.signal(signal.SIGTERM)
+            assert [line for line in lines if line][-1] == "data: [DONE]"
+        patient_gateway.ended(seconds=30)
 
 
 def test_a_killed_worker_is_replaced_and_the_call_goes_on(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:
