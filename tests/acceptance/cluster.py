@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -177,13 +178,16 @@ class Cluster:
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
-            process.wait(PATIENCE_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it is killed with what else is left
+                process.wait(PATIENCE_SECONDS)
         self.client.close()
         self.redis.close()
         self.valkey.stop()
         _, alive = psutil.wait_procs(everybody, timeout=PATIENCE_SECONDS)
         for left in alive:
             left.kill()
+        for process in self.processes.values():
+            process.wait()
         return alive
 
 

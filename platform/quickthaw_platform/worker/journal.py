@@ -9,14 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from quickthaw.types import InvocationState, Usage
 from quickthaw_platform.errors import LogGap, QuickthawError
-from quickthaw_platform.invocations.records import (
-    NO_START,
-    Append,
-    Chunk,
-    ColdStart,
-    Ending,
-    Record,
-)
+from quickthaw_platform.invocations.records import NO_START, Append, Chunk, ColdStart, Ending, Record
 
 KEPT_SECONDS = 10.0
 """How long what was written is kept: after a power cut, or as a replica, Redis comes back without its last moments, and

@@ -13,12 +13,7 @@ import structlog
 
 from quickthaw.types import InvocationState
 from quickthaw_platform.errors import LogGap, Unavailable
-from quickthaw_platform.invocations.records import (
-    Assignment,
-    Chunk,
-    Finished,
-    Record,
-)
+from quickthaw_platform.invocations.records import Assignment, Chunk, Finished, Record
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.journal import KEPT_SECONDS, MAX_KEPT, End, Given, Journal
 from quickthaw_platform.worker.log_lines import LogLines

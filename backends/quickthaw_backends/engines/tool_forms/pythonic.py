@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import warnings
+from collections.abc import Callable
 
 from quickthaw_backends.engines.tool_forms import lark
 from quickthaw_backends.engines.tool_forms.form import Asked, Form, Tools
@@ -20,7 +21,7 @@ class PythonicCalls:
 
     def __init__(self, tools: Tools, gathering: Gathering) -> None:
         self._tools, self._gathering = tools, gathering
-        self._step = self._open
+        self._step: Callable[[str], Step] = self._open
         self._word = ""  # of the name, key or value that is being read
         self._key = ""
         self._called = ""  # the tool of the call that is being read
@@ -101,8 +102,8 @@ class PythonicCalls:
             return self._go_on(self._name)
         return Step.DONE if character == "]" else Step.WRONG
 
-    def _go_on(self, step: object) -> Step:
-        self._step, self._word = step, ""  # type: ignore[assignment]
+    def _go_on(self, step: Callable[[str], Step]) -> Step:
+        self._step, self._word = step, ""
         return Step.MORE
 
 
