@@ -216,7 +216,7 @@ def test_an_item_is_referred_to_by_its_id(client: FlaskClient, node: FakeNode) -
     assert input_of(node, second.id.removeprefix("resp_"))[0] == {"role": "assistant", "content": "Hello world"}
     answer = client.post("/v1/responses", json={**ASKED, "input": [{"type": "item_reference", "id": "msg_x_0"}]})
     assert answer.status_code == 404
-    assert refused(client, input=[{"type": "item_reference", "id": said.replace("_0", "_7")}]) == "input.0.id"
+    assert refused(client, input=[{"type": "item_reference", "id": said.removesuffix("_0") + "_7"}]) == "input.0.id"
 
 
 def test_input_items_are_listed_page_by_page(client: FlaskClient) -> None:
