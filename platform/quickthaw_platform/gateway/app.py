@@ -34,16 +34,11 @@ from quickthaw_platform.gateway import (
     migrating,
     nodes,
     open_requests,
-    openai_chat,
-    openai_completions,
-    openai_embeddings,
-    openai_models,
     pages,
     results,
     router,
     secrets,
     spans,
-    stored_completions,
     usage,
 )
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
@@ -51,6 +46,7 @@ from quickthaw_platform.gateway.expensive_checks.checks import ExpensiveChecks
 from quickthaw_platform.gateway.messages import api as messages
 from quickthaw_platform.gateway.model_watch import ModelWatch
 from quickthaw_platform.gateway.open_requests import OpenRequests
+from quickthaw_platform.gateway.openai import chat, completions, embeddings, models, stored_completions
 from quickthaw_platform.gateway.prompt_compression.shortener import Shortener
 from quickthaw_platform.gateway.quotas import QuotaKeeper
 from quickthaw_platform.gateway.requests import BODY_SECONDS, JsonRequest
@@ -76,9 +72,8 @@ from quickthaw_platform.worker.commands import Commands
 REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _RESOURCES = (
-    functions, secrets, logs, invoke, invocations, openai_chat, openai_completions, openai_embeddings, openai_models,
-    stored_completions, responses, messages, nodes, checkpoints, results, migrating, router, keys, usage, pages, health,
-    metrics,
+    functions, secrets, logs, invoke, invocations, chat, completions, embeddings, models, stored_completions,
+    responses, messages, nodes, checkpoints, results, migrating, router, keys, usage, pages, health, metrics,
 )  # fmt: skip
 
 

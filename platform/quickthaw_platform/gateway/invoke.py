@@ -23,7 +23,7 @@ from quickthaw_platform.gateway.calls import (
     streaming,
 )
 from quickthaw_platform.gateway.native_stream import stream
-from quickthaw_platform.gateway.openai_answer import failure
+from quickthaw_platform.gateway.openai.answer import failure
 from quickthaw_platform.gateway.prompt_compression.applying import with_shorter_prompt
 from quickthaw_platform.gateway.resource import FunctionPath, answer, event_stream, resource
 from quickthaw_platform.gateway.services import services

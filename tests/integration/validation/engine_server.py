@@ -13,8 +13,8 @@ from typing import Any
 from quickthaw.errors import QuickthawError
 from quickthaw.types import Usage
 from quickthaw_platform.contracts import Engine
-from quickthaw_platform.gateway.openai_answer import Answer, Head
-from quickthaw_platform.gateway.openai_text_format import text_response
+from quickthaw_platform.gateway.openai.answer import Answer, Head
+from quickthaw_platform.gateway.openai.text_format import text_response
 from tests.unit.engines.tiny import Collector, request
 
 Completion = Callable[[dict[str, Any]], dict[str, Any]]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import Event, EventType
 from quickthaw_platform.gateway import sse
-from quickthaw_platform.gateway.openai_answer import Head
-from quickthaw_platform.gateway.openai_chat_format import ChatChunks
-from quickthaw_platform.gateway.openai_stream import Chunks
-from quickthaw_platform.gateway.openai_text_format import TextChunks
+from quickthaw_platform.gateway.openai.answer import Head
+from quickthaw_platform.gateway.openai.chat_format import ChatChunks
+from quickthaw_platform.gateway.openai.stream import Chunks
+from quickthaw_platform.gateway.openai.text_format import TextChunks
 
 HEAD = Head("cmpl-1", 1_700_000_000, 'odd "name"')
 

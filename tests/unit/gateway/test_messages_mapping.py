@@ -12,7 +12,7 @@ from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.messages.mapping import count_call, messages_call
 from quickthaw_platform.gateway.messages.schema import CountRequest, MessagesRequest
-from quickthaw_platform.gateway.openai_mapping import Call
+from quickthaw_platform.gateway.openai.mapping import Call
 
 USER = {"role": "user", "content": "hi"}
 TOOL = {"name": "weather", "input_schema": {"type": "object"}}

@@ -11,9 +11,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.errors import HandlerFailed
-from quickthaw_platform.gateway.openai_answer import Head, collect
-from quickthaw_platform.gateway.openai_chat_format import ChatChunks, chat_response
-from quickthaw_platform.gateway.openai_text_format import TextChunks, text_response
+from quickthaw_platform.gateway.openai.answer import Head, collect
+from quickthaw_platform.gateway.openai.chat_format import ChatChunks, chat_response
+from quickthaw_platform.gateway.openai.text_format import TextChunks, text_response
 
 HEAD = Head("chatcmpl-1", 1_700_000_000, "chat")
 

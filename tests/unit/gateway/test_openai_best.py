@@ -8,10 +8,10 @@ import pytest
 
 from quickthaw.generation import TokenLogprob
 from quickthaw_platform.errors import InvalidRequest
-from quickthaw_platform.gateway.openai_answer import Answer
-from quickthaw_platform.gateway.openai_best import best
-from quickthaw_platform.gateway.openai_mapping import chosen_from, completion_calls
-from quickthaw_platform.gateway.openai_schema import CompletionRequest
+from quickthaw_platform.gateway.openai.answer import Answer
+from quickthaw_platform.gateway.openai.best import best
+from quickthaw_platform.gateway.openai.mapping import chosen_from, completion_calls
+from quickthaw_platform.gateway.openai.schema import CompletionRequest
 
 
 def completion(**fields: Any) -> CompletionRequest:

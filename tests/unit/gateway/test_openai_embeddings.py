@@ -11,8 +11,8 @@ from openai.types import CreateEmbeddingResponse
 
 from quickthaw.types import Usage
 from quickthaw_platform.errors import HandlerFailed, InvalidRequest
-from quickthaw_platform.gateway.openai_schema import EmbeddingRequest
-from quickthaw_platform.gateway.openai_vectors import embedding_call, embedding_response
+from quickthaw_platform.gateway.openai.schema import EmbeddingRequest
+from quickthaw_platform.gateway.openai.vectors import embedding_call, embedding_response
 
 
 def embedding(**fields: Any) -> EmbeddingRequest:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import Event, EventType
-from quickthaw_platform.gateway.openai_answer import Head, collect
-from quickthaw_platform.gateway.openai_logprobs import TextOffsets, text_logprobs, token_entry
-from quickthaw_platform.gateway.openai_text_format import TextChunks, text_response
+from quickthaw_platform.gateway.openai.answer import Head, collect
+from quickthaw_platform.gateway.openai.logprobs import TextOffsets, text_logprobs, token_entry
+from quickthaw_platform.gateway.openai.text_format import TextChunks, text_response
 
 LOST = "\N{REPLACEMENT CHARACTER}"
 HEAD = Head("cmpl-1", 1, "m")

@@ -8,13 +8,13 @@ import pytest
 
 from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest, NotServable, QuickthawError
-from quickthaw_platform.gateway.openai_mapping import (
+from quickthaw_platform.gateway.openai.mapping import (
     chat_call,
     check_serves,
     completion_calls,
     split_model,
 )
-from quickthaw_platform.gateway.openai_schema import ChatRequest, CompletionRequest
+from quickthaw_platform.gateway.openai.schema import ChatRequest, CompletionRequest
 
 HELLO = [{"role": "user", "content": "hi"}]
 

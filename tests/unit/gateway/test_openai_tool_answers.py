@@ -10,8 +10,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from quickthaw.generation import Delta, TokenLogprob, ToolCallDelta
 from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.gateway.chunk_template import plain_text
-from quickthaw_platform.gateway.openai_answer import Head, collect
-from quickthaw_platform.gateway.openai_chat_format import ChatChunks, chat_response
+from quickthaw_platform.gateway.openai.answer import Head, collect
+from quickthaw_platform.gateway.openai.chat_format import ChatChunks, chat_response
 
 HEAD = Head("chatcmpl-1", 1_700_000_000, "chat")
 

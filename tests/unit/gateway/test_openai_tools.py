@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from quickthaw.generation import ChatOptions, Sampling
 from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest
-from quickthaw_platform.gateway.openai_mapping import Call, chat_call
-from quickthaw_platform.gateway.openai_schema import ChatRequest
+from quickthaw_platform.gateway.openai.mapping import Call, chat_call
+from quickthaw_platform.gateway.openai.schema import ChatRequest
 
 USER = {"role": "user", "content": "hi"}
 LOOK = {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {"at": {}}}}

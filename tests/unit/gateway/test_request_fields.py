@@ -14,9 +14,9 @@ from openai.types.chat import completion_create_params as chat_create_params
 
 from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest
-from quickthaw_platform.gateway.openai_mapping import chat_call, completion_calls
-from quickthaw_platform.gateway.openai_schema import ChatRequest, CompletionRequest, EmbeddingRequest
-from quickthaw_platform.gateway.openai_vectors import embedding_call
+from quickthaw_platform.gateway.openai.mapping import chat_call, completion_calls
+from quickthaw_platform.gateway.openai.schema import ChatRequest, CompletionRequest, EmbeddingRequest
+from quickthaw_platform.gateway.openai.vectors import embedding_call
 from quickthaw_platform.gateway.request_fields import Endpoint, RequestField, Treatment, fields_of
 from tests.packaging.roots import ROOT
 from tests.unit.gateway.conftest import ECHO

@@ -20,8 +20,8 @@ from quickthaw_platform.gateway.messages.schema import (
     TokenCount,
 )
 from quickthaw_platform.gateway.messages.stream import stream
-from quickthaw_platform.gateway.openai_answer import outcome
-from quickthaw_platform.gateway.openai_calls import json_answer, opened, place, resolve, result
+from quickthaw_platform.gateway.openai.answer import outcome
+from quickthaw_platform.gateway.openai.calls import json_answer, opened, place, resolve, result
 from quickthaw_platform.gateway.resource import errors, resource
 
 REQUEST_ID_HEADER = "request-id"

@@ -11,7 +11,7 @@ from typing import Any
 from quickthaw.generation import Delta, ToolCallDelta
 from quickthaw.types import Event, Usage
 from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
-from quickthaw_platform.gateway.openai_mapping import piece
+from quickthaw_platform.gateway.openai.mapping import piece
 
 _SIGNATURE_CHARACTERS = 32
 INVALID_JSON = "INVALID_JSON"

@@ -10,8 +10,8 @@ from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.messages.conversation import continues, plain_messages
 from quickthaw_platform.gateway.messages.schema import Conversation, MessagesRequest, Tool, ToolChoice
-from quickthaw_platform.gateway.openai_mapping import Call, compression_of, parameters
-from quickthaw_platform.gateway.openai_tools import check_choice
+from quickthaw_platform.gateway.openai.mapping import Call, compression_of, parameters
+from quickthaw_platform.gateway.openai.tools import check_choice
 from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
 from quickthaw_platform.gateway.structure_check.places import Places
 

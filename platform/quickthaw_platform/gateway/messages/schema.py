@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from quickthaw.generation import MAX_STOPS
 from quickthaw.types import CompressOrNot
 from quickthaw_platform.gateway.messages.blocks import CacheControl, Message, Strict, Texts
-from quickthaw_platform.gateway.openai_schema import MaxTokens
+from quickthaw_platform.gateway.openai.schema import MaxTokens
 
 MODEL = "name of a function, or name:alias"
 

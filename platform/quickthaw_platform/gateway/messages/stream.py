@@ -13,7 +13,7 @@ from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.messages.errors import error_body
 from quickthaw_platform.gateway.messages.events import MessageEvents
-from quickthaw_platform.gateway.openai_answer import outcome
+from quickthaw_platform.gateway.openai.answer import outcome
 from quickthaw_platform.gateway.thaw import waiting_for
 
 

@@ -14,7 +14,7 @@ from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, Quicktha
 from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import line
-from quickthaw_platform.gateway.openai_mapping import parameters
+from quickthaw_platform.gateway.openai.mapping import parameters
 from quickthaw_platform.gateway.prompt_compression.setting import FIELD
 from quickthaw_platform.gateway.prompt_compression.shortening import Shortened
 from quickthaw_platform.gateway.services import services

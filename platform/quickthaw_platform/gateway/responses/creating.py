@@ -13,8 +13,8 @@ from quickthaw.types import EventType, Version
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.calls import ended, line, name_invocation, streaming
 from quickthaw_platform.gateway.following import Line
-from quickthaw_platform.gateway.openai_answer import failure
-from quickthaw_platform.gateway.openai_calls import json_answer, opened, place, resolve, result
+from quickthaw_platform.gateway.openai.answer import failure
+from quickthaw_platform.gateway.openai.calls import json_answer, opened, place, resolve, result
 from quickthaw_platform.gateway.responses.body import Draft, repeated
 from quickthaw_platform.gateway.responses.events import ResponseEvents
 from quickthaw_platform.gateway.responses.items import invocation_in, items_of, named

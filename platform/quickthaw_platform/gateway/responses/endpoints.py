@@ -11,7 +11,7 @@ from quickthaw.resources import Scope
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.admission import cancel
 from quickthaw_platform.gateway.calls import CallHeaders, line, streaming
-from quickthaw_platform.gateway.openai_calls import json_answer
+from quickthaw_platform.gateway.openai.calls import json_answer
 from quickthaw_platform.gateway.path_names import RESPONSE_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import resource
 from quickthaw_platform.gateway.responses.creating import as_it_stands, count_tokens, create, draft_of

@@ -13,8 +13,8 @@ from quickthaw.generation import Delta, TokenLogprob, ToolCallDelta
 from quickthaw.types import Event, EventType, InvocationState, Usage
 from quickthaw_platform.errors import InvalidRequest, InvocationCancelled, QuickthawError, RateLimited
 from quickthaw_platform.gateway.chunk_template import plain_text
-from quickthaw_platform.gateway.openai_answer import failure
-from quickthaw_platform.gateway.openai_mapping import piece
+from quickthaw_platform.gateway.openai.answer import failure
+from quickthaw_platform.gateway.openai.mapping import piece
 from quickthaw_platform.gateway.responses.body import Draft
 from quickthaw_platform.gateway.responses.output import Message, Speaking, Thoughts, Told, ToolCall
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from quickthaw.types import Handler
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.errors import invalid
-from quickthaw_platform.gateway.openai_mapping import Call, chat_call, parameters
-from quickthaw_platform.gateway.openai_schema import ChatRequest
+from quickthaw_platform.gateway.openai.mapping import Call, chat_call, parameters
+from quickthaw_platform.gateway.openai.schema import ChatRequest
 from quickthaw_platform.gateway.responses.fields import check_request, passed_on
 from quickthaw_platform.gateway.responses.items import messages_of
 from quickthaw_platform.gateway.responses.schema import LOGPROBS, InputRequest, Item, ResponseRequest

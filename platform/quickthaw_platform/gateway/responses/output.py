@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from quickthaw.generation import TokenLogprob, ToolCallDelta
-from quickthaw_platform.gateway.openai_logprobs import token_entry
+from quickthaw_platform.gateway.openai.logprobs import token_entry
 
 Told = dict[str, Any]
 """An event without its number, and without the place of the item in the answer."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from quickthaw_platform.gateway.labels import Metadata
-from quickthaw_platform.gateway.openai_schema import MaxTokens, Streamable
+from quickthaw_platform.gateway.openai.schema import MaxTokens, Streamable
 
 LOGPROBS = "message.output_text.logprobs"
 

@@ -15,11 +15,11 @@ from quickthaw_platform.errors import InvocationNotFound, NotFound
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.labels import Metadata
-from quickthaw_platform.gateway.openai_answer import Head, collect
-from quickthaw_platform.gateway.openai_calls import json_answer
-from quickthaw_platform.gateway.openai_chat_format import chat_response
-from quickthaw_platform.gateway.openai_schema import ChatCompletion, ChatRequest
-from quickthaw_platform.gateway.openai_tools import is_legacy
+from quickthaw_platform.gateway.openai.answer import Head, collect
+from quickthaw_platform.gateway.openai.calls import json_answer
+from quickthaw_platform.gateway.openai.chat_format import chat_response
+from quickthaw_platform.gateway.openai.schema import ChatCompletion, ChatRequest
+from quickthaw_platform.gateway.openai.tools import is_legacy
 from quickthaw_platform.gateway.path_names import COMPLETION_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import resource
 from quickthaw_platform.gateway.responses.schema import ItemList
@@ -85,7 +85,7 @@ def keep_completion(connection: Line, sent: ChatRequest, version: Version, ident
 
 def list_chat_completions(query: CompletionsPage) -> Response:
     """List the stored chat completions of the API key that were answered."""
-    # Its route is in openai_chat.py: of two blueprints with one path only the later one would be documented.
+    # Its route is in chat.py: of two blueprints with one path only the later one would be documented.
     newest_first = query.order == "desc"
     found = services().stored.of_key(Kind.COMPLETION, principal().key_id, query.after, newest_first=newest_first)
     return json_answer(page_of(_answered(found, query.model, _wanted_metadata()), query.limit))

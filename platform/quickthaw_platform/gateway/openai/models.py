@@ -12,7 +12,7 @@ from quickthaw_platform.errors import FunctionNotFound
 from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.model_cards import ModelCard, ModelList
 from quickthaw_platform.gateway.model_events import stream
-from quickthaw_platform.gateway.openai_mapping import split_model
+from quickthaw_platform.gateway.openai.mapping import split_model
 from quickthaw_platform.gateway.path_names import MODEL_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import event_stream, resource
 from quickthaw_platform.gateway.services import services

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quickthaw_platform.errors import InvalidRequest
-from quickthaw_platform.gateway.openai_schema import OpenAIRequest
+from quickthaw_platform.gateway.openai.schema import OpenAIRequest
 
 _SAME = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "n", "stop", "seed", "frequency_penalty",

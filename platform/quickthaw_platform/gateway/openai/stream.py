@@ -11,12 +11,12 @@ from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.following import Line
-from quickthaw_platform.gateway.openai_answer import failure, outcome
+from quickthaw_platform.gateway.openai.answer import failure, outcome
 from quickthaw_platform.gateway.thaw import waiting_for
 
 
 class Chunks(Protocol):
-    """Builds the chunks of one invocation (see openai_chat_format and openai_text_format)."""
+    """Builds the chunks of one invocation (see chat_format and text_format)."""
 
     def quick(self, event: Event) -> bytes | None:
         """Return the encoded chunk of an event that adds plain text to what was begun; None: see `feed`."""

@@ -14,9 +14,9 @@ from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import count_request, ended, line, name_invocation, streaming
 from quickthaw_platform.gateway.following import ClientGone, Line, first_output, opening
-from quickthaw_platform.gateway.openai_answer import Answer, Head, collect, failure
-from quickthaw_platform.gateway.openai_mapping import Call, check_serves, split_model
-from quickthaw_platform.gateway.openai_stream import Chunks, stream
+from quickthaw_platform.gateway.openai.answer import Answer, Head, collect, failure
+from quickthaw_platform.gateway.openai.mapping import Call, check_serves, split_model
+from quickthaw_platform.gateway.openai.stream import Chunks, stream
 from quickthaw_platform.gateway.prompt_compression.applying import with_shorter_prompt
 from quickthaw_platform.gateway.services import services
 

@@ -8,10 +8,10 @@ from typing import Any
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import Event, Usage
 from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
-from quickthaw_platform.gateway.openai_answer import Answer, Head
-from quickthaw_platform.gateway.openai_logprobs import token_entry
-from quickthaw_platform.gateway.openai_mapping import piece, usage_json
-from quickthaw_platform.gateway.openai_message import message, reason, said_in
+from quickthaw_platform.gateway.openai.answer import Answer, Head
+from quickthaw_platform.gateway.openai.assistant_message import message, reason, said_in
+from quickthaw_platform.gateway.openai.logprobs import token_entry
+from quickthaw_platform.gateway.openai.mapping import piece, usage_json
 
 
 def chat_response(head: Head, answers: Sequence[Answer], usage: Usage, legacy: bool = False) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from quickthaw_platform.errors import InvalidRequest
-from quickthaw_platform.gateway.openai_parts import ResponseFormat, StructuredOutputs
-from quickthaw_platform.gateway.openai_schema import OpenAIRequest
+from quickthaw_platform.gateway.openai.request_parts import ResponseFormat, StructuredOutputs
+from quickthaw_platform.gateway.openai.schema import OpenAIRequest
 
 Named = tuple[str, dict[str, Any]]
 """The place in the request, and the fields of Structure that it means."""

@@ -6,15 +6,15 @@ from flask import Response
 
 from quickthaw.resources import Scope
 from quickthaw_platform.gateway.calls import CallHeaders
-from quickthaw_platform.gateway.openai_calls import chunked, head, json_answer, place, resolve, whole
-from quickthaw_platform.gateway.openai_chat_format import ChatChunks, chat_response
-from quickthaw_platform.gateway.openai_mapping import chat_call
-from quickthaw_platform.gateway.openai_schema import ChatCompletion, ChatRequest
-from quickthaw_platform.gateway.openai_tools import is_legacy
+from quickthaw_platform.gateway.openai.calls import chunked, head, json_answer, place, resolve, whole
+from quickthaw_platform.gateway.openai.chat_format import ChatChunks, chat_response
+from quickthaw_platform.gateway.openai.mapping import chat_call
+from quickthaw_platform.gateway.openai.schema import ChatCompletion, ChatRequest
+from quickthaw_platform.gateway.openai.stored_completions import keep_completion, list_chat_completions
+from quickthaw_platform.gateway.openai.tools import is_legacy
 from quickthaw_platform.gateway.resource import resource
 from quickthaw_platform.gateway.responses.schema import ItemList
 from quickthaw_platform.gateway.services import services
-from quickthaw_platform.gateway.stored_completions import keep_completion, list_chat_completions
 
 api = resource("openai-chat", __name__, "OpenAI-compatible chat", read=Scope.INVOKE, write=Scope.INVOKE)
 api.get("/v1/chat/completions", responses={200: ItemList})(list_chat_completions)

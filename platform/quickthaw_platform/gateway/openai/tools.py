@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quickthaw_platform.errors import InvalidRequest
-from quickthaw_platform.gateway.openai_parts import (
+from quickthaw_platform.gateway.openai.request_parts import (
     AllowedToolsChoice,
     FunctionDefinition,
     FunctionName,
     Tool,
     ToolReference,
 )
-from quickthaw_platform.gateway.openai_schema import ChatRequest
+from quickthaw_platform.gateway.openai.schema import ChatRequest
 
 _NO_ARGUMENTS = {"type": "object", "properties": {}}
 _SAME = (

@@ -7,11 +7,11 @@ from flask import Response
 from quickthaw.resources import Scope
 from quickthaw.types import Version
 from quickthaw_platform.gateway.calls import CallHeaders
-from quickthaw_platform.gateway.openai_best import best
-from quickthaw_platform.gateway.openai_calls import chunked, head, json_answer, place, resolve, whole
-from quickthaw_platform.gateway.openai_mapping import LEGACY_MAX_TOKENS, chosen_from, completion_calls
-from quickthaw_platform.gateway.openai_schema import Completion, CompletionRequest
-from quickthaw_platform.gateway.openai_text_format import TextChunks, text_response
+from quickthaw_platform.gateway.openai.best import best
+from quickthaw_platform.gateway.openai.calls import chunked, head, json_answer, place, resolve, whole
+from quickthaw_platform.gateway.openai.mapping import LEGACY_MAX_TOKENS, chosen_from, completion_calls
+from quickthaw_platform.gateway.openai.schema import Completion, CompletionRequest
+from quickthaw_platform.gateway.openai.text_format import TextChunks, text_response
 from quickthaw_platform.gateway.resource import resource
 
 api = resource("openai-completions", __name__, "OpenAI-compatible completions", read=Scope.INVOKE, write=Scope.INVOKE)

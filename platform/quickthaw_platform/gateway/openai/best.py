@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quickthaw_platform.gateway.openai_answer import Answer
+from quickthaw_platform.gateway.openai.answer import Answer
 
 
 def best(answers: Sequence[Answer], made: int, n: int, *, keep_logprobs: bool) -> list[Answer]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quickthaw_platform.errors import InvalidRequest
-from quickthaw_platform.gateway.openai_parts import ChatMessage, ContentPart, Loose, ToolCall
+from quickthaw_platform.gateway.openai.request_parts import ChatMessage, ContentPart, Loose, ToolCall
 
 _HARMLESS = frozenset({"annotations", "id", "cache_control", "prompt_cache_breakpoint", "index"})
 """Fields that clients send back from answers, or mark a cache with."""

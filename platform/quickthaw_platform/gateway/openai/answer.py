@@ -9,8 +9,8 @@ from typing import Any
 from quickthaw.generation import Delta, TokenLogprob, ToolCallDelta
 from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.errors import QuickthawError, from_json
-from quickthaw_platform.gateway.openai_logprobs import TextOffsets
-from quickthaw_platform.gateway.openai_mapping import piece
+from quickthaw_platform.gateway.openai.logprobs import TextOffsets
+from quickthaw_platform.gateway.openai.mapping import piece
 
 
 @dataclass(frozen=True, slots=True)

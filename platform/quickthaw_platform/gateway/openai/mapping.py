@@ -9,11 +9,11 @@ from typing import Any, Literal
 from quickthaw.generation import Delta
 from quickthaw.types import Compression, Event, EventType, Handler, Usage
 from quickthaw_platform.errors import InvalidRequest, NotServable
-from quickthaw_platform.gateway.openai_messages import plain_messages
-from quickthaw_platform.gateway.openai_sampling import sampling_of
-from quickthaw_platform.gateway.openai_schema import ChatRequest, CompletionRequest, OpenAIRequest
-from quickthaw_platform.gateway.openai_structure import structure_of
-from quickthaw_platform.gateway.openai_tools import check_choice, is_legacy, options_of
+from quickthaw_platform.gateway.openai.prompt_messages import plain_messages
+from quickthaw_platform.gateway.openai.sampling import sampling_of
+from quickthaw_platform.gateway.openai.schema import ChatRequest, CompletionRequest, OpenAIRequest
+from quickthaw_platform.gateway.openai.structure import structure_of
+from quickthaw_platform.gateway.openai.tools import check_choice, is_legacy, options_of
 from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
 from quickthaw_platform.gateway.sse import compact
 from quickthaw_platform.gateway.structure_check.places import NATIVE, Places

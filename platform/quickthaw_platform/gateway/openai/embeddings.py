@@ -6,9 +6,9 @@ from flask import Response
 
 from quickthaw.resources import Scope
 from quickthaw_platform.gateway.calls import CallHeaders
-from quickthaw_platform.gateway.openai_calls import json_answer, place, resolve, result
-from quickthaw_platform.gateway.openai_schema import EmbeddingList, EmbeddingRequest
-from quickthaw_platform.gateway.openai_vectors import embedding_call, embedding_response
+from quickthaw_platform.gateway.openai.calls import json_answer, place, resolve, result
+from quickthaw_platform.gateway.openai.schema import EmbeddingList, EmbeddingRequest
+from quickthaw_platform.gateway.openai.vectors import embedding_call, embedding_response
 from quickthaw_platform.gateway.resource import resource
 
 api = resource("openai-embeddings", __name__, "OpenAI-compatible embeddings", read=Scope.INVOKE, write=Scope.INVOKE)

@@ -10,8 +10,8 @@ from typing import Any
 
 from quickthaw.types import Handler, Usage
 from quickthaw_platform.errors import HandlerFailed, InvalidRequest
-from quickthaw_platform.gateway.openai_mapping import Call, parameters
-from quickthaw_platform.gateway.openai_schema import EmbeddingRequest
+from quickthaw_platform.gateway.openai.mapping import Call, parameters
+from quickthaw_platform.gateway.openai.schema import EmbeddingRequest
 from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
 
 

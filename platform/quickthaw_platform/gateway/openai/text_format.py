@@ -8,9 +8,9 @@ from typing import Any
 from quickthaw.generation import Delta
 from quickthaw.types import Event, Usage
 from quickthaw_platform.gateway.chunk_template import ChunkTemplate, plain_text
-from quickthaw_platform.gateway.openai_answer import Answer, Head
-from quickthaw_platform.gateway.openai_logprobs import TextOffsets, text_logprobs
-from quickthaw_platform.gateway.openai_mapping import piece, usage_json
+from quickthaw_platform.gateway.openai.answer import Answer, Head
+from quickthaw_platform.gateway.openai.logprobs import TextOffsets, text_logprobs
+from quickthaw_platform.gateway.openai.mapping import piece, usage_json
 
 
 def text_response(head: Head, answers: Sequence[Answer], usages: Sequence[Usage]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from quickthaw.generation import AS_MANY_AS_FIT, MAX_CHOICES, MAX_STOPS
 from quickthaw.types import CompressOrNot
 from quickthaw_platform.gateway.labels import Metadata
-from quickthaw_platform.gateway.openai_parts import (
+from quickthaw_platform.gateway.openai.request_parts import (
     AllowedToolsChoice,
     ChatMessage,
     FunctionDefinition,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quickthaw.generation import Delta, ToolCallDelta
-from quickthaw_platform.gateway.openai_answer import Answer
+from quickthaw_platform.gateway.openai.answer import Answer
 
 
 def message(answer: Answer, legacy: bool) -> dict[str, Any]:
