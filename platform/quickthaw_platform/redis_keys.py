@@ -75,7 +75,7 @@ class RedisKey(StrEnum):
     CONTROLLER_LOCK = "qt:controller.lock"  # text of a round's name
     CONTROLLER_WATCH = "qt:controller.watch"
     CONTROLLER_HEARD = "qt:controller.heard"
-    CONTROLLER_WANTED = "qt:controller.wanted"  # text of a version's id: instances last started for it
+    CONTROLLER_WANTED = "qt:controller.wanted"  # hash of a version's id: starts ahead, see controller/wanted.py
     REDBEAT = "qt:redbeat"  # RedBeat keeps its schedule behind it
     READY = "qt:ready"  # what readiness writes to see whether it can
     DOCTOR = "qt:doctor"  # what `quickthaw doctor` writes to see whether it can

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import takewhile
+from typing import cast
+
+from redis import Redis
 
 from quickthaw.types import Version
 from quickthaw_platform.contracts import Start
+from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.scaling import plan
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.router.view import count_serving, read_view
 
-RETRY_SECONDS = 10
-"""Between two attempts to bring a version to the same number: one that cannot start is not started all the time."""
+FIRST_RETRY_SECONDS = 1.0
+"""From a start ahead to the next one for no more instances; each further one waits twice as long."""
+
+LONGEST_RETRY_SECONDS = 60.0
+
+REFUSED_RETRY_SECONDS = 5.0
+"""Where the allocation policy starts nothing, as there is no room, it is asked again after so long."""
+
+STEADY_SECONDS = 60.0
+"""Where no start was needed for so long after the next one was allowed, the former ones are forgotten."""
 
 
 def keep_wanted(context: Context) -> None:
@@ -29,11 +43,8 @@ def keep_wanted(context: Context) -> None:
         serving = count_serving(view, version.id)
         if not serving and view.waiting.get(version.id):
             continue
-        missing = wanted[version.id] - serving
-        if missing > 0 and _attempt_due(context, version, wanted[version.id]):
-            for _ in range(missing):
-                if not isinstance(context.allocator.allocate(version, ahead=True), Start):
-                    break
+        if serving < wanted[version.id]:
+            _start_if_due(context, version, wanted[version.id], serving)
 
 
 def wanted_instances(context: Context, versions: Sequence[Version]) -> dict[str, int]:
@@ -47,10 +58,35 @@ def wanted_instances(context: Context, versions: Sequence[Version]) -> dict[str,
     return {v.id: max(plan.wanted(samples[v.id], v.spec), int(v.id in prewarmed)) for v in versions}
 
 
-def _attempt_due(context: Context, version: Version, wanted: int) -> bool:
-    """Whether none was made for so many lately; one is from now on."""
-    key = RedisKey.CONTROLLER_WANTED.of(version.id)
-    if int(context.redis.get(key) or 0) >= wanted:
-        return False
-    context.redis.set(key, wanted, ex=RETRY_SECONDS)
-    return True
+def retry_seconds(starts: int) -> float:
+    """Return how long after the latest of so many starts the next one may follow: a crash loop becomes slow."""
+    return min(FIRST_RETRY_SECONDS * 2.0 ** (starts - 1), LONGEST_RETRY_SECONDS)
+
+
+def _start_if_due(context: Context, version: Version, wanted: int, serving: int) -> None:
+    """Start what is missing, unless as many were started for lately.
+
+    That is noted first: what makes a start fail here must not be met again in each round.
+    """
+    key, now = RedisKey.CONTROLLER_WANTED.of(version.id), redis_time(context.redis)
+    latest = cast("dict[str, str]", context.redis.hgetall(key))
+    if latest and wanted <= int(latest["wanted"]) and now < float(latest["due"]):
+        return
+    starts = int(latest.get("starts", 0))
+    _note(context.redis, key, wanted, starts + 1, now + retry_seconds(starts + 1))
+    if not _start(context, version, wanted - serving):
+        _note(context.redis, key, wanted, starts, now + REFUSED_RETRY_SECONDS)
+
+
+def _start(context: Context, version: Version, missing: int) -> bool:
+    """Start so many instances, or as many as there is room for; returns whether there was room for any."""
+    starts = (isinstance(context.allocator.allocate(version, ahead=True), Start) for _ in range(missing))
+    return bool(list(takewhile(bool, starts)))
+
+
+def _note(redis: Redis, key: str, wanted: int, starts: int, due: float) -> None:
+    """Keep how many were wanted, the starts in a row, and from when on (Redis' clock) the next one may be made."""
+    with redis.pipeline() as pipe:
+        pipe.hset(key, mapping={"wanted": wanted, "starts": starts, "due": due})
+        pipe.expireat(key, math.ceil(due + STEADY_SECONDS))
+        pipe.execute()

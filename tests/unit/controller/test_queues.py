@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
 
 from quickthaw.types import InvocationState, Version
+from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.queues import serve, serve_waiting
 from tests.recording import RecordingCommands
@@ -101,21 +104,72 @@ class TestMinimum:
         serve(context)
         assert starts(commands) == 0
 
-    def test_one_that_cannot_start_is_not_started_all_the_time(
-        self, redis: Redis, context: Context, commands: RecordingCommands, versions: KnownVersions
-    ) -> None:
+
+class TestReplacement:
+    """Of an instance that nobody waits for."""
+
+    @pytest.fixture
+    def clock(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Stand in for Redis' clock: what is in the list is the time."""
+        clock = [redis_time(redis)]
+        monkeypatch.setattr("quickthaw_platform.controller.wanted.redis_time", lambda _: clock[0])
+        return clock
+
+    @pytest.fixture
+    def replaced_after(
+        self, context: Context, commands: RecordingCommands, versions: KnownVersions, clock: list[float]
+    ) -> Callable[[float], int]:
+        """Let the instance die after so many seconds, and return after how many whole ones another is started."""
         versions.add(small_version(min_instances=1))
         serve(context)
-        [failed] = context.slots.instances()
-        context.slots.remove(failed.id)
         assert starts(commands) == 1
+
+        def replaced_after(lived: float) -> int:
+            for instance in context.slots.instances():
+                context.slots.remove(instance.id)
+            clock[0] += lived
+            for seconds in range(100):
+                serve(context)
+                if starts(commands):
+                    return seconds
+                clock[0] += 1
+            raise AssertionError("it is not replaced")
+
+        return replaced_after
+
+    def test_one_that_lived_for_a_while_is_replaced_at_once(self, replaced_after: Callable[[float], int]) -> None:
+        assert [replaced_after(lived) for lived in (1, 2, 4, 8)] == [0, 0, 0, 0]
+
+    def test_one_that_dies_at_once_again_and_again_is_replaced_ever_later_up_to_a_minute(
+        self, replaced_after: Callable[[float], int]
+    ) -> None:
+        assert [replaced_after(0) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert replaced_after(50) == 10
+
+    def test_deaths_are_forgotten_a_minute_after_the_next_start_was_allowed(
+        self, redis: Redis, replaced_after: Callable[[float], int], clock: list[float]
+    ) -> None:
+        for _ in range(3):
+            replaced_after(0)
+        assert redis.expiretime("qt:controller.wanted:v1") == math.ceil(clock[0] + 8 + 60)
+        redis.delete("qt:controller.wanted:v1")
+        assert [replaced_after(0) for _ in range(3)] == [0, 1, 2]
+
+    def test_without_room_it_is_tried_every_five_seconds(
+        self,
+        redis: Redis,
+        context: Context,
+        commands: RecordingCommands,
+        replaced_after: Callable[[float], int],
+        clock: list[float],
+    ) -> None:
+        announce_node(redis, memory_bytes=0)
+        for instance in context.slots.instances():
+            context.slots.remove(instance.id)
+        clock[0] += 1
         serve(context)
-        assert starts(commands) == 0
-        [key] = redis.scan_iter("qt:controller.wanted:*")
-        assert 0 < redis.pttl(key) <= 10_000
-        redis.delete(key)
-        serve(context)
-        assert starts(commands) == 1
+        announce_node(redis)
+        assert [replaced_after(0) for _ in range(2)] == [5, 2]
 
 
 class TestReplicas:
