@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.console import Console
 from benchmarks.assets import DENSE
 from benchmarks.engines.measures import Figures, Plan
 from benchmarks.engines.models import OTHERS, SMALL, Model
-from benchmarks.engines.report import BATCH, CONTINUOUS, GENERATE, LLAMACPP, TRANSFORMERS, goals, rows
+from benchmarks.engines.report import BATCH, CONTINUOUS, GENERATE, LLAMACPP, MIXED, TRANSFORMERS, goals, rows
 from benchmarks.engines.subjects import Batches, LlamaServer, Platform, Subject, TransformersServer
 from benchmarks.peers.generate_batch import GenerateBatch
 from benchmarks.peers.static_batch import StaticBatch
@@ -26,6 +27,7 @@ from benchmarks.processes import end_on_sigterm
 from benchmarks.report import Cell, Goal, Report, console, publish
 from benchmarks.rounds import interleave
 from benchmarks.served import Import, Served
+from quickthaw_backends.engines.transformers_engine.linear import native_bf16
 
 DTYPES = ("bfloat16", "float32")
 DENSE_SUFFIX = "-dense"
@@ -49,7 +51,7 @@ class Bench:
         model, gguf = self._model, str(self._model.gguf())
         imports = (Import(model.name, gguf), Import(f"{model.name}{DENSE_SUFFIX}", gguf, DENSE))
         with Served(imports) as served:
-            quick, slow = self._platform(served), self._slow(self._model.hugging_face())
+            quick, slow = self._platform(served), [*self._mixed(served), *self._slow(self._model.hugging_face())]
             quick.append(LlamaServer(model.gguf(), self._logs / "llama.log"))
             found = self._interleaved([*quick, *slow], min(rounds, slow_rounds))
             for name, more in self._interleaved(quick, rounds - slow_rounds).items():
@@ -57,10 +59,20 @@ class Bench:
         return found
 
     def _platform(self, served: Served) -> list[Subject]:
-        streams = max(self._plan.streams)
-        for engine, model in (("llamacpp", self._model.name), ("transformers", f"{self._model.name}{DENSE_SUFFIX}")):
-            served.deploy(engine, model=model, engine=engine, concurrency=streams, keep_alive=KEEP_ALIVE_SECONDS)
+        dense = f"{self._model.name}{DENSE_SUFFIX}"
+        self._deploy(served, "llamacpp", model=self._model.name, engine="llamacpp")
+        self._deploy(served, "transformers", model=dense, engine="transformers")
         return [Platform(served, "llamacpp", LLAMACPP), Platform(served, "transformers", TRANSFORMERS)]
+
+    def _mixed(self, served: Served) -> list[Subject]:
+        if not native_bf16():
+            return []
+        dense = f"{self._model.name}{DENSE_SUFFIX}"
+        self._deploy(served, "mixed", model=dense, engine="transformers", options={"compute": "mixed"})
+        return [Platform(served, "mixed", MIXED)]
+
+    def _deploy(self, served: Served, name: str, **spec: Any) -> None:
+        served.deploy(name, concurrency=max(self._plan.streams), keep_alive=KEEP_ALIVE_SECONDS, **spec)
 
     def _slow(self, folder: Path) -> list[Subject]:
         log = self._logs / "batches.log"

@@ -9,6 +9,7 @@ from benchmarks.report import Cell, Goal
 from benchmarks.stats import median
 
 LLAMACPP, TRANSFORMERS = "quickthaw, llamacpp", "quickthaw, transformers"
+MIXED = f"{TRANSFORMERS}, compute=mixed"
 SERVER = "llama.cpp's server"
 GENERATE, CONTINUOUS = "generate", "generate_batch"
 
@@ -35,6 +36,7 @@ def goals(model: str, found: Rounds) -> list[Goal]:
         _rates(model, found, TRANSFORMERS, GENERATE, 1, ONE_STREAM_FACTOR),
         _rates(model, found, TRANSFORMERS, GENERATE, BATCH, STATIC_FACTOR),
         _rates(model, found, TRANSFORMERS, CONTINUOUS, BATCH, CONTINUOUS_FACTOR),
+        _rates(model, found, MIXED, GENERATE, BATCH, STATIC_FACTOR),
     ]
     made += [_second_turn(model, found, name) for name in (LLAMACPP, TRANSFORMERS)]
     return [goal for goal in made if goal is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.engines.measures import Figures, Plan
-from benchmarks.engines.report import CONTINUOUS, GENERATE, LLAMACPP, SERVER, TRANSFORMERS, goals, rows
+from benchmarks.engines.report import CONTINUOUS, GENERATE, LLAMACPP, MIXED, SERVER, TRANSFORMERS, goals, rows
 from benchmarks.prompts import FRAME_TOKENS, PLAIN_FRAME_TOKENS, plain, sized, words
 from benchmarks.report import Goal
 
@@ -18,6 +18,7 @@ FOUND = {
     LLAMACPP: [Figures({32: 0.1}, {1: 96.0, 8: 200.0}, 0.2, 0.25, 0.01), Figures({32: 0.3}, {1: 50.0, 8: 100.0})],
     SERVER: [rates(100.0, 250.0), rates(50.0, 100.0)],
     TRANSFORMERS: [rates(28.0, 90.0), rates(1.0, 1.0)],
+    MIXED: [rates(30.0, 100.0)],
     f"{GENERATE}, bfloat16": [rates(20.0, 40.0)],
     f"{GENERATE}, float32": [rates(10.0, 80.0)],
     f"{CONTINUOUS}, bfloat16": [Figures(rates={8: 30.0})],
@@ -41,6 +42,7 @@ def test_of_a_peer_in_several_types_the_faster_counts_and_only_the_rounds_that_i
     assert found[f"{TRANSFORMERS} over {GENERATE}, one stream"].value == pytest.approx(1.4)
     assert found[f"{TRANSFORMERS} over {GENERATE}, 8 streams"].value == pytest.approx(90 / 80)
     assert found[f"{TRANSFORMERS} over {CONTINUOUS}, 8 streams"].value == pytest.approx(3)
+    assert found[f"{MIXED} over {GENERATE}, 8 streams"].value == pytest.approx(100 / 80)
 
 
 def test_a_goal_needs_both_sides() -> None:
