@@ -33,7 +33,7 @@ LM_EVAL := lm-eval==0.4.13 aiohappyeyeballs==2.7.1 aiohttp==3.14.5 aiosignal==1.
 	threadpoolctl==3.8.0 typepy==1.3.5 word2number==1.1 yarl==1.25.1 absl-py==2.5.1 defusedxml==0.7.1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress bench-validate report clean bench-optimise
+.PHONY: help install demo up check test test-control-groups test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress bench-validate report clean bench-optimise
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -83,6 +83,9 @@ check: $(INSTALLED) ## Lint, formatting, types, the tests of packaging and docum
 
 test: $(INSTALLED) $(FOCUS_INSTALLED) $(LM_EVAL_INSTALLED) ## The whole test suite; FULL=1 for twenty times as many made-up cases
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(SLOWEST)
+
+test-control-groups: $(INSTALLED) ## The limits of control groups, below a kernel that runs as a process (Debian's user-mode-linux, unpacked below .venv)
+	@$(BIN)/python -m tests.virtual_machine
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
