@@ -57,7 +57,7 @@ class QuickthawError(Exception):
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = str(message).encode(errors="backslashreplace").decode()  # it has to travel: no half surrogates
         self.code = code or self.default_code
         self.param = param
         self.retry_after_seconds = retry_after_seconds

@@ -13,7 +13,7 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, Url, to_jsonable_python
+from pydantic_core import MultiHostUrl, PydanticSerializationError, Url, to_jsonable_python
 
 from quickthaw.errors import HandlerFailed
 
@@ -26,9 +26,12 @@ _WRITTEN_BY_PYDANTIC = (
     enum.Enum,
     ipaddress.IPv4Address,
     ipaddress.IPv6Address,
-    pathlib.PurePath,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+    pathlib.Path,
     uuid.UUID,
     Url,
+    MultiHostUrl,
 )
 _ARRAY_LIBRARIES = ("numpy", "torch")
 
@@ -53,8 +56,21 @@ def of(value: Any) -> Any:
 
 def plain(value: object) -> Any:
     """Return the JSON value of an object that JSON has no type for; TypeError for what has none."""
-    if isinstance(value, _WRITTEN_BY_PYDANTIC) or (is_dataclass(value) and not isinstance(value, type)):
-        return to_jsonable_python(value, fallback=plain)
+    if _is_written_by_pydantic(value):
+        return to_jsonable_python(value, fallback=_unknown_to_pydantic)
+    return _unknown_to_pydantic(value)
+
+
+def _is_written_by_pydantic(value: object) -> bool:
+    kind = type(value)
+    known = isinstance(value, _WRITTEN_BY_PYDANTIC) or is_dataclass(kind)
+    return known or (hasattr(kind, "__get_pydantic_core_schema__") and not isinstance(value, type))
+
+
+def _unknown_to_pydantic(value: object) -> Any:
+    """Return the JSON value of what Pydantic asks for; asking it in turn would never end."""
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
     library = type(value).__module__.partition(".")[0]
     if library in _ARRAY_LIBRARIES and hasattr(value, "tolist"):
         return value.tolist()
@@ -88,6 +104,6 @@ def _key(key: object) -> Any:
 def jsonable(value: object) -> Any:
     """Return a call's argument as a JSON value; PydanticSerializationError where it has none."""
     try:
-        return to_jsonable_python(value, fallback=plain)
+        return to_jsonable_python(value, fallback=_unknown_to_pydantic)
     except TypeError as error:
         raise PydanticSerializationError(str(error)) from error

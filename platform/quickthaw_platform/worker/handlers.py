@@ -114,6 +114,7 @@ def describe(error: BaseException, bundle: Path) -> str:
         if Path(frame.filename).is_relative_to(bundle)
     ]
     text = "".join(lines).strip().replace(f"{bundle}/", "") + ("\n" + "\n".join(frames) if frames else "")
+    text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair cannot be sent
     return text if len(text) <= _MAX_TRACEBACK_CHARACTERS else text[:_MAX_TRACEBACK_CHARACTERS] + " …"
 
 
@@ -121,11 +122,21 @@ def as_error(error: BaseException, bundle: Path) -> QuickthawError:
     """Map what a handler raised to the error that its caller gets."""
     if isinstance(error, QuickthawError):
         return error
-    if isinstance(error, MemoryError) or _TORCH_OUT_OF_MEMORY in str(error):
-        return MemoryLimitExceeded(f"the handler allocated past its memory limit: {describe(error, bundle)}")
+    told = describe(error, bundle)
+    if isinstance(error, MemoryError) or _TORCH_OUT_OF_MEMORY in told:
+        return MemoryLimitExceeded(f"the handler allocated past its memory limit: {told}")
     if isinstance(error, SystemExit):
-        return HandlerFailed(f"the handler exited: {describe(error, bundle)}")
-    return HandlerFailed(f"the handler raised {describe(error, bundle)}{_missing_file(error, bundle)}")
+        return HandlerFailed(f"the handler exited: {told}")
+    return HandlerFailed(f"the handler raised {told}{_missing_file(error, bundle)}")
+
+
+def error_body(error: BaseException, bundle: Path) -> dict[str, Any]:
+    """Return what a handler raised as its caller gets it, though the exception's own code fail when it is told."""
+    try:
+        return as_error(error, bundle).to_json()
+    except Exception as untold:  # noqa: BLE001 - whatever the code of an exception that a user wrote raises
+        reason = f"the handler raised {type(error).__name__}, and telling of it raised {type(untold).__name__}"
+        return HandlerFailed(reason).to_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +251,7 @@ class Runner:
         except Stopped:
             last = {"t": "ended"}
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is the answer
-            last = {"t": "error", "error": as_error(error, self._bundle).to_json()}
+            last = {"t": "error", "error": error_body(error, self._bundle)}
         model.stop()
         del self._running[run.life]
         for capture in self._captures:

@@ -170,3 +170,57 @@ def test_a_module_that_hides_one_of_the_platforms_is_refused(tmp_path: Path) -> 
 def test_a_file_that_is_missing_in_the_bundle_says_how_it_gets_there(tmp_path: Path) -> None:
     (last,) = called(tmp_path, "def f(model): return open('prompts/none.txt').read()\n", {})
     assert "include=" in last["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("ValueError('half \\ud83d')", "the handler raised ValueError: half \\ud83d"),
+        ("SystemExit('bye \\ud83d')", "the handler exited: SystemExit: bye \\ud83d"),
+        ("InvalidRequest('half \\ud83d')", "half \\ud83d"),
+        ("InvalidRequest(ValueError('as it came'))", "as it came"),
+        ("Dumb()", "the handler raised function.Dumb: <exception str() failed>"),
+        ("Mute()", "the handler raised Mute, and telling of it raised AttributeError"),
+        ("Nameless('x')", "the handler raised Nameless, and telling of it raised ZeroDivisionError"),
+    ],
+)
+def test_whatever_a_handler_raises_is_told(tmp_path: Path, raised: str, told: str) -> None:
+    source = f"""
+from quickthaw.errors import InvalidRequest
+class Dumb(Exception):
+    def __str__(self): raise RuntimeError
+class Mute(InvalidRequest):
+    def __init__(self): pass
+class Nameless(FileNotFoundError):
+    @property
+    def filename(self): return 1 / 0
+def f(model): raise {raised}
+"""
+    (last,) = called(tmp_path, source, {})
+    assert last["error"]["message"].split("\n")[0].replace("quickthaw_user.", "") == told
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("[pathlib.PurePosixPath('a/b')]", ["a/b"]),  # Pydantic writes the paths of this system only
+        ("{'w': pathlib.PureWindowsPath('a')}", {"w": "a"}),
+        ("Held(pathlib.PurePosixPath('x'))", {"value": "x"}),
+        ("Kind.A", "x"),
+        ("pydantic.HttpUrl('http://a/')", "http://a/"),
+        ("pydantic.PostgresDsn('postgres://u@h/d')", "postgres://u@h/d"),
+        ("ipaddress.ip_network('10.0.0.0/8')", "10.0.0.0/8"),
+    ],
+)
+def test_what_pydantic_reads_as_an_argument_is_a_result_too(tmp_path: Path, value: str, expected: Any) -> None:
+    source = f"""
+import dataclasses, enum, ipaddress, pathlib, pydantic
+@dataclasses.dataclass
+class Held:
+    value: object
+class Kind(enum.Enum):
+    A = pathlib.PurePosixPath("x")
+def f(model): return {value}
+"""
+    (last,) = called(tmp_path, source, {})
+    assert last["value"] == expected
