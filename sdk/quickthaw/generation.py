@@ -17,7 +17,10 @@ AS_MANY_AS_FIT = -1
 """As `max_tokens`: what llama.cpp's server and others take for "until the context is full"."""
 
 LEAST_TOP_P = 1e-6
-"""What `top_p: 0` means: no second token is as likely as that before the first has been taken."""
+"""What `top_p: 0` means, and whatever is below it: no second token is as likely before the first has been taken."""
+
+LEAST_REPETITION_PENALTY = 1e-6
+"""What a smaller one counts as: by this factor no other token is left, and engines compute in float32."""
 
 
 class Structure(Wire):
@@ -82,7 +85,12 @@ class Sampling(Wire):
     @field_validator("top_p")
     @classmethod
     def _some_token(cls, value: float) -> float:
-        return value or LEAST_TOP_P
+        return max(value, LEAST_TOP_P)
+
+    @field_validator("repetition_penalty")
+    @classmethod
+    def _in_range(cls, value: float) -> float:
+        return max(value, LEAST_REPETITION_PENALTY)
 
     @field_validator("stop", mode="before")
     @classmethod

@@ -83,6 +83,22 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(seed: int, top_p: float, s
     assert reached - float(whole[keep].min()) < top_p + 1e-4
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"top_p": 1e-300},  # 0 in float32
+        {"top_p": 5e-324, "temperature": 2},
+        {"min_p": 5e-324},
+        {"repetition_penalty": 1e-310},  # 0 in float32 too, and scores are divided by it
+        {"repetition_penalty": 1e-38, "temperature": 1.1e-5},  # no number of float32 holds the quotient
+    ],
+)
+def test_numbers_that_float32_does_not_hold_leave_probabilities(fields: dict[str, Any]) -> None:
+    scores = penalised(SCORES, sampling(**fields), prompt=[0], answer=[1])
+    assert filtered(scores, sampling(**fields)).sum() == pytest.approx(1)
+    assert choose(SCORES, sampling(**fields), 3, [0], [1]) in range(len(SCORES))
+
+
 def test_a_temperature_of_zero_is_greedy_and_needs_no_seed() -> None:
     assert {choose(SCORES, sampling(temperature=0, seed=seed), 3, [], []) for seed in range(20)} == {0}
     assert choose(SCORES * np.float32(1e3), sampling(temperature=1e-8), 3, [], []) == 0
