@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterator
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 MOST_TOLD = 5
+MOST_NAMED = 1000
+"""Pydantic tells all findings or none: telling half a million takes seconds, in which nobody else is served."""
+
 _ALTERNATIVE = re.compile(r"^((str|bool|int|float|[A-Z][a-z][A-Za-z]*)$|(literal|list|dict|tuple|constrained)[\[-])")
 _KEY = "[key]"  # marks a name within an object, of which the step before it is the name itself
 _BLOCKS = frozenset({"text", "tool_use", "tool_result", "thinking", "redacted_thinking"})
@@ -24,14 +28,24 @@ _PYTHON_WORDS = (
 
 def told(error: ValidationError) -> str:
     """Return one message that names each field that is wrong; the same is said once."""
-    findings = error.errors(include_url=False, include_context=False, include_input=False)
+    findings = _findings(error)
+    if not findings:
+        return f"{error.error_count():,} values do not fit: too many to name"
     said = dict.fromkeys(_said(field_of(found["loc"]), found["msg"]) for found in findings)
     return "; ".join(list(said)[:MOST_TOLD])
 
 
 def first_field(error: ValidationError) -> str | None:
     """Return the path of the first field that is wrong; None where it is the request as a whole."""
-    return field_of(error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]) or None
+    findings = _findings(error)
+    return field_of(findings[0]["loc"]) or None if findings else None
+
+
+def _findings(error: ValidationError) -> list[ErrorDetails]:
+    """Return what is wrong; nothing where that is too much to be told."""
+    if error.error_count() > MOST_NAMED:
+        return []
+    return error.errors(include_url=False, include_context=False, include_input=False)
 
 
 def field_of(location: tuple[int | str, ...]) -> str:

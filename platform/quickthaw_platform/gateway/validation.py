@@ -55,6 +55,33 @@ def check_input(function: str, parameters: Mapping[str, Any] | None, sent: Mappi
         raise _refusal(error, function, built_in=parameters is None)
 
 
+def fits_built_in(sent: Mapping[str, Any]) -> bool:
+    """Whether an input is plainly what a function without a handler takes; where it is not, check_input says why.
+
+    That looks at each element for microseconds, and an input may have half a million.
+    """
+    if sent.keys() == {"messages"}:
+        messages = sent["messages"]
+        return isinstance(messages, list) and bool(messages) and all(map(_is_message, messages))
+    if sent.keys() == {"input"} and isinstance(sent["input"], list):
+        return bool(sent["input"]) and all(map(_is_text_or_tokens, sent["input"]))
+    return (
+        len(sent) == 1
+        and not sent.keys().isdisjoint(("prompt", "input"))
+        and all(map(_is_text_or_tokens, sent.values()))
+    )
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and "content" in value
+
+
+def _is_text_or_tokens(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and set(map(type, value)) <= {int} and min(value, default=0) >= 0
+    )
+
+
 def check_max_tokens(version: Version, sampling: Mapping[str, Any], place: str) -> None:
     """Raise InvalidRequest where a longer answer is asked for than the function allows; `place` is what asks for it."""
     wanted, limit = sampling.get("max_tokens"), version.spec.max_tokens_limit

@@ -12,7 +12,7 @@ from quickthaw_platform.errors import InvalidRequest, InvalidSource
 from quickthaw_platform.gateway.expensive_checks.cost import is_cheap, is_small
 from quickthaw_platform.gateway.killable import HelperLost, HelperOverran
 from quickthaw_platform.gateway.killable_pool import KillablePool
-from quickthaw_platform.gateway.validation import check_input
+from quickthaw_platform.gateway.validation import check_input, fits_built_in
 
 PROCESSES = 2
 MAX_WAIT_SECONDS = 20.0
@@ -34,15 +34,18 @@ class ExpensiveChecks:
     def check_input(self, version: Version, sent: Mapping[str, Any]) -> None:
         """Raise InvalidRequest, naming the field, where an input does not fit the parameters of its function."""
         handler = version.spec.handler
-        if handler is None or (self._is_cheap(version.id, handler) and is_small(sent)):
-            check_input(version.function, None if handler is None else handler.parameters, sent)
+        if handler is None and fits_built_in(sent):
+            return
+        parameters = None if handler is None else handler.parameters
+        if is_small(sent) and (handler is None or self._is_cheap(version.id, handler)):
+            check_input(version.function, parameters, sent)
             return
         refused = InvalidRequest(
             "it takes more than two seconds of computing, or too much memory, to check the input against the "
             f"parameters' schema of {version.function!r}; send less, or have the schema simplified",
             param="input",
         )
-        self._ask("input", refused, version.function, handler.parameters, sent)
+        self._ask("input", refused, version.function, parameters, sent)
 
     def check_source(self, spec: FunctionSpec) -> None:
         """Raise InvalidSource or InvalidRequest where a bundle does not compile or its handler is not there."""

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from quickthaw_platform.gateway.many import Many
+
 SERVED = ("text", "thinking", "redacted_thinking", "tool_use", "tool_result")
 """Types of blocks."""
 
@@ -77,7 +79,7 @@ class RedactedThinkingBlock(Strict):
 
 
 Text = Annotated[TextBlock, BeforeValidator(_check_served)]
-Texts = Annotated[list[Text], BeforeValidator(_as_blocks, json_schema_input_type=str | list[TextBlock])]
+Texts = Annotated[Many[Text], BeforeValidator(_as_blocks, json_schema_input_type=str | list[TextBlock])]
 
 
 class ToolResultBlock(Strict):
@@ -94,7 +96,7 @@ AnyBlock = Annotated[
     TextBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")
 ]
 Block = Annotated[AnyBlock, BeforeValidator(_check_served)]
-Blocks = Annotated[list[Block], BeforeValidator(_as_blocks, json_schema_input_type=str | list[AnyBlock])]
+Blocks = Annotated[Many[Block], BeforeValidator(_as_blocks, json_schema_input_type=str | list[AnyBlock])]
 
 
 class Message(Strict):

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from quickthaw.generation import MAX_STOPS
 from quickthaw.types import CompressOrNot
+from quickthaw_platform.gateway.many import Many
 from quickthaw_platform.gateway.messages.blocks import CacheControl, Message, Strict, Texts
 from quickthaw_platform.gateway.openai.schema import MaxTokens
 
@@ -38,7 +39,7 @@ class Tool(Strict):
     cache_control: CacheControl = None
     eager_input_streaming: bool | None = Field(None, description="harmless: inputs are streamed as they come")
     defer_loading: Literal[False] | None = None
-    allowed_callers: list[Literal["direct"]] | None = None
+    allowed_callers: Many[Literal["direct"]] | None = None
 
 
 class ToolChoice(Strict):
@@ -81,7 +82,7 @@ class Conversation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     model: str = Field(description=MODEL)
-    messages: list[Message] = Field(min_length=1)
+    messages: Many[Message] = Field(min_length=1)
     system: Texts | None = None
     tools: Annotated[list[Annotated[Tool, BeforeValidator(_check_custom)]], Field(max_length=128)] | None = None
     tool_choice: ToolChoice | None = None

@@ -17,18 +17,24 @@ def plain_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
 
     Raises InvalidRequest, naming the place, for what is not text and for fields that nothing is done with.
     """
-    return [_plain(message, messages[:index], f"messages.{index}") for index, message in enumerate(messages)]
+    plain, called = [], 0
+    for index, message in enumerate(messages):
+        plain.append(_plain(message, index, called))
+        called = called if message.function_call is None else index
+    return plain
 
 
-def _plain(message: ChatMessage, before: Sequence[ChatMessage], place: str) -> dict[str, Any]:
+def _plain(message: ChatMessage, index: int, called: int) -> dict[str, Any]:
+    """`called`: where the last call in the older form was made, which a function's message answers."""
+    place = f"messages.{index}"
     _check_extra(message, place)
     role = {"developer": "system", "function": "tool"}.get(message.role, message.role)
     plain: dict[str, Any] = {"role": role, "content": _text(message, place)}
     if message.name is not None:
         plain["name"] = message.name
-    if calls := _calls(message, len(before), place):
+    if calls := _calls(message, index, place):
         plain["tool_calls"] = calls
-    call_id = _legacy_id(_last_call(before)) if message.role == "function" else message.tool_call_id
+    call_id = _legacy_id(called) if message.role == "function" else message.tool_call_id
     if call_id is not None:
         plain["tool_call_id"] = call_id
     thought = message.reasoning_content or message.reasoning
@@ -64,11 +70,6 @@ def _calls(message: ChatMessage, index: int, place: str) -> list[dict[str, Any]]
 def _call(call: ToolCall) -> dict[str, Any]:
     named = {"id": call.id} if call.id is not None else {}
     return {**named, "type": "function", "function": call.function.model_dump()}
-
-
-def _last_call(before: Sequence[ChatMessage]) -> int:
-    """Return where the older form of a call was made that a function's message answers."""
-    return next((i for i in range(len(before) - 1, -1, -1) if before[i].function_call is not None), 0)
 
 
 def _legacy_id(index: int) -> str:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quickthaw_platform.gateway.many import Many
+
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 JsonSchema = dict[str, Any] | bool
 
@@ -52,7 +54,7 @@ class StructuredOutputs(Strict):
 
     json_value: JsonSchema | str | None = Field(None, alias="json")
     regex: str | None = None
-    choice: list[str] | None = None
+    choice: Many[str] | None = None
     grammar: str | None = None
     json_object: bool | None = None
     disable_any_whitespace: bool | None = Field(None, description="changes nothing: there is no free whitespace")
@@ -86,9 +88,9 @@ class ChatMessage(Loose):
     """A message of a conversation."""
 
     role: str = Field(min_length=1)
-    content: str | list[ContentPart] | None = None
+    content: str | Many[ContentPart] | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Many[ToolCall] | None = None
     tool_call_id: str | None = None
     function_call: CalledFunction | None = Field(None, description="the older form of tool_calls")
     refusal: str | None = None
@@ -129,7 +131,7 @@ class AllowedTools(Strict):
     """Those of the tools that may be called now."""
 
     mode: Literal["auto", "required"]
-    tools: list[ToolReference] = Field(min_length=1)
+    tools: Many[ToolReference] = Field(min_length=1)
 
 
 class AllowedToolsChoice(Strict):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from quickthaw.generation import AS_MANY_AS_FIT, MAX_CHOICES, MAX_STOPS
 from quickthaw.types import CompressOrNot
 from quickthaw_platform.gateway.labels import Metadata
+from quickthaw_platform.gateway.many import Many
 from quickthaw_platform.gateway.openai.request_parts import (
     AllowedToolsChoice,
     ChatMessage,
@@ -26,7 +27,7 @@ from quickthaw_platform.gateway.openai.request_parts import (
 Stop = str | Annotated[list[str], Field(max_length=MAX_STOPS)] | None
 MaxTokens = Annotated[int, Field(ge=AS_MANY_AS_FIT, description="-1: as many as the context holds")]
 TokenId = Annotated[int, Field(ge=0)]
-Tokens = list[TokenId]
+Tokens = Many[TokenId]
 
 
 class OpenAIRequest(Loose):
@@ -45,7 +46,7 @@ class OpenAIRequest(Loose):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
     ignore_eos: bool | None = None
-    logit_bias: dict[str, float] | list[tuple[TokenId, float]] | None = Field(None, description="by token id")
+    logit_bias: dict[str, float] | Many[tuple[TokenId, float]] | None = Field(None, description="by token id")
     min_tokens: int | None = Field(None, ge=0)
     stop_token_ids: Annotated[Tokens, Field(max_length=128)] | None = None
     include_stop_str_in_output: bool | None = None
@@ -54,7 +55,7 @@ class OpenAIRequest(Loose):
     structured_outputs: StructuredOutputs | None = None
     guided_json: JsonSchema | str | None = None
     guided_regex: str | None = None
-    guided_choice: list[str] | None = None
+    guided_choice: Many[str] | None = None
     guided_grammar: str | None = None
     grammar: str | None = None
     json_schema: JsonSchema | None = None
@@ -70,7 +71,7 @@ class OpenAIRequest(Loose):
 class ChatRequest(OpenAIRequest):
     """Body of `POST /v1/chat/completions`."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: Many[ChatMessage] = Field(min_length=1)
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
@@ -81,7 +82,7 @@ class ChatRequest(OpenAIRequest):
     function_call: Literal["none", "auto"] | FunctionName | None = None
     reasoning_effort: str | None = None
     chat_template_kwargs: dict[str, Any] | None = None
-    documents: list[dict[str, Any]] | None = None
+    documents: Many[dict[str, Any]] | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
     store: bool | None = None
@@ -91,7 +92,7 @@ class ChatRequest(OpenAIRequest):
 class CompletionRequest(OpenAIRequest):
     """Body of `POST /v1/completions`."""
 
-    prompt: str | list[str] | Tokens | list[Tokens] | None = Field(
+    prompt: str | Many[str] | Tokens | Many[Tokens] | None = Field(
         description="one prompt or several, as text or token ids; null: a document's beginning"
     )
     logprobs: int | None = Field(None, ge=0, le=20)
@@ -104,7 +105,7 @@ class EmbeddingRequest(Loose):
     """Body of `POST /v1/embeddings`."""
 
     model: str = Field(description="name of a function, or name:alias")
-    input: str | list[str] | Tokens | list[Tokens] = Field(description="one text or several, or their token ids")
+    input: str | Many[str] | Tokens | Many[Tokens] = Field(description="one text or several, or their token ids")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)
 

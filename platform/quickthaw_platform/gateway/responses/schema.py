@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from quickthaw_platform.gateway.labels import Metadata
+from quickthaw_platform.gateway.many import Many
 from quickthaw_platform.gateway.openai.schema import MaxTokens, Streamable
 
 LOGPROBS = "message.output_text.logprobs"
@@ -41,7 +42,7 @@ class InputRequest(Loose):
     """What a response is made from."""
 
     model: str = Field(description="name of a function, or name:alias")
-    input: str | list[dict[str, Any]] | None = Field(None, description="a text, or items")
+    input: str | Many[dict[str, Any]] | None = Field(None, description="a text, or items")
     instructions: str | None = Field(None, description="the system message; not carried over to later responses")
     previous_response_id: str | None = Field(None, description="the stored response whose conversation goes on")
     tools: list[dict[str, Any]] | None = Field(None, max_length=128, description="of type `function`")
@@ -62,7 +63,7 @@ class ResponseRequest(InputRequest):
     metadata: Metadata | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
-    include: list[str] | None = Field(None, description=f"`{LOGPROBS}`: log-probabilities of the text's tokens")
+    include: Many[str] | None = Field(None, description=f"`{LOGPROBS}`: log-probabilities of the text's tokens")
     max_output_tokens: MaxTokens | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
