@@ -86,6 +86,7 @@ class Runner:
         """
         asked = self._plan.recording
         order = turns(list(self._sides), asked.repeats, interleaved=asked.order == "interleaved")
+        _end_in_order()
         self._stage.clean_up(self._watching.say)
         try:
             if self._plan.probe:
@@ -197,9 +198,12 @@ class Runner:
             left = 0.0 if outcome.interrupted else outcome.seconds - (loop.time() - began)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(0.0, left))
+            if stop.is_set() and not outcome.interrupted:
+                return replace(outcome, interrupted=True, seconds=min(outcome.seconds, loop.time() - began))
             return outcome
 
         outcome = asyncio.run(run())
+        _end_in_order()  # a loop that ends leaves SIGTERM as it is at first
         self._interrupted = self._interrupted or outcome.interrupted
         return outcome
 
@@ -220,6 +224,11 @@ class Runner:
         )
         write_run(self._plan.folder, recording, self._measured)
         return recording
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM be an interruption, as Ctrl-C is: else it would leave what was started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _block_of(name: str, repeat: int, outcome: LoadOutcome, failure: str | None) -> Block:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +18,7 @@ from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.comparison.deploying import Gateway, Stage
 from quickthaw_platform.comparison.journal import Deployed, Journal
 from quickthaw_platform.comparison.recording import Arrivals, Recording, Slo
-from quickthaw_platform.comparison.runner import Plan, Runner, Watching
+from quickthaw_platform.comparison.runner import OnProgress, Plan, Runner, Watching
 from quickthaw_platform.comparison.sides import EndpointSide, Side
 from quickthaw_platform.comparison.writing import REQUESTS_FILE, make_folder
 from quickthaw_platform.errors import SettingsInvalid
@@ -66,10 +68,11 @@ def recording(sides: list[Side], repeats: int) -> Recording:
 def runner(
     folder: Path, sides: list[Side], *, plan: LoadPlan | None = None, repeats: int = 1, platform: Any = None,
     said: list[str] | None = None, probe: bool = False,
+    progress: Callable[[str], AbstractContextManager[OnProgress | None]] = lambda _what: nullcontext(),
 ) -> Runner:  # fmt: skip
     gateway = Gateway(cast("Platform", platform or NoPlatform()), Endpoint(GATEWAY, ""))
     stage = Stage(sides, gateway, Journal(folder.parent))
-    watching = Watching((said if said is not None else []).append)
+    watching = Watching((said if said is not None else []).append, progress)
     return Runner(
         Plan(sides, load() if plan is None else plan, recording(sides, repeats), folder, probe=probe), stage, watching
     )
@@ -168,3 +171,34 @@ def test_traffic_that_one_instance_can_hardly_serve_is_foretold(folder: Path) ->
     said: list[str] = []
     runner(folder, [side("one")], plan=load(rate=3000.0, seconds=0.01), said=said, probe=True).run()
     assert [text for text in said if "can hardly keep up" in text and "--rate" in text]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_the_run_also_where_a_block_only_waits_for_its_end(
+    folder: Path, number: signal.Signals
+) -> None:
+    nothing_comes = make_plan(Traffic("poisson", Arriving(kind="poisson", rate=1e-9), 20, 3), 60.0)
+
+    @contextmanager
+    def interrupts_once_all_is_sent(_what: str) -> Iterator[OnProgress]:
+        yield lambda _now: signal.raise_signal(number)
+
+    asked = runner(folder, [side("one")], plan=nothing_comes, repeats=5, progress=interrupts_once_all_is_sent)
+    found = asked.run()
+    assert found.interrupted
+    [block] = found.blocks
+    assert block.interrupted
+    assert block.seconds < 60.0
+
+
+def test_sigterm_between_two_blocks_takes_down_what_was_started(folder: Path) -> None:
+    class Ends(list[str]):
+        def append(self, text: str) -> None:
+            super().append(text)
+            if text.startswith("block 2"):
+                signal.raise_signal(signal.SIGTERM)
+
+    found = runner(folder, [side("one")], repeats=2, said=Ends()).run()
+    assert found.interrupted
+    assert len(found.blocks) == 1
+    assert not [line for line in children().values() if "server.py" in line]
