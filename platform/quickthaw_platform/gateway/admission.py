@@ -73,9 +73,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An accepted call. `repeated`: the same call came before, and this is its invocation."""
+    """An accepted call. `keyed`: it has an idempotency key, by which it may be asked for again; `repeated`: the same call
+    came before, and this is its invocation.
+    """
 
     id: str
+    keyed: bool = False
     repeated: bool = False
 
 
@@ -105,17 +108,20 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
     )
     admission = services.store.admit(new)
     if admission.duplicate_of is not None:
-        return Admitted(admission.duplicate_of, repeated=True)
+        return Admitted(admission.duplicate_of, keyed=True, repeated=True)
     services.quotas.note(caller.info, new.id)
     if admission.familiar:
         metrics.prefix_leases_total.labels(order.version.function).inc()
     place(services, new, admission)
-    return Admitted(new.id)
+    return Admitted(new.id, keyed=order.idempotency_key is not None)
 
 
-def cancel(services: Services, invocation: str, reason: str) -> None:
-    """End an invocation as cancelled and tell the node that runs it; one that has ended stays as it is."""
-    stopped = services.store.cancel(invocation, reason)
+def cancel(services: Services, invocation: str, reason: str, *, forget_key: bool = False) -> None:
+    """End an invocation as cancelled and tell the node that runs it; one that has ended stays as it is.
+
+    `forget_key`: its idempotency key means nothing any more, so that the same call with it is a new one.
+    """
+    stopped = services.store.cancel(invocation, reason, forget_key=forget_key)
     if stopped.node is not None:
         services.commands.cancel(stopped.node, invocation)
     if stopped.next is not None:

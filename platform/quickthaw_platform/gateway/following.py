@@ -70,13 +70,23 @@ class Line:
             raise
 
     def hang_up(self) -> None:
-        """Cancel this client's invocations, but none that an earlier call of the same key began."""
-        for call in self.calls:
-            if not call.repeated:
-                try:
-                    cancel(self.services, call.id, "the client hung up")
-                except QuickthawError as error:  # nobody is left to be told; the limits end it
-                    _log.warning("could not cancel", invocation=call.id, error=error.message)
+        """Cancel what only this client waited for: nothing under an idempotency key, which it may send again."""
+        self._cancel([call for call in self.calls if not call.keyed], "the client hung up")
+
+    def give_up(self, *, forget_keys: bool = False) -> None:
+        """Cancel what this request began, for it fails as a whole.
+
+        `forget_keys`: nothing of it was answered, so that the same request with the same key is a new one.
+        """
+        begun = [call for call in self.calls if not call.repeated]
+        self._cancel(begun, "another part of the same request failed", forget_key=forget_keys)
+
+    def _cancel(self, calls: Sequence[Admitted], reason: str, *, forget_key: bool = False) -> None:
+        for call in calls:
+            try:
+                cancel(self.services, call.id, reason, forget_key=forget_key)
+            except QuickthawError as error:  # nobody is left to be told; the limits end it
+                _log.warning("could not cancel", invocation=call.id, error=error.message)
 
 
 def opening(events: Iterator[Sequence[Event]], seconds: float) -> list[Event]:

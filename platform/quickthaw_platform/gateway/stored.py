@@ -33,7 +33,7 @@ def keep(
     try:
         services().stored.keep(found, version.spec.limits.total)
     except QuickthawError:
-        connection.hang_up()
+        connection.give_up(forget_keys=True)
         raise
 
 

@@ -281,10 +281,13 @@ class InvocationStore:
         """
         return list(self._scripts.run("moves", "the node that it was to move to did not take it up"))
 
-    def cancel(self, identity: str, reason: str) -> Stopped:
-        """End an invocation as cancelled, whoever owns it; idempotent. InvocationNotFound."""
+    def cancel(self, identity: str, reason: str, *, forget_key: bool = False) -> Stopped:
+        """End an invocation as cancelled, whoever owns it; idempotent. InvocationNotFound.
+
+        `forget_key`: the same call with its idempotency key is a new one from now on.
+        """
         ending = Ending(error=InvocationCancelled(reason).to_json())
-        answer = self._scripts.run("cancel", identity, ending.event(), *ending.fields())
+        answer = self._scripts.run("cancel", identity, "forget" if forget_key else "", ending.event(), *ending.fields())
         if answer[0] == "unknown":
             raise _unknown(identity)
         return parse_stopped(answer)

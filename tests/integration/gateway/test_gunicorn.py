@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import struct
@@ -14,6 +15,7 @@ from pathlib import Path
 from threading import Semaphore
 
 import httpx
+import psutil
 import pytest
 
 from quickthaw.sse import SSEParser
@@ -30,13 +32,11 @@ SILENT_SECONDS = 20.0
 pytestmark = pytest.mark.slow
 
 
-def raw_post(gateway: GatewayProcess, path: str, key: str, body: object) -> socket.socket:
-    """Send a request over a plain socket, to be hung up at will."""
+def raw_post(gateway: GatewayProcess, path: str, key: str, body: object, more: str = "") -> socket.socket:
+    """Send a request over a plain socket, to be hung up at will; `more` are headers, each with its line's end."""
     content = json.dumps(body).encode()
     connection = socket.create_connection(("127.0.0.1", gateway.port))
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
-    )
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n{more}"
     connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
     return connection
 
@@ -88,6 +88,32 @@ def test_a_client_that_hangs_up_in_mid_stream_cancels(gateway: GatewayProcess, n
     connection.close()
     invocation = the_invocation(node)
     wait_for(lambda: node.state(invocation) == "cancelled", "the cancellation")
+
+
+def test_a_call_with_an_idempotency_key_goes_on_though_its_client_hangs_up(
+    gateway: GatewayProcess, node: PlayedNode, key: str
+) -> None:
+    """Whoever sent the key may send it again: a connection that broke looks like a client that hung up."""
+    node.tokens, node.permits = 5, Semaphore(2)
+    connection = raw_post(gateway, "/v1/functions/chat/stream", key, INPUT, "Idempotency-Key: once\r\n")
+    received = b""
+    while b'"1 "' not in received:
+        received += connection.recv(65536)
+    position = max(map(int, re.findall(rb"\nid: (\d+)\n", received)))
+    connection.close()
+    wait_for(lambda: not half_closed(gateway), "the gateway to notice")
+    node.permits.release(node.tokens)
+    again = {**headers(key), "Idempotency-Key": "once", "Last-Event-ID": str(position)}
+    answer = httpx.post(f"{gateway.url}/v1/functions/chat/stream", headers=again, json=INPUT, timeout=PATIENCE_SECONDS)
+    assert re.findall(r'"text":"(\d) "', answer.text) == ["2", "3", "4"]
+    assert "event: result" in answer.text
+    assert node.state(the_invocation(node)) == "succeeded"
+
+
+def half_closed(gateway: GatewayProcess) -> bool:
+    """Whether a client has closed a connection that the gateway still has open."""
+    found = (each for worker in gateway.workers() for each in worker.net_connections())
+    return any(each.status == psutil.CONN_CLOSE_WAIT for each in found)
 
 
 def test_tokens_leave_when_they_come(gateway: GatewayProcess, node: PlayedNode, key: str) -> None:

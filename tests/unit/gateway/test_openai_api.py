@@ -137,6 +137,21 @@ def test_prompts_that_do_not_all_fit_into_the_queue_leave_none_behind(client: Fl
     assert info["waiting"] == 0
 
 
+def test_a_request_that_was_refused_for_a_full_queue_is_served_later_under_the_same_key(
+    client: FlaskClient, node: FakeNode
+) -> None:
+    """What it had begun was cancelled: the same key must not find that again."""
+    client.post("/v1/functions", json={**ECHO, "queue_size": 2})
+    node.holding = True
+    body, headers = {"model": "chat", "prompt": ["a", "b", "c"]}, {"Idempotency-Key": "once"}
+    assert client.post("/v1/completions", json=body, headers=headers).status_code == 429
+    node.release()
+    client.post("/v1/functions", json={**ECHO, "queue_size": 3})
+    answer = client.post("/v1/completions", json=body, headers=headers)
+    assert answer.status_code == 200, answer.json
+    assert len(Completion.model_validate(answer.json).choices) == 3
+
+
 def test_embeddings(client: FlaskClient, node: FakeNode) -> None:
     client.post("/v1/functions", json={**ECHO, "name": "embed", "model": "tiny-embed"})
     node.script = lambda request: [{"result": [[float(len(text)), 0.5] for text in request["input"]["input"]]}]

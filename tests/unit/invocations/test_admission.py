@@ -164,6 +164,13 @@ class TestIdempotencyKey:
         store.cancel("a", "enough")
         assert store.admit(again).duplicate_of == "a"
 
+    def test_one_that_was_taken_back_with_its_key_is_not_found(self, store: InvocationStore) -> None:
+        store.admit(make_invocation(VERSION, "a", idempotency_key="i"))
+        store.cancel("a", "another part failed", forget_key=True)
+        assert store.admit(make_invocation(VERSION, "b", idempotency_key="i")).position is not None
+        store.cancel("a", "once more", forget_key=True)
+        assert store.admit(make_invocation(VERSION, "c", idempotency_key="i")).duplicate_of == "b"
+
     def test_another_request_with_the_same_key_is_a_conflict(self, store: InvocationStore) -> None:
         store.admit(make_invocation(VERSION, "a", idempotency_key="i"))
         with pytest.raises(Conflict):

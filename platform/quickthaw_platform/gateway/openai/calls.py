@@ -52,7 +52,7 @@ def place(version: Version, calls: Sequence[Call], key: str | None, *, keep_seco
             )
             admitted.append(admit(services(), principal(), with_shorter_prompt(order)))
     except QuickthawError:
-        line(*admitted).hang_up()
+        line(*admitted).give_up(forget_keys=True)
         raise
     return line(*admitted)
 
@@ -72,7 +72,7 @@ def whole(connection: Line, n: int) -> tuple[list[Answer], list[Usage]]:
             answers += found
             usages.append(usage)
     except QuickthawError:
-        connection.hang_up()  # the other prompts' calls: nobody waits for them now
+        connection.give_up()  # the other prompts' calls: nobody waits for them now
         name_invocation(connection.calls[0].id)
         raise
     ended(connection.calls[0].id)
@@ -102,7 +102,7 @@ def opened(connection: Line) -> tuple[list[Event], Iterator[Sequence[Event]]]:
         raise InvocationCancelled("the client hung up") from None
     output = first_output(started)
     if output is not None and output.type is EventType.ERROR:
-        connection.hang_up()
+        connection.give_up()
         ended(first)
         raise failure(output)
     return started, events

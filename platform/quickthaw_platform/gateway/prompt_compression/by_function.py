@@ -40,7 +40,7 @@ def shortened_by(
         for index in range(len(texts)):
             calls.append(admit(services(), principal(), _order(version, setting, order, texts, budgets, index)))
     except QuickthawError:
-        line(*calls).hang_up()
+        line(*calls).give_up(forget_keys=True)
         return [Shortened(text, FAILED) for text, _ in texts]
     connection = line(*calls)
     answers = [_answer(list(connection.log(call.id))[-1]) for call in calls]
