@@ -73,8 +73,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An accepted call. `keyed`: it has an idempotency key, by which it may be asked for again; `repeated`: the same call
-    came before, and this is its invocation.
+    """An accepted call. `keyed`: it has an idempotency key, so that its client may ask for it again.
+
+    `repeated`: the same call came before, and this is its invocation.
     """
 
     id: str
