@@ -36,8 +36,10 @@ def raw_post(gateway: GatewayProcess, path: str, key: str, body: object, more: s
     """Send a request over a plain socket, to be hung up at will; `more` are headers, each with its line's end."""
     content = json.dumps(body).encode()
     connection = socket.create_connection(("127.0.0.1", gateway.port))
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n{more}"
-    connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n{more}"
+    connection.sendall(
+        f"{head}Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+    )
     return connection
 
 
