@@ -27,6 +27,8 @@ native = pytest.mark.skipif(not linear.native_bf16(), reason="this CPU does not 
 PROMPT = [*b"The quick brown fox jumps over the lazy dog. " * 4][:150]
 ANSWER = [*b"and then it sleeps under a tree"]
 ALL = [*PROMPT, *ANSWER]
+MKLDNN: Any = torch.backends.mkldnn
+PRECISION = MKLDNN.matmul.fp32_precision
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +128,39 @@ def test_models_whose_products_would_not_be_exact_are_refused(
 
 def test_a_processor_without_bfloat16_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "native_bf16", lambda: False)
-    with pytest.raises(StartFailed, match="this processor's products of bfloat16 are not exact"):
+    with pytest.raises(StartFailed, match="this processor does not multiply bfloat16"):
         started(folder)
+
+
+def test_a_processor_whose_rows_depend_on_one_another_computes_mixed_only_where_that_is_accepted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "native_bf16", lambda: True)
+    monkeypatch.setattr(linear, "rows_are_independent", lambda _model: False)
+    with pytest.raises(StartFailed, match=r"are not exact; .* or add exact=false"):
+        started(folder)
+    started(folder, exact=False)
+
+
+def test_rows_that_change_only_within_a_tile_of_many_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with the processor's tiles and 576 inputs, where 89 to 159 rows are added up in another order than 160."""
+    product = torch.nn.functional.linear
+
+    def by_tiles(rows: torch.Tensor, weight: torch.Tensor) -> Any:
+        return product(rows.float(), weight.float()) + (89 <= len(rows) < 160)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", by_tiles)
+    assert not linear.rows_are_independent(torch.nn.Linear(576, 8))
+
+
+@native
+def test_inexact_products_keep_narrow_keys_and_give_scores_near_those_of_float32(folder: Path) -> None:
+    runner = started(folder, exact=False)
+    found, steady = computed(runner, [100]), computed(started(folder, compute="steady"), [100])
+    assert {tensor.dtype for tensor in found.kept} == {torch.bfloat16}
+    assert 0 < np.abs(found.scores - steady.scores).max() < 0.5
+    assert not runner.speculates
+    assert MKLDNN.matmul.fp32_precision == PRECISION
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ FAMILIES = "models of the families Llama, Mistral and Qwen2 without sliding wind
 
 
 def suits(model: PreTrainedModel) -> bool:
-    """Whether a model is computed here: with steady products, whole attention and plain rotary positions."""
-    return _is_plain(model) and all(_steady(linear) for linear in _linears(model))
+    """Whether a model is computed here: with steady or mixed products, whole attention and plain rotary positions."""
+    return _is_plain(model) and all(_is_substitute(linear) for linear in _linears(model))
 
 
 def suits_mixed(model: PreTrainedModel) -> bool:
@@ -60,7 +60,7 @@ class LeanDecoder:
         self._decoder: Any = model.model
         self._head: Any = model.get_output_embeddings()
         self._layers: list[_Layer | None] = [None] * len(self._decoder.layers)
-        self.by_position = isinstance(self._decoder.layers[0].self_attn.q_proj, MixedLinear)
+        self.by_position = _exactly_mixed(self._decoder.layers[0].self_attn.q_proj)
         """Whether a token's result depends on its own past alone, to the last bit (see `positions`)."""
         self._rotary = _Rotary(self._decoder.rotary_emb)
 
@@ -100,15 +100,19 @@ class _Layer:
         self._outer = product_of([own.o_proj])
         self._gate_and_up = product_of([layer.mlp.gate_proj, layer.mlp.up_proj])
         self._down = product_of([layer.mlp.down_proj])
-        self._attend = attend_by_position if isinstance(own.q_proj, MixedLinear) else attend
+        exactly = _exactly_mixed(own.q_proj)
+        self._attend = attend_by_position if exactly else attend
+        self._narrow = isinstance(own.q_proj, MixedLinear) and not exactly
 
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch) -> torch.Tensor:
         """Return the layer's output for `hidden`, [row, width] in float32."""
         inner = self._inner(_normed(hidden, self._before_attention)).contiguous()
         inner = inner.view(len(hidden), -1, self._dimension)
-        rotated = inner[:, : self._rotated_heads]
+        rotated, values = inner[:, : self._rotated_heads], inner[:, self._rotated_heads :]
         rotated = rotated * cos + rotated.roll(self._dimension // 2, -1) * sin
-        batch.store(self._index, _by_head(rotated[:, self._heads :]), _by_head(inner[:, self._rotated_heads :]))
+        if self._narrow:
+            rotated, values = rotated.bfloat16(), values.bfloat16()
+        batch.store(self._index, _by_head(rotated[:, self._heads :]), _by_head(values))
         attended = self._attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
         hidden = hidden + self._outer(attended.view(len(hidden), -1))
         gate, up = self._gate_and_up(_normed(hidden, self._before_mlp)).chunk(2, 1)
@@ -151,5 +155,9 @@ def _linears(model: Any) -> Iterator[Any]:
         yield from (own.q_proj, own.k_proj, own.v_proj, own.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
 
 
-def _steady(linear: nn.Module) -> bool:
-    return type(linear) in (HybridLinear, MixedLinear) and bool(linear.steady)
+def _is_substitute(linear: nn.Module) -> bool:
+    return isinstance(linear, MixedLinear) or (type(linear) is HybridLinear and linear.steady)
+
+
+def _exactly_mixed(linear: nn.Module) -> bool:
+    return isinstance(linear, MixedLinear) and linear.steady

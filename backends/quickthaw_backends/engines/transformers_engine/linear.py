@@ -13,7 +13,10 @@ A processor that multiplies bfloat16 itself can do without the casts: `MixedLine
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -38,7 +41,7 @@ LEAST_ROWS = 4
 """oneDNN multiplies one row, and two where there are few outputs, in another order than more."""
 
 _TRIED_ROWS = 160
-_TRIED_COUNTS = (4, 5, 8, 33)
+_TRIED_COUNTS = (4, 5, 8, 33, 96, 128)  # where tiles are multiplied, the order changes within the last hundred too
 
 _SMALL_ELEMENTS = 1 << 16
 """Parameters up to this size may become float32 copies of their own."""
@@ -136,7 +139,8 @@ class HybridLinear(nn.Module):
 class MixedLinear(HybridLinear):
     """Multiplies in bfloat16 by the processor's own instructions: rounds what goes in and what comes out.
 
-    There a row's result does not depend on the others by a single bit, as long as there are at least `LEAST_ROWS`.
+    On processors that `rows_are_independent` accepts, a row's result does not depend on the others by a single bit, as
+    long as there are at least `LEAST_ROWS`. `steady` says that this is relied on: elsewhere it is not true.
     """
 
     def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, *, transposed: bool, steady: bool) -> None:
@@ -180,6 +184,10 @@ def narrowed(rows: torch.Tensor) -> torch.Tensor:
 class HybridHead(HybridLinear):
     """The last layer: its results are scores of tokens, so the ones that matter are not rounded."""
 
+    def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, *, transposed: bool, steady: bool) -> None:
+        super().__init__(weight, bias, transposed=transposed, steady=steady)
+        self._native = weight.dtype == torch.bfloat16 and native_bf16()
+
     def _few(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         scores = super()._few(weight, rows)
         best = scores.topk(min(RESCORED, scores.shape[1]), dim=1).indices
@@ -188,7 +196,24 @@ class HybridHead(HybridLinear):
         return scores
 
     def _many(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return block_product(weight, rows.to(weight.dtype).float()).contiguous()
+        with _narrow_operands(self._native):
+            return block_product(weight, rows.to(weight.dtype).float()).contiguous()
+
+
+@contextmanager
+def _narrow_operands(narrow: bool) -> Iterator[None]:
+    """Have numbers of float32 that are `narrow`, bfloat16 as well, multiplied as such by the processor.
+
+    What is added up and comes out stays float32. It is a setting of the whole process.
+    """
+    mkldnn: Any = torch.backends.mkldnn
+    settings = mkldnn.matmul
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16" if narrow else before
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 class HybridEmbedding(nn.Module):
@@ -229,7 +254,7 @@ def make_hybrid(model: nn.Module, head: nn.Module | None, *, steady: bool = Fals
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             kind = HybridHead if child is head else MixedLinear if mixed else HybridLinear
-            substitute = _substitute(child, kind, steady or mixed)
+            substitute = _substitute(child, kind, steady)
             if substitute is not None:
                 setattr(parent, name, substitute)
 

@@ -31,6 +31,7 @@ from quickthaw_platform.errors import NotServable, StartFailed
 
 ALONE = "%s does not take this engine's attention: its requests are computed one by one, not as a batch"
 INEXACT = "this model has layers that are computed as they are: a resumed answer may differ where tokens are near-ties"
+INEXACT_PRODUCTS = "this processor's products of bfloat16 are not exact"
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +48,7 @@ class PreparedModel:
         self._mapped: tuple[MappedTensor, ...] = ()
         self._quantised = False
         self._steady = False
+        self._narrow = False  # whether keys and values are bfloat16 though activations are not
         self._beginning: tuple[tuple[int, ...], SequenceCache] | None = None
 
     @classmethod
@@ -162,11 +164,13 @@ class PreparedModel:
         self._convert(options)
         mixed = options.compute == "mixed"
         if mixed:
-            self._refuse_unless_mixed()
-        steady = mixed or options.compute == "steady" or (options.compute == "auto" and options.exact)
-        wanted = steady or options.compute == "hybrid" or (options.compute == "auto" and not linear.native_bf16())
+            self._refuse_unless_mixed(exact=options.exact)
+        steady = options.compute == "steady" or (options.compute in ("auto", "mixed") and options.exact)
+        hybrid = options.compute == "hybrid" or (options.compute == "auto" and not linear.native_bf16())
+        wanted = steady or mixed or hybrid
         hybrid = self._quantised or (wanted and linear.can_be_hybrid(self._model))
         self._steady = steady and hybrid
+        self._narrow = mixed and not steady
         if self._quantised:
             int8.compute(self._model, steady=steady)
         elif hybrid:
@@ -180,12 +184,14 @@ class PreparedModel:
             for module in self._model.modules():
                 widen(module)
 
-    def _refuse_unless_mixed(self) -> None:
-        """Raise StartFailed, saying why, where mixed products would not be exact."""
+    def _refuse_unless_mixed(self, *, exact: bool) -> None:
+        """Raise StartFailed, saying why, where there are no mixed products, or none that are as exact as is wanted."""
         if self._quantised or not lean.suits_mixed(self._model):
             raise StartFailed(f"compute=mixed is for {lean.FAMILIES} with weights in bfloat16; leave the option out")
-        if not (linear.native_bf16() and linear.rows_are_independent(self._model)):
-            raise StartFailed("this processor's products of bfloat16 are not exact; leave out the option compute=mixed")
+        if not linear.native_bf16():
+            raise StartFailed("this processor does not multiply bfloat16; leave out the option compute=mixed")
+        if exact and not linear.rows_are_independent(self._model):
+            raise StartFailed(f"{INEXACT_PRODUCTS}; leave out the option compute=mixed, or add exact=false")
 
     def _send_to(self, device: torch.device, options: TransformersOptions, *, whole: bool) -> None:
         torch.backends.cuda.enable_cudnn_sdp(False)  # it plans for tens of milliseconds for each new length of a prompt
@@ -231,7 +237,9 @@ class PreparedModel:
         return self._model.device.type == "cpu" and cache.itemsize == self._kv_bytes()
 
     def _kv_bytes(self) -> int:
-        widened = any(isinstance(module, linear.HybridLinear | int8.Int8Linear) for module in self._model.modules())
+        widened = not self._narrow and any(
+            isinstance(module, linear.HybridLinear | int8.Int8Linear) for module in self._model.modules()
+        )
         return 4 if widened and self._model.device.type == "cpu" else self._model.dtype.itemsize
 
 

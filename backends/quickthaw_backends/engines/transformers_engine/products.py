@@ -35,13 +35,18 @@ class MixedProduct:
 
     def __init__(self, layers: Sequence[HybridLinear]) -> None:
         self._weights = [layer.weight for layer in layers]
+        self._outputs = sum(len(weight) for weight in self._weights)
         self._bias = _joined([layer.bias for layer in layers], self._weights)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the product."""
         narrow = narrowed(rows)
-        parts = [functional.linear(narrow, weight) for weight in self._weights]
-        result = (parts[0] if len(parts) == 1 else torch.cat(parts, 1)).float()[: len(rows)]
+        result = torch.empty((len(rows), self._outputs), dtype=torch.float32)
+        begin = 0
+        for weight in self._weights:
+            end = begin + len(weight)
+            result[:, begin:end] = functional.linear(narrow, weight)[: len(rows)]
+            begin = end
         return result if self._bias is None else result + self._bias
 
 
