@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KINDS = ("acceptance", "security", "integration", "packaging", "unit", "browser", "contract")
 """The folders, from those that wait most to those whose files compute longest; the short ones are in the middle."""
 
-SHARED_PLATFORMS = ("two_nodes", "one_node")
+SHARED_PLATFORMS = ("small_disks", "two_nodes", "one_node")
 """Fixtures that stand for a platform of several files; see tests/acceptance/conftest.py."""
 
 FIRST = "gw0"

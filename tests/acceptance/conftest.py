@@ -13,6 +13,7 @@ from quickthaw import FunctionSpec
 from quickthaw_platform.contracts import Checkpoint
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster
 from tests.acceptance.shared import SharedPlatform
+from tests.acceptance.small_disks import SmallDisks
 from tests.integration.worker.node_process import MODEL, write_checkpoint
 from tests.two_ended import SHARED_PLATFORMS
 
@@ -75,6 +76,17 @@ def two_nodes(
         return Cluster(data_dir, workers_file=file, egress_allow="127.0.0.0/8")
 
     with shared_platform.lent("two_nodes", make) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def small_disks(shared_platform: SharedPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisks]:
+    """A platform of one node on small disks, with nothing on it but the checkpoint `tiny`."""
+
+    def make() -> SmallDisks:
+        return SmallDisks(tmp_path_factory.mktemp("small-disks"))
+
+    with shared_platform.lent("small_disks", make) as cluster:
         yield cluster
 
 

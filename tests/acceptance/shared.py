@@ -1,26 +1,22 @@
 """Platforms that several files share, since one takes many seconds to start: one runs at a time, emptied between files.
 
-A file's fixture asks for `one_node` or `two_nodes`. What such a file leaves behind is taken away after it; where that
-does not succeed, or a process is gone, the next file gets another platform.
+A file's fixture asks for `one_node`, `two_nodes` or `small_disks`. What such a file leaves behind is taken away after
+it; where that does not succeed, or a process is gone, the next file gets another platform.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TypeVar, cast
 
 from quickthaw import QuickthawError
 from tests.acceptance.cluster import Cluster, wait_for
 
 EMPTY_SECONDS = 60.0
 
-
-class MakeCluster(Protocol):
-    """Makes a platform that is not up yet."""
-
-    def __call__(self) -> Cluster: ...
+SomeCluster = TypeVar("SomeCluster", bound=Cluster)
 
 
 class SharedPlatform:
@@ -31,9 +27,9 @@ class SharedPlatform:
         self._cluster: Cluster | None = None
 
     @contextmanager
-    def lent(self, kind: str, make: MakeCluster) -> Iterator[Cluster]:
-        """Lend a platform of this kind to a file, with nothing on it."""
-        cluster = self._up(kind, make)
+    def lent(self, kind: str, make: Callable[[], SomeCluster]) -> Iterator[SomeCluster]:
+        """Lend a platform of this kind, which `make` makes, to a file, with nothing on it."""
+        cluster = cast("SomeCluster", self._up(kind, make))
         try:
             yield cluster
         finally:
@@ -47,7 +43,7 @@ class SharedPlatform:
             left = cluster.down()
             assert not left, f"left behind: {left}"
 
-    def _up(self, kind: str, make: MakeCluster) -> Cluster:
+    def _up(self, kind: str, make: Callable[[], Cluster]) -> Cluster:
         if kind != self._kind:
             self.close()
         if self._cluster is None:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quickthaw import FunctionSpec
-from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for, wait_for_checkpoints
-from tests.acceptance.echo_models import write_echo_model
+from tests.acceptance.cluster import Cluster, wait_for
+from tests.integration.worker.node_process import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 TEXT = "word " * 40
+ROOM_SHARE = 0.6
+"""Of the smaller node's memory: two do not fit."""
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Nodes `a` (east) and `b` (west), each with room for one instance."""
-    data_dir: Path = tmp_path_factory.mktemp("moves")
-    write_echo_model(data_dir / "checkpoints", "tiny")
-    file = data_dir / "workers.toml"
-    file.write_text(EAST_AND_WEST.replace("own_disks = true", ""))
-    settings = {"preload": "none", "gateway_workers": "1", "allocation_policy": "startup-time", "node_memory": "20MiB"}
-    for cluster in running(data_dir, workers_file=file, **settings):
-        wait_for_checkpoints(cluster, 1)
-        yield cluster
+@pytest.fixture
+def cluster(two_nodes: Cluster) -> Cluster:
+    """Nodes `a` (east) and `b` (west), each with room for one instance of what `deploy` deploys."""
+    return two_nodes
 
 
 def deploy(cluster: Cluster, name: str, **fields: Any) -> None:
-    cluster.client.deploy(FunctionSpec(name=name, model="tiny", engine="echo", memory=16 << 20, **fields))
+    memory = int(ROOM_SHARE * min(node.memory_bytes for node in cluster.client.nodes()))
+    cluster.client.deploy(FunctionSpec(name=name, model=MODEL, engine="echo", memory=memory, **fields))
 
 
 def test_a_running_stream_moves_away_from_the_only_node_that_a_call_may_run_on(cluster: Cluster) -> None:

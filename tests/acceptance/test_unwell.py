@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,8 @@ import psutil
 import pytest
 from redis.exceptions import RedisError
 
-from quickthaw import FunctionSpec
-from tests.acceptance.cluster import Cluster, kept_up, wait_for, wait_for_checkpoints
-from tests.acceptance.echo_models import write_echo_model
+from tests.acceptance.cluster import Cluster, wait_for
+from tests.acceptance.small_disks import WARM, SmallDisks, fill
 from tests.patience import PATIENCE_SECONDS
 
 TEXT = "word " * 45
@@ -29,50 +27,13 @@ FAULT_SECONDS = 4.0
 """Longer than heartbeat_ttl, by which a node that does not write is dead."""
 
 WELL_SECONDS = 10.0
-DISK_MEBIBYTES = 24
-FUNCTIONS = ("quick", "streams")
-
-
-def mount(folder: Path, mebibytes: int = DISK_MEBIBYTES) -> str:
-    """Put a small file system under a folder; returns why that is not possible, '' when it was done."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "none", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        return str(error)
-    return done.stderr.strip() or "mount failed" if done.returncode else ""
 
 
 @pytest.fixture(scope="module")
-def refusal(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Why this machine lets us mount nothing; '' where it does."""
-    folder = tmp_path_factory.mktemp("mount")
-    why = mount(folder)
-    if not why:
-        subprocess.run(["umount", str(folder)], check=True)
-    return why
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, refusal: str) -> Iterator[Cluster]:
+def cluster(small_disks: SmallDisks) -> SmallDisks:
     """A platform whose Valkey writes to a small disk of its own, where that can be made, with two warm functions."""
-    data_dir = tmp_path_factory.mktemp("unwell")
-    write_echo_model(data_dir / "checkpoints", "tiny")
-    made = Cluster(data_dir, preload="none")
-    if not refusal:
-        assert not mount(made.valkey.folder)
-    try:
-        for cluster in kept_up(made):
-            wait_for_checkpoints(cluster, 1)
-            shape = {"model": "tiny", "engine": "echo", "memory": 16 << 20, "keep_alive": 600.0}
-            cluster.client.deploy(FunctionSpec(name="quick", **shape))
-            cluster.client.deploy(FunctionSpec(name="streams", **shape, options={"token_delay": "30ms"}))
-            for name in FUNCTIONS:
-                assert cluster.client.invoke(name, {"prompt": "thaw"}).result == "thaw"
-            yield cluster
-    finally:
-        if not refusal:
-            subprocess.run(["umount", str(made.valkey.folder)], check=True)
+    small_disks.deploy_warm()
+    return small_disks
 
 
 @contextmanager
@@ -115,19 +76,6 @@ def endless_script(cluster: Cluster) -> Iterator[None]:
     cluster.redis.config_set("busy-reply-threshold", "5000")
 
 
-@contextmanager
-def fill(folder: Path) -> Iterator[None]:
-    """Fill the disk that a folder is on."""
-    ballast = folder / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(1 << 12))
-    try:
-        yield
-    finally:
-        ballast.unlink()
-
-
 Fault = Callable[[Cluster], AbstractContextManager[None]]
 FAULTS: dict[str, Fault] = {
     "NOREPLICAS": lambda cluster: setting(cluster, "min-replicas-to-write", "1"),
@@ -139,11 +87,11 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.fixture(params=list(FAULTS))
-def fault(request: pytest.FixtureRequest, refusal: str) -> tuple[str, Fault]:
+def fault(request: pytest.FixtureRequest, cluster: SmallDisks) -> tuple[str, Fault]:
     """What Redis answers, and what makes it do so."""
     code: str = request.param
-    if code == "MISCONF" and refusal:
-        pytest.skip(f"a full disk takes a mount, and this machine allows none: {refusal}")
+    if code == "MISCONF":
+        cluster.need_disks()
     return code, FAULTS[code]
 
 
@@ -177,7 +125,7 @@ def assert_unwell(cluster: Cluster, code: str) -> None:
     assert httpx.get(f"{cluster.url}/healthz", timeout=PATIENCE_SECONDS).is_success
 
 
-def assert_well(cluster: Cluster, functions: Sequence[str] = FUNCTIONS) -> None:
+def assert_well(cluster: Cluster, functions: Sequence[str] = WARM) -> None:
     """Within ten seconds all is as if nothing had been: every function answers, and nothing is left behind."""
     deadline = time.monotonic() + WELL_SECONDS
     wait_for(
