@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.importers.space import DiskFull
@@ -147,3 +148,102 @@ def test_room_is_asked_for_before_anything_is_written(
     with pytest.raises(DiskFull, match="1,000 are free"):
         import_checkpoint(str(tmp_path / "good"), store, name="new")
     assert unharmed(store)
+
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "config.json", "tokenizer.json", "m.gguf"])
+def test_a_pointer_of_git_lfs_is_named_with_what_fetches_the_file(store: DiskStore, tmp_path: Path, name: str) -> None:
+    if name == "m.gguf":
+        (tmp_path / "bad").mkdir()
+    else:
+        save_llama(tmp_path / "bad")
+    if name == "pytorch_model.bin":
+        (tmp_path / "bad" / "model.safetensors").unlink()
+    (tmp_path / "bad" / name).write_text(LFS_POINTER)
+    with pytest.raises(InvalidRequest, match=rf"{name} is a pointer of Git LFS.*git lfs pull"):
+        import_checkpoint(str(tmp_path / "bad"), store)
+    assert unharmed(store)
+
+
+def test_a_pointer_in_place_of_weights_that_are_not_read_is_none_of_our_business(
+    store: DiskStore, tmp_path: Path
+) -> None:
+    save_llama(tmp_path / "good")
+    (tmp_path / "good" / "pytorch_model.bin").write_text(LFS_POINTER)
+    assert not import_checkpoint(str(tmp_path / "good"), store).existed
+
+
+def test_two_shards_with_one_tensor_are_refused(store: DiskStore, tmp_path: Path) -> None:
+    save_llama(tmp_path / "bad", shard_size="2KB")
+    first, second = sorted((tmp_path / "bad").glob("model-*.safetensors"))[:2]
+    tensors = load_file(second)
+    name = next(iter(load_file(first)))
+    save_file(tensors | {name: torch.zeros(1)}, second, metadata={"format": "pt"})
+    with pytest.raises(InvalidRequest, match=f"both hold the tensor '{name}'"):
+        import_checkpoint(str(tmp_path / "bad"), store)
+    assert unharmed(store)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("scale", ["weight_scale_inv", "weight_scale", "SCB"])
+def test_quantised_weights_are_known_by_their_scales_where_no_configuration_names_them(
+    store: DiskStore, tmp_path: Path, scale: str, file: str
+) -> None:
+    save_llama(tmp_path / "bad")
+    weights = tmp_path / "bad" / "model.safetensors"
+    tensors = load_file(weights) | {f"model.layers.0.self_attn.q_proj.{scale}": torch.ones(1)}
+    weights.unlink()
+    if file.endswith(".bin"):
+        torch.save(tensors, tmp_path / "bad" / file)
+    else:
+        save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(InvalidRequest, match=rf"is quantised \('model\.layers\.0\.self_attn\.q_proj\.{scale}' scales"):
+        import_checkpoint(str(tmp_path / "bad"), store)
+    assert unharmed(store)
+
+
+def test_weights_that_are_whole_numbers_are_quantised(store: DiskStore, tmp_path: Path) -> None:
+    save_llama(tmp_path / "bad")
+    weights = tmp_path / "bad" / "model.safetensors"
+    name = "model.layers.0.mlp.down_proj.weight"
+    tensors = load_file(weights)
+    save_file(tensors | {name: (tensors[name] * 100).to(torch.int8)}, weights, metadata={"format": "pt"})
+    with pytest.raises(InvalidRequest, match="is of type I8"):
+        import_checkpoint(str(tmp_path / "bad"), store)
+    assert unharmed(store)
+
+
+def test_weights_of_other_shapes_than_the_configuration_says_are_no_advice_about_transformers(
+    store: DiskStore, tmp_path: Path
+) -> None:
+    save_llama(tmp_path / "bad")
+    config = tmp_path / "bad" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"vocab_size": 3}))
+    with pytest.raises(InvalidRequest, match=r"are of other shapes than its config\.json says; fetch both"):
+        import_checkpoint(str(tmp_path / "bad"), store)
+
+
+def test_a_model_without_tokenizer_is_told_which_files_it_lacks(store: DiskStore, tmp_path: Path) -> None:
+    save_llama(tmp_path / "bad")
+    (tmp_path / "bad" / "tokenizer.json").unlink()
+    with pytest.raises(InvalidRequest, match=r"has no tokenizer; put the model's tokenizer\.json or "):
+        import_checkpoint(str(tmp_path / "bad"), store)
+
+
+def test_what_is_near_a_model_is_told_what_would_make_it_one(store: DiskStore, tmp_path: Path) -> None:
+    adapter, renamed = tmp_path / "adapter", tmp_path / "renamed"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(InvalidRequest, match=r"LoRA adapter in PEFT's format.*convert_lora_to_gguf"):
+        import_checkpoint(str(adapter), store)
+    save_llama(renamed)
+    (renamed / "model.safetensors").rename(renamed / "model.pth")
+    with pytest.raises(InvalidRequest, match=r"it has config\.json, and neither model\.safetensors nor"):
+        import_checkpoint(str(renamed), store)
+    archive = tmp_path / "model.tar.gz"
+    archive.write_bytes(b"")
+    with pytest.raises(InvalidRequest, match="unpack it and import the directory"):
+        import_checkpoint(str(archive), store)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from quickthaw_platform.checkpoints.header import Header, read_header, shown
@@ -10,6 +12,11 @@ from quickthaw_platform.checkpoints.importers.archives import opened_archive
 from quickthaw_platform.checkpoints.importers.json_files import read_json
 from quickthaw_platform.checkpoints.importers.weights_choice import chosen_weights
 from quickthaw_platform.errors import InvalidRequest
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_WHOLE_NUMBERS = frozenset({"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"})
+_SCALE = re.compile(r"(^|[._])(weight_scale(_inv|_2)?|SCB|qzeros|absmax)$")
+"""Tensors that scale quantised weights: of DeepSeek's FP8, compressed-tensors, ModelOpt, bitsandbytes, GPTQ."""
 
 
 def check_weights(directory: Path) -> list[Header]:
@@ -23,11 +30,45 @@ def check_weights(directory: Path) -> list[Header]:
     if weights is None:
         return []
     files = weights.files if weights.index_name is None else _shards(directory / weights.index_name)
+    refuse_pointers(directory / file for file in files)
     for file in (directory / file for file in files if file.endswith(".bin")):
         if zipfile.is_zipfile(file):  # older ones are plain
             with opened_archive(file, str(file)):
                 pass
-    return [_checked(directory / file) for file in files if file.endswith(".safetensors")]
+    headers = {directory / file: _checked(directory / file) for file in files if file.endswith(".safetensors")}
+    _refuse_twice(headers)
+    return list(headers.values())
+
+
+def refuse_pointers(files: Iterable[Path]) -> None:
+    """Raise InvalidRequest for a file in whose place Git LFS has left its pointer."""
+    for file in files:
+        with file.open("rb") as opened:
+            beginning = opened.read(len(_LFS_POINTER))
+        if beginning == _LFS_POINTER:
+            raise InvalidRequest(f"{file} is a pointer of Git LFS, not the file itself; fetch it: git lfs pull")
+
+
+def refuse_scaled(names: Iterable[str], source: Path | str) -> None:
+    """Raise InvalidRequest where tensors scale others: those are quantised, and nothing reads how."""
+    scales = sorted(name for name in names if _SCALE.search(name))
+    if scales:
+        raise InvalidRequest(
+            f"{source} is quantised ({shown(scales[0])} scales other weights); import the original weights or a "
+            "GGUF file instead"
+        )
+
+
+def _refuse_twice(headers: Mapping[Path, Header]) -> None:
+    """Two shards with one tensor: which of them counts nobody says."""
+    found: dict[str, Path] = {}
+    for file, header in headers.items():
+        for tensor in header.tensors:
+            if (other := found.setdefault(tensor.name, file)) != file:
+                raise InvalidRequest(
+                    f"{other.name} and {file.name} in {file.parent} both hold the tensor {shown(tensor.name)}; they "
+                    "are shards of different models, or one is stale: fetch them again"
+                )
 
 
 def _checked(file: Path) -> Header:
@@ -37,6 +78,12 @@ def _checked(file: Path) -> Header:
             raise InvalidRequest(
                 f"{file} has a tensor named {shown(tensor.name)}, which is a path; do not trust this source"
             )
+        if tensor.dtype in _WHOLE_NUMBERS and tensor.name.endswith(".weight"):
+            raise InvalidRequest(
+                f"{file} is quantised ({shown(tensor.name)} is of type {tensor.dtype}); import the original weights or "
+                "a GGUF file instead"
+            )
+    refuse_scaled((tensor.name for tensor in header.tensors), file)
     return header
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quickthaw_platform.checkpoints.importers.checking import check_weights
+from quickthaw_platform.checkpoints.importers.checking import check_weights, refuse_pointers
 from quickthaw_platform.checkpoints.importers.embedding_recipe import read_limits, read_recipe
 from quickthaw_platform.checkpoints.importers.json_files import read_json
 from quickthaw_platform.checkpoints.importers.loaded import DTYPES, LoadedModel, Task, read_model, read_tokenizer
@@ -35,7 +35,8 @@ def default_dtype(source: Source) -> str:
 
 
 def check(source: Source) -> None:
-    """Look at the weights files before a library does (see `check_weights`)."""
+    """Look at the files before a library does (see `check_weights`)."""
+    refuse_pointers(file for file in source.files() if file.suffix not in (".safetensors", ".bin"))
     check_weights(source.path)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from quickthaw_platform.checkpoints.gguf_header import read_gguf_header
 from quickthaw_platform.checkpoints.gguf_joining import write_joined
+from quickthaw_platform.checkpoints.importers.checking import refuse_pointers
 from quickthaw_platform.checkpoints.importers.gguf_facts import read_facts
 from quickthaw_platform.checkpoints.importers.gguf_files import gguf_parts
 from quickthaw_platform.checkpoints.importers.loaded import LoadedModel, read_model, read_tokenizer
@@ -30,6 +31,7 @@ def default_dtype(_source: Source) -> str:
 
 def check(source: Source) -> None:
     """Raise CheckpointBroken where a part is no whole GGUF file, and InvalidRequest where it is nothing to serve."""
+    refuse_pointers(source.files())
     read_facts(gguf_parts(source.path))
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from quickthaw_platform.checkpoints.importers.checking import refuse_scaled
+from quickthaw_platform.checkpoints.importers.source import TOKENIZERS
 from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, FileRecord
 from quickthaw_platform.errors import InvalidRequest
 
@@ -74,8 +76,14 @@ def read_model(task: Task, directory: str, dtype: str, **more: Any) -> PreTraine
     except MemoryError:
         raise
     except Exception as error:
+        if "ignore_mismatched_sizes" in str(error):  # an argument of transformers, no help to who imports
+            raise InvalidRequest(
+                f"the weights in {directory} are of other shapes than its config.json says; fetch both from one "
+                "revision"
+            ) from error
         raise InvalidRequest(f"transformers cannot read {directory}: {error}") from error
     model: PreTrainedModel = read[0]
+    refuse_scaled(read[1]["unexpected_keys"], directory)
     _refuse_holes(read[1])
     return model
 
@@ -89,6 +97,10 @@ def read_tokenizer(directory: str, **more: Any) -> PreTrainedTokenizerBase:
     except MemoryError:
         raise
     except Exception as error:
+        if not more and not any((Path(directory) / name).is_file() for name in TOKENIZERS):  # else it is in a GGUF file
+            raise InvalidRequest(
+                f"{directory} has no tokenizer; put the model's {' or '.join(TOKENIZERS)} beside its config.json"
+            ) from error
         raise InvalidRequest(f"transformers cannot read the tokenizer of {directory}: {error}") from error
     if not tokenizer.is_fast:
         raise InvalidRequest(f"{directory} has no tokenizer that can be saved as tokenizer.json")

@@ -28,7 +28,9 @@ publish; wait may come between any two."""
 _READ_BYTES = 1 << 20
 USED = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "*.jinja", "README.md")
 """Names of files that an import of a directory reads."""
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+"""Files of which a tokenizer is made; one of them is enough."""
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst", ".7z")
 _QUANTISATION = re.compile(r"[.-](i?q\d\w*|bf16|f16|f32|fp16|fp32)$", re.IGNORECASE)
 _SPDX = {
     license.lower(): license
@@ -108,6 +110,11 @@ def _lacking(directory: Path) -> str:
     """Say what keeps a directory from being a model's."""
     names = [file.name for file in directory.iterdir()]
     others = ", ".join(other_weights(names)[:5])
+    if "adapter_config.json" in names:
+        return (
+            "it is a LoRA adapter in PEFT's format; make a GGUF file of it with llama.cpp's convert_lora_to_gguf.py "
+            "and import that (docs/engines.md, adapters), or merge it into its model"
+        )
     if others and "config.json" not in names:
         return f"config.json is missing beside {others}"
     if others:
@@ -115,6 +122,8 @@ def _lacking(directory: Path) -> str:
             f"it has {others}, and transformers reads model.safetensors or pytorch_model.bin, or shards with an index "
             "of these names; rename it, fetch the index, or name one .safetensors file itself"
         )
+    if "config.json" in names:
+        return "it has config.json, and neither model.safetensors nor pytorch_model.bin beside it, whole or in shards"
     return "neither a .gguf file nor a config.json with weights beside it"
 
 
@@ -148,7 +157,8 @@ def locate_path(text: str, _fetching: Fetching) -> Iterator[Source]:
         with _directory_of(path) as directory:
             yield Source("directory", directory, f"safetensors:{path.name}", checkpoint_name(path.stem))
     else:
-        raise InvalidRequest(f"{path} is neither a directory nor a .gguf or .safetensors file")
+        hint = "; unpack it and import the directory" if path.suffix in _ARCHIVES else ""
+        raise InvalidRequest(f"{path} is neither a directory nor a .gguf or .safetensors file{hint}")
 
 
 def _stem(kind: Kind, path: Path) -> str:
@@ -160,9 +170,9 @@ def _directory_of(weights: Path) -> Iterator[Path]:
     """Give a directory of links to one weights file and to what lies beside it that is no weights."""
     beside = {file for pattern in USED for file in weights.parent.glob(pattern) if not _holds_weights(file)}
     names = {file.name for file in beside}
-    if "config.json" not in names or names.isdisjoint(_TOKENIZERS):
+    if "config.json" not in names or names.isdisjoint(TOKENIZERS):
         raise InvalidRequest(
-            f"{weights} is weights alone; put the model's config.json and tokenizer ({' or '.join(_TOKENIZERS)}) "
+            f"{weights} is weights alone; put the model's config.json and tokenizer ({' or '.join(TOKENIZERS)}) "
             "beside it"
         )
     with tempfile.TemporaryDirectory(prefix="quickthaw-links-") as folder:
