@@ -1,12 +1,21 @@
-"""gunicorn's gevent worker, which at shutdown also closes the connections that clients merely keep open."""
+"""gunicorn's gevent worker, which at shutdown also closes the connections that clients merely keep open.
+
+What gunicorn refuses by itself, because it is not HTTP, it answers as the gateway answers.
+"""
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import suppress
 from typing import Any
 
+from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
+
+from quickthaw_platform.errors import InvalidRequest, QuickthawError
+
+_TOLD_BYTES = 500
 
 
 class DrainingWorker(GeventWorker):  # type: ignore[misc]  # gunicorn is untyped
@@ -37,6 +46,18 @@ class DrainingWorker(GeventWorker):  # type: ignore[misc]  # gunicorn is untyped
         super().handle_exit(sig, frame)
         for client in tuple(self._idle):
             _end_reading(client)
+
+
+def _write_error(client: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer what never reached the application."""
+    kind = InvalidRequest if status < 500 or status == 501 else QuickthawError
+    error = kind(f"{reason}: {message}"[:_TOLD_BYTES], code="bad_request" if kind is InvalidRequest else None)
+    body = json.dumps({"error": error.to_json()})
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\nx-should-retry: false"
+    util.write_nonblock(client, f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+
+util.write_error = _write_error  # gunicorn would answer with a page, and has no setting for it
 
 
 def _end_reading(client: socket.socket) -> None:

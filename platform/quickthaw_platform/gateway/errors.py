@@ -110,7 +110,7 @@ def _outage(error: Exception) -> Response:
 
 def _http(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
-        with suppress(RequestTimeout), coming(request.environ):
+        with suppress(RequestTimeout, InvalidRequest), coming(request.environ):
             drain(cast("IO[bytes]", request.environ["wsgi.input"]))
         return respond(RequestTooLarge("the request body is larger than this platform accepts (setting max_body)"))
     response = respond(_named(error))

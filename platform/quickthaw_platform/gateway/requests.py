@@ -11,6 +11,7 @@ from typing import IO, Any, NoReturn
 
 import gevent
 from flask import Request, current_app
+from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 from werkzeug.utils import cached_property
@@ -52,11 +53,15 @@ class JsonRequest(Request):
     def _body(self) -> bytes:
         """Return the body, at most max_content_length of it; RequestEntityTooLarge where more comes.
 
-        Werkzeug checks a length that is announced, but of a chunked body it silently drops what is beyond the limit.
+        InvalidRequest where less comes than was announced. Werkzeug checks a length that is announced, but of a chunked
+        body it silently drops what is beyond the limit.
         """
-        limit = self.max_content_length
-        if limit is None or self.content_length is not None or not self.environ.get("wsgi.input_terminated"):
-            return self.get_data()
+        limit, announced = self.max_content_length, self.content_length
+        if limit is None or announced is not None or not self.environ.get("wsgi.input_terminated"):
+            data = self.get_data()
+            if len(data) < (announced or 0):
+                raise InvalidRequest(f"the body ended after {len(data):,} of the {announced:,} bytes of its length")
+            return data
         body = bytearray()
         while chunk := self.environ["wsgi.input"].read(DRAIN_CHUNK_BYTES):
             body += chunk
@@ -67,7 +72,8 @@ class JsonRequest(Request):
 
 @contextmanager
 def coming(environ: Mapping[str, Any]) -> Iterator[None]:
-    """Read what a client sends: RequestTimeout where that takes longer than it may, and the connection's end after it.
+    """Read what a client sends: RequestTimeout where that takes longer than it may, and the connection's end after it;
+    InvalidRequest where its chunks are none, or where it hangs up.
 
     Only where gevent's server serves, whose reading lets others go on.
     """
@@ -76,6 +82,8 @@ def coming(environ: Mapping[str, Any]) -> Iterator[None]:
     try:
         with gevent.Timeout(seconds, RequestTimeout(f"the request's body did not come within {seconds} s")):
             yield
+    except (OSError, ParseException) as error:
+        raise InvalidRequest(f"the body did not come whole: {error or type(error).__name__}") from error
     except RequestTimeout:
         with suppress(OSError):  # it has just closed
             connection.shutdown(socket.SHUT_RD)  # type: ignore[union-attr]  # without one there is no timeout

@@ -184,6 +184,56 @@ def endless(size: int) -> Iterator[bytes]:
         yield b" " * (1 << 20)
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}",  # no size of a chunk
+        b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}xx0\r\n\r\n",  # no end of a chunk
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nno trailer\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n20\r\n{}",  # it ends within a chunk
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",  # and before the last one
+        b'Content-Length: 200\r\n\r\n{"input": {"prompt": "hi"}}',  # valid JSON, but not all that was announced
+    ],
+)
+def test_a_body_that_does_not_come_whole_is_the_clients_fault(
+    gateway: GatewayProcess, node: PlayedNode, key: str, rest: bytes
+) -> None:
+    connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_SECONDS)
+    path = "/v1/functions/chat/async"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
+    connection.sendall(head.encode() + rest)
+    connection.shutdown(socket.SHUT_WR)
+    answer = connection.makefile("rb").read()
+    connection.close()
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_request"
+    assert not list(node.redis.scan_iter("qt:inv:*"))
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"get /v1/models HTTP/1.1\r\n\r\n", 400),
+        ("GET /v1/models/é HTTP/1.1\r\n\r\n".encode(), 400),
+        (b"GET / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nExpect: a miracle\r\n\r\n", 417),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_what_is_not_http_is_refused_in_the_form_of_all_errors(
+    gateway: GatewayProcess, request_head: bytes, status: int
+) -> None:
+    connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_SECONDS)
+    connection.sendall(request_head)
+    head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+    connection.close()
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert json.loads(body)["error"]["code"] == "bad_request"
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_of_100_mb_is_refused_with_an_answer(gateway: GatewayProcess, key: str, chunked: bool) -> None:
     size = 100 << 20
