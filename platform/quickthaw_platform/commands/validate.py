@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from quickthaw import config
-from quickthaw.cli import output
+from quickthaw.cli import arguments, output
 from quickthaw.cli.root import State, pass_state
 from quickthaw_platform import settings, signals
 from quickthaw_platform.validation import subjects
@@ -45,6 +45,7 @@ class _Choices(TypedDict):
     parallel: int | None
     resume: bool
     engine: str | None
+    engine_options: tuple[str, ...]
     instances: int
     tokenizer: Path | None
     endpoint: str | None
@@ -76,6 +77,8 @@ class _Choices(TypedDict):
 @click.option("--resume", is_flag=True, help="Go on where the same validation was stopped.")
 @click.option("--parallel", type=_COUNT, metavar="COUNT", help="Windows under way at once [default: two an instance].")
 @click.option("--engine", help="For a checkpoint: the engine that runs it.")
+@click.option("--option", "engine_options", multiple=True, metavar="KEY=VALUE",
+              help="For a checkpoint: an engine option; compute=mixed exact=false is in bfloat16.")  # fmt: skip
 @click.option("--instances", type=_COUNT, default=1, show_default=True, help="For a checkpoint: most instances.")
 @click.option("--tokenizer", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
               help="Where the tokenizer lies, if the checkpoint is not on this machine.")  # fmt: skip
@@ -155,7 +158,7 @@ def _served(state: State, target: str | None, options: _Choices, folder: Path, s
         screen.print(text, markup=False, highlight=False)
 
     clean_up(state.client, folder, say)
-    making = Making(options["engine"], options["instances"])
+    making = Making(options["engine"], options["instances"], arguments.pairs(options["engine_options"]))
     with subjects.served(state.client, str(target), making, folder, say) as found:
         yield found
 
@@ -212,7 +215,7 @@ def _interval(found: Measure) -> str:
 def _lines(result: ValidationResult) -> Iterator[str]:
     one, sums = result.subject, result.sums
     known = [part for part in (one.checkpoint or one.model, one.engine, one.dtype, one.adapter) if part]
-    yield f"model: {', '.join(known)}"
+    yield f"model: {', '.join(known)}{one.precision}"
     yield f"text: {result.text.name}, sha256 {result.text.digest[:16]}…, {result.text.bytes:,} bytes"
     yield f"tokenizer: {result.tokenizer}; beginning token: {result.bos}"
     whole = "" if sums.words is None else f", {sums.words:,} words, {sums.bytes:,} bytes"

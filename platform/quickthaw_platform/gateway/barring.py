@@ -18,7 +18,7 @@ def check_spec(services: Services, required: Sequence[str], spec: FunctionSpec) 
     checkpoint = services.catalogue.find(spec.model)
     adapter = None if spec.adapter is None else services.catalogue.find_adapter(spec.adapter).id
     engine = spec.engine or default_engine(checkpoint.weights_format)
-    _check(services, bars, Served(checkpoint.name, checkpoint.id, engine, adapter, spec.options.get("dtype")))
+    _check(services, bars, Served(checkpoint.name, checkpoint.id, engine, adapter, spec.options))
 
 
 def check_versions(services: Services, required: Sequence[str], function: str, wanted: Iterable[str]) -> None:
@@ -35,8 +35,7 @@ def check_versions(services: Services, required: Sequence[str], function: str, w
 def served_by(version: Version) -> Served:
     """Return what the calls of a version reach."""
     spec = version.spec
-    dtype = spec.options.get("dtype")
-    return Served(spec.model, version.checkpoint, version.engine, version.adapter_checkpoint, dtype)
+    return Served(spec.model, version.checkpoint, version.engine, version.adapter_checkpoint, spec.options)
 
 
 def _check(services: Services, bars: Sequence[Bar], served: Served) -> None:

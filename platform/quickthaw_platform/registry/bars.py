@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from quickthaw.results import CheckpointResult, Measured
 from quickthaw_platform.errors import Conflict, InvalidRequest
+from quickthaw_platform.registry.precision import precision_of, written
 
 BAR_MISSED = "bar_missed"
 """The code of the error that refuses a deploy."""
@@ -68,12 +70,12 @@ class Served:
     checkpoint: str  # its id
     engine: str
     adapter: str | None = None  # id of the adapter's checkpoint
-    dtype: str | None = None  # the engine's option, which changes every figure
+    options: Mapping[str, Any] = field(default_factory=dict)  # the engine's; some change every figure
 
     def measured_by(self, result: CheckpointResult) -> bool:
         """Say whether a result is about the same weights in the same engine."""
-        ours = (self.checkpoint, self.engine, self.adapter, self.dtype)
-        return ours == (result.checkpoint, result.engine, result.adapter, result.options.get("dtype"))
+        ours = (self.checkpoint, self.engine, self.adapter, precision_of(self.options))
+        return ours == (result.checkpoint, result.engine, result.adapter, precision_of(result.options))
 
 
 def check_bars(bars: Iterable[Bar], served: Served, results: Sequence[CheckpointResult]) -> None:
@@ -104,15 +106,16 @@ def _check(bar: Bar, served: Served, found: Sequence[CheckpointResult]) -> None:
 
 
 def _remedy(bar: Bar, served: Served) -> str:
+    options = "".join(f" --option {option}" for option in written(served.options))
     being = f", FILE being {bar.text}"
     if bar.protocol is None:
         quality = "" if "perplexity" in bar.metric or "bits" in bar.metric else " --quality --continuations 0"
-        return f"`quickthaw validate {served.model}{quality} --text FILE` measures one"
+        return f"`quickthaw validate {served.model}{quality}{options} --text FILE` measures one"
     name, _, settings = bar.protocol.partition("@")
     flags = ("prompt-words", "reference-words") if name == _CONTINUATION else ("window", "stride")
     how = "--quality --continuations 0" if name == _CONTINUATION else f"--protocol {name}"
     given = "".join(f" --{flag} {value}" for flag, value in zip(flags, settings.split("."), strict=False) if value)
-    return f"`quickthaw validate {served.model} {how}{given} --text FILE` measures it{being}"
+    return f"`quickthaw validate {served.model} {how}{given}{options} --text FILE` measures it{being}"
 
 
 def _missed(message: str) -> Conflict:

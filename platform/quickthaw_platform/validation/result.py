@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from quickthaw_platform.registry.precision import written
 
 ProtocolName = Literal["hf", "gptq", "lm-eval", "llamacpp"]
 
@@ -62,8 +64,14 @@ class Subject(_Record):
     adapter: str | None = Field(None, description="name of the LoRA adapter that is on it")
     engine: str | None = None
     dtype: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="the engine's options, of precision among others")
     endpoint: str | None = Field(None, description="URL of another server")
     model: str = Field(description="the name that was asked for")
+
+    @property
+    def precision(self) -> str:
+        """What must be said of how it was computed, with a comma before it; nothing where the engine chose."""
+        return "".join(f", {option}" for option in written(self.options))
 
 
 class ValidationResult(_Record):
@@ -92,7 +100,7 @@ class ValidationResult(_Record):
         """What must stand beside the number wherever it is quoted."""
         stride = "" if self.stride is None else f", stride {self.stride}"
         part = "" if self.limit is None else f", first {self.limit} only"
-        return f"{self.protocol}, window {self.window}{stride}, {self.text.name}{part}"
+        return f"{self.protocol}, window {self.window}{stride}, {self.text.name}{part}{self.subject.precision}"
 
 
 def exponential(nats: float) -> float:

@@ -51,7 +51,7 @@ def kept_form(result: ValidationResult | QualityResult, version: Version | None)
         "text_sha256": result.text.digest,
         "engine": subject.engine,
         "adapter": None if version is None else version.adapter_checkpoint,
-        "options": {} if version is None else version.spec.options,
+        "options": subject.options if version is None else version.spec.options,
     }
     made = _continuation(result) if isinstance(result, QualityResult) else _perplexity(result)
     return None if made is None else CheckpointResult(**common, **made)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from quickthaw.client import Client
 from quickthaw.errors import CheckpointNotFound, FunctionNotFound, InvalidRequest, NotFound
@@ -40,8 +41,9 @@ class Served:
     def identity(self) -> str:
         """What must be the same for scores to be of the same model."""
         one = self.subject
-        where = (one.endpoint, one.model) if one.endpoint else (one.version or "", one.digest, one.engine)
-        return repr(where)
+        if one.endpoint:
+            return repr((one.endpoint, one.model))
+        return repr((one.version or "", one.digest, one.engine, sorted(one.options.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Making:
 
     engine: str | None = None
     instances: int = 1
-    options: dict[str, str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def endpoint(url: str, model: str, key: str | None) -> Served:
@@ -63,7 +65,8 @@ def served(client: Client, name: str, making: Making, folder: Path, say: Callabl
     """Give what a name means: a function (or function:alias), else a checkpoint, whose function goes at the end.
 
     That function is starting already. `folder` is where it is noted, so that after a kill the next validation takes it
-    away. Raises NotFound with near names, and InvalidRequest for an alias that leads to several versions.
+    away. Raises NotFound with near names, and InvalidRequest for options for a function, and for an alias that leads to
+    several versions.
     """
     try:
         version = _version(client, name)
@@ -74,6 +77,8 @@ def served(client: Client, name: str, making: Making, folder: Path, say: Callabl
             awaken(found.target)
             yield found
         return
+    if making.options:
+        raise InvalidRequest(f"{name} is a function, which has engine options of its own", param="option")
     yield _served(client, name, version, client.checkpoint(version.checkpoint), function=name)
 
 
@@ -101,7 +106,7 @@ def _temporary(
 ) -> Iterator[Version]:
     spec = FunctionSpec(
         name=PREFIX + secrets.token_hex(4), model=checkpoint.id, engine=making.engine, keep_alive=KEEP_ALIVE_SECONDS,
-        max_instances=making.instances, limits=PATIENT, options=making.options or {},
+        max_instances=making.instances, limits=PATIENT, options=dict(making.options),
     )  # fmt: skip
     with noted(client, spec.name, folder, say):
         yield client.deploy(spec)
@@ -115,6 +120,7 @@ def _served(client: Client, name: str, version: Version, checkpoint: CheckpointI
         function=function, version=version.id if function else None, checkpoint=checkpoint.name, digest=checkpoint.id,
         adapter=spec.adapter, engine=version.engine, model=name if function else checkpoint.name,
         dtype=str(spec.options.get("dtype") or checkpoint.quantization or checkpoint.dtype or "") or None,
+        options=spec.options,
     )  # fmt: skip
     parallel = spec.max_instances * min(PARALLEL_PER_INSTANCE, spec.concurrency)
     return Served(Target(known.url, name, PATH, known.api_key), subject, context, parallel)

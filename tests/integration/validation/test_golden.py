@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Piece, Room
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_backends.engines.transformers_engine.linear import native_bf16
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.manifest import weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
@@ -70,9 +72,9 @@ def url(llama: Checkpoint) -> Iterator[str]:
 class served:
     """A checkpoint behind an OpenAI-compatible server, for a `with` block."""
 
-    def __init__(self, engine: Engine, checkpoint: Checkpoint) -> None:
+    def __init__(self, engine: Engine, checkpoint: Checkpoint, **options: Any) -> None:
         self._engine = engine
-        engine.prepare(checkpoint, {}, lambda _name, _seconds: None)
+        engine.prepare(checkpoint, options, lambda _name, _seconds: None)
         engine.start("cpu", 1, 64 << 20)
         self._serving = serving(completing(engine))
 
@@ -130,6 +132,25 @@ def test_gptq_is_the_loop_of_its_code(url: str, llama: Checkpoint, source: Path,
         nlls.append(torch.nn.functional.cross_entropy(logits[0], batch[0, 1:]) * WINDOW)
     expected = float(torch.exp(torch.stack(nlls).sum() / (nsamples * WINDOW)))
     assert scored(url, tokenizer_of(llama), "gptq", folder).perplexity.value == pytest.approx(expected, rel=1e-5)
+
+
+MIXED_TOLERANCE = 0.005
+"""Relative, of a perplexity: what is rounded to bfloat16 differs in where transformers and our engine round."""
+
+
+@pytest.mark.skipif(not native_bf16(), reason="this CPU does not multiply bfloat16")
+@pytest.mark.parametrize("protocol", ["hf", "gptq", "lm-eval", "llamacpp"])
+def test_mixed_products_say_the_same_to_half_a_percent(
+    url: str, llama: Checkpoint, folder: Path, protocol: ProtocolName
+) -> None:
+    """The exact path is what the other tests here hold to the protocols' own code."""
+    narrow = tiny.checkpoint(folder, dtype="bfloat16")
+    with served(TransformersEngine(), narrow, compute="mixed", exact=False) as mixed:
+        found = scored(mixed, tokenizer_of(llama), protocol, folder)
+    exact = scored(url, tokenizer_of(llama), protocol, folder)
+    assert found.perplexity.value == pytest.approx(exact.perplexity.value, rel=MIXED_TOLERANCE)
+    assert found.perplexity.value != exact.perplexity.value
+    assert found.sums.tokens == exact.sums.tokens
 
 
 RUN_LM_EVAL = """

@@ -67,11 +67,12 @@ def test_a_worse_figure_is_refused_with_what_it_is() -> None:
         result(1.0, engine="llamacpp"),
         result(1.0, adapter="lora"),
         result(1.0, options={"dtype": "bfloat16"}),
+        result(1.0, options={"compute": "mixed", "exact": False}),
         result(1.0, protocol="gptq"),
         result(1.0, text="another"),
         result(1.0, metrics={"bleu": Measured(value=1.0)}),
     ],
-    ids=["another checkpoint", "another engine", "an adapter", "another dtype", "protocol", "text", "metric"],
+    ids=["another checkpoint", "another engine", "an adapter", "dtype", "compute", "protocol", "text", "metric"],
 )
 def test_a_result_about_something_else_does_not_count_and_the_command_is_named(other: CheckpointResult) -> None:
     command = r"`quickthaw validate tiny --protocol hf --text FILE` measures it, FILE being wikitext-2"
@@ -83,9 +84,17 @@ def test_options_that_change_no_figure_do_not_matter() -> None:
     check("perplexity[hf,wikitext-2]<=20", result(options={"threads": 1}))
 
 
-def test_the_adapter_and_the_dtype_of_a_function_are_those_that_were_measured() -> None:
-    served = Served("tiny", "c1", "transformers", "lora", "float32")
-    check("perplexity<=20", result(adapter="lora", options={"dtype": "float32"}), served=served)
+@pytest.mark.parametrize("options", [{"dtype": "float32"}, {"compute": "mixed", "exact": False}], ids=str)
+def test_the_adapter_and_the_precision_of_a_function_are_those_that_were_measured(options: dict[str, Any]) -> None:
+    served = Served("tiny", "c1", "transformers", "lora", {**options, "threads": 1})
+    check("perplexity<=20", result(adapter="lora", options=options), served=served)
+
+
+def test_the_command_that_measures_has_the_precision_of_the_function() -> None:
+    served = Served("tiny", "c1", "transformers", options={"compute": "mixed", "exact": False, "threads": 1})
+    command = "`quickthaw validate tiny --option compute=mixed --option exact=false --text FILE` measures one"
+    with pytest.raises(Conflict, match=command):
+        check("perplexity<=20", result(1.0), served=served)
 
 
 def test_a_part_of_the_text_clears_no_bar() -> None:

@@ -10,6 +10,7 @@ import pytest
 from quickthaw import Client
 from quickthaw.types import FunctionSpec, Handler, Version
 from quickthaw_platform.validation.quality.result import QualityResult
+from quickthaw_platform.validation.quality.telling import title
 from quickthaw_platform.validation.result import (
     Interval,
     Measure,
@@ -83,6 +84,16 @@ def test_the_functions_options_and_adapter_are_told() -> None:
     found = kept_form(perplexity(), version())
     assert found is not None
     assert (found.options, found.adapter) == ({"dtype": "float32"}, "lora")
+
+
+def test_the_precision_of_a_checkpoint_is_told_and_stands_beside_the_number() -> None:
+    mixed = SUBJECT.model_copy(update={"options": {"exact": False, "compute": "mixed", "prefill_tokens": 1024}})
+    found = kept_form(perplexity(subject=mixed), None)
+    assert found is not None
+    assert found.options == mixed.options
+    assert perplexity(subject=mixed).title.endswith(", wiki.test.raw.gz, compute=mixed, exact=false")
+    assert title(continuation(subject=mixed)).endswith(", greedy, compute=mixed, exact=false")
+    assert perplexity().title.endswith(", wiki.test.raw.gz")
 
 
 def test_a_part_of_a_text_is_marked() -> None:

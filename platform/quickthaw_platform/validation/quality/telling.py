@@ -33,7 +33,7 @@ def title(result: QualityResult) -> str:
     part = "all" if result.whole else f"{result.passages:,} of {result.of_passages:,}"
     return (
         f"continuations of {part} paragraphs of {result.text.name}: {result.prompt_words} words shown, "
-        f"{result.reference_words} compared, greedy"
+        f"{result.reference_words} compared, greedy{result.subject.precision}"
     )
 
 
