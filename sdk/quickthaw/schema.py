@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json
 
 from quickthaw import handler_place, json_values
 from quickthaw.errors import InvalidRequest, InvalidSource
+from quickthaw.typed_dicts import OPEN, readable
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -177,22 +178,24 @@ def _adapter(handler: Callable[..., Any], parameter: inspect.Parameter) -> TypeA
     if parameter.annotation is inspect.Parameter.empty:
         return None
     try:
-        return adapter_of(handler, parameter)
+        return adapter_of(handler, parameter, OPEN)
     except (NameError, PydanticUserError):  # imported under TYPE_CHECKING only, or nothing that JSON describes
         return None
     except (AttributeError, KeyError, SyntaxError, TypeError):  # no type at all, such as `{}` or "a number"
         return None
 
 
-def adapter_of(function: Callable[..., Any], parameter: inspect.Parameter) -> TypeAdapter[Any]:
-    """Return what reads a parameter's type from JSON.
+def adapter_of(
+    function: Callable[..., Any], parameter: inspect.Parameter, typed_dicts: ConfigDict | None = None
+) -> TypeAdapter[Any]:
+    """Return what reads a parameter's type from JSON; `typed_dicts` says how the TypedDicts in it are read.
 
     Raises NameError for a type that cannot be found, PydanticUserError for one that has no JSON schema.
     """
     hint = _hint(function, parameter)
     if isinstance(parameter.default, FieldInfo):
         hint = Annotated[hint, parameter.default]
-    adapter: TypeAdapter[Any] = TypeAdapter(hint)
+    adapter: TypeAdapter[Any] = TypeAdapter(readable(hint, typed_dicts))
     adapter.json_schema()
     return adapter
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from quickthaw.errors import InvalidRequest, UnusableAnswer
 from quickthaw.generation import Structure
+from quickthaw.typed_dicts import readable
 
 T = TypeVar("T")
 
@@ -73,9 +74,9 @@ def read_json(text: str) -> Any:
 
 def _shape_of_type(kind: Any) -> Shape[Any]:
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        adapter: TypeAdapter[Any] = TypeAdapter(readable(kind))
         schema = adapter.json_schema(schema_generator=ClosedSchema)
-    except PydanticUserError as error:
+    except (NameError, PydanticUserError) as error:
         raise InvalidRequest(f"response_format {kind!r} has no JSON schema: {error}", param=_PARAM) from error
 
     def read(text: str) -> Any:

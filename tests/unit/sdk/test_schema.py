@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
 from pydantic import BaseModel, Field
 
 from quickthaw import InvalidRequest, InvalidSource
-from quickthaw.schema import bind, parameters
+from quickthaw.schema import Signature, bind, parameters
+from quickthaw.shape import shape_of
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForTypes
@@ -25,6 +26,21 @@ class Options(BaseModel):
 @dataclass
 class Point:
     x: int
+
+
+class Stay(TypedDict, total=False):
+    until: date
+
+
+class Guest(TypedDict):
+    """Who comes."""
+
+    name: str
+    stays: NotRequired[list[Stay]]
+
+
+class Branch(TypedDict):
+    branches: list[Branch]
 
 
 class Odd:
@@ -50,6 +66,9 @@ def odd(model: object, thing: Odd, later: OnlyForTypes, default: object = Odd())
 
 
 def records(model: object, options: Options, more: list[Options]) -> None: ...
+
+
+def guests(model: object, one: Guest, more: list[Guest] | None, by_name: dict[str, Guest], tree: Branch) -> None: ...
 
 
 def documented(model: object) -> None:
@@ -105,6 +124,22 @@ def test_shared_types_are_defined_once_at_the_top() -> None:
     assert list(schema["$defs"]) == ["Options"]
 
 
+def test_typed_dicts_of_the_standard_library_are_read_and_keep_the_keys_that_they_do_not_name() -> None:
+    """Pydantic by itself refuses them before Python 3.12, and drops those keys."""
+    schema = parameters(guests)
+    assert schema["$defs"]["Guest"]["required"] == ["name"]
+    assert schema["$defs"]["Guest"]["description"] == "Who comes."
+    assert schema["properties"]["more"]["anyOf"][0]["items"] == {"$ref": "#/$defs/Guest"}
+    assert schema["properties"]["by_name"]["additionalProperties"] == {"$ref": "#/$defs/Guest"}
+    sent = {"name": "Ada", "stays": [{"until": "2026-01-02"}], "role": "admin"}
+    read = {"name": "Ada", "stays": [{"until": date(2026, 1, 2)}], "role": "admin"}
+    tree: dict[str, Any] = {"branches": [{"branches": []}]}
+    given = {"one": sent, "more": [sent], "by_name": {"a": sent}, "tree": tree}
+    assert Signature(guests).read(given) == {"one": read, "more": [read], "by_name": {"a": read}, "tree": tree}
+    with pytest.raises(InvalidRequest, match=r"more\.0\.name: Field required"):
+        Signature(guests).read({"one": sent, "more": [{}], "by_name": {}, "tree": tree})
+
+
 def test_the_first_paragraph_of_the_docstring_describes() -> None:
     assert parameters(documented)["description"] == "Say nothing."
 
@@ -158,3 +193,11 @@ def test_a_call_is_bound_by_name(
 def test_a_call_that_does_not_fit_is_refused_here(args: tuple[Any, ...], kwargs: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidRequest, match=re.escape(text)):
         bind(typed, args, kwargs)
+
+
+def test_a_typed_dict_of_the_standard_library_is_the_shape_of_an_answer() -> None:
+    shape = shape_of(Guest)
+    assert shape.structure is not None
+    assert isinstance(shape.structure.json_schema, dict)
+    assert shape.structure.json_schema["additionalProperties"] is False
+    assert shape.read('{"name": "Ada", "stays": [{"until": "2026-01-02"}]}')["stays"] == [{"until": date(2026, 1, 2)}]
