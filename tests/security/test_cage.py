@@ -58,7 +58,8 @@ import ctypes, errno
 libc = ctypes.CDLL(None, use_errno=True)
 CALLS = {"ptrace": 101, "process_vm_readv": 310, "bpf": 321, "keyctl": 250, "mount": 165, "unshare": 272,
          "setns": 308, "kexec_load": 246, "perf_event_open": 298, "userfaultfd": 323, "io_uring_setup": 425,
-         "pidfd_getfd": 438, "open_by_handle_at": 304, "memfd_create": 319, "shmget": 29, "init_module": 175}
+         "pidfd_getfd": 438, "open_by_handle_at": 304, "memfd_create": 319, "shmget": 29, "init_module": 175,
+         "semget": 64, "msgget": 68}
 for name, number in CALLS.items():
     result = libc.syscall(number, 0, 0, 0, 0, 0)
     assert result == -1 and ctypes.get_errno() == errno.EPERM, (name, result, ctypes.get_errno())

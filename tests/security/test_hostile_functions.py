@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 from zlib import crc32
 
@@ -14,6 +15,9 @@ from quickthaw.types import InvocationState, Version
 from quickthaw_platform.worker import zygote_client
 from quickthaw_platform.worker.log_lines import LOG_SECONDS
 from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
+
+PARTS = 30 << 20
+MOST_MEMORY = 500 << 20
 
 LINK = '''
 import array, os, socket, stat, struct, time
@@ -138,6 +142,36 @@ def test_an_instance_that_reports_what_it_may_not_is_ended_with_a_line_that_says
     wait_for(lambda: node.store.get(identity).state is InvocationState.QUEUED, "the loss of its instance")
     assert not any("all is well" in line["line"] for line in lines(node, name))
     assert node.call(hostile(node, f"{name}-bystander", "return 'fine'"), {}).result == "fine"
+
+
+def most_memory(node: NodeProcess) -> int:
+    """Return the most bytes of memory that the agent has had."""
+    assert node.process is not None
+    status = Path(f"/proc/{node.process.pid}/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def test_a_frame_of_small_parts_does_not_fill_the_agents_memory(node: NodeProcess) -> None:
+    """Each of them has a byte in the frame, and 64 in a process that unpacks it: 2 GB came of this one."""
+    version = hostile(
+        node,
+        "bloated",
+        f"""
+        end = struct.pack(">BI", 0xDD, {PARTS}) + bytes([0x80]) * {PARTS}  # a list of empty maps
+        body = msgpack.packb({{"t": "log", "line": None}})[:-1] + end
+        found = link()
+        found.setblocking(True)
+        os.write(1, b"sending\\n")
+        found.sendall(struct.pack(">I", len(body)) + body)
+        time.sleep(30)
+        """,
+    )
+    before = most_memory(node)
+    identity = node.invoke(version, {})
+    wait_for(lambda: any(line["line"] == "sending" for line in lines(node, "bloated")), "the frame")
+    wait_for(lambda: node.store.get(identity).state is InvocationState.QUEUED, "the loss of its instance")
+    assert most_memory(node) - before < MOST_MEMORY
+    assert node.call(hostile(node, "bloated-bystander", "return 'fine'"), {}).result == "fine"
 
 
 def test_the_log_of_a_function_has_an_end_and_goes_with_the_function(node: NodeProcess) -> None:

@@ -1,8 +1,9 @@
 """The seccomp filter of an instance, as a BPF program: which system calls are refused. Pure.
 
 Refused are ways to other processes, to other namespaces and mounts, to parts of the kernel that have often been broken
-into (BPF, io_uring, userfaultfd, keys), to the machine's settings, and to memory that no limit counts. Everything else
-is allowed: what functions do with files, processes and sockets is bounded by the rest of the cage.
+into (BPF, io_uring, userfaultfd, keys), to the machine's settings, and to memory that no limit counts: memory without
+a name, and System V's, whose semaphores and messages are the kernel's and outlive who made them. Everything else is
+allowed: what functions do with files, processes and sockets is bounded by the rest of the cage.
 """
 
 from __future__ import annotations

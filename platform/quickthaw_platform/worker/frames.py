@@ -6,6 +6,7 @@ File descriptors travel beside a frame by SCM_RIGHTS, in the order in which the 
 from __future__ import annotations
 
 import array
+import itertools
 import os
 import queue
 import socket
@@ -13,13 +14,21 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
 MAX_FRAME_BYTES = 64 << 20
+BYTES_OF_A_PART = 12
+"""A frame has at most one list or map for so many bytes that it may have: fewer make up no JSON of that length, where a
+character takes four. Unpacked, a map of one byte takes 64, so that a frame could take a hundred times its length.
+"""
+
+SMALL_BYTES = 64 << 10
+"""A frame of so few bytes takes little memory, whatever is in it; its parts are not counted."""
+
 READ_BYTES = 64 << 10
 """Small enough that the C library takes the buffer from its heap; a larger one would be mapped anew for each read."""
 
@@ -44,7 +53,9 @@ def encode(frame: Frame) -> bytes:
 class Decoder:
     """Cuts a byte stream into frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MAX_FRAME_BYTES) -> None:
+        """`most_bytes`: of one frame."""
+        self._most_bytes = most_bytes
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -54,25 +65,40 @@ class Decoder:
         start = 0
         while len(self._buffer) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer, start)
-            if length > MAX_FRAME_BYTES:
-                raise ProtocolError(f"a frame of {length:,} bytes; at most {MAX_FRAME_BYTES:,} are allowed")
+            if length > self._most_bytes:
+                raise ProtocolError(f"a frame of {length:,} bytes; at most {self._most_bytes:,} are allowed")
             end = start + _LENGTH.size + length
             if len(self._buffer) < end:
                 break
-            complete.append(_decode(bytes(self._buffer[start + _LENGTH.size : end])))
+            complete.append(_decode(bytes(self._buffer[start + _LENGTH.size : end]), self._most_bytes))
             start = end
         del self._buffer[:start]
         return complete
 
 
-def _decode(body: bytes) -> Frame:
+def _decode(body: bytes, most_bytes: int) -> Frame:
+    count = None if len(body) <= SMALL_BYTES else _counting(most_bytes // BYTES_OF_A_PART)
     try:
-        frame = msgpack.unpackb(body, strict_map_key=False)
+        frame = msgpack.unpackb(body, strict_map_key=False, list_hook=count, object_hook=count)
+    except ProtocolError:
+        raise
     except Exception as error:
         raise ProtocolError(f"not msgpack: {error}") from error
     if not isinstance(frame, dict) or not isinstance(frame.get("t"), str):
         raise ProtocolError("a frame must be a map with the key 't'")
     return frame
+
+
+def _counting(most: int) -> Callable[[Any], Any]:
+    """Return a function that returns what it is given, and refuses that after so many times."""
+    given = itertools.count(1)
+
+    def take(part: Any) -> Any:
+        if next(given) > most:
+            raise ProtocolError(f"a frame has more than {most:,} lists and maps")
+        return part
+
+    return take
 
 
 def send(sock: socket.socket, frame: Frame, fds: Sequence[int] = ()) -> None:
@@ -93,11 +119,13 @@ def send_with(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> int:
 class Receiver:
     """Reads frames, and the descriptors that came with them, from a socket."""
 
-    def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
-        """Where descriptors are not taken, the kernel closes those that come."""
+    def __init__(
+        self, sock: socket.socket, *, takes_descriptors: bool = True, most_bytes: int = MAX_FRAME_BYTES
+    ) -> None:
+        """Where descriptors are not taken, the kernel closes those that come. `most_bytes`: of one frame."""
         self.sock = sock
         self._fd_bytes = socket.CMSG_LEN(MAX_FDS * array.array("i").itemsize) if takes_descriptors else 0
-        self._decoder = Decoder()
+        self._decoder = Decoder(most_bytes)
         self._fds: deque[int] = deque()
 
     def read(self) -> list[Frame] | None:

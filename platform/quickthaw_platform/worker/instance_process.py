@@ -33,6 +33,10 @@ from quickthaw_platform.worker.templates import Template
 
 _log = structlog.get_logger()
 
+BYTES_OF_A_CHARACTER = 4
+FRAME_BYTES = 1 << 20
+"""What a frame may have beside output."""
+
 _LAST_LINES = 5
 _EXIT_PATIENCE_SECONDS = 1.0
 """How long a process whose link has closed gets to end, before it is killed."""
@@ -55,6 +59,11 @@ class InstanceOrder:
     cage: CageOrder
     limits: Limits
     adapter: Checkpoint | None = None
+
+    @property
+    def most_frame_bytes(self) -> int:
+        """What no frame of an honest instance has more than: all of its output, with four bytes for each character."""
+        return BYTES_OF_A_CHARACTER * self.max_output + FRAME_BYTES
 
     def frame(self) -> Frame:
         """Return the order as the template takes it; made anew for each try, since it holds the time."""
@@ -115,7 +124,7 @@ class InstanceProcess:
         self._workdir.mkdir(parents=True, exist_ok=True)
         ours, theirs = frames.pair()
         self._outputs = [RawOutput(loop, stream, on_line, self.last_lines) for stream in ("stdout", "stderr")]
-        self._link = Link(loop, ours, self._take, self._closed)
+        self._link = Link(loop, ours, self._take, self._closed, most_bytes=order.most_frame_bytes)
         outputs = [output.theirs for output in self._outputs]
         frame = order.frame() | {"group": None if group is None else group.order.frame()}
         self._way_out = proxy.open(order.version) if order.cage.network is Network.EGRESS else None

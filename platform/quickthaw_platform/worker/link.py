@@ -16,13 +16,22 @@ class Link:
     """Sends without ever blocking the loop and hands over each frame received. For the loop's thread only."""
 
     def __init__(
-        self, loop: Loop, sock: socket.socket, on_frame: Callable[[Frame], None], on_close: Callable[[], None]
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        on_frame: Callable[[Frame], None],
+        on_close: Callable[[], None],
+        *,
+        most_bytes: int = frames.MAX_FRAME_BYTES,
     ) -> None:
-        """`on_close` is called once, when the peer's end has closed or spoke nonsense; not after `close`."""
+        """`on_close` is called once, when the peer's end has closed or spoke nonsense; not after `close`. A frame of
+        more than `most_bytes` is nonsense.
+        """
         sock.setblocking(False)
         self._loop = loop
         self._sock = sock
-        self._receiver = frames.Receiver(sock, takes_descriptors=False)  # nobody has any to give to the agent
+        # Nobody has descriptors to give to the agent.
+        self._receiver = frames.Receiver(sock, takes_descriptors=False, most_bytes=most_bytes)
         self._on_frame = on_frame
         self._on_close = on_close
         self._unsent: deque[memoryview] = deque()

@@ -48,6 +48,16 @@ def test_what_is_no_frame_is_a_protocol_error(data: bytes) -> None:
         list(frames.Decoder().feed(data))
 
 
+@pytest.mark.parametrize(("part", "lists_and_maps"), [([], 1), ({}, 1), ({"a": [1]}, 2)])
+def test_a_frame_has_no_more_lists_and_maps_than_its_bytes_can_mean(part: object, lists_and_maps: int) -> None:
+    most_bytes = 20_000 * frames.BYTES_OF_A_PART
+    large = {"t": "x", "text": "x" * frames.SMALL_BYTES}
+    fits = {**large, "parts": [part] * (19_998 // lists_and_maps)}
+    assert frames.Decoder(most_bytes).feed(frames.encode(fits)) == [fits]
+    with pytest.raises(frames.ProtocolError, match=r"more than 20,000 lists and maps"):
+        frames.Decoder(most_bytes).feed(frames.encode({**large, "parts": [part] * 20_000}))
+
+
 def test_descriptors_arrive_with_their_frames_in_order() -> None:
     ours, theirs = frames.pair()
     with ours, theirs:
