@@ -16,18 +16,15 @@ import pytest
 
 from quickthaw.types import Isolation
 from quickthaw_platform.cage.probing import probe
-from quickthaw_platform.control_groups import delegation
 from quickthaw_platform.control_groups.group import Group
 from quickthaw_platform.worker import forking
 from tests.security import bounded
+from tests.security.delegated import needs_all_controllers, taken
 
 ORDINARY_USER = 65533
-OWN = delegation.look()
 GRANT = probe(None, forking.fork)
 
-RUN_BELOW_ANOTHER = "make test-control-groups runs this below another kernel; here it cannot"
-
-pytestmark = pytest.mark.skipif(bool(OWN.why), reason=f"{RUN_BELOW_ANOTHER}: {OWN.why}")
+pytestmark = needs_all_controllers
 
 
 @pytest.fixture(scope="module", params=[0, ORDINARY_USER], ids=["own", "ordinary"])
@@ -43,10 +40,7 @@ def became(request: pytest.FixtureRequest, user: int) -> Iterator[dict[str, Any]
     """Run the instances below a group that is delegated as systemd does it."""
     if request.param is Isolation.STRICT and GRANT.level is not Isolation.STRICT:
         pytest.skip(f"no strict isolation here: {GRANT.why}")
-    found = delegation.take(OWN)
-    if found.why or found.folder is None:
-        pytest.skip(f"{RUN_BELOW_ANOTHER}: {found.why}")
-    group = Path(tempfile.mkdtemp(prefix="quickthaw-test-", dir=found.folder))
+    group = Path(tempfile.mkdtemp(prefix="quickthaw-test-", dir=taken()))
     for path in (group, group / "cgroup.procs", group / "cgroup.subtree_control"):
         os.chown(path, user or os.geteuid(), -1)
     with tempfile.TemporaryDirectory(prefix="quickthaw-bounded-") as made:

@@ -15,7 +15,7 @@ from tests.virtual_machine import kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".venv" / "user-mode-linux"
-TESTS = ("tests/security/test_control_groups.py", "tests/security/test_control_group_limits.py")
+TESTS = tuple(f"tests/security/test_control_group{name}.py" for name in ("s", "_limits", "s_at_work"))
 SECONDS = 1800.0
 """How long the machine may run."""
 

@@ -26,7 +26,7 @@ def describe_exit(status: int | None, *, out_of_memory: bool = False) -> str:
     `out_of_memory` says that the kernel killed it for what it and those of its control group used together.
     """
     if out_of_memory:
-        return "was killed for taking more than the `memory` of its function (raise that), all its processes together,"
+        return "was killed for taking, with all its processes together, more than its function's `memory` (raise that)"
     if status is None:
         return "ended"
     if status >= 0:

@@ -74,4 +74,5 @@ def test_how_a_process_ended_is_told(status: int | None, words: str) -> None:
 
 
 def test_the_end_of_its_memory_names_the_field_that_bounds_it() -> None:
-    assert "`memory`" in describe_exit(-9, out_of_memory=True)
+    words = "was killed for taking, with all its processes together, more than its function's `memory` (raise that)"
+    assert describe_exit(-9, out_of_memory=True) == words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import threading
@@ -45,7 +46,8 @@ class Block:
         if room > self.room_bytes:
             os.ftruncate(self.fd, room)
             mapping = mmap.mmap(self.fd, room)  # may fail: the old one goes only afterwards
-            mapping.madvise(mmap.MADV_HUGEPAGE)
+            with contextlib.suppress(OSError):  # a kernel without huge pages refuses, and has its own small ones
+                mapping.madvise(mmap.MADV_HUGEPAGE)
             self._unmap()
             self._mapping = mapping
         self.resize(size)

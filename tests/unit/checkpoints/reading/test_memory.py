@@ -39,6 +39,21 @@ def test_a_block_is_as_large_as_asked_for(pool: MemoryPool, size: int) -> None:
     assert os.pread(block.fd, size, 0) == b"x" * size
 
 
+class WithoutHugePages(mmap.mmap):
+    """As below a kernel that was built without them."""
+
+    def madvise(self, option: int, start: int = 0, length: int = 0) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def test_a_kernel_without_huge_pages_gives_a_block_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "mmap", WithoutHugePages)
+    block = Block(os.memfd_create("test"), 5)
+    block.view[:] = b"bytes"
+    assert os.pread(block.fd, 5, 0) == b"bytes"
+    block.close()
+
+
 def test_a_block_given_back_is_used_again_and_grows(pool: MemoryPool) -> None:
     small, large = pool.take(HUGE_BYTES), pool.take(4 * HUGE_BYTES)
     pool.give_back(small)
