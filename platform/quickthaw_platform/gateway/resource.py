@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from quickthaw.resources import Scope
 from quickthaw.types import Name, Wire
 from quickthaw_platform.errors import FunctionNotFound
+from quickthaw_platform.gateway import query_names
 from quickthaw_platform.gateway.auth import KEY_HEADER, requires
 from quickthaw_platform.gateway.errors import ErrorBody
 from quickthaw_platform.gateway.path_names import NamingPath
@@ -33,6 +34,9 @@ def errors(content: dict[str, Any]) -> dict[Any, Any]:
         "5XX": {"description": "The function's (500), a limit's (504) or the platform's (503, 529) fault", **body},
     }
 
+
+_FOREIGN = ("openai-", "messages")
+"""How the names of resources begin whose clients send parameters that change nothing, such as Anthropic's beta=true."""
 
 ERRORS = errors({"$ref": f"#/components/schemas/{ErrorBody.__name__}"})
 
@@ -74,6 +78,8 @@ def resource(
         abp_responses=dict(refusals),
     )
     api.before_request(requires(read, write))
+    if not name.startswith(_FOREIGN):
+        api.before_request(query_names.check)
     return api
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from redis import Redis
 
+from quickthaw_platform.errors import NotFound
 from quickthaw_platform.invocations.log import inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.records import compact
@@ -103,20 +104,22 @@ class StoredObjects:
     ) -> Iterator[StoredObject]:
         """Yield the objects that a key owns in the order in which they were made, those behind `after`.
 
-        Of an `after` that is not there any more, nothing is behind.
+        NotFound where `after` is not there, or not any more: whoever goes through a list would take that for its end.
         """
         index = RedisKey.STORED_BY_OWNER.of(kind.value, key_id or "")
-        start = 0 if after is None else self._behind(index, after, newest_first)
+        start: int | None = 0 if after is None else self._behind(index, after, newest_first)
         while start is not None:
             with outage_is_unavailable():
                 names = cast("list[str]", self._redis.zrange(index, start, start + PAGE - 1, desc=newest_first))
             yield from (found for found in self._read(names) if found is not None)
             start = start + PAGE if len(names) == PAGE else None
 
-    def _behind(self, index: str, identity: str, newest_first: bool) -> int | None:
+    def _behind(self, index: str, identity: str, newest_first: bool) -> int:
         with outage_is_unavailable():
             rank = (self._redis.zrevrank if newest_first else self._redis.zrank)(index, identity)
-        return None if rank is None else cast("int", rank) + 1
+        if rank is None:
+            raise NotFound(f"no item here has the id {identity[:100]!r}; list again from the beginning", param="after")
+        return cast("int", rank) + 1
 
     def _read(self, names: list[str]) -> Iterator[StoredObject | None]:
         """Yield the objects of these names, None for each that is not there or whose invocation is not."""

@@ -23,7 +23,7 @@ from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
 from quickthaw_platform.registry.secrets import SecretStore
 from quickthaw_platform.worker import commands
 from tests.state import announce_node
-from tests.unit.gateway.conftest import ECHO
+from tests.unit.gateway.conftest import ECHO, error_of
 from tests.unit.gateway.node import FakeNode
 from tests.unit.gateway.sse import messages
 
@@ -48,6 +48,34 @@ def test_a_function_from_deploy_to_delete(client: FlaskClient) -> None:
     assert client.delete("/v1/functions/chat").json == {"deleted": True}
     assert client.get("/v1/functions/chat").status_code == 404
     assert client.delete("/v1/functions/chat").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "hint"),
+    [
+        ("POST", "/v1/functions?alais=staging", "alais", "did you mean 'alias'?"),  # else it would go live
+        ("POST", "/v1/functions?requires=perplexity", "requires", "did you mean 'require'?"),
+        ("POST", "/v1/functions/chat/invoke?alias=staging", "alias", "it takes none"),
+        ("POST", "/t/chat?alias=staging", "alias", "it takes none"),
+        ("GET", "/v1/functions/chat/logs?limt=5", "limt", "did you mean 'limit'?"),
+        ("GET", "/v1/usage?form=1h", "form", "it takes by, function, since, until"),
+        ("GET", "/v1/functions?limit=5", "limit", "it takes none"),
+    ],
+)
+def test_a_parameter_of_the_query_that_nothing_is_done_with_is_refused(
+    client: FlaskClient, method: str, path: str, name: str, hint: str
+) -> None:
+    client.post("/v1/functions", json=ECHO)
+    refused = error_of(client.open(path, method=method, json={**ECHO, "concurrency": 3}))
+    assert (refused["param"], refused["code"]) == (name, "invalid_request")
+    assert hint in refused["message"]
+    assert len(data(client.get("/v1/functions/chat/versions"))) == 1
+
+
+def test_clients_of_others_may_send_parameters_that_change_nothing(client: FlaskClient) -> None:
+    client.post("/v1/functions", json=ECHO)
+    body = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+    assert client.post("/v1/messages?beta=true", json=body).status_code == 200
 
 
 def test_two_deploys_at_once_both_stand(app: OpenAPI, client: FlaskClient) -> None:

@@ -182,7 +182,7 @@ def test_while_redis_takes_no_changes_calls_are_unavailable_and_the_gateway_is_n
         for answer in (
             client.get("/readyz"),
             client.post("/v1/functions/chat/invoke", json=INPUT),
-            client.post("/v1/functions/chat/invoke?stream=true", json=INPUT),
+            client.post("/v1/functions/chat/stream", json=INPUT),
             client.post("/v1/chat/completions", json={"model": "chat", "messages": [{"role": "user", "content": "a"}]}),
             client.post("/v1/functions", json=ECHO),
             client.post("/v1/keys", json={"name": "a", "scopes": ["invoke"]}),

@@ -58,6 +58,7 @@ def test_they_are_listed_in_order_page_by_page(client: FlaskClient) -> None:
     assert listed(client) == made
     assert listed(client, "order=desc") == made[::-1]
     assert listed(client, f"after={made[0]}&limit=1") == [made[1]]
+    assert client.get(f"{PATH}?after=chatcmpl-gone").status_code == 404
     answer = client.get(f"{PATH}?limit=2").json
     assert answer is not None
     assert (answer["first_id"], answer["last_id"], answer["has_more"]) == (made[0], made[1], True)

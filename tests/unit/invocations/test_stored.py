@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from quickthaw.types import InvocationState
-from quickthaw_platform.errors import InvocationNotFound
+from quickthaw_platform.errors import InvocationNotFound, NotFound
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.stored import Kind, StoredObject, StoredObjects
 from quickthaw_platform.settings import Settings
@@ -159,6 +159,7 @@ def test_a_key_lists_its_own_in_order(redis: Redis, store: InvocationStore, obje
     assert names(objects, newest_first=True) == ["d", "c", "a"]
     assert names(objects, after="resp_a") == ["c", "d"]
     assert names(objects, after="resp_c", newest_first=True) == ["a"]
-    assert names(objects, after="resp_gone") == []
+    with pytest.raises(NotFound, match="'resp_gone'"):
+        names(objects, after="resp_gone")
     assert names(objects, key=None) == ["b"]
     assert [found.id for found in objects.of_key(Kind.COMPLETION, "k")] == []
