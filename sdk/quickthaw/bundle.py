@@ -84,7 +84,9 @@ def _not_included(module: Path, line: int, name: str) -> InvalidSource:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode()
+        content = path.read_bytes()
+        # Python reads its sources without the mark that some editors put before UTF-8, and no other file
+        return content.decode("utf-8-sig" if path.suffix == ".py" else "utf-8")
     except UnicodeDecodeError as error:
         raise InvalidSource(f"{path} is not UTF-8 text; a bundle holds source and text files only") from error
     except OSError as error:

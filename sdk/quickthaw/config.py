@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from quickthaw.errors import InvalidRequest
 
@@ -52,7 +53,7 @@ def resolve(url: str | None = None, api_key: str | None = None, environ: Mapping
     key = (api_key or "").strip() or _variable(environ, KEY_VARIABLE)
     if key is None and file.get("url", "").rstrip("/") == found:
         key = file.get("api_key")
-    return Endpoint(found, key, source)
+    return Endpoint(found, None if key is None else _checked_key(key), source)
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str | None:
@@ -63,7 +64,21 @@ def _variable(environ: Mapping[str, str], name: str) -> str | None:
 def _checked(url: str, source: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise InvalidRequest(f"{url!r} (from {source}) is not a gateway's URL; it begins with http:// or https://")
+    try:
+        named = urlsplit(url)
+        whole = bool(named.hostname) and named.port != 0 and url.isprintable() and " " not in url
+    except ValueError as error:
+        raise InvalidRequest(f"{url!r} (from {source}) is not a gateway's URL: {error}") from error
+    if not whole or named.query or named.fragment:
+        raise InvalidRequest(f"{url!r} (from {source}) is not a gateway's URL; write it as http://HOST:PORT")
     return url.rstrip("/")
+
+
+def _checked_key(key: str) -> str:
+    """Return a key that may be sent in a header."""
+    if not (key.isascii() and key.isprintable()):
+        raise InvalidRequest("the API key is not valid: it has characters that no key has; was it copied whole?")
+    return key
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -40,17 +42,29 @@ def _named(file: Path, name: str, found: dict[str, App | Function[..., object]])
 
 def _run(file: Path) -> ModuleType:
     """Run the file in its folder, as it is run in an instance."""
-    if file.suffix != ".py" or not file.is_file():
-        raise InvalidSource(f"{file} is not a Python file")
+    file = _found(file)
     _compile(file)
     place = file.resolve()
     try:
-        with folder.entered(place.parent):
+        with folder.entered(place.parent), redirect_stdout(sys.stderr):  # what it prints is no answer of the command
             return folder.run(place.parent, place.name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the user's own code can raise anything
         raise InvalidSource(f"{file}{_line(place, error)}: {type(error).__name__}: {error}") from error
+
+
+def _found(file: Path) -> Path:
+    """Return the file; InvalidSource where it is none, or no Python file."""
+    with suppress(RuntimeError):  # ~ of somebody who is not there
+        file = file.expanduser()
+    if file.is_file() and file.suffix == ".py":
+        return file
+    if file.is_dir():
+        raise InvalidSource(f"{file} is a folder; name the file in it that defines the function")
+    if not file.exists():
+        raise InvalidSource(f"{file} does not exist")
+    raise InvalidSource(f"{file} is not a Python file")
 
 
 def _compile(file: Path) -> None:

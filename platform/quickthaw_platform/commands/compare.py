@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 import structlog
@@ -39,6 +39,9 @@ from quickthaw_platform.traffic.prompts import Prompts, read_corpus
 from quickthaw_platform.traffic.slo import Slo as LoadSlo
 from quickthaw_platform.traffic.words import random_text
 
+if TYPE_CHECKING:
+    from quickthaw_platform.comparison.rendering import Choices
+
 GIB = 1 << 30
 OUT_PART = 4
 """Of the model's context, the longest answer takes at most one part in so many, unless told."""
@@ -62,6 +65,7 @@ def compare(state: State, target: str | None, **options: Unpack[CompareChoices])
     all that it was made of. Ctrl-C ends the run and keeps what was measured. See docs/comparison.md.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    _require(options)
     if options["from_folder"] is not None:
         if target is not None:
             raise click.UsageError("give either a TARGET to measure, or --from FOLDER to render")
@@ -90,6 +94,7 @@ def _measure(client: Client, target: str, options: CompareChoices) -> Path:
     folder = options["out"] or Path(f"compare-{spec.name}-{datetime.now():%Y%m%d-%H%M%S}")
     kept = client.results(spec.model)
     recording = _recording(spec, checkpoint, chosen, load, options).model_copy(update={"validations": kept})
+    _require(options, recording.instance)
     known = client.endpoint
     headers = {"Authorization": f"Bearer {known.api_key}"} if known.api_key else {}
     gateway = Gateway(client, Endpoint(known.url, spec.name, headers))
@@ -197,8 +202,21 @@ def _progress(
     return shown
 
 
+def _choices(options: CompareChoices) -> Choices:
+    from quickthaw_platform.comparison.rendering import Choices  # matplotlib takes a second
+
+    return Choices(prices=options["prices"], tokens_like=options["like"], changed=changed_runs(options))
+
+
+def _require(options: CompareChoices, instance: Instance | None = None) -> None:
+    """Refuse what the report is asked to show and cannot, before anything is measured."""
+    from quickthaw_platform.comparison.rendering import require
+
+    require(_choices(options), settings.load().own_prices_dir, instance)
+
+
 def _render(folder: Path, options: CompareChoices) -> None:
-    from quickthaw_platform.comparison.rendering import Choices, render, simulate_folder  # matplotlib takes a second
+    from quickthaw_platform.comparison.rendering import render, simulate_folder
 
     screen = Console(stderr=True)
 
@@ -211,8 +229,7 @@ def _render(folder: Path, options: CompareChoices) -> None:
             simulate_folder(folder, options["simulated_rates"], options["nodes"], say)
         except SettingsInvalid as error:  # what was measured is worth a report all the same
             not_simulated = error.message
-    choices = Choices(prices=options["prices"], tokens_like=options["like"], changed=changed_runs(options))
-    report = render(folder, choices, settings.load().own_prices_dir)
+    report = render(folder, _choices(options), settings.load().own_prices_dir)
     if options["as_json"]:
         click.echo(report.model_dump_json(indent=2))
     else:

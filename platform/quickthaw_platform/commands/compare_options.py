@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from quickthaw.cli.ranges import SEED
 from quickthaw_platform.commands.traffic_options import DURATION, POSITIVE, TrafficChoices, traffic_options
 from quickthaw_platform.comparison.sides import EndpointSide
 from quickthaw_platform.traffic.planning import TIMEOUT_SECONDS
@@ -97,7 +98,8 @@ _OPTIONS = (
     click.option("--minutes", type=POSITIVE, default=1.0, show_default=True, help="Length of one block."),
     click.option("--repeats", type=click.IntRange(1), help="Blocks of each side; 5 of one minute or less, else 1."),
     click.option("--in-turn", is_flag=True, help="All blocks of a side one after another; else interleaved."),
-    click.option("--seed", default=0, show_default=True, help="Of arrivals, tokens, prompts and resampling."),
+    click.option("--seed", type=SEED, default=0, show_default=True,
+                 help="Of arrivals, tokens, prompts and resampling."),
     click.option("--probe/--no-probe", default=True, help="First see by two requests how tokens are counted."),
     click.option("--slo-ttft", type=DURATION, default="2s", show_default=True, help="Limit for the first token."),
     click.option("--slo-tpot", type=DURATION, default="200ms", show_default=True,

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from quickthaw.cli.ranges import SEED
 from quickthaw.cli.root import State, pass_state
 from quickthaw_platform.commands.traffic_options import (
     DURATION,
@@ -68,7 +69,7 @@ class _Choices(TrafficChoices):
 @traffic_options
 @click.option("--minutes", type=POSITIVE, help="For how long requests come (1).")
 @click.option("--duration", type=DURATION, help="The same in seconds, or as 90s, 5m.")
-@click.option("--seed", default=0, show_default=True, help="Of arrivals, tokens and prompts.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of arrivals, tokens and prompts.")
 @click.option("--probe/--no-probe", default=True, help="First see by two requests how the endpoint counts tokens.")
 @click.option("--slo-ttft", type=DURATION, default="2s", show_default=True, help="Limit for the first token.")
 @click.option("--slo-tpot", type=DURATION, help="Limit for the mean time of each further token.")

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from quickthaw.cli import arguments
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.checkpoints.importers.import_apart import import_apart
 from quickthaw_platform.checkpoints.importers.import_process import ImportOrder
@@ -72,7 +73,7 @@ def models_import(
     dequantised. An interrupted import or download is continued by the next one of the same.
     """
     _hush(source)
-    sample = None if text is None else text.read_text(encoding="utf-8")
+    sample = None if text is None else arguments.read(text)
     settings = settings_module.load()
     require_disk(settings)
     order = ImportOrder(

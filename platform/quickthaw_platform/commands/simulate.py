@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quickthaw.cli.output import show
+from quickthaw.cli.ranges import SEED
 from quickthaw_platform.simulator.engine import simulate as run
 from quickthaw_platform.simulator.outcome import Outcome
 from quickthaw_platform.simulator.report import table
@@ -25,7 +26,7 @@ from quickthaw_platform.simulator.scenario import Scenario, read_scenario
 @click.argument("scenario", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--policy", "policies", multiple=True, help="Allocation policy; repeatable. Default: the scenario's.")
 @click.option("--keep-alive", "keep_alives", multiple=True, help="Keep-alive policy; repeatable, as above.")
-@click.option("--seed", type=int, help="Draw other calls than the scenario's seed does.")
+@click.option("--seed", type=SEED, help="Draw other calls than the scenario's seed does.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Write summary and plots there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summaries as JSON.")
 def simulate(

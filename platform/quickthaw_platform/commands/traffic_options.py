@@ -8,6 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
+from quickthaw.cli.ranges import FiniteRange
 from quickthaw.types import parse_seconds
 from quickthaw_platform.traffic.named import Traffic, traffic
 from quickthaw_platform.traffic.planning import Sizes
@@ -37,7 +38,7 @@ def _is_number(text: str) -> bool:
 
 
 DURATION = DurationType()
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = FiniteRange(min=0, min_open=True)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -78,7 +79,7 @@ _OPTIONS = (
     click.option("--on", type=DURATION, help="Mean length of a burst, for bursts (10s)."),
     click.option("--off", type=DURATION, help="Mean length of the silence between two bursts (30s)."),
     click.option("--period", type=DURATION, help="Of the wave, for diurnal (1d)."),
-    click.option("--depth", type=click.FloatRange(0, 1), help="Of the wave: 0 is flat, 1 goes down to nothing (0.8)."),
+    click.option("--depth", type=FiniteRange(0, 1), help="Of the wave: 0 is flat, 1 goes down to nothing (0.8)."),
     click.option("--tokens-in", type=click.IntRange(1), help="Tokens of each prompt; else the trace's, or 512."),
     click.option("--tokens-out", type=click.IntRange(1), help="Tokens of each answer; else the trace's, or 128."),
     click.option(

@@ -64,11 +64,17 @@ def usable(catalogue: Catalogue, instance: Instance, chosen: Sequence[str] | Non
     return list({priced.offer.id: priced for name in chosen for priced in _named(catalogue, instance, name)}.values())
 
 
-def _named(catalogue: Catalogue, instance: Instance, name: str) -> list[Priced]:
+def named(catalogue: Catalogue, name: str) -> list[Offer]:
+    """Return the offers of a provider, or the one with an id. NotFound where there is neither."""
     of_provider = [offer for offer in catalogue.offers() if offer.provider.lower() == name.lower()]
-    if of_provider:
-        return [found for offer in of_provider for found in _if_usable(offer, instance)]
-    return [_priced(catalogue.get(name), instance)]
+    return of_provider or [catalogue.get(name)]
+
+
+def _named(catalogue: Catalogue, instance: Instance, name: str) -> list[Priced]:
+    found = named(catalogue, name)
+    if [offer.id for offer in found] == [name]:
+        return [_priced(found[0], instance)]
+    return [priced for offer in found for priced in _if_usable(offer, instance)]
 
 
 def _if_usable(offer: Offer, instance: Instance) -> list[Priced]:

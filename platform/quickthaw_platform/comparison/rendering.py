@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from quickthaw_platform.comparison import offers
 from quickthaw_platform.comparison.ablations import Changed
 from quickthaw_platform.comparison.compute import compute
 from quickthaw_platform.comparison.costs import consumption
@@ -14,6 +16,7 @@ from quickthaw_platform.comparison.html import render_html
 from quickthaw_platform.comparison.markdown import render_markdown
 from quickthaw_platform.comparison.measuring import measure
 from quickthaw_platform.comparison.recorded import Recorded, read
+from quickthaw_platform.comparison.recording import Instance
 from quickthaw_platform.comparison.report import REPORT_FILE, Report
 from quickthaw_platform.comparison.sides import ENDPOINT
 from quickthaw_platform.comparison.simulation import Cluster, simulate_run, tuned
@@ -33,6 +36,21 @@ class Choices:
     prices: Sequence[str] = ()  # ids of offers; none: all that fit
     tokens_like: str | None = None  # model whose tokens are sold at APIs
     changed: Sequence[tuple[str, str, Path]] = ()  # part, label and folder of runs in which one part was changed
+
+
+def require(choices: Choices, own_prices: Path | None = None, instance: Instance | None = None) -> None:
+    """Raise now what `render` would of these choices: an unknown offer or model, a folder that is no run's.
+
+    With `instance` also where an offer has no such instances. A measurement of an hour is not to end in that.
+    """
+    known = catalogue.load(own_prices)
+    if instance is not None and choices.prices:
+        offers.usable(known, instance, choices.prices)
+    for name in choices.prices:
+        offers.named(known, name)
+    offers.tokens(choices.tokens_like, 1, 1, dt.date.today())
+    for _, _, folder in choices.changed:
+        read(folder)
 
 
 def render(folder: Path, choices: Choices, own_prices: Path | None = None) -> Report:

@@ -11,6 +11,7 @@ from quickthaw.types import FunctionSpec
 from quickthaw_platform.comparison.recording import Backend
 
 ENDPOINT = "endpoint"
+BACKENDS = ("serverless", "serverful", "hybrid")
 AGAIN = " (again)"
 ALIAS_PREFIX = "compare-"
 
@@ -66,8 +67,13 @@ def sides(
     """Return the sides of a comparison of `spec`: on each of `backends`, then each of `endpoints` by its name.
 
     `again`: the first side runs a second time under another name, an A/A pair whose difference is noise. Raises
-    InvalidRequest where two sides would be the same.
+    InvalidRequest where two sides would be the same, and for a backend that there is none of.
     """
+    unknown = [name for name in backends if name not in BACKENDS]
+    if unknown:
+        raise InvalidRequest(
+            f"no serving backend is called {unknown[0]!r}; known: {', '.join(BACKENDS)}", param="backends"
+        )
     found = [Side(name, name, spec=served_by(spec, name, replicas, max_instances)) for name in backends]
     found += [Side(name, ENDPOINT, endpoint=endpoint) for name, endpoint in endpoints.items()]
     if not found:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from quickthaw_platform.errors import InvalidRequest, NotFound
 from quickthaw_platform.optimisation import template
 from quickthaw_platform.optimisation.metrics import Metric
 from quickthaw_platform.optimisation.template import EXAMPLES, EXPECTED, INSTRUCTION
+from quickthaw_platform.setting_values.toml_files import read_toml
 
 INPUT = "input"
 LEAST_EXAMPLES = 3
@@ -128,17 +128,14 @@ def _listed(names: set[str]) -> str:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no task file {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} is not TOML: {error}") from error
+    if not path.exists():
+        raise NotFound(f"there is no task file {path}")
+    return read_toml(path)
 
 
 def _lines(path: Path) -> list[Any]:
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # JSON may have other line ends within its texts
     except FileNotFoundError as error:
         raise NotFound(f"the task's file of examples {path} is not there") from error
     except UnicodeDecodeError as error:

@@ -23,7 +23,8 @@ def request(kind: type[R], **fields: Any) -> R:
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(map(str, detail["loc"]))
-        raise InvalidRequest(f"{where}: {detail['msg']}", param=where) from error
+        said = detail["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"{where}: {said}" if where else said, param=where or None) from error
 
 
 def one(kind: type[T]) -> Callable[[Any], T]:
@@ -42,7 +43,12 @@ def many(kind: type[T]) -> Callable[[Any], list[T]]:
 
 
 def path(*parts: str) -> str:
-    """Return the path of a resource, each part quoted."""
+    """Return the path of a resource, each part quoted. InvalidRequest for a name that would lead elsewhere."""
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise InvalidRequest(f"{part!r} is no name")
+        if not part.isprintable():
+            raise InvalidRequest(f"{part!a} is no name: it has characters that cannot be printed")
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 

@@ -16,8 +16,7 @@ from quickthaw.errors import InvalidRequest
 def handler_input(words: Sequence[str]) -> dict[str, Any]:
     """Read a handler's arguments: a JSON object, `-` for one on standard input, or `key=value` pairs."""
     if len(words) == 1 and (words[0] == "-" or words[0].lstrip()[:1] in ("{", "[", '"')):
-        text = sys.stdin.read() if words[0] == "-" else words[0]
-        return json_object(text)
+        return json_object(_standard_input() if words[0] == "-" else words[0])
     return pairs(words)
 
 
@@ -40,7 +39,7 @@ def as_text(input: dict[str, Any], written: Mapping[str, str], refused: InvalidR
 def json_object(text: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
-        value = json.loads(text)
+        value = _json(_whole(text))
     except ValueError as error:
         raise click.UsageError(f"the argument is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -50,13 +49,13 @@ def json_object(text: str) -> dict[str, Any]:
 
 def text(word: str) -> str:
     """Return a text as it is, or the content of the file that `@FILE` names."""
-    return read(Path(word[1:])) if word.startswith("@") else word
+    return read(Path(word[1:])) if word.startswith("@") else _whole(word)
 
 
 def json_list(file: Path) -> list[Any]:
     """Read a JSON list from a file."""
     try:
-        value = json.loads(read(file))
+        value = _json(read(file))
     except ValueError as error:
         raise click.UsageError(f"{file} is not JSON: {error}") from error
     if not isinstance(value, list):
@@ -67,7 +66,7 @@ def json_list(file: Path) -> list[Any]:
 def compression(word: str) -> Any:
     """Read how prompts are shortened: a part such as 0.5, false, or a JSON object with ratio or budget, and by."""
     try:
-        value = json.loads(word)
+        value = _json(word)
     except ValueError:
         value = None
     if value is True or not isinstance(value, int | float | dict):
@@ -80,9 +79,26 @@ def compression(word: str) -> Any:
 def read(file: Path) -> str:
     """Read a text file."""
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{file} cannot be read: {error}") from error
+        return file.expanduser().read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file} is not text in UTF-8 ({error.reason}); save it as that") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise click.UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _standard_input() -> str:
+    """Read standard input: UTF-8 whatever the locale, without the mark that some editors put before it."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"standard input is not text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def _whole(text: str) -> str:
+    """Return an argument that is text; bytes that are none come as halves of surrogate pairs."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise click.UsageError(f"{ascii(text)[:80]} is not text in UTF-8")
+    return text
 
 
 def pairs(words: Sequence[str]) -> dict[str, Any]:
@@ -92,23 +108,42 @@ def pairs(words: Sequence[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise click.UsageError(f"{word!r} is neither a JSON object nor key=value")
-        values[key] = _value(value)
+        _refuse_again(key, values)
+        values[key] = _value(_whole(value))
     return values
 
 
 def texts(words: Sequence[str]) -> dict[str, str]:
     """Read `key=value` pairs whose values are text."""
-    values = {}
+    values: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise click.UsageError(f"{word!r} is not KEY=VALUE")
-        values[key] = value
+        _refuse_again(key, values)
+        values[key] = _whole(value)
     return values
+
+
+def _json(text: str) -> Any:
+    """Read JSON; ValueError for what is none, with NaN and Infinity, which Python's reader would take."""
+    try:
+        return json.loads(text, parse_constant=_no_json)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _no_json(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _refuse_again(key: str, known: Mapping[str, object]) -> None:
+    if key in known:
+        raise click.UsageError(f"{key} is given twice")
 
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return _json(text)
     except ValueError:
         return text

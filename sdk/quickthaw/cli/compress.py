@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from quickthaw.cli.output import json_option, print_json
+from quickthaw.cli.ranges import FiniteRange
 from quickthaw.cli.root import State, pass_state
 from quickthaw.client import Client
 from quickthaw.compression import Compressed, FrequencyScorer, Reason, about_tokens
@@ -23,7 +24,7 @@ FREQUENCY = "frequency"
 
 @click.command()
 @click.argument("file", type=click.File(encoding="utf-8"), default="-")
-@click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="Tokens that are to stay, of all; 0.5.")
+@click.option("--ratio", type=FiniteRange(0, 1, min_open=True), help="Tokens that are to stay, of all; 0.5.")
 @click.option("--budget", type=click.IntRange(1), metavar="TOKENS", help="Most tokens that are to stay, instead.")
 @click.option(
     "--by",

@@ -8,6 +8,7 @@ import click
 
 from quickthaw import calls
 from quickthaw.cli import output
+from quickthaw.cli.ranges import FiniteRange
 from quickthaw.cli.root import PluggedGroup, State, pass_state
 from quickthaw.resources import KeyInfo, Quotas, Scope
 
@@ -36,7 +37,7 @@ def keys() -> None:
 @click.option("--max-keep-alive", "keep_alive", metavar="DURATION", help="Longest keep_alive that it deploys.")
 @click.option("--max-instances", type=click.IntRange(min=1), metavar="N", help="Most instances that it deploys.")
 @click.option(
-    "--weight", type=click.FloatRange(0.001, 1000), default=1.0, metavar="W", help="Share of a queue among keys (1)."
+    "--weight", type=FiniteRange(0.001, 1000), default=1.0, metavar="W", help="Share of a queue among keys (1)."
 )
 @output.json_option
 @pass_state

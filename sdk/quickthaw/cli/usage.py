@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 
 from quickthaw.cli import output
+from quickthaw.cli.ranges import FiniteRange
 from quickthaw.cli.root import State, pass_state
 from quickthaw.resources import FocusRow, UsageRow
 
@@ -39,13 +40,13 @@ _GB = 1e9
 @click.option("--price", metavar="OFFER", help="With --focus: what this offer asks (`quickthaw prices ls`).")
 @click.option(
     "--hourly-usd",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="USD",
     help="With --focus: an hour of an instance on your own machine.",
 )
 @click.option(
     "--vcpus",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="N",
     help="With --price: of an instance (default: 1).",
 )

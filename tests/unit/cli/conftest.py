@@ -21,7 +21,7 @@ Run = Callable[..., Result]
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """`run(gateway, "ls", "--json", input=…)`."""
 
-    def invoke(gateway: FakeGateway, *args: str, input: str | None = None) -> Result:
+    def invoke(gateway: FakeGateway, *args: str, input: str | bytes | None = None) -> Result:
         def client(url: str | None, api_key: str | None) -> Client:
             return Client(url or URL, api_key, backoff=NO_WAIT, transport=gateway.transport)
 
@@ -35,5 +35,5 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 def pytest_make_parametrize_id(val: Any) -> str | None:
     """Name a case after its command line; other things have addresses in their text, new ones in each process."""
     if isinstance(val, tuple) and all(isinstance(part, str) for part in val):
-        return " ".join(val)[:60]
+        return ascii(" ".join(val)[:60])[1:-1]
     return None

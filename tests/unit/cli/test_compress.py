@@ -117,3 +117,9 @@ def test_a_file_that_is_no_text_is_told(run: Run, tmp_path: Path) -> None:
     result = run(FakeGateway([]), "compress", str(file))
     assert result.exit_code == 2
     assert "no UTF-8 text" in result.stderr
+
+
+def test_a_ratio_that_is_no_number_is_refused(run: Run) -> None:
+    result = run(FakeGateway([]), "compress", "--ratio", "nan", input=TEXT)
+    assert result.exit_code == 2
+    assert "nan is not in the range" in result.stderr

@@ -155,7 +155,12 @@ def test_a_broken_file_is_one_error_with_its_line(run: Run, tmp_path: Path, sour
 
 @pytest.mark.parametrize(
     ("target", "text"),
-    [("missing.py", "not a Python file"), ("{file}:three", "it has: app, one, two")],
+    [
+        ("missing.py", "missing.py does not exist"),
+        (".", ". is a folder"),
+        ("/dev/null", "is not a Python file"),
+        ("{file}:three", "it has: app, one, two"),
+    ],
 )
 def test_a_target_that_is_not_there_is_named(run: Run, file: Path, target: str, text: str) -> None:
     result = run(FakeGateway([]), "deploy", target.format(file=file))
@@ -281,3 +286,32 @@ def test_what_is_no_compression_is_refused_with_an_example(run: Run, word: str) 
     result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "chat", "--compress", word)
     assert result.exit_code == 2
     assert "such as 0.5" in result.output
+
+
+def test_what_a_file_prints_while_it_is_read_is_no_part_of_the_json(run: Run, file: Path) -> None:
+    file.write_text(file.read_text() + "\nprint('loading')\n")
+    result = run(FakeGateway([]), "deploy", str(file), "--check", "--json")
+    assert json.loads(result.stdout)
+    assert "loading" in result.stderr
+
+
+def test_a_file_with_a_byte_order_mark_is_deployed_as_python_reads_it(run: Run, file: Path) -> None:
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    result = run(FakeGateway([]), "deploy", str(file), "--check", "--json")
+    assert result.exit_code == 0, result.output
+    assert "\ufeff" not in json.loads(result.stdout)[0]["source"][file.name]
+
+
+@pytest.mark.parametrize("option", ["--env", "--label", "--option"])
+def test_a_key_that_is_given_twice_is_refused(run: Run, option: str) -> None:
+    words = ("deploy", "--model", "m", "--name", "f", option, "A=1", option, "A=2")
+    result = run(FakeGateway([]), *words)
+    assert result.exit_code == 2
+    assert "A is given twice" in result.stderr
+
+
+def test_what_does_not_fit_is_told_without_the_words_of_a_library(run: Run) -> None:
+    result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "f", "--keep-alive", "soon")
+    assert result.stderr.startswith("Error: keep_alive: 'soon' is not a duration")
+    result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "f", "--egress", "example.com")
+    assert result.stderr.startswith("Error: `egress` lists what is reached")

@@ -27,6 +27,9 @@ FAILED = event(2, "error", {"error": {"message": "ZeroDivisionError in line 3", 
         ((), None, {}),
         (('{"prompt": "x", "n": 1}',), None, {"prompt": "x", "n": 1}),
         (("-",), '{"prompt": "x"}', {"prompt": "x"}),
+        (("-",), '\ufeff{"prompt": "x"}', {"prompt": "x"}),  # as editors on Windows write it
+        (("prompt=NaN", "other=Infinity"), None, {"prompt": "NaN", "other": "Infinity"}),  # no JSON
+        (("prompt=" + "[" * 20_000,), None, {"prompt": "[" * 20_000}),  # nor is what nobody can read
         (("prompt=Hello there", "max_tokens=5", "deep=[1, 2]", "flag=true"), None,
          {"prompt": "Hello there", "max_tokens": 5, "deep": [1, 2], "flag": True}),
         (("equation=a=b",), None, {"equation": "a=b"}),
@@ -186,3 +189,35 @@ def test_an_unknown_function_shows_the_near_names(run: Run) -> None:
     answer = failed(404, "model_not_found", "no function is called 'caht'; known: chat")
     result = run(FakeGateway([answer]), "invoke", "caht")
     assert (result.exit_code, result.stderr) == (1, "Error: no function is called 'caht'; known: chat\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("prompt=a", "prompt=b"), "prompt is given twice"),
+        (('{"n": NaN}',), "NaN is no number in JSON"),
+        (("[" * 20_000,), "nested too deeply"),
+        (("prompt=caf\udce9",), "is not text in UTF-8"),  # a byte of Latin-1, as a shell passes it on
+        (("--compress", "NaN"), "give the part that is kept"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused_before_a_call(run: Run, words: tuple[str, ...], expected: str) -> None:
+    result = run(FakeGateway([]), "invoke", "chat", *words)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_standard_input_that_is_not_utf_8_is_named(run: Run) -> None:
+    result = run(FakeGateway([]), "invoke", "chat", "-", input=b'{"prompt": "caf\xe9"}')
+    assert result.exit_code == 2
+    assert "standard input is not text in UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "caf\udce9", "a\nb"], ids=ascii)
+@pytest.mark.parametrize("command", [("describe",), ("rm", "--yes"), ("logs",), ("keys", "revoke"), ("models", "show")])
+def test_a_name_that_would_lead_elsewhere_is_refused_before_a_call(
+    run: Run, command: tuple[str, ...], name: str
+) -> None:
+    result = run(FakeGateway([]), *command, name)
+    assert result.exit_code == 1
+    assert "is no name" in result.stderr

@@ -27,6 +27,11 @@ def said(*arguments: str) -> str:
         (["chat", "--repeats", "0"], "--repeats"),
         (["chat", "--slo-ttft", "soon"], "not a duration"),
         (["--from", "/nowhere"], "does not exist"),
+        (["chat", "--price", "nobody"], "no offer is called 'nobody'"),  # known before an hour of measuring
+        (["chat", "--like", "nothing"], "no model sold by the token is called 'nothing'"),
+        (["chat", "--ablation", "part:label=/nowhere"], "/nowhere/run.json does not exist"),
+        (["chat", "--seed", "-1"], "--seed"),
+        (["chat", "--cv", "nan"], "nan is not in the range"),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_name_of_the_option(arguments: list[str], expected: str) -> None:

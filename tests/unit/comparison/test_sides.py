@@ -51,6 +51,11 @@ def test_sides_that_could_not_be_told_apart_are_refused(
         sides(SPEC, backends, endpoints)
 
 
+def test_a_backend_that_there_is_none_of_is_named_with_the_known_ones() -> None:
+    with pytest.raises(InvalidRequest, match=r"no serving backend is called 'x'; known: serverless, serverful, hybrid"):
+        sides(SPEC, ["serverless", "x"], {})
+
+
 def test_interleaved_each_repeat_begins_with_another_side_and_all_are_measured_as_often() -> None:
     order = turns(["a", "b", "c"], 3, interleaved=True)
     assert [name for name, _ in order[::3]] == ["a", "b", "c"]

@@ -87,3 +87,14 @@ def test_the_prompt_file_gives_the_prompt_that_was_scored(tmp_path: Path) -> Non
     assert prompt_file(task, parts.train, candidate).format(**asked.fields) == prompt
     assert prompt.startswith("Use {braces}. {json}\n{q")
     assert prompt.count(" -> {") == 2
+
+
+def test_marks_and_line_ends_that_editors_and_json_write_change_nothing(tmp_path: Path) -> None:
+    rows = [{"input": f"a\u2028b\x85{number}", "expected": "c"} for number in range(5)]
+    expected = read(tmp_path, rows=rows)
+    (tmp_path / "rows.jsonl").write_text(
+        "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8-sig", newline=""
+    )
+    file = tmp_path / "task.toml"
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert read_task(file) == expected

@@ -59,3 +59,19 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "client.toml").write_text("url = ")
     with pytest.raises(InvalidRequest, match=r"client\.toml cannot be read.*quickthaw up"):
         resolve(environ={"QUICKTHAW_DATA_DIR": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:99999", "http://[::1", "http://", "http://host:port", "http://a?x=1", "http://a\nb"],
+    ids=ascii,
+)
+def test_an_address_that_is_none_is_refused_with_its_source(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"from argument\) is not a gateway's URL"):
+        resolve(url, environ={"QUICKTHAW_DATA_DIR": str(tmp_path)})
+
+
+@pytest.mark.parametrize("key", ["qt-schl\u00fcssel", "qt-a\nb", "qt-\udce9"], ids=ascii)
+def test_a_key_that_no_header_can_carry_is_told_before_a_request(tmp_path: Path, key: str) -> None:
+    with pytest.raises(InvalidRequest, match="the API key is not valid"):
+        resolve(None, key, {"QUICKTHAW_DATA_DIR": str(tmp_path)})

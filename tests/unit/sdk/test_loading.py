@@ -68,10 +68,24 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
         functions(write(tmp_path, TWO), "c")
 
 
-@pytest.mark.parametrize("name", ["missing.py", "notes.txt", "."])
-def test_what_is_no_python_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidSource, match="not a Python file"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.py", r"missing\.py does not exist"),
+        ("notes.txt", r"notes\.txt is not a Python file"),
+        (".", "is a folder; name the file in it"),
+    ],
+)
+def test_what_is_no_python_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(InvalidSource, match=message):
         functions(tmp_path / name)
+
+
+def test_a_path_that_no_shell_has_expanded_begins_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, TWO)
+    assert len(functions(Path("~/function.py"))) == 2
 
 
 def test_the_search_path_is_left_as_it_was(tmp_path: Path) -> None:
