@@ -8,13 +8,25 @@ https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-specia
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from quickthaw_platform.setting_values.networks import Network
 
 Address = IPv4Address | IPv6Address
 
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/96"))
+_NOT_PUBLIC: tuple[Network, ...] = (
+    IPv4Network("168.63.129.16"),  # what Azure's hosts tell their virtual machines
+    IPv4Network("192.0.0.0/24"),  # for protocols; the metadata of a cloud among them (192.0.0.192)
+    IPv4Network("192.88.99.0/24"),  # what were relays of 6to4
+    IPv6Network("::/96"),  # an IPv4 address, as it was written once
+    IPv6Network("::ffff:0:0:0/96"),  # an IPv4 address for translators (SIIT)
+    IPv6Network("64:ff9b:1::/48"),  # networks' own translators, in whatever form
+    IPv6Network("3fff::/20"),  # for examples
+    IPv6Network("5f00::/16"),  # within networks (SRv6)
+    IPv6Network("fec0::/10"),  # of a site
+)
+"""What `ipaddress` calls public, at least in older releases of the Pythons that we run on, and is not, or is no more."""
 
 
 class AddressRefused(Exception):
@@ -64,7 +76,7 @@ def _meant(address: Address) -> Iterator[Address]:
 
 def _is_public(address: Address) -> bool:
     carries = isinstance(address, IPv6Address) and address.ipv4_mapped is not None  # judged by what it carries
-    return carries or (address.is_global and not address.is_multicast)
+    return carries or (address.is_global and not address.is_multicast and not _is_in(address, _NOT_PUBLIC))
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:
