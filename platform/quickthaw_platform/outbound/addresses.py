@@ -26,7 +26,7 @@ _NOT_PUBLIC: tuple[Network, ...] = (
     IPv6Network("5f00::/16"),  # within networks (SRv6)
     IPv6Network("fec0::/10"),  # of a site
 )
-"""What `ipaddress` calls public, at least in older releases of the Pythons that we run on, and is not, or is no more."""
+"""What `ipaddress` calls public, at least in older releases of our Pythons, and is not, or is no more."""
 
 
 class AddressRefused(Exception):
