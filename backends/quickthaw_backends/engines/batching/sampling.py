@@ -96,11 +96,11 @@ def token_logprob(scores: Row, token: int, wanted: int, texts: Texts) -> TokenLo
     It is the model's own distribution, before penalties and temperature.
     """
     shifted = scores - scores.max()
-    logs = shifted - np.log(np.exp(shifted).sum(dtype=np.float64))
+    total = np.log(np.exp(shifted).sum(dtype=np.float64))
     top: list[tuple[int, float]] = []
     if wanted:
-        wanted = min(wanted, len(logs))
-        best = np.argpartition(logs, len(logs) - wanted)[len(logs) - wanted :]
-        best = best[np.argsort(-logs[best], kind="stable")]
-        top = [(int(t), float(logs[t])) for t in best]
-    return shown_logprob(texts, token, float(logs[token]), top)
+        wanted = min(wanted, len(shifted))
+        best = np.argpartition(shifted, len(shifted) - wanted)[len(shifted) - wanted :]
+        best = best[np.argsort(-shifted[best], kind="stable")]
+        top = [(int(t), float(shifted[t] - total)) for t in best]
+    return shown_logprob(texts, token, float(shifted[token] - total), top)
