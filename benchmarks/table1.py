@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,10 @@ import click
 
 from benchmarks.assets import DENSE, gguf_file
 from benchmarks.processes import end_on_sigterm
+from benchmarks.report import RESULTS
 from benchmarks.served import Import, Served, program
 from quickthaw.cli.output import size
+from quickthaw_platform.comparison.writing import write_text
 from quickthaw_platform.validation.published import published
 
 TEXT = Path(__file__).parents[2] / "shared" / "data" / "wiki.test.raw.gz"
@@ -33,6 +37,9 @@ HEAD = (
     "× first", "KL ≥", "top-1", "tokens/s", "",
 )  # fmt: skip
 SCORES = ("bleu", "rouge-1", "rouge-2", "rouge-l")
+STEPS = RESULTS / "table1"
+"""Where whole steps are kept until the table is made."""
+
 REQUANTISE = Path(__file__).parent / "children" / "requantise_gguf.py"
 
 Row = Mapping[str, str]
@@ -62,10 +69,11 @@ def smollm2(folder: Path) -> list[Import]:
 
 
 class Commands:
-    """The `quickthaw` command against a platform."""
+    """The `quickthaw` command against a platform. What each printed is in a folder, so that a stopped run goes on."""
 
-    def __init__(self, served: Served, text: Path, plan: Plan, protocol: str) -> None:
-        self._env = os.environ | {"QUICKTHAW_DATA_DIR": str(served.data_dir)}
+    def __init__(self, data_dir: Path, text: Path, plan: Plan, protocol: str, folder: Path) -> None:
+        self._env = os.environ | {"QUICKTHAW_DATA_DIR": str(data_dir)}
+        self._folder = folder
         self._text = text
         self._plan = plan
         self._protocol = protocol
@@ -86,7 +94,14 @@ class Commands:
 
     def _run(self, *words: str) -> Any:
         command = [program("quickthaw"), *words, "--text", str(self._text), "--json"]
-        return json.loads(subprocess.run(command, check=True, env=self._env, stdout=subprocess.PIPE).stdout)
+        kept = self._folder / f"{sha256(json.dumps(command).encode()).hexdigest()[:32]}.json"
+        if kept.exists():
+            click.echo("  measured by the run before, which was stopped", err=True)
+            return json.loads(kept.read_text())
+        printed = subprocess.run(command, check=True, env=self._env, stdout=subprocess.PIPE, text=True).stdout
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_text(kept, printed)
+        return json.loads(printed)
 
 
 def measurements(commands: Commands, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -173,20 +188,26 @@ def _measure(figure: Mapping[str, Any]) -> str:
 @click.option("--protocol", default="hf", show_default=True, help="Of the perplexities.")
 @click.option("--model", metavar="SOURCE", help="Measure this model in place of SmolLM2: any source of models import.")
 @click.option("--name", default="model", show_default=True, help="What that model is called.")
+@click.option("--anew", is_flag=True, help="Keep nothing of a run that was stopped.")
 @click.option("--write", is_flag=True, help="Write the table into docs/validation.md.")
-def main(quick: bool, full: bool, text: Path, protocol: str, model: str | None, name: str, write: bool) -> None:
-    """Measure, and print the table."""
+def main(
+    quick: bool, full: bool, text: Path, protocol: str, model: str | None, name: str, anew: bool, write: bool
+) -> None:
+    """Measure, and print the table. A run that was stopped goes on behind its last whole step."""
     end_on_sigterm()
+    if anew:
+        shutil.rmtree(STEPS, ignore_errors=True)
     plan = QUICK if quick else FULL if full else USUAL
     with tempfile.TemporaryDirectory() as scratch:
         forms = smollm2(Path(scratch)) if model is None else [Import(name, model)]
         with Served(forms) as served:
             served.wait_for_models()
-            commands = Commands(served, text, plan, protocol)
+            commands = Commands(served.data_dir, text, plan, protocol, STEPS / (model or "smollm2").replace("/", "-"))
             found, qualities = measurements(commands, [form.name for form in forms])
     rows = [*map(measured, found, qualities), *floors(qualities[0]), *reported()]
     made = table(rows)
     click.echo(made)
+    shutil.rmtree(STEPS, ignore_errors=True)
     if write:
         DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8"), made), encoding="utf-8")
 

@@ -13,11 +13,13 @@ import pytest
 from gguf import GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 
+from benchmarks import table1
 from benchmarks.table1 import (
     BEGIN,
     DOCUMENT,
     END,
     HEAD,
+    QUICK,
     REQUANTISE,
     Commands,
     floors,
@@ -112,3 +114,22 @@ def test_every_step_is_said_before_it_is_done(capsys: pytest.CaptureFixture[str]
     assert commands.said == [
         "1 of 3: perplexities of a, b\n", "2 of 3: continuations of a\n", "3 of 3: continuations of b\n",
     ]  # fmt: skip
+
+
+def test_a_step_that_was_measured_is_not_measured_again_and_one_that_failed_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "quickthaw"
+    program.write_text(
+        '#!/bin/sh\necho "$*" >> "$QUICKTHAW_DATA_DIR/log"\ntest -e "$QUICKTHAW_DATA_DIR/works" && echo 5\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(table1, "program", lambda _name: str(program))
+    commands = Commands(tmp_path, Path("text"), QUICK, "hf", tmp_path / "steps")
+    with pytest.raises(subprocess.CalledProcessError):
+        commands.quality("a")
+    (tmp_path / "works").touch()
+    assert (commands.quality("a"), commands.quality("a"), commands.quality("b")) == (5, 5, 5)
+    asked = [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert asked == ["a", "a", "b"]
+    assert capsys.readouterr().err.count("measured by the run before") == 1
