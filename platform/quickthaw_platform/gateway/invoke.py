@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, url_for
 from pydantic import RootModel
@@ -27,7 +26,7 @@ from quickthaw_platform.gateway.openai.answer import failure
 from quickthaw_platform.gateway.prompt_compression.applying import with_shorter_prompt
 from quickthaw_platform.gateway.resource import FunctionPath, answer, event_stream, resource
 from quickthaw_platform.gateway.services import services
-from quickthaw_platform.outbound.addresses import AddressRefused, check_host
+from quickthaw_platform.outbound.addresses import AddressRefused, check_host, host_of
 
 api = resource("invoke", __name__, "Calling functions", read=Scope.INVOKE, write=Scope.INVOKE)
 
@@ -73,7 +72,7 @@ def trigger(header: CallHeaders, path: FunctionPath, body: TriggerInput) -> Resp
 def _check_webhook(webhook: Webhook) -> None:
     """Refuse at once what a delivery would be refused for; names are looked up when it is delivered."""
     try:
-        check_host(urlsplit(webhook.url).hostname or "", services().settings.webhook_allow)
+        check_host(host_of(webhook.url), services().settings.webhook_allow)
     except ValueError as error:
         raise InvalidRequest(f"this is no URL: {error}", param="webhook.url") from error
     except AddressRefused as error:

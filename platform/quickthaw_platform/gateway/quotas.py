@@ -58,7 +58,7 @@ class QuotaKeeper:
     def _take_request(self, key: KeyInfo) -> dict[str, str]:
         if key.quotas.requests is None:
             return {}
-        rates = parse_many(key.quotas.requests)
+        rates = list(dict.fromkeys(parse_many(key.quotas.requests)))  # one that is named twice is counted once
         for rate in rates:
             if not self._requests.test(rate, "requests", key.id):
                 self._refuse(key, rate)

@@ -18,7 +18,7 @@ from quickthaw_platform.errors import InvocationNotFound, QuickthawError
 from quickthaw_platform.gateway.webhooks import INVOCATION_HEADER, SIGNATURE_HEADER, retry_seconds, signature
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.store import InvocationStore
-from quickthaw_platform.outbound.addresses import AddressRefused
+from quickthaw_platform.outbound.addresses import AddressRefused, host_of
 from quickthaw_platform.outbound.posting import post
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
@@ -181,6 +181,6 @@ class Shares:
 
 def _host(url: str) -> str:
     try:
-        return httpx.URL(url).host
-    except httpx.InvalidURL:
+        return host_of(url)
+    except ValueError:
         return ""

@@ -7,13 +7,17 @@ https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-specia
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+import httpx
 
 from quickthaw_platform.setting_values.networks import Network
 
 Address = IPv4Address | IPv6Address
 
+_HOST = re.compile(r"(?=.{1,253}$)([^.%\s]{1,63}\.)*[^.%\s]{1,63}\.?")
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/96"))
 _NOT_PUBLIC: tuple[Network, ...] = (
     IPv4Network("168.63.129.16"),  # what Azure's hosts tell their virtual machines
@@ -36,6 +40,20 @@ class AddressRefused(Exception):
 def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
     """Whether callers may reach an address: each address that it stands for is public, or in a network of `allowed`."""
     return all(_is_public(meant) or _is_in(meant, allowed) for meant in _meant(address))
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL as requests to it read it; ValueError where no request can be sent there."""
+    try:
+        parsed = httpx.URL(url)
+        host, port = parsed.host, parsed.port
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from error
+    if not _HOST.fullmatch(parsed.raw_host.decode("ascii")):
+        raise ValueError(f"{host[:100]!r} is no host")
+    if port is not None and not 0 < port < 1 << 16:
+        raise ValueError(f"{port} is no port")
+    return host
 
 
 def check_host(host: str, allowed: Sequence[Network]) -> None:

@@ -25,6 +25,8 @@ from quickthaw_platform.registry.validation import check_name
 KEYS_KEY = RedisKey.KEYS
 SECRET_BYTES = 24
 _SHAPE = re.compile(r"^qt-([0-9a-f]{12})-([A-Za-z0-9_-]{32})$")
+MOST_REQUESTS = 1_000_000_000
+LONGEST_WINDOW_SECONDS = 10 * 366 * 86_400
 _NOT_A_RATE = '{!r} is not a rate; write for example "40 per 3 hours" or "5 per second; 100 per hour"'
 _ADVICE = "Send `Authorization: Bearer <key>`; `quickthaw keys create` makes one."
 
@@ -120,7 +122,7 @@ class KeyStore:
 
 
 def check_quotas(quotas: Quotas) -> None:
-    """Refuse a rate string that the `limits` library cannot read."""
+    """Refuse a rate string that the `limits` library cannot read, and one whose numbers its scripts cannot count."""
     if quotas.requests is None:
         return
     try:
@@ -129,6 +131,11 @@ def check_quotas(quotas: Quotas) -> None:
         raise InvalidRequest(_NOT_A_RATE.format(quotas.requests), param="quotas.requests") from error
     if any(rate.amount < 1 or rate.multiples < 1 for rate in rates):
         raise InvalidRequest(_NOT_A_RATE.format(quotas.requests), param="quotas.requests")
+    if any(rate.amount > MOST_REQUESTS or rate.get_expiry() > LONGEST_WINDOW_SECONDS for rate in rates):
+        raise InvalidRequest(
+            f"{quotas.requests!r} is more than can be counted: {MOST_REQUESTS:,} requests within ten years at most",
+            param="quotas.requests",
+        )
 
 
 def _put(pipe: Pipeline, created: KeyCreated) -> None:

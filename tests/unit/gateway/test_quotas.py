@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from flask.testing import FlaskClient
 
 from quickthaw.resources import Scope
@@ -32,6 +33,13 @@ def test_a_request_quota_is_counted_told_and_enforced(
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
     other = client_of(Scope.INVOKE, requests="2 per hour")
     assert other.post("/v1/functions/chat/invoke", json=INPUT).status_code == 200
+
+
+@pytest.mark.parametrize("rate", ["1 per hour; 1 per 1 hour", "1000000000 per 10 years"])
+def test_a_rate_that_is_named_twice_counts_once_and_the_largest_can_be_counted(
+    client: FlaskClient, client_of: Callable[..., FlaskClient], rate: str
+) -> None:
+    assert client_of(Scope.INVOKE, requests=rate).post("/v1/functions/chat/invoke", json=INPUT).status_code == 200
 
 
 def test_a_token_quota_counts_what_calls_used_however_they_were_made(

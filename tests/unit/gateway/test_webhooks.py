@@ -23,6 +23,7 @@ from quickthaw_platform.gateway.webhook_delivery import (
     WebhookDelivery,
 )
 from quickthaw_platform.gateway.webhooks import retry_seconds, signature
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
 from tests.state import rewind
 from tests.unit.gateway.node import FakeNode
@@ -130,16 +131,24 @@ def test_a_claim_that_was_never_settled_comes_up_again(
     assert delivery.start_due() == 1
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-host.invalid/", "https://"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-host.invalid/", "http://xn--a/"])
 def test_an_address_that_cannot_be_reached_is_a_failed_delivery(
     client: FlaskClient, delivery: WebhookDelivery, redis: Redis, url: str
 ) -> None:
-    delivery.deliver(call(client, url))
+    invocation = call(client, "http://127.0.0.1:1/")
+    webhook = {"url": url, "secret": None}  # as one that was taken by an older release
+    redis.hset(RedisKey.INVOCATION.of(invocation), "webhook", json.dumps(webhook))
+    delivery.deliver(invocation)
     assert list(redis.hgetall(ATTEMPTS_KEY).values()) == ["1"]
 
 
 @pytest.mark.parametrize(
-    "url", ["http://169.254.169.254/latest", "http://10.0.0.1:80/", "https://[::1]/", "http://[::1/"]
+    "url",
+    [
+        *("http://169.254.169.254/latest", "http://10.0.0.1:80/", "https://[::1]/", "http://[::1/"),
+        *("https://", "http:///path", "http://exa mple.com/", "http://a..example/", f"http://{'a' * 64}.example/"),
+        *("http://203.0.113.9:99999/", "http://example.com:0/", "http://xn--a/", "http://%31/"),
+    ],
 )
 def test_an_address_that_no_delivery_may_reach_is_refused_with_the_call(client: FlaskClient, url: str) -> None:
     answer = client.post("/v1/functions/chat/async", json={"input": {"prompt": "hi"}, "webhook": {"url": url}})
