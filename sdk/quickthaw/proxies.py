@@ -169,8 +169,12 @@ class _Ways(Generic[T]):
         return list(self._made.values())
 
 
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that name the authorities which httpx trusts."""
+
+
 def opened(make: Callable[[str | None], T], proxy: Proxy | None) -> T:
-    """Make a transport of httpx for a proxy, or for none. httpx.ProxyError says why that cannot be."""
+    """Make a transport of httpx for a proxy, or for none. httpx.TransportError says why that cannot be."""
     try:
         return make(proxy.url if proxy is not None else None)
     except ImportError as error:
@@ -179,6 +183,12 @@ def opened(make: Callable[[str | None], T], proxy: Proxy | None) -> T:
         ) from error
     except (ValueError, httpx.InvalidURL) as error:
         raise httpx.ProxyError(f"this is no proxy's URL: {error} ({proxy})") from error
+    except OSError as error:  # httpx reads the authorities at once, for http:// too
+        variable = next((name for name in _AUTHORITIES if os.environ.get(name)), _AUTHORITIES[0])
+        raise httpx.ConnectError(
+            f"the certificates that {variable} names ({os.environ.get(variable)}) cannot be read: "
+            f"{error.strerror or error}"
+        ) from error
 
 
 def named(error: httpx.TransportError, proxy: Proxy | None) -> httpx.TransportError:

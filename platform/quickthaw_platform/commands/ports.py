@@ -30,10 +30,10 @@ def claim_port(host: str, port: int) -> int:
                 break
         else:
             return candidate
-    raise SettingsInvalid(
-        f"cannot listen on {host}, port {port}: {refused.strerror}. Choose another with --port; --port 0 takes a "
-        "free one"
-    ) from refused
+    other = "Choose another with --port; --port 0 takes a free one"
+    if refused.errno == errno.EADDRNOTAVAIL or isinstance(refused, socket.gaierror):
+        other = "Give an address of this machine with --host; 0.0.0.0 stands for all"
+    raise SettingsInvalid(f"cannot listen on {host}, port {port}: {refused.strerror}. {other}") from refused
 
 
 def claim_ports(host: str, count: int) -> list[int]:

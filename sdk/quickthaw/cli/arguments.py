@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,10 +96,13 @@ def _standard_input() -> str:
 
 
 def _whole(text: str) -> str:
-    """Return an argument that is text; bytes that are none come as halves of surrogate pairs."""
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise click.UsageError(f"{ascii(text)[:80]} is not text in UTF-8")
-    return text
+    """Return an argument as text. Bytes that the locale does not know come as halves of surrogate pairs."""
+    if text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError as error:
+        raise click.UsageError(f"{ascii(text)[:80]} is not text in UTF-8") from error
 
 
 def pairs(words: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 
 import click
 
@@ -34,10 +36,18 @@ from quickthaw.version import VERSION
 @click.pass_context
 def main(context: click.Context, url: str | None, api_key: str | None, debug: bool) -> None:
     """Deploy and call model functions that cost nothing while nobody calls them."""
+    _open_streams()
     if hasattr(signal, "pthread_sigmask"):  # not on Windows
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a parent that blocks signals would make this one deaf
     context.obj = State(url, api_key, debug)
     context.call_on_close(context.obj.close)
+
+
+def _open_streams() -> None:
+    """Give a command that was started without standard streams (`2>&-`, some schedulers) ones that lead nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 for command in (

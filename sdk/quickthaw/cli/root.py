@@ -118,4 +118,6 @@ class Root(PluggedGroup):
 def _one_line(error: Exception) -> str:
     if isinstance(error, QuickthawError):
         return visible(error.message)
+    if isinstance(error, OSError) and error.strerror:
+        return visible(": ".join(filter(None, (str(error.filename or ""), error.strerror))))
     return visible(f"{type(error).__name__}: {error} (`quickthaw --debug …` shows where)")

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,20 @@ def test_the_lines_before_the_reader_went_are_whole(gateway: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert read == ["0\n", "1\n", "2\n"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("arguments", ["ls", "invoke count", "invoke count --stream", "prices ls", "config"])
+def test_a_command_that_was_started_without_a_stream_does_its_work(gateway: str, arguments: str, closed: str) -> None:
+    command = f'exec "$0" -m quickthaw.cli --url {gateway} {arguments} {closed}'
+    done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
+
+
+def test_a_disk_that_is_full_is_told_as_what_it_is(gateway: str) -> None:
+    command = [sys.executable, "-m", "quickthaw.cli", "--url", gateway, "invoke", "count"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Error: No space left on device"

@@ -43,7 +43,7 @@ def test_port_0_gives_a_free_one() -> None:
 def test_an_address_that_is_not_this_machines_is_refused_at_the_first_try(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([24_000, 24_001])
     monkeypatch.setattr("random.sample", lambda _range, _count: drawn)
-    with pytest.raises(SettingsInvalid, match=r"203\.0\.113\.1, port 0: Cannot assign"):
+    with pytest.raises(SettingsInvalid, match=r"203\.0\.113\.1, port 0: Cannot assign .* with --host; 0\.0\.0\.0"):
         claim_port("203.0.113.1", 0)
     assert next(drawn) == 24_001
 

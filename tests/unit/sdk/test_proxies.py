@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import pytest
@@ -216,3 +217,15 @@ def test_a_response_says_through_which_proxy_it_came(
     monkeypatch.setenv("HTTP_PROXY", proxy[0])
     with httpx.Client(transport=proxies.Transport()) as client:
         assert "HTTP_PROXY" in client.get("http://gateway.test/").extensions[proxies.THROUGH]
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_certificates_that_cannot_be_read_is_named_with_its_variable(
+    tmp_path: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(Unreachable, match=r"certificates that SSL_CERT_FILE names \(.*ca\.pem\) cannot be read"):
+        Client("https://127.0.0.1:1", "k", backoff=Backoff(attempts=1)).functions()
