@@ -54,6 +54,25 @@ def test_no_code_of_a_model_is_run_anywhere() -> None:
     assert [line for file in files for line in lacking(file)] == []
 
 
+def open_to_the_working_folder(file: Path) -> list[str]:
+    """Return where Python is told to run a module, and not (-P) to leave out the folder that it is started in."""
+    words = [
+        (node.lineno, [ast.unparse(word) for word in node.elts])
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.List | ast.Tuple)
+    ]
+    return [
+        f"{file}:{line}" for line, said in words if "sys.executable" in said and "'-m'" in said and "'-P'" not in said
+    ]
+
+
+def test_no_process_of_ours_looks_for_modules_in_the_folder_that_it_is_started_in(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("run([sys.executable, '-m', 'b'])\nrun((sys.executable, '-P', '-m', 'b'))")
+    assert open_to_the_working_folder(tmp_path / "a.py") == [f"{tmp_path / 'a.py'}:1"]
+    files = [file for folder in AREAS.values() for file in folder.rglob("*.py")]
+    assert [place for file in files for place in open_to_the_working_folder(file)] == []
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -15,6 +15,7 @@ from quickthaw_platform.checkpoints.importers import import_apart as apart
 from quickthaw_platform.checkpoints.importers.import_apart import import_apart
 from quickthaw_platform.checkpoints.importers.import_process import ImportOrder
 from quickthaw_platform.errors import InvalidRequest
+from tests.packaging.roots import ROOT
 from tests.security.test_hostile_models import gguf, pair, tensor, text
 from tests.unit.checkpoints.models import save_llama
 
@@ -69,6 +70,18 @@ def test_what_takes_far_more_memory_to_read_than_its_size_explains_is_refused(tm
         import_apart(order(tmp_path / "model", memory_bytes=200 << 20, memory_factor=0), ignore)
 
 
+def test_what_lies_in_the_folder_of_a_model_is_not_run_by_an_import_that_is_started_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m` looks for modules in the working folder first, and a model can bring a numpy.py of its own."""
+    save_llama(tmp_path / "model")
+    for name in ("json", "h2", "numpy", "safetensors", "structlog", "torch", "transformers"):
+        (tmp_path / "model" / f"{name}.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    monkeypatch.chdir(tmp_path / "model")
+    assert import_apart(order(tmp_path / "model"), ignore).checkpoint.manifest["name"] == "model"
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("ends", "says"),
     [
@@ -83,6 +96,7 @@ def test_whatever_ends_the_process_that_reads_a_model_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, ends: str, says: str
 ) -> None:
     monkeypatch.setattr(apart, "_MODULE", "tests.security.dying_import")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with pytest.raises(InvalidRequest, match=says):
         import_apart(ImportOrder(ends, "", None, None, 1, None, None, ""), ignore)
 
@@ -95,6 +109,7 @@ def test_an_import_ends_with_whoever_asked_for_it(monkeypatch: pytest.MonkeyPatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr(apart, "_MODULE", "tests.security.dying_import")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with pytest.raises(KeyboardInterrupt):
         import_apart(ImportOrder("waits", "", None, None, 1, None, None, ""), interrupted)
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []

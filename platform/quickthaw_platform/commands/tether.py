@@ -15,7 +15,7 @@ def tethered(command: Sequence[str]) -> list[str]:
 
     The kernel counts the death of the starting *thread*, so a thread that ends would take the child along.
     """
-    return [sys.executable, "-m", __name__, str(os.getpid()), *command]
+    return [sys.executable, "-P", "-m", __name__, str(os.getpid()), *command]
 
 
 def main(parent: int, command: Sequence[str]) -> None:

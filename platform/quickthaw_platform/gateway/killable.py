@@ -42,7 +42,7 @@ class KillableProcess:
         with theirs:
             environment = {name: value for name, value in os.environ.items() if not name.startswith(_CREDENTIALS)}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=environment
+                [sys.executable, "-P", "-m", module], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=environment
             )
         self._connection.settimeout(wait_seconds)
 

@@ -15,7 +15,7 @@ def worker_argv(settings: Settings) -> list[str]:
     """Return the command line of the worker that is the node `settings.node`; `argv[0]` is this Python."""
     queue = queue_of(settings.node)
     return [
-        *(sys.executable, "-m", "celery", "--quiet", "--app", "quickthaw_platform.worker.celery_app"),
+        *(sys.executable, "-P", "-m", "celery", "--quiet", "--app", "quickthaw_platform.worker.celery_app"),
         *("worker", "--queues", queue, "--hostname", f"{queue}@%h"),
         *("--pool", "threads", "--concurrency", str(COMMAND_THREADS)),
         *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", settings.log_level),

@@ -73,7 +73,7 @@ class LinkedProcess:
 
 def _spawn(command: Sequence[str], control: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", *command],
+        [sys.executable, "-P", "-m", *command],
         stdin=subprocess.DEVNULL,
         stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
         env=dict(environment),

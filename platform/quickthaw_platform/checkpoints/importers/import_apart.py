@@ -26,7 +26,7 @@ def import_apart(order: ImportOrder, progress: Progress) -> Imported:
     Raises InvalidRequest too for a source that takes far more time or memory to read than its size explains.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", _MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-m", _MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )  # fmt: skip
     try:
         last = _followed(process, order, progress)
