@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -46,6 +47,7 @@ READY_SECONDS = 180.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
 SHOWN_LOG_LINES = 15
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opens URLs of this host, whatever proxies the environment names."""
 
@@ -203,9 +205,10 @@ class Host:
 
 @contextlib.contextmanager
 def exclusive(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory: Conflict where another `quickthaw up` has it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "up.lock").open("a+") as file:
+    """Hold the data directory: Conflict where another `quickthaw up` has it, SettingsInvalid where it is of no use."""
+    with _told_of(data_dir), contextlib.ExitStack() as held:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = held.enter_context((data_dir / "up.lock").open("a+"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -219,6 +222,22 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@contextlib.contextmanager
+def _told_of(data_dir: Path) -> Iterator[None]:
+    """Say of a file that cannot be made or written in the data directory which folder that is, and which setting."""
+    try:
+        yield
+    except OSError as error:
+        inside = Path(str(error.filename)).is_relative_to(data_dir)
+        if not inside and (error.filename is not None or error.errno not in _NO_ROOM):
+            raise
+        file = f" ({error.filename})" if error.filename else ""
+        raise SettingsInvalid(
+            f"the data directory {data_dir} cannot be used: {error.strerror}{file}; make it a folder that this user "
+            "may write to, on a disk with room, or set QUICKTHAW_DATA_DIR to another"
+        ) from error
 
 
 def _require(redis: Redis) -> None:

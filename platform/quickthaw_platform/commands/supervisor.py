@@ -97,7 +97,7 @@ class Supervisor:
         _signal(children, signal.SIGTERM)
         _wait(children, patience_seconds, hurry)
         late = [child for child in children if child.alive]
-        for child in late:
+        for child in late if patience_seconds > 0 else ():
             _log.warning("process did not stop in time and is killed", name=child.name, seconds=patience_seconds)
         _signal(late, signal.SIGKILL)
         _wait(late, REAP_SECONDS)

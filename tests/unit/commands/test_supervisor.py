@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from quickthaw_platform.commands.supervisor import LOG_BYTES, Supervisor
 
@@ -65,6 +66,13 @@ def test_what_ignores_sigterm_is_killed_after_its_time_with_its_children(supervi
     supervisor.stop(["worker"], patience_seconds=0.1)
     gone, alive = psutil.wait_procs([parent, *children], timeout=PATIENCE_SECONDS)
     assert (len(gone), alive) == (2, [])
+
+
+def test_who_is_killed_at_once_is_not_said_to_be_late(supervisor: Supervisor) -> None:
+    start(supervisor, "polite", POLITE)
+    with capture_logs() as said:
+        supervisor.kill()
+    assert said == []
 
 
 def test_a_hurry_ends_the_patience(supervisor: Supervisor) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -78,6 +79,28 @@ def test_a_second_up_on_one_data_directory_names_the_first(tmp_path: Path) -> No
         exclusive(tmp_path).__enter__()
     with exclusive(tmp_path):  # free again afterwards
         pass
+
+
+def test_a_data_directory_that_is_a_file_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsInvalid, match=r"data directory .*file cannot be used: .*set QUICKTHAW_DATA_DIR"):
+        exclusive(tmp_path / "file").__enter__()
+
+
+def test_a_disk_that_runs_full_at_the_start_is_named_by_the_data_directory(tmp_path: Path) -> None:
+    with (
+        pytest.raises(SettingsInvalid, match=rf"data directory {tmp_path} cannot be used: No space left"),
+        exclusive(tmp_path),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), FileNotFoundError(2, "no", "/bin/none")]
+)
+def test_what_has_nothing_to_do_with_the_data_directory_is_not_blamed_on_it(tmp_path: Path, error: OSError) -> None:
+    with pytest.raises(type(error)), exclusive(tmp_path):
+        raise error
 
 
 def test_the_client_file_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
