@@ -137,9 +137,10 @@ class Served:
         found: dict[str, float] = answer.json()["stages"]
         return found
 
-    def cpu_seconds(self) -> float:
-        """Return the processor time that the platform's living processes have used so far."""
-        return sum(cpu_seconds(process) for process in psutil.Process(self._up.popen.pid).children(recursive=True))
+    def cpu_seconds(self, *, with_ended: bool = False) -> float:
+        """Return the processor time that the platform's living processes, or all that have ended too, used so far."""
+        processes = psutil.Process(self._up.popen.pid).children(recursive=True)
+        return sum(cpu_seconds(process, with_ended=with_ended) for process in processes)
 
     def instance_processes(self) -> list[psutil.Process]:
         """Return the processes of all functions' instances, the oldest first."""
@@ -218,10 +219,11 @@ def _is_instance(process: psutil.Process) -> bool:
         return False
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return the processor time that a process has used so far; 0 where it has ended."""
+def cpu_seconds(process: psutil.Process, *, with_ended: bool = False) -> float:
+    """Return the processor time that a process, and those that it has seen end, used so far; 0 where it has ended."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return times.user + times.system
+    own = times.user + times.system
+    return own + times.children_user + times.children_system if with_ended else own

@@ -199,6 +199,7 @@ def main(
         shutil.rmtree(STEPS, ignore_errors=True)
     plan = QUICK if quick else FULL if full else USUAL
     with tempfile.TemporaryDirectory() as scratch:
+        click.echo("importing the model in each format", err=True)
         forms = smollm2(Path(scratch)) if model is None else [Import(name, model)]
         with Served(forms) as served:
             served.wait_for_models()
