@@ -46,16 +46,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoEnde
     return TwoEnded(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-def pytest_configure() -> None:
-    """Leave the machine to the process that runs platforms, where there are several."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Name our mark, and leave the machine to the process that runs platforms, where there are several."""
+    config.addinivalue_line("markers", "spends_platform: leaves a shared platform that cannot be lent again")
     if os.environ.get("PYTEST_XDIST_WORKER", FIRST) != FIRST:
         os.nice(NICER_BY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the kinds of tests in order and what shares a platform together, and leave all else as it is."""
+    """Put the kinds of tests in order and what shares a platform together, and leave all else as it is.
+
+    Of those that share one, a file with a test that is marked `spends_platform` is the last.
+    """
     shared = _sharing(items)
-    items.sort(key=lambda item: (_kind(item), shared.get(item.path, -1)))
+    spending = {item.path for item in items if item.get_closest_marker("spends_platform")}
+    items.sort(key=lambda item: (_kind(item), shared.get(item.path, -1), item.path in spending))
 
 
 def _kind(item: pytest.Item) -> int:

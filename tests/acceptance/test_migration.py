@@ -189,6 +189,7 @@ def test_a_rolling_restart_moves_what_runs_and_loses_nothing(cluster: Cluster) -
     assert max(gaps) < 2
 
 
+@pytest.mark.spends_platform
 def test_a_drained_node_takes_nothing_and_gives_what_runs_away(cluster: Cluster) -> None:
     call = begun(cluster, "slow", {"prompt": TEXT})
     source = node_of(call)

@@ -53,15 +53,38 @@ def test_every_kind_is_a_folder_of_tests() -> None:
     assert all(list((ROOT / "tests" / kind).rglob("test_*.py")) for kind in KINDS)
 
 
+class Item:
+    """A test of a file, which may use a fixture and have a mark."""
+
+    def __init__(self, file: str, test: str, fixture: str = "", mark: str = "") -> None:
+        self.nodeid, self.path = f"tests/{file}.py::{test}", Path(file)
+        self.fixturenames, self._mark = [fixture], mark
+
+    def get_closest_marker(self, name: str) -> object:
+        return name if name == self._mark else None
+
+
+def in_order(items: Any) -> list[str]:
+    """Return the tests as they come to be run."""
+    pytest_collection_modifyitems(items)
+    return [item.nodeid.removeprefix("tests/").replace(".py::", " ") for item in items]
+
+
 def test_files_that_share_a_platform_are_the_last_of_their_kind_and_together() -> None:
     uses = {"acceptance/a": "", "acceptance/b": "two_nodes", "acceptance/c": "one_node", "acceptance/d": "two_nodes"}
     uses |= {"unit/e": "", "integration/f": ""}
-    items: Any = [
-        SimpleNamespace(nodeid=f"tests/{name}.py::{test}", path=Path(name), fixturenames=[fixture] * (test == "x"))
-        for name, fixture in reversed(uses.items())
-        for test in ("x", "y")
+    items = [
+        Item(name, test, fixture * (test == "x")) for name, fixture in reversed(uses.items()) for test in ("x", "y")
     ]
-    pytest_collection_modifyitems(items)
-    names = [item.nodeid.removeprefix("tests/").replace(".py::", " ") for item in items]
     order = ("acceptance/a", "acceptance/d", "acceptance/b", "acceptance/c", "integration/f", "unit/e")
-    assert names == [f"{name} {test}" for name in order for test in ("x", "y")]
+    assert in_order(items) == [f"{name} {test}" for name in order for test in ("x", "y")]
+
+
+def test_a_file_that_spends_its_platform_is_the_last_of_those_that_share_it() -> None:
+    items = [
+        Item("acceptance/a", "x", "two_nodes"),
+        Item("acceptance/a", "y", "two_nodes", "spends_platform"),
+        Item("acceptance/b", "x", "two_nodes"),
+        Item("acceptance/c", "x", "one_node"),
+    ]
+    assert in_order(items) == ["acceptance/b x", "acceptance/a x", "acceptance/a y", "acceptance/c x"]
