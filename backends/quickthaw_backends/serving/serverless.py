@@ -18,10 +18,16 @@ class Serverless(OnPlatform):
 
     @classmethod
     def settle(cls, spec: FunctionSpec) -> FunctionSpec:
-        """Return the spec as it is; it has no replicas."""
+        """Return the spec as it is; it has no replicas, and room for the instances that it keeps."""
         if spec.replicas is not None:
             raise InvalidRequest(
                 "replicas: a serverless function has none; give min_instances, or the backend serverful or hybrid",
                 param="replicas",
+            )
+        if spec.min_instances > spec.max_instances:
+            raise InvalidRequest(
+                f"min_instances: {spec.min_instances} are to stay, and max_instances allows {spec.max_instances}; "
+                "give at least as many max_instances",
+                param="min_instances",
             )
         return spec

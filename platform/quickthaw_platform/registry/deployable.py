@@ -8,6 +8,7 @@ from typing import NamedTuple
 from quickthaw.resources import CheckpointInfo
 from quickthaw.types import FunctionSpec, Version
 from quickthaw_platform import plugins
+from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.engines import check_adapter, check_takes, default_engine
 from quickthaw_platform.registry.validation import check_spec, version_id
@@ -49,6 +50,12 @@ def deployable(spec: FunctionSpec, catalogue: Catalogue, check_source: Callable[
     spec = spec.model_copy(update={"engine": engine})
     check_spec(spec)
     check_source(spec)
+    if spec.source and spec.handler is None:
+        raise InvalidRequest(
+            "the source of a function without a handler would never run; name its `file` and `object` as handler, or "
+            "leave the source out",
+            param="handler",
+        )
     check_takes(engine, checkpoint.name, checkpoint.weights_format, checkpoint.task)
     return Deployable(spec, checkpoint.id, _adapter(spec, engine, checkpoint, catalogue))
 

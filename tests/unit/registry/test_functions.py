@@ -208,7 +208,14 @@ def test_a_handler_may_be_bound_in_any_way(registry: FunctionRegistry, source: s
 
 
 def test_compiling_never_runs_the_source(registry: FunctionRegistry) -> None:
-    registry.deploy(spec(source={"f.py": "raise SystemExit(3)"}))
+    source = {"f.py": "raise SystemExit(3)\ndef chat(model): ..."}
+    registry.deploy(spec(source=source, handler=Handler(file="f.py", object="chat")))
+
+
+def test_source_that_nothing_would_run_is_refused(registry: FunctionRegistry) -> None:
+    with pytest.raises(InvalidRequest, match="without a handler would never run") as caught:
+        registry.deploy(spec(source={"f.py": HANDLER}))
+    assert caught.value.param == "handler"
 
 
 def test_unknown_functions_name_the_near_ones(registry: FunctionRegistry) -> None:

@@ -47,6 +47,7 @@ def test_what_is_settled_stays_as_it_is(backend: str) -> None:
     ("backend", "given", "field"),
     [
         ("serverless", {"replicas": 1}, "replicas"),
+        ("serverless", {"min_instances": 2}, "min_instances"),  # of which one would run
         ("serverful", {"min_instances": 2}, "min_instances"),
         ("serverful", {"replicas": 3, "min_instances": 2}, "min_instances"),
         ("hybrid", {}, "max_instances"),  # nothing to overflow into
