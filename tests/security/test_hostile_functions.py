@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,13 @@ import psutil
 import pytest
 
 from quickthaw.types import InvocationState, Version
+from quickthaw_platform.cage import rlimits
 from quickthaw_platform.worker import zygote_client
 from quickthaw_platform.worker.log_lines import LOG_SECONDS
 from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
+
+MOST_IN_A_MESSAGE = 253
+"""Descriptors, by the kernel, which looks only before a message at how many are on their way."""
 
 PARTS = 30 << 20
 MOST_MEMORY = 500 << 20
@@ -181,6 +186,22 @@ def test_the_log_of_a_function_has_an_end_and_goes_with_the_function(node: NodeP
     assert 0 < node.redis.ttl("qt:logs:logged") <= LOG_SECONDS
     node.registry.delete("logged")
     assert lines(node, "logged") == []
+
+
+def test_descriptors_that_functions_have_on_their_way_leave_the_agent_room_for_its_own(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """With 1,024, which many users begin with, a function of the agent's user kept it from starting anything."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, soft), hard))
+    try:
+        with running_node(tmp_path_factory.mktemp("few-files")) as worker:
+            assert worker.process is not None
+            may_open, _ = psutil.Process(worker.process.pid).rlimit(psutil.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert may_open == hard
+    assert hard > rlimits.MOST_OPEN_FILES + MOST_IN_A_MESSAGE
 
 
 def test_an_instance_knows_no_token_of_the_worker() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import threading
 from types import FrameType
@@ -35,6 +36,7 @@ class AgentStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Start the agent and take over SIGTERM and SIGINT, so that commands (cancel!) still come while it drains."""
+        _raise_limit_of_files()
         settings = settings_of(Role.WORKER)
         self.agent = Agent(settings, redis_client.connect(settings), Commands(parent.app))
         self.agent.start()
@@ -64,6 +66,16 @@ class AgentStep(bootsteps.StartStopStep):
                 self.agent.drain()
         finally:
             _end_worker()
+
+
+def _raise_limit_of_files() -> None:
+    """Let this process open as many files as its user may, so that it can always pass descriptors on.
+
+    The kernel counts those that are on their way by user, and refuses to send one where there are more than the sender
+    may have open: functions of that user can have as many on their way as *they* may have open.
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _end_worker() -> None:
