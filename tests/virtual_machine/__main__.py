@@ -6,6 +6,7 @@ installed. Inside, the tests are root.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,13 +16,14 @@ from tests.virtual_machine import kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".venv" / "user-mode-linux"
-TESTS = tuple(f"tests/security/test_control_group{name}.py" for name in ("s", "_limits", "s_at_work"))
+TESTS = tuple(f"tests/security/test_control_group{name}.py" for name in ("s", "s_delegated", "_limits", "s_at_work"))
 SECONDS = 1800.0
 """How long the machine may run."""
 
 
 def main(arguments: list[str]) -> int:
     """Run pytest inside with arguments, or else the tests of control groups; return its status, or 1."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the machine would go on
     with tempfile.TemporaryDirectory(prefix="quickthaw-shared-") as shared:
         status = Path(shared, "status")
         Path(shared, "arguments").write_text("\n".join(arguments or TESTS))
