@@ -171,7 +171,7 @@ class FunctionRegistry:
 
         Reads the aliases every time, so that a deploy holds from its answer on, in every gateway.
         """
-        return self.version(self.get(name).choose(alias or DEFAULT_ALIAS, self._rng))
+        return self.version(self.get(name).choose(DEFAULT_ALIAS if alias is None else alias, self._rng))
 
     def set_alias(self, name: str, alias: str, weights: Mapping[str, float]) -> FunctionRecord:
         """Point `alias` to versions (ids, or numbers as text) by relative weights."""

@@ -178,6 +178,15 @@ def test_listing_models_wakes_none(client: FlaskClient, node: FakeNode) -> None:
     assert node.sent == []
 
 
+@pytest.mark.parametrize("model", ["gpt-4", "", "chat:nope", "chat:"])
+def test_a_model_that_is_not_there_is_named_by_the_field_that_was_sent(client: FlaskClient, model: str) -> None:
+    for path, body in (("chat/completions", CHAT), ("completions", {"prompt": "a"}), ("responses", {"input": "a"})):
+        answer = client.post(f"/v1/{path}", json={**body, "model": model})
+        assert answer.status_code == 404
+        assert answer.json is not None
+        assert answer.json["error"]["param"] == "model"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -141,6 +141,7 @@ def test_what_a_function_serves(
 def test_a_model_id_may_name_an_alias() -> None:
     assert split_model("chat") == ("chat", None)
     assert split_model("chat:canary") == ("chat", "canary")
+    assert split_model("chat:") == ("chat", "")
 
 
 def test_a_suffix_reaches_the_handler_or_is_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, jsonify
 
 from quickthaw.types import Event, EventType, Usage, Version
-from quickthaw_platform.errors import InvocationCancelled, QuickthawError
+from quickthaw_platform.errors import InvocationCancelled, NotFound, QuickthawError
 from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import count_request, ended, line, name_invocation, streaming
@@ -22,9 +22,16 @@ from quickthaw_platform.gateway.services import services
 
 
 def resolve(model: str, argument: str) -> Version:
-    """Return the version that a model id means; NotServable where it does not take `argument`."""
+    """Return the version that a model id means; NotServable where it does not take `argument`.
+
+    NotFound names the field `model`, which is what the caller sent.
+    """
     name, alias = split_model(model)
-    version = services().registry.resolve(name, alias)
+    try:
+        version = services().registry.resolve(name, alias)
+    except NotFound as error:
+        error.param = "model"
+        raise
     handler = version.spec.handler
     check_serves(name, handler, argument, None if handler else services().catalogue.task(version.checkpoint))
     return version

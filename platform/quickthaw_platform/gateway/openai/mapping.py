@@ -39,8 +39,8 @@ class Call:
 
 def split_model(model: str) -> tuple[str, str | None]:
     """Read a model id: `function`, or `function:alias`."""
-    name, _, alias = model.partition(":")
-    return name, alias or None
+    name, colon, alias = model.partition(":")
+    return name, alias if colon else None
 
 
 def check_serves(function: str, handler: Handler | None, argument: str, task: str | None) -> None:
