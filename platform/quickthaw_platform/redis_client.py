@@ -123,7 +123,12 @@ def connect(settings: Settings, most_connections: int | None = None) -> Redis:
         "retry_on_error": [RedisConnectionError],
         "command_packer": _Packer,
     }
-    if most_connections is None:
-        return _Client.from_url(settings.redis_url, max_connections=MAX_CONNECTIONS, **options)
-    shared = {"max_connections": most_connections, "timeout": SOCKET_TIMEOUT_SECONDS}
-    return _Client.from_pool(_SharedConnections.from_url(settings.redis_url, **shared, **options))
+    try:
+        if most_connections is None:
+            return _Client.from_url(settings.redis_url, max_connections=MAX_CONNECTIONS, **options)
+        shared = {"max_connections": most_connections, "timeout": SOCKET_TIMEOUT_SECONDS}
+        return _Client.from_pool(_SharedConnections.from_url(settings.redis_url, **shared, **options))
+    except ValueError as error:
+        raise SettingsInvalid(
+            f"redis_url is no address of a Redis: {error}; write redis://HOST:PORT/0 into QUICKTHAW_REDIS_URL"
+        ) from error

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.redis_client import connect, for_one_thread
 from quickthaw_platform.settings import Settings
 from tests.valkey_process import ValkeyProcess
@@ -70,3 +71,10 @@ def test_arguments_of_all_kinds_and_names_of_several_words_reach_redis(own_valke
         redis.rpush("list", "text", "ü", b"bytes", 7, 0.5, "")
         assert redis.lrange("list", 0, -1) == ["text", "ü", "bytes", "7", "0.5", ""]
         assert redis.execute_command("OBJECT ENCODING", "list") == "listpack"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:6379", "http://127.0.0.1:6379", "redis://127.0.0.1:port/0"])
+@pytest.mark.parametrize("most", [None, 2])
+def test_an_address_that_is_no_redis_is_told_by_the_setting(url: str, most: int | None) -> None:
+    with pytest.raises(SettingsInvalid, match=r"redis_url is no address of a Redis: .*QUICKTHAW_REDIS_URL"):
+        connect(Settings(redis_url=url), most)

@@ -39,7 +39,7 @@ def _is_number(text: str) -> bool:
 
 DURATION = DurationType()
 POSITIVE = FiniteRange(min=0, min_open=True)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 

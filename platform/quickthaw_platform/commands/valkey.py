@@ -85,26 +85,26 @@ def configure(directory: Path, port: int, log: Path | None = None, most_memory_b
     path = str(directory.resolve() / SOCKET)
     at_socket = len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
     lines = [
-        f'port 0\nunixsocket "{path}"\nunixsocketperm 600' if at_socket else f"port {port}",
-        *([] if log is None else [f'logfile "{log.resolve()}"']),
+        f"port 0\nunixsocket {_quoted(path)}\nunixsocketperm 600" if at_socket else f"port {port}",
+        *([] if log is None else [f"logfile {_quoted(log.resolve())}"]),
         "user default off",
         *(user_line(role, _password(directory, role)) for role in Role),
-        f'dir "{directory.resolve()}"',
+        f"dir {_quoted(directory.resolve())}",
         f"maxmemory {most_memory_bytes}",
         _CONFIGURATION,
     ]
-    file.write_text("\n".join(lines))
+    file.write_bytes(os.fsencode("\n".join(lines)))
     return file, _url(directory, Role.OWNER, path if at_socket else port)
 
 
 def kept_url(directory: Path, role: Role = Role.OWNER) -> str | None:
     """Return the URL of a role at the Valkey that was configured in a folder last; None where there was none."""
     try:
-        lines = (directory / "valkey.conf").read_text().splitlines()
+        lines = os.fsdecode((directory / "valkey.conf").read_bytes()).split("\n")
     except OSError:
         return None
     words = dict(line.split(" ", 1) for line in lines if " " in line)
-    place = words["unixsocket"].strip('"') if "unixsocket" in words else int(words.get("port", 0))
+    place = str(directory.resolve() / SOCKET) if "unixsocket" in words else int(words.get("port", 0))
     return _url(directory, role, place)
 
 
@@ -126,6 +126,12 @@ def rewrite(url: str) -> None:
     """Have the server begin to write its append-only file anew from what is in its memory. Raises RedisError."""
     with Redis.from_url(url, socket_timeout=REWRITE_SECONDS) as client:
         client.bgrewriteaof()
+
+
+def _quoted(path: Path | str) -> str:
+    """Write a path as a word of the configuration."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _url(directory: Path, role: Role, place: str | int) -> str:

@@ -43,7 +43,7 @@ from quickthaw_platform.doctor.facts import (
     RedisFacts,
     RemoteFacts,
 )
-from quickthaw_platform.errors import QuickthawError
+from quickthaw_platform.errors import QuickthawError, SettingsInvalid
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.redis_roles import Role, url_of
 from quickthaw_platform.registry.functions import FunctionRegistry
@@ -175,7 +175,7 @@ def _redis(settings: Settings) -> tuple[RedisFacts | None, _Deployed]:
         with redis_client.connect(settings.model_copy(update={"redis_url": url})) as redis:
             asked = replace(_asked(redis, shown), sync_problem=None if own else valkey_sync.problem(embedded))
             return asked, _deployed(redis)
-    except (RedisError, OSError, ValueError) as error:
+    except (RedisError, OSError, SettingsInvalid) as error:
         advice = "`quickthaw up` starts it" if own is None else "check QUICKTHAW_REDIS_URL, and that it runs"
         return (None if own is None else RedisFacts(shown, problem=f"{error}; {advice}")), _Deployed()
 

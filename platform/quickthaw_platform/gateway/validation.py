@@ -105,5 +105,13 @@ def merged_limits(version: Version, asked: Limits | None) -> Limits:
 def _refusal(error: ValidationError, function: str, *, built_in: bool) -> InvalidRequest:
     place = ".".join(["input", *map(str, error.absolute_path)])
     if built_in and not error.absolute_path:
-        return InvalidRequest(f"{function!r} takes exactly one of messages, prompt and input", param="input")
+        message = f"{function!r} takes exactly one of messages, prompt and input"
+        others = (
+            sorted(error.instance.keys() - BUILT_IN_PARAMETERS["properties"].keys())
+            if isinstance(error.instance, dict)
+            else []
+        )
+        if others:
+            message += f", and not {others[0][:80]!r}: how an answer is generated goes into `sampling`, beside `input`"
+        return InvalidRequest(message, param="input")
     return InvalidRequest(f"{place}: {error.message[:300]}", param=place)

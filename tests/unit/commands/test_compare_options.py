@@ -31,6 +31,7 @@ def said(*arguments: str) -> str:
         (["chat", "--like", "nothing"], "no model sold by the token is called 'nothing'"),
         (["chat", "--ablation", "part:label=/nowhere"], "/nowhere/run.json does not exist"),
         (["chat", "--seed", "-1"], "--seed"),
+        (["chat", "--trace-dir", "/nowhere"], "'/nowhere' does not exist"),  # or synthetic requests would be drawn
         (["chat", "--cv", "nan"], "nan is not in the range"),
     ],
 )

@@ -142,13 +142,14 @@ def test_a_key_that_is_not_an_admins_is_not_taken_for_one(redis: Redis, tmp_path
 
 def test_the_embedded_valkey_asks_for_its_password_and_keeps_what_it_was_told(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path / "logs")
-    directory = tmp_path / "val key"  # a path with a space
+    directory = tmp_path / 'val "k\\ey'  # a path with what its configuration would read as something else
     for start in range(2):
         file, url = valkey.configure(directory, claim_port("127.0.0.1", 0))
         child = supervisor.start("valkey", (valkey.binary(), str(file)), os.environ)
         valkey.wait_until_up(url, lambda child=child: child.alive)  # type: ignore[misc]  # mypy cannot infer the default
         with Redis.from_url(url, decode_responses=True) as client:
             assert client.get("kept") == (None if start == 0 else "yes")
+            assert valkey.kept_url(directory) == url
             client.set("kept", "yes")
         supervisor.stop(["valkey"], 10.0)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700

@@ -257,6 +257,7 @@ def test_the_instance_gets_the_callers_chat_options(client: FlaskClient, node: F
         ({**INPUT, "chat": {"tools": [BAD_TOOL]}}, "'if' is not supported", "chat.tools.0.function.parameters.if"),
         ({"input": {"prompt": "x", "suffix": ""}}, "input.suffix", "input.suffix"),
         ({"input": {"suffix": "x"}}, "exactly one of messages, prompt and input", "input"),
+        ({"input": {"prompt": "x", "max_tokens": 4}}, "and not 'max_tokens': how an answer is generated goes", "input"),
     ],
 )
 def test_bad_calls_are_refused_by_field(
