@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.importers.space import DiskFull
@@ -247,3 +248,11 @@ def test_what_is_near_a_model_is_told_what_would_make_it_one(store: DiskStore, t
     archive.write_bytes(b"")
     with pytest.raises(InvalidRequest, match="unpack it and import the directory"):
         import_checkpoint(str(archive), store)
+
+
+def test_a_tokenizer_that_can_read_nothing_is_refused_at_import(store: DiskStore, tmp_path: Path) -> None:
+    save_llama(tmp_path / "bad")
+    Tokenizer(models.WordLevel({}, unk_token="<nothing>")).save(str(tmp_path / "bad" / "tokenizer.json"))
+    with pytest.raises(InvalidRequest, match=r"the tokenizer of .*bad cannot read text: .*fetch its files again"):
+        import_checkpoint(str(tmp_path / "bad"), store)
+    assert unharmed(store)

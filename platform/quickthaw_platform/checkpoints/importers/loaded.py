@@ -106,7 +106,18 @@ def read_tokenizer(directory: str, **more: Any) -> PreTrainedTokenizerBase:
         raise InvalidRequest(f"{directory} has no tokenizer that can be saved as tokenizer.json")
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
+    _require_reading(tokenizer, directory)
     return tokenizer
+
+
+def _require_reading(tokenizer: PreTrainedTokenizerBase, directory: str) -> None:
+    """Raise InvalidRequest where the tokenizer fails on plain text, as one without a vocabulary does."""
+    try:
+        tokenizer.backend_tokenizer.encode("Hello, world")
+    except Exception as error:
+        raise InvalidRequest(
+            f"the tokenizer of {directory} cannot read text: {error}; fetch its files again"
+        ) from error
 
 
 def save_configuration(
