@@ -26,7 +26,7 @@ from pydantic_settings import (
 from quickthaw.types import Bytes, Isolation, Labels, Seconds
 from quickthaw.types import Network as FunctionNetwork
 from quickthaw_platform.errors import SettingsInvalid
-from quickthaw_platform.setting_values.folders import Folder, read_folders
+from quickthaw_platform.setting_values.folders import Folder, FolderOrUrl, read_folders
 from quickthaw_platform.setting_values.hosts import read_hosts
 from quickthaw_platform.setting_values.importers import read_importers
 from quickthaw_platform.setting_values.labels import read_labels
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     disk_budget: Bytes | None = Field(
         None, description="what checkpoints may take of the node's disk; none: all that is free"
     )
-    remote: str | None = Field(
+    remote: FolderOrUrl | None = Field(
         None, description="where checkpoints lie beyond the nodes: s3://bucket/prefix, or a directory all nodes see"
     )
     trusted_importers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_importers)] = Field(

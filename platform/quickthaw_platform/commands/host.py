@@ -28,6 +28,7 @@ from quickthaw_platform.commands.ports import claim_port, connect_host
 from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.supervisor import Child, Supervisor
 from quickthaw_platform.commands.valkey_sync import ValkeySync
+from quickthaw_platform.commands.whole_paths import whole_paths
 from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
 from quickthaw_platform.redis_roles import Role, url_of
@@ -138,6 +139,7 @@ class Host:
         spare_loopback(inherited)
         return {
             **inherited,
+            **whole_paths(settings),
             **{ENV_PREFIX + name: str(value) for name, value in ours.items()},
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),

@@ -50,7 +50,7 @@ class Child:
 
 
 class Supervisor:
-    """Owner of the children. Used from the main thread only (see `tether.tethered`)."""
+    """Owner of the children, which work in the folder of their logs. Used from the main thread only (see `tether`)."""
 
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
@@ -112,6 +112,7 @@ def _run(child: Child) -> None:
         child.popen = subprocess.Popen(
             tethered(child.command),
             env=child.env,
+            cwd=child.log.parent,  # gunicorn and Celery import from where they work, whoever may write there
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

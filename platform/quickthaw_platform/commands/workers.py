@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quickthaw_platform.commands.disks import require_disk
+from quickthaw_platform.commands.whole_paths import whole_paths
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.setting_values.sources import is_blank
 from quickthaw_platform.setting_values.toml_files import read_toml
@@ -90,7 +91,8 @@ def _worker(table: Mapping[str, Any], where: str, settings: Settings) -> Worker:
     except ValidationError as error:
         raise SettingsInvalid(f"{where} ({table['node']}): {_said(error)}") from error
     require_disk(read, f"{where} ({table['node']}), disk_dir")
-    return Worker(read.node, {ENV_PREFIX + name.upper(): _text(value) for name, value in table.items()})
+    own = {ENV_PREFIX + name.upper(): _text(value) for name, value in table.items()}
+    return Worker(read.node, own | {name: path for name, path in whole_paths(read).items() if name in own})
 
 
 def _check_names(table: Mapping[str, Any], where: str) -> None:

@@ -82,16 +82,29 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Up]]:
             up.popen.wait()
 
 
-def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(start: Callable[..., Up]) -> None:
-    up = start(**LIGHT)
+@pytest.fixture
+def foreign_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a folder with modules of somebody else, under names that ours import, and with settings."""
+    for name in ("celery", "gevent", "numpy", "redis", "setproctitle", "simplejson", "structlog"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write(__name__)\nraise ImportError")
+    (tmp_path / "quickthaw.toml").write_text('labels = {zone = "here"}')
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not (tmp_path / "ran").exists()
+
+
+def test_up_serves_refuses_a_second_one_mends_itself_and_stops_whole(
+    start: Callable[..., Up], foreign_folder: Path
+) -> None:
+    up = start(QUICKTHAW_DATA_DIR="data", **LIGHT)
     with up.wait_until_up() as client:
         assert client.endpoint.api_key is not None
         assert client.endpoint.api_key in up.text()
-        assert [node.id for node in client.nodes()] == ["node-1"]
+        assert [(node.id, node.labels) for node in client.nodes()] == [("node-1", {"zone": "here"})]
 
         second = subprocess.run([QUICKTHAW, "up"], env=up.environment, capture_output=True, text=True, check=False)
         assert second.returncode != 0
-        assert f"already runs on {up.environment['QUICKTHAW_DATA_DIR']}" in second.stderr
+        assert f"already runs on {foreign_folder / 'data'}" in second.stderr
 
         killed = up.worker()
         assert killed is not None

@@ -22,6 +22,19 @@ def written(tmp_path: Path, text: str) -> Path:
     return file
 
 
+def test_relative_paths_are_those_of_the_folder_in_which_the_file_was_read(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = written(tmp_path, '[[workers]]\nnode = "a"\ndisk_dir = "disk"\nremote = "shelf"\n')
+    [worker] = read_workers(file, settings)
+    assert worker.environment == {
+        "QUICKTHAW_NODE": "a",
+        "QUICKTHAW_DISK_DIR": str(tmp_path / "disk"),
+        "QUICKTHAW_REMOTE": str(tmp_path / "shelf"),
+    }
+
+
 def test_what_may_differ_from_worker_to_worker_are_settings() -> None:
     assert Settings.model_fields.keys() >= OF_A_WORKER
 
