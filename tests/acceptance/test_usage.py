@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from quickthaw import FunctionSpec, loading
 from quickthaw.cli.main import main
 from quickthaw.compression.verifier import is_subsequence
-from quickthaw.resources import Scope
+from quickthaw.resources import Scope, UsageRow
 from quickthaw.types import Compression
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_migration import TEXT, begun, node_of
@@ -34,6 +34,18 @@ def requests(cluster: Cluster) -> int:
     return sum(row.requests for row in cluster.client.usage(function="metered"))
 
 
+def phases(cluster: Cluster) -> dict[tuple[str, str], float]:
+    """Seconds by node and phase."""
+    rows = cluster.client.usage(by=["node", "phase"], function="metered")
+    return {(row.node or "", row.phase or ""): row.seconds for row in rows}
+
+
+def whole(cluster: Cluster) -> UsageRow:
+    """All of the function in one row."""
+    (row,) = cluster.client.usage(by=["function"], function="metered", since="1h")
+    return row
+
+
 @pytest.mark.slow
 def test_a_call_that_moves_counts_once_and_its_seconds_where_they_were_spent(cluster: Cluster) -> None:
     client = cluster.client
@@ -43,17 +55,15 @@ def test_a_call_that_moves_counts_once_and_its_seconds_where_they_were_spent(clu
     wait_for(lambda: node_of(call) != source, "the move")
     assert call.result(timeout=PATIENCE_SECONDS) == TEXT
     wait_for(lambda: requests(cluster) == 1, "the count")
-    wait_for(lambda: not client.instances(), "the scale to zero", 30)
-    by_node = {row.node: row for row in client.usage(by=["node"], function="metered")}
-    assert set(by_node) == {"a", "b"}
-    (whole,) = client.usage(by=["function"], function="metered", since="1h")
-    usage = call.status().usage
+    wait_for(lambda: "metered" not in {one.function for one in client.instances()}, "the scale to zero")
+    wait_for(lambda: phases(cluster).keys() >= {("a", "idle"), ("b", "idle")}, "both nodes' last records")
+    wait_for(lambda: sum(phases(cluster).values()) == pytest.approx(whole(cluster).seconds), "sums that agree")
+    usage, counted = call.status().usage, whole(cluster)
     assert usage is not None
-    assert (whole.requests, whole.tokens_in, whole.tokens_out) == (1, usage.prompt_tokens, usage.completion_tokens)
-    phases = {(row.node, row.phase): row.seconds for row in client.usage(by=["node", "phase"], function="metered")}
-    assert phases[source, "decode"] > 0
-    assert all(phases[node, "idle"] > 0 for node in by_node)
-    assert sum(phases.values()) == pytest.approx(whole.seconds)
+    assert (counted.requests, counted.tokens_in) == (1, usage.prompt_tokens)
+    assert counted.tokens_out == usage.completion_tokens
+    assert phases(cluster)[source, "decode"] > 0
+    assert {node for node, _ in phases(cluster)} == {"a", "b"}
     (key,) = [row.key for row in client.usage(by=["key"], function="metered") if row.key]
     keys = client.keys()
     assert key in {known.id for known in keys}
