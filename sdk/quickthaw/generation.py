@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from quickthaw.numbers import Integer, Number
 from quickthaw.types import Wire
 
 TokenId = Annotated[int, Field(ge=0)]
@@ -46,23 +47,25 @@ class Sampling(Wire):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_tokens: int | None = Field(
+    max_tokens: Integer | None = Field(
         None, ge=0, description="most tokens to generate; None, or -1: as many as the context holds"
     )
-    temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
-    top_p: float = Field(1.0, ge=0, le=1, description="0: the likeliest token alone")
-    top_k: int = Field(0, ge=0, description="0: all")
-    min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0, le=10)
-    frequency_penalty: float = Field(0.0, ge=-2, le=2)
-    presence_penalty: float = Field(0.0, ge=-2, le=2)
+    temperature: Number = Field(1.0, ge=0, le=2, allow_inf_nan=False)
+    top_p: Number = Field(1.0, ge=0, le=1, description="0: the likeliest token alone")
+    top_k: Integer = Field(0, ge=0, description="0: all")
+    min_p: Number = Field(0.0, ge=0, le=1)
+    repetition_penalty: Number = Field(1.0, gt=0, le=10)
+    frequency_penalty: Number = Field(0.0, ge=-2, le=2)
+    presence_penalty: Number = Field(0.0, ge=-2, le=2)
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), max_length=MAX_STOPS)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="None: one is drawn and recorded")
-    n: int = Field(1, ge=1, le=MAX_CHOICES, description="how many answers to one prompt")
-    logprobs: int | None = Field(None, ge=0, le=20, description="None: none; k: the chosen token and the k likeliest")
+    seed: Integer | None = Field(None, ge=-(2**63), lt=2**63, description="None: one is drawn and recorded")
+    n: Integer = Field(1, ge=1, le=MAX_CHOICES, description="how many answers to one prompt")
+    logprobs: Integer | None = Field(
+        None, ge=0, le=20, description="None: none; k: the chosen token and the k likeliest"
+    )
     echo: bool = Field(False, description="begin with the prompt's own tokens")
     ignore_eos: bool = False
-    min_tokens: int = Field(
+    min_tokens: Integer = Field(
         0,
         ge=0,
         description="before so many tokens only a full context, or a structure that is complete, ends the answer",
@@ -72,7 +75,7 @@ class Sampling(Wire):
     )
     stop_token_ids: tuple[TokenId, ...] = Field((), max_length=128, description="tokens that end the answer as well")
     include_stop: bool = Field(False, description="whether the stop string that ended the answer is part of its text")
-    truncate_prompt_tokens: int | None = Field(
+    truncate_prompt_tokens: Integer | None = Field(
         None, ge=-1, description="how many of the prompt's last tokens are read; -1: as many as the context holds"
     )
     structure: Structure | None = None

@@ -55,6 +55,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from quickthaw.generation import ChatOptions, Sampling
+from quickthaw.numbers import Integer, Number
 from quickthaw.types import Bytes, CompressOrNot, InvocationInfo, InvocationState, Limits, Name, Network, Seconds, Wire
 
 DEFAULT_ALIAS = "live"
@@ -63,7 +64,7 @@ SECRET_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 Tier = Literal["dram", "disk", "remote"]
 """Where weights are: a node's memory, its disk, or beyond the nodes."""
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
 class Webhook(Wire):
@@ -377,23 +378,23 @@ class Quotas(Wire):
         description='as the `limits` library reads it, for example "40 per 3 hours"; None: without limit',
         max_length=100,
     )
-    tokens_per_minute: int | None = Field(None, ge=1, description="None: without limit")
+    tokens_per_minute: Integer | None = Field(None, ge=1, description="None: without limit")
     store_bytes: Bytes | None = Field(
         None,
         description="of the platform's store, by its calls, answers and stored responses; None: the setting key_store",
     )
     memory: Bytes | None = Field(None, description="most `memory` of a function; None: what nodes have")
-    weight: float | None = Field(None, gt=0, description="most `weight` of a function; None: the setting max_weight")
+    weight: Number | None = Field(None, gt=0, description="most `weight` of a function; None: the setting max_weight")
     keep_alive: Seconds | None = Field(
         None, description="longest `keep_alive` of a function; None: the setting max_keep_alive"
     )
-    max_instances: int | None = Field(
+    max_instances: Integer | None = Field(
         None, ge=1, description="most instances of a function, always on or not; None: the setting max_instances"
     )
 
 
 KeyWeight = Annotated[
-    float, Field(ge=0.001, le=1000, description="share of a function's queue where calls of several keys wait")
+    Number, Field(ge=0.001, le=1000, description="share of a function's queue where calls of several keys wait")
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from quickthaw.egress import MOST_DESTINATIONS, read_destinations
+from quickthaw.numbers import Integer, Number
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
@@ -111,8 +112,8 @@ COMPRESSED_ARGUMENTS = ("messages", "prompt")
 class Compression(Wire):
     """How the long texts of a prompt are shortened before it is sent: tokens are left out, and none is changed."""
 
-    ratio: float | None = Field(None, gt=0, lt=1, description="part of each text's tokens that is kept, about")
-    budget: int | None = Field(None, ge=1, description="tokens that all texts together are to have, about")
+    ratio: Number | None = Field(None, gt=0, lt=1, description="part of each text's tokens that is kept, about")
+    budget: Integer | None = Field(None, ge=1, description="tokens that all texts together are to have, about")
     by: Name = Field(
         BY_FREQUENCY,
         description="what says which words tell little: frequency, or a function that compresses as functions/compress",
@@ -171,34 +172,34 @@ class FunctionSpec(Wire):
     handler: Handler | None = Field(None, description="None: the built-in handler (messages, prompt or input)")
     source: dict[str, str] = Field(default_factory=dict, description="the bundle: path to text")
     backend: Name = Field("serverless", description="how it is served: serverless, serverful, hybrid, or a plugin")
-    replicas: int | None = Field(
+    replicas: Integer | None = Field(
         None, ge=1, le=1000, description="instances that are always on, for serverful and hybrid; None: one"
     )
     keep_alive: Seconds = 60.0
-    min_instances: int = Field(0, ge=0, le=1000)
-    max_instances: int = Field(1, ge=1, le=1000)
-    concurrency: int = Field(8, ge=1, le=1024, description="invocations that one instance serves at a time")
-    queue_size: int = Field(1000, ge=0, le=1_000_000)
+    min_instances: Integer = Field(0, ge=0, le=1000)
+    max_instances: Integer = Field(1, ge=1, le=1000)
+    concurrency: Integer = Field(8, ge=1, le=1024, description="invocations that one instance serves at a time")
+    queue_size: Integer = Field(1000, ge=0, le=1_000_000)
     limits: Limits = Limits()
     memory: Bytes | None = Field(
         None, description="what handler and KV cache may allocate; None: the platform's default"
     )
-    max_tokens: int | None = Field(
+    max_tokens: Integer | None = Field(
         None,
         ge=1,
         description="tokens of an answer whose caller names no number, as far as the context holds them; None: "
         f"{DEFAULT_MAX_TOKENS:,} without a handler, else as many as the context holds",
     )
-    max_tokens_limit: int | None = Field(
+    max_tokens_limit: Integer | None = Field(
         None, ge=1, description="most tokens of an answer, whoever asks for more; None: what the context holds"
     )
     device: Literal["cpu", "cuda"] | None = Field(None, description="kind of device it runs on; None: any")
     labels: Labels = Field(default_factory=dict, description="that a node must have to run it")
     spread: bool = Field(False, description="its instances rather on nodes that have none of it")
-    weight: float = Field(
+    weight: Number = Field(
         1.0, gt=0, allow_inf_nan=False, description="its share, relative to others, when functions compete for room"
     )
-    target_utilisation: float = Field(
+    target_utilisation: Number = Field(
         0.7, gt=0, le=1, description="part of the slots that is to be in use: beyond it another instance starts"
     )
     resumable: bool = Field(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from quickthaw.generation import MAX_STOPS
+from quickthaw.numbers import Integer, Number
 from quickthaw.types import CompressOrNot
 from quickthaw_platform.gateway.many import Many
 from quickthaw_platform.gateway.messages.blocks import CacheControl, Message, Strict, Texts
@@ -54,7 +55,7 @@ class Thinking(Strict):
     """Whether the model thinks before it answers, where its chat template lets one choose (`enable_thinking`)."""
 
     type: Literal["enabled", "disabled", "adaptive"] = Field(description="adaptive: as the template has it")
-    budget_tokens: int | None = Field(None, ge=1, description="harmless: only max_tokens bounds it")
+    budget_tokens: Integer | None = Field(None, ge=1, description="harmless: only max_tokens bounds it")
     display: Literal["summarized", "omitted"] | None = Field(
         None, description="omitted: its blocks are empty; summarized: they hold all of it"
     )
@@ -99,9 +100,9 @@ class MessagesRequest(Conversation):
 
     max_tokens: Annotated[MaxTokens, AfterValidator(_check_some)]
     stop_sequences: Annotated[list[str], Field(max_length=MAX_STOPS)] | None = None
-    temperature: float | None = Field(None, ge=0, le=1)
-    top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=0, description="0: all")
+    temperature: Number | None = Field(None, ge=0, le=1)
+    top_p: Number | None = Field(None, ge=0, le=1)
+    top_k: Integer | None = Field(None, ge=0, description="0: all")
     stream: bool | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from quickthaw.generation import AS_MANY_AS_FIT, MAX_CHOICES, MAX_STOPS
+from quickthaw.numbers import Integer, Number
 from quickthaw.types import CompressOrNot
 from quickthaw_platform.gateway.labels import Metadata
 from quickthaw_platform.gateway.many import Many
@@ -25,7 +26,7 @@ from quickthaw_platform.gateway.openai.request_parts import (
 )
 
 Stop = str | Annotated[list[str], Field(max_length=MAX_STOPS)] | None
-MaxTokens = Annotated[int, Field(ge=AS_MANY_AS_FIT, description="-1: as many as the context holds")]
+MaxTokens = Annotated[Integer, Field(ge=AS_MANY_AS_FIT, description="-1: as many as the context holds")]
 TokenId = Annotated[int, Field(ge=0)]
 Tokens = Many[TokenId]
 
@@ -35,22 +36,22 @@ class OpenAIRequest(Loose):
 
     model: str = Field(description="name of a function, or name:alias")
     max_tokens: MaxTokens | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1, description="0: the likeliest token alone")
-    top_k: int | None = Field(None, ge=-1, description="-1 and 0: all")
-    min_p: float | None = Field(None, ge=0, le=1)
-    n: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    temperature: Number | None = Field(None, ge=0, le=2)
+    top_p: Number | None = Field(None, ge=0, le=1, description="0: the likeliest token alone")
+    top_k: Integer | None = Field(None, ge=-1, description="-1 and 0: all")
+    min_p: Number | None = Field(None, ge=0, le=1)
+    n: Integer | None = Field(None, ge=1, le=MAX_CHOICES)
     stop: Stop = None
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    seed: Integer | None = Field(None, ge=-(2**63), lt=2**63)
+    frequency_penalty: Number | None = Field(None, ge=-2, le=2)
+    presence_penalty: Number | None = Field(None, ge=-2, le=2)
+    repetition_penalty: Number | None = Field(None, gt=0, le=10)
     ignore_eos: bool | None = None
     logit_bias: dict[str, float] | Many[tuple[TokenId, float]] | None = Field(None, description="by token id")
-    min_tokens: int | None = Field(None, ge=0)
+    min_tokens: Integer | None = Field(None, ge=0)
     stop_token_ids: Annotated[Tokens, Field(max_length=128)] | None = None
     include_stop_str_in_output: bool | None = None
-    truncate_prompt_tokens: int | None = Field(None, ge=-1)
+    truncate_prompt_tokens: Integer | None = Field(None, ge=-1)
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     guided_json: JsonSchema | str | None = None
@@ -60,7 +61,7 @@ class OpenAIRequest(Loose):
     grammar: str | None = None
     json_schema: JsonSchema | None = None
     n_predict: MaxTokens | None = None
-    repeat_penalty: float | None = Field(None, gt=0, le=10)
+    repeat_penalty: Number | None = Field(None, gt=0, le=10)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     compress: CompressOrNot | None = Field(
@@ -74,7 +75,7 @@ class ChatRequest(OpenAIRequest):
     messages: Many[ChatMessage] = Field(min_length=1)
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
+    top_logprobs: Integer | None = Field(None, ge=0, le=20)
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | AllowedToolsChoice | ToolReference | None = None
     parallel_tool_calls: bool | None = None
@@ -95,9 +96,9 @@ class CompletionRequest(OpenAIRequest):
     prompt: str | Many[str] | Tokens | Many[Tokens] | None = Field(
         description="one prompt or several, as text or token ids; null: a document's beginning"
     )
-    logprobs: int | None = Field(None, ge=0, le=20)
+    logprobs: Integer | None = Field(None, ge=0, le=20)
     echo: bool | None = None
-    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    best_of: Integer | None = Field(None, ge=1, le=MAX_CHOICES)
     suffix: str | None = None
 
 
@@ -107,7 +108,7 @@ class EmbeddingRequest(Loose):
     model: str = Field(description="name of a function, or name:alias")
     input: str | Many[str] | Tokens | Many[Tokens] = Field(description="one text or several, or their token ids")
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: int | None = Field(None, ge=1)
+    dimensions: Integer | None = Field(None, ge=1)
 
 
 class PromptTokensDetails(BaseModel):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quickthaw.numbers import Integer, Number
 from quickthaw_platform.gateway.labels import Metadata
 from quickthaw_platform.gateway.many import Many
 from quickthaw_platform.gateway.openai.schema import MaxTokens, Streamable
@@ -65,9 +66,9 @@ class ResponseRequest(InputRequest):
     stream_options: dict[str, Any] | None = None
     include: Many[str] | None = Field(None, description=f"`{LOGPROBS}`: log-probabilities of the text's tokens")
     max_output_tokens: MaxTokens | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    top_logprobs: int | None = Field(None, ge=0, le=20)
+    temperature: Number | None = Field(None, ge=0, le=2)
+    top_p: Number | None = Field(None, ge=0, le=1)
+    top_logprobs: Integer | None = Field(None, ge=0, le=20)
 
     @property
     def stored(self) -> bool:
