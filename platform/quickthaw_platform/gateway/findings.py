@@ -12,7 +12,9 @@ MOST_TOLD = 5
 MOST_NAMED = 1000
 """Pydantic tells all findings or none: telling half a million takes seconds, in which nobody else is served."""
 
-_ALTERNATIVE = re.compile(r"^((str|bool|int|float|[A-Z][a-z][A-Za-z]*)$|(literal|list|dict|tuple|constrained)[\[-])")
+_ALTERNATIVE = re.compile(
+    r"^((str|bool|int|float|[A-Z][a-z][A-Za-z]*)$|(literal|list|dict|tuple|constrained|function-\w+)[\[-])"
+)
 _KEY = "[key]"  # marks a name within an object, of which the step before it is the name itself
 _BLOCKS = frozenset({"text", "tool_use", "tool_result", "thinking", "redacted_thinking"})
 """Types of Anthropic's blocks: between a block's place and its field, pydantic names its type."""
@@ -27,11 +29,16 @@ _PYTHON_WORDS = (
 
 
 def told(error: ValidationError) -> str:
-    """Return one message that names each field that is wrong; the same is said once."""
+    """Return one message that names each field that is wrong; the same is said once.
+
+    Of a field that may be an object or something else, what is wrong within the object is told alone.
+    """
     findings = _findings(error)
     if not findings:
         return f"{error.error_count():,} values do not fit: too many to name"
-    said = dict.fromkeys(_said(field_of(found["loc"]), found["msg"]) for found in findings)
+    told_at = [(field_of(found["loc"]), found["msg"]) for found in findings]
+    around = {path[:end] for path, _ in told_at for end, letter in enumerate(path) if letter == "."}
+    said = dict.fromkeys(_said(path, message) for path, message in told_at if path not in around)
     return "; ".join(list(said)[:MOST_TOLD])
 
 

@@ -264,6 +264,13 @@ def test_a_function_that_is_not_there_is_named(client: FlaskClient) -> None:
     assert "deploy functions/compress" in error["message"]
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_a_ratio_that_is_none_is_named(client: FlaskClient, api: str) -> None:
+    path, body = APIS[api]
+    error = client.post(path, json={**body, "compress": {"ratio": 7}}).get_json()["error"]
+    assert error["message"] == "compress.ratio: Input should be less than 1"
+
+
 def test_a_function_that_takes_no_text_is_refused(client: FlaskClient) -> None:
     path, body = APIS["chat"]
     answer = client.post(path, json={**body, "compress": {"ratio": 0.5, "by": "chat"}})
