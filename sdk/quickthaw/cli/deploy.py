@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,15 @@ import click
 from quickthaw import calls, checking, loading
 from quickthaw.cli import arguments, output
 from quickthaw.cli.root import State, pass_state
+from quickthaw.client import Client
+from quickthaw.errors import CheckpointNotFound
 from quickthaw.resources import DEFAULT_ALIAS
 from quickthaw.types import FunctionSpec, Limits, Version
+
+ANNOUNCED_SECONDS = 3.0
+"""A node announces what lies on its disk with each heartbeat: twice a second, or later where it is busy."""
+
+LOOK_SECONDS = 0.2
 
 
 @click.command()
@@ -69,12 +77,24 @@ def deploy(
     if only_check:
         _check(specs, as_json)
         return
-    deployed = [state.client.deploy(spec, alias, require) for spec in specs]
+    deployed = [_deployed(state.client, spec, alias, require) for spec in specs]
     if as_json:
         output.print_json(deployed)
         return
     for version in deployed:
         _print(version, alias, state.client.endpoint.url)
+
+
+def _deployed(client: Client, spec: FunctionSpec, alias: str, require: tuple[str, ...]) -> Version:
+    """Deploy a function; a checkpoint that was imported just now is known once a node has announced it."""
+    deadline = time.monotonic() + ANNOUNCED_SECONDS
+    while True:
+        try:
+            return client.deploy(spec, alias, require)
+        except CheckpointNotFound:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(LOOK_SECONDS)
 
 
 def _check(specs: list[FunctionSpec], as_json: bool) -> None:

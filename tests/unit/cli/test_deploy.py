@@ -168,7 +168,17 @@ def test_a_target_that_is_not_there_is_named(run: Run, file: Path, target: str, 
     assert text in result.stderr
 
 
-def test_an_unknown_model_shows_the_near_names(run: Run) -> None:
+def test_a_model_that_was_imported_just_now_is_waited_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quickthaw.cli.deploy.LOOK_SECONDS", 0)
+    missing = failed(404, "checkpoint_not_found", "no checkpoint is called 'm'; there is no checkpoint yet.")
+    gateway = Deploys()
+    gateway.replies[:2] = [missing, missing]
+    result = run(gateway, "deploy", "--model", "m", "--name", "f")
+    assert (result.exit_code, gateway.names) == (0, ["f", "f", "f"])
+
+
+def test_an_unknown_model_shows_the_near_names(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quickthaw.cli.deploy.ANNOUNCED_SECONDS", 0)
     message = "no checkpoint is called 'smolm2'; known: smollm2-135m-instruct"
     result = run(
         FakeGateway([failed(404, "checkpoint_not_found", message)]), "deploy", "--model", "smolm2", "--name", "x"
