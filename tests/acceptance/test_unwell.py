@@ -103,10 +103,15 @@ def post(cluster: Cluster, function: str, prompt: str = "hello") -> httpx.Respon
 
 
 def says(answer: httpx.Response, code: str) -> bool:
-    """Whether an answer is the one of an outage, with Redis' word for it."""
+    """Whether an answer is the one of an outage, with Redis' word for it.
+
+    A gateway that has looked at Redis's memory just then does not ask Redis: it says that the store is full.
+    """
     if answer.status_code != 503:
         return False
     error: dict[str, Any] = answer.json()["error"]
+    if code == "OOM" and error["code"] == "store_full":
+        return True
     return error["code"] == "unavailable" and code in error["message"] and answer.headers["Retry-After"] == "1"
 
 
@@ -121,7 +126,8 @@ def not_ready(cluster: Cluster, code: str) -> bool:
 def assert_unwell(cluster: Cluster, code: str) -> None:
     """The platform says so, to whoever asks and whoever calls."""
     wait_for(lambda: not_ready(cluster, code), "the end of readiness", 30)
-    assert says(post(cluster, "quick"), code), post(cluster, "quick").text
+    answer = post(cluster, "quick")
+    assert says(answer, code), answer.text
     assert httpx.get(f"{cluster.url}/healthz", timeout=PATIENCE_SECONDS).is_success
 
 
