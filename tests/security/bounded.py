@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -53,17 +52,6 @@ class Started(NamedTuple):
     group: Group
     pid: int
     report: int
-
-
-def run(group: Path, level: Isolation, user: int, workdir: Path) -> dict[str, Any]:
-    """Return what became of the instances: see `main`."""
-    workdir.mkdir()
-    os.chown(workdir, user, user)
-    command = [sys.executable, "-m", "tests.security.bounded", str(group), level.value, str(user), str(workdir)]
-    done = subprocess.run(command, cwd=caged.ROOT, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def main(own: Path, level: Isolation, user: int, workdir: Path) -> dict[str, Any]:

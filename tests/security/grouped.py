@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from functools import partial
@@ -29,17 +28,6 @@ from tests.security import caged
 
 SECONDS = 600
 """How long the process that is left would go on."""
-
-
-def run(group: Path, level: Isolation, user: int, workdir: Path) -> dict[str, Any]:
-    """Return what became of the processes: see `main`."""
-    workdir.mkdir()
-    os.chown(workdir, user, user)
-    command = [sys.executable, "-m", "tests.security.grouped", str(group), level.value, str(user), str(workdir)]
-    done = subprocess.run(command, cwd=caged.ROOT, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def main(own: Path, level: Isolation, user: int, workdir: str) -> dict[str, Any]:

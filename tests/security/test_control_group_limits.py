@@ -20,6 +20,7 @@ from quickthaw_platform.control_groups.group import Group
 from quickthaw_platform.worker import forking
 from tests.security import bounded
 from tests.security.delegated import needs_all_controllers, taken
+from tests.security.in_group import found_by
 
 ORDINARY_USER = 65533
 GRANT = probe(None, forking.fork)
@@ -45,7 +46,7 @@ def became(request: pytest.FixtureRequest, user: int) -> Iterator[dict[str, Any]
         os.chown(path, user or os.geteuid(), -1)
     with tempfile.TemporaryDirectory(prefix="quickthaw-bounded-") as made:
         Path(made).chmod(0o755)
-        yield bounded.run(group, request.param, user, Path(made) / "workdir")
+        yield found_by(bounded.__name__, group, request.param, user, Path(made) / "workdir")
     assert Group(group).end()
 
 

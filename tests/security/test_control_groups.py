@@ -22,6 +22,7 @@ from quickthaw_platform.control_groups.group import PREFIX, Group, end_abandoned
 from quickthaw_platform.worker import forking
 from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
 from tests.security import grouped
+from tests.security.in_group import found_by
 
 STRICT, PROCESS, NONE = Isolation.STRICT, Isolation.PROCESS, Isolation.NONE
 ORDINARY_USER = 65533
@@ -68,7 +69,7 @@ def workdir() -> Iterator[Path]:
 def test_what_was_forked_twice_ends_with_its_instances_group(
     level: Isolation, left: int, user: int, group: Path, workdir: Path
 ) -> None:
-    found = grouped.run(group, level, user, workdir)
+    found = found_by(grouped.__name__, group, level, user, workdir)
     assert found["joined"].endswith(f"{group.name}/{PREFIX}i-1")
     assert found["left"] == left  # at strict the pid namespace has ended it already
     assert found["gone"]
