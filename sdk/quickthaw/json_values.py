@@ -8,8 +8,10 @@ import enum
 import ipaddress
 import json
 import pathlib
+import re
 import uuid
 from dataclasses import is_dataclass
+from itertools import chain
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,6 +37,12 @@ _WRITTEN_BY_PYDANTIC = (
 )
 _ARRAY_LIBRARIES = ("numpy", "torch")
 
+MOST_NESTED = 200
+"""Objects and lists within each other. Pydantic writes no more than 255, and what is read is written on."""
+
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_INTEGERS = range(-(2**63), 2**64)
+
 
 def encode(value: object) -> bytes:
     """Return the JSON of a value in UTF-8, or raise HandlerFailed naming its type.
@@ -49,9 +57,35 @@ def encode(value: object) -> bytes:
 
 def of(value: Any) -> Any:
     """Return the value as a reader of its JSON sees it (keys are strings, tuples are lists), or raise HandlerFailed."""
-    if value is None or type(value) in (str, int, bool):
+    if value is None or type(value) in (str, bool):
         return value
-    return json.loads(encode(value))
+    return read(encode(value))
+
+
+def read(text: bytes) -> Any:
+    """Return the value of what `encode` gave; HandlerFailed where readers of answers would not take it."""
+    value = json.loads(text, parse_int=_integer) if _LONG_NUMBER.search(text) else json.loads(text)
+    if text.count(b"[") + text.count(b"{") > MOST_NESTED and nests_too_deep(value):
+        raise HandlerFailed(f"the handler put out more than {MOST_NESTED} lists and objects within each other")
+    return value
+
+
+def nests_too_deep(value: Any) -> bool:
+    """Tell whether more than MOST_NESTED objects and lists are within each other."""
+    level = [value]
+    for _ in range(MOST_NESTED):
+        parts = chain.from_iterable(part.values() if isinstance(part, dict) else part for part in level)
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _integer(digits: str) -> int:
+    value = int(digits) if len(digits) <= 20 else _INTEGERS.stop
+    if value not in _INTEGERS:
+        raise HandlerFailed(f"the handler put out the number {digits[:30]}…, which does not fit into 64 bits")
+    return value
 
 
 def plain(value: object) -> Any:

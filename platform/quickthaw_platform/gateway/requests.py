@@ -6,7 +6,6 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import chain
 from typing import IO, Any, NoReturn
 
 import gevent
@@ -16,13 +15,11 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 from werkzeug.utils import cached_property
 
+from quickthaw.json_values import MOST_NESTED, nests_too_deep
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.body_encoding import encodings_of, unpacked
 
 MAX_INTEGER = 2**63
-MOST_NESTED = 200
-"""Objects and lists within each other. Pydantic writes no more than 255, and what is read here is written on."""
-
 DRAIN_CHUNK_BYTES = 1 << 16
 DRAIN_LIMIT_BYTES = 1 << 30
 BODY_SECONDS = "BODY_SECONDS"
@@ -99,8 +96,8 @@ def parse_json(raw: bytes) -> Any:
         value = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
-        if text.count("[") + text.count("{") > MOST_NESTED:
-            _check_depth(value)
+        if text.count("[") + text.count("{") > MOST_NESTED and nests_too_deep(value):
+            raise RecursionError
     except json.JSONDecodeError as error:
         raise InvalidRequest(
             f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code="invalid_json"
@@ -112,17 +109,6 @@ def parse_json(raw: bytes) -> Any:
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply", code="invalid_json") from error
     return value
-
-
-def _check_depth(value: Any) -> None:
-    """Raise RecursionError where more than MOST_NESTED objects and lists are within each other."""
-    level = [value]
-    for _ in range(MOST_NESTED):
-        parts = chain.from_iterable(part.values() if isinstance(part, dict) else part for part in level)
-        level = [part for part in parts if isinstance(part, dict | list)]
-        if not level:
-            return
-    raise RecursionError
 
 
 def drain(stream: IO[bytes]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from quickthaw.errors import HandlerFailed
 from quickthaw.generation import Delta
-from quickthaw.json_values import encode
+from quickthaw.json_values import encode, read
 from quickthaw.outputs import joined
 
 
@@ -46,7 +45,7 @@ class Collector:
         """Return the value as a reader of its JSON sees it (keys are strings, tuples are lists)."""
         text = encode(value)
         self._count(len(text))
-        return value if isinstance(value, str) else json.loads(text)
+        return value if isinstance(value, str) else read(text)
 
     def _count(self, size: int) -> None:
         self._bytes += size

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from quickthaw.errors import HandlerFailed
 from quickthaw.generation import Delta, ToolCallDelta
+from quickthaw.outputs import returned
 from quickthaw_platform.worker.output import Collector
 
 CALL = Delta(tool_calls=(ToolCallDelta(0, "call_1", "add", "{}"),))
@@ -89,6 +90,26 @@ def test_a_value_that_contains_itself_is_the_handlers_failure() -> None:
     loop.append(loop)
     with pytest.raises(HandlerFailed):
         Collector(100).returned(loop)
+
+
+def nested(depth: int) -> Any:
+    return 1 if depth == 0 else [nested(depth - 1)] if depth % 2 else {"in": nested(depth - 1)}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "told"),
+    [
+        (nested(200), nested(201), "more than 200 lists and objects within each other"),
+        (2**64 - 1, 2**64, "18446744073709551616…, which does not fit into 64 bits"),
+        ({"n": [-(2**63)]}, {"n": [-(2**63) - 1]}, "-9223372036854775809…, which does not fit"),
+        ("9" * 30, 10**30, "does not fit into 64 bits"),  # digits of a text are no number
+    ],
+)
+def test_what_no_answer_can_hold_is_refused_where_the_handler_puts_it_out(good: Any, bad: Any, told: str) -> None:
+    for put_out in (Collector(1 << 20).chunk, Collector(1 << 20).returned, returned):
+        assert put_out(good) == ({"value": good} if put_out.__name__ == "chunk" else good)
+        with pytest.raises(HandlerFailed, match=told):
+            put_out(bad)
 
 
 LONG_CALL = Delta(tool_calls=(ToolCallDelta(0, arguments="x" * 4),))
