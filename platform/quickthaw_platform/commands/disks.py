@@ -1,7 +1,8 @@
-"""Whether the folder named for checkpoints is there: a disk that is not mounted must not be filled up elsewhere."""
+"""Whether the disks are there, with room: one that is not mounted must not be filled up elsewhere."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,13 @@ from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import Settings
 
 FSTAB = Path("/etc/fstab")
+
+LEAST_MEBIBYTES = 16
+"""Free where the data directory is: what a platform writes there until it is up, a few times over."""
+
+LEAST_FILES = 200
+ROOM = "make room there, or set QUICKTHAW_DATA_DIR to a folder on another disk"
+"""What to do where there is none."""
 
 
 def require_disk(settings: Settings, where: str = "disk_dir") -> None:
@@ -29,6 +37,19 @@ def require_disk(settings: Settings, where: str = "disk_dir") -> None:
         raise SettingsInvalid(
             f"{where}: the folder {folder} does not exist; once its disk is mounted, make it: mkdir -p {folder}"
         )
+
+
+def require_room(data_dir: Path) -> None:
+    """Raise SettingsInvalid where the disk of the data directory has too little room for a platform to start."""
+    disk = os.statvfs(data_dir)
+    free = disk.f_bavail * disk.f_frsize >> 20
+    lacks = None
+    if disk.f_blocks > 0 and free < LEAST_MEBIBYTES:  # some file systems do not say how large they are
+        lacks = f"{free} MiB free, of {LEAST_MEBIBYTES} MiB that"
+    elif disk.f_files > 0 and disk.f_favail < LEAST_FILES:
+        lacks = f"room for {disk.f_favail} more files, of {LEAST_FILES} that"
+    if lacks is not None:
+        raise SettingsInvalid(f"the data directory {data_dir} is on a disk with {lacks} a start takes at least; {ROOM}")
 
 
 def unmounted(folder: Path, fstab: str, is_mount: Callable[[Path], bool]) -> Path | None:

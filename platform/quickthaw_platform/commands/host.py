@@ -8,7 +8,6 @@ import fcntl
 import os
 import shutil
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,14 +22,16 @@ from quickthaw.proxies import spare_loopback
 from quickthaw_platform import redis_client
 from quickthaw_platform.commands import seaweed, valkey
 from quickthaw_platform.commands.client_file import admin_key, write_client_file
-from quickthaw_platform.commands.log_follower import last_lines
+from quickthaw_platform.commands.disks import ROOM, require_room
 from quickthaw_platform.commands.ports import claim_port, connect_host
 from quickthaw_platform.commands.processes import PROCESSES
-from quickthaw_platform.commands.supervisor import Child, Supervisor
+from quickthaw_platform.commands.readiness import Readiness
+from quickthaw_platform.commands.supervisor import Supervisor
 from quickthaw_platform.commands.valkey_sync import ValkeySync
 from quickthaw_platform.commands.whole_paths import whole_paths
 from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
+from quickthaw_platform.redis_replies import CannotServe
 from quickthaw_platform.redis_roles import Role, url_of
 from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
 from quickthaw_platform.registry.secrets import SecretStore
@@ -44,11 +45,8 @@ SEAWEED = "seaweedfs"
 SEAWEED_STOP_SECONDS = 2.0
 """It takes half a minute to stop when asked, and has lost nothing when it is killed."""
 
-READY_SECONDS = 180.0
 STOP_SECONDS = 15.0
-POLL_SECONDS = 0.1
-SHOWN_LOG_LINES = 15
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opens URLs of this host, whatever proxies the environment names."""
 
@@ -82,15 +80,17 @@ class Host:
         self._settings = settings.model_copy(update={"port": claim_port(settings.host, settings.port)})
         self._workers = {f"worker-{number}": worker for number, worker in enumerate(workers, 1)}
         self._interrupted = interrupted
-        self._watched: Callable[[], None] = lambda: None
 
-    def start(self, report: Callable[[str], None]) -> Access:
-        """Start everything and return when it serves; `report` is told what is waited for.
+    def start(self, report: Callable[[str], None], warn: Callable[[str], None] = lambda _text: None) -> Access:
+        """Start everything and return when it serves; `report` and `warn` are told what Readiness says of the waits.
 
         Raises Unavailable, with the end of the log, when a process does not come up; then nothing is left running.
         """
         try:
-            return self._start(report)
+            return self._start(Readiness(self.supervisor, self._interrupted, report, warn))
+        except RedisError as error:
+            self._end()
+            raise Unavailable(self._told(error)) from error
         except BaseException:
             self._end()
             raise
@@ -112,20 +112,19 @@ class Host:
         if self._valkey_sync is not None:
             self._valkey_sync.close()
 
-    def _start(self, report: Callable[[str], None]) -> Access:
+    def _start(self, readiness: Readiness) -> Access:
         environment = self._environment()
-        urls = self._redis_urls(environment, report)
+        urls = self._redis_urls(environment, readiness)
         if self._with_s3:
-            report("starting the S3 server")
-            environment |= self._start_seaweed(environment)
+            environment |= self._start_seaweed(environment, readiness)
         connected = self._settings.model_copy(update={"redis_url": urls[Role.GATEWAY]})
         with contextlib.closing(redis_client.connect(connected)) as redis:
-            _require(redis)
+            redis.ping()
             SecretStore(redis).announce(KeyFile(self.data_dir / KEY_FILE))
             self._start_processes(environment, urls)
             access = self._access(redis)
-            self._wait("the gateway", lambda: _answers(f"{access.url}/readyz"), report)
-            self._wait("the worker's node", lambda: self._nodes_there(redis), report)
+            readiness.wait("the gateway", lambda: _answers(f"{access.url}/readyz"), redis.ping)
+            readiness.wait("the worker's node", lambda: self._nodes_there(redis), redis.ping)
             SecretStore(redis).seal_plain()
         return access
 
@@ -145,29 +144,30 @@ class Host:
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         }
 
-    def _redis_urls(self, environment: dict[str, str], report: Callable[[str], None]) -> dict[Role, str]:
+    def _redis_urls(self, environment: dict[str, str], readiness: Readiness) -> dict[Role, str]:
         """Return each role's way to Redis; where the settings name none, start a Valkey."""
         own = {role: url_of(role, self._settings) for role in ROLES}
         if not any(own.values()):
-            report("starting Valkey")
-            self._start_valkey(environment)
+            self._start_valkey(environment, readiness)
             own = {role: valkey.kept_url(self.data_dir / VALKEY, role) for role in ROLES}
         if missing := [f"{role}_redis_url" for role, url in own.items() if url is None]:
             raise SettingsInvalid(f"{' and '.join(missing)} must be set, too, or redis_url for all")
         return {role: url for role, url in own.items() if url is not None}
 
-    def _start_valkey(self, environment: dict[str, str]) -> None:
+    def _start_valkey(self, environment: dict[str, str], readiness: Readiness) -> None:
         log, port = self.log_dir / f"{VALKEY}.log", claim_port("127.0.0.1", 0)
         file, url = valkey.configure(self.data_dir / VALKEY, port, log, self._settings.store_memory)
         child = self.supervisor.start(VALKEY, (valkey.binary(), str(file)), environment, follows_log=True)
-        valkey.wait_until_up(url, lambda: child.alive and not self._interrupted())
+        with readiness.of("Valkey", child) as may_come:
+            valkey.wait_until_up(url, may_come)
         self._valkey_sync = ValkeySync(self.data_dir / VALKEY, partial(valkey.rewrite, url))
         self._valkey_sync.start()
 
-    def _start_seaweed(self, environment: dict[str, str]) -> dict[str, str]:
+    def _start_seaweed(self, environment: dict[str, str], readiness: Readiness) -> dict[str, str]:
         server = self._seaweed = seaweed.configure(self.data_dir / SEAWEED)
         child = self.supervisor.start(SEAWEED, server.command, {**environment, **server.own_environment})
-        seaweed.wait_until_up(server, lambda: child.alive and not self._interrupted())
+        with readiness.of("the S3 server", child) as may_come:
+            seaweed.wait_until_up(server, may_come)
         environment.pop("AWS_SESSION_TOKEN", None)  # of other credentials
         return {**server.environment, ENV_PREFIX + "REMOTE": seaweed.REMOTE}
 
@@ -189,20 +189,17 @@ class Host:
         write_client_file(file, url, key)
         return Access(url, key, file)
 
-    def _wait(self, what: str, there: Callable[[], bool], report: Callable[[str], None]) -> None:
-        report(f"waiting for {what}")
-        deadline = time.monotonic() + READY_SECONDS
-        while not there():
-            if self._interrupted():
-                raise KeyboardInterrupt
-            for child in self.supervisor.tend():
-                raise Unavailable(_obituary(child))
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{what} was not there after {READY_SECONDS:.0f} s; see the logs in {self.log_dir}")
-            time.sleep(POLL_SECONDS)
-
     def _nodes_there(self, redis: Redis) -> bool:
         return {worker.node for worker in self._workers.values()} <= {node.id for node in read_view(redis).nodes}
+
+    def _told(self, error: RedisError) -> str:
+        """Say of what Redis answers, or does not, what to do about it."""
+        code = error.code if isinstance(error, CannotServe) else None
+        if self._valkey_sync is None:
+            return f"{'Redis cannot serve' if code else 'Redis cannot be reached'}: {error}; check QUICKTHAW_REDIS_URL"
+        if code == "MISCONF":
+            return f"the disk of the data directory {self.data_dir} does not take what Valkey writes: {error}; {ROOM}"
+        return f"the embedded Valkey cannot be used: {error}; its log: {self.log_dir / VALKEY}.log"
 
 
 @contextlib.contextmanager
@@ -223,6 +220,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        require_room(data_dir)
         yield
 
 
@@ -242,21 +240,9 @@ def _told_of(data_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def _require(redis: Redis) -> None:
-    try:
-        redis.ping()
-    except RedisError as error:
-        raise Unavailable(f"Redis cannot be reached: {error}; check QUICKTHAW_REDIS_URL") from error
-
-
 def _answers(url: str) -> bool:
     try:
         with _DIRECTLY.open(url, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _obituary(child: Child) -> str:
-    status = child.popen.returncode if child.popen else "unknown"
-    return f"{child.name} ended with status {status} while starting:\n{last_lines(child.log, SHOWN_LOG_LINES)}"

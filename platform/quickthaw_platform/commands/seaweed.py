@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quickthaw_platform.commands import seaweed_guard
+from quickthaw_platform.commands.kept_text import kept
 from quickthaw_platform.commands.ports import claim_ports
 from quickthaw_platform.errors import Unavailable
 
@@ -63,10 +64,8 @@ def configure(directory: Path) -> Seaweed:
     data.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     identities = directory / "identities.json"
-    if not identities.exists():
-        identities.touch(mode=0o600)
-        identities.write_text(_identities(secrets.token_hex(10), secrets.token_urlsafe(30)))
-    (identity,) = json.loads(identities.read_text())["identities"]
+    made = kept(identities, lambda: _identities(secrets.token_hex(10), secrets.token_urlsafe(30)))
+    (identity,) = json.loads(made)["identities"]
     (key,) = identity["credentials"]
     claimed = iter(claim_ports("127.0.0.1", 2 * len(_PARTS)))
     ports = {part: (next(claimed), next(claimed)) for part in _PARTS}

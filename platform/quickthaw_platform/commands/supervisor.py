@@ -53,7 +53,7 @@ class Supervisor:
     """Owner of the children, which work in the folder of their logs. Used from the main thread only (see `tether`)."""
 
     def __init__(self, log_dir: Path) -> None:
-        self._log_dir = log_dir
+        self.log_dir = log_dir
         self.children: dict[str, Child] = {}
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, follows_log: bool = False) -> Child:
@@ -62,8 +62,8 @@ class Supervisor:
         `follows_log` says that it opens its log anew once that was moved (`metering.log_file`); of others the content
         is copied away.
         """
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        child = Child(name, tuple(command), dict(env), self._log_dir / f"{name}.log", follows_log)
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        child = Child(name, tuple(command), dict(env), self.log_dir / f"{name}.log", follows_log)
         self.children[name] = child
         _run(child)
         return child

@@ -24,7 +24,10 @@ def main(parent: int, command: Sequence[str]) -> None:
     die_with_parent()
     if os.getppid() != parent:  # it died before the tie was made
         sys.exit(1)
-    os.execvp(command[0], list(command))
+    try:
+        os.execvp(command[0], list(command))
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be run: {error.strerror}")
 
 
 if __name__ == "__main__":

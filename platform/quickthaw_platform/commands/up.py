@@ -90,7 +90,7 @@ def up(
         follower = LogFollower(platform.log_dir, lambda name, line: console.print(f"{name}: {line}", markup=False))
         try:
             with console.status("starting") as status:
-                access = platform.start(lambda text: status.update(text))
+                access = platform.start(status.update, lambda text: console.print(text, markup=False))
         except KeyboardInterrupt:
             raise click.Abort from None
         _announce(access, settings)

@@ -31,8 +31,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
 
+from quickthaw_platform.commands.kept_text import kept
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.redis_roles import Role, user_line
 
@@ -109,7 +110,7 @@ def kept_url(directory: Path, role: Role = Role.OWNER) -> str | None:
 
 
 def wait_until_up(url: str, alive: Callable[[], bool]) -> None:
-    """Return when the server answers; Unavailable when it ended, or is not done loading after START_SECONDS."""
+    """Return when the server answers; Unavailable when it ended, refuses us, or loads for more than START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     with Redis.from_url(url, socket_timeout=1.0) as client:
         while True:
@@ -117,9 +118,17 @@ def wait_until_up(url: str, alive: Callable[[], bool]) -> None:
                 client.ping()
                 return
             except RedisError as error:
-                if not alive() or time.monotonic() > deadline:
-                    raise Unavailable(f"the embedded Valkey did not start: {error}") from error
+                refuses = _refuses(error)
+                if refuses or not alive() or time.monotonic() > deadline:
+                    why = f": {error}" if refuses else ""
+                    raise Unavailable(f"the embedded Valkey did not start{why}") from error
             time.sleep(POLL_SECONDS)
+
+
+def _refuses(error: RedisError) -> bool:
+    """Whether an error is an answer that will be no other later; one that loads its file will give another."""
+    waits = isinstance(error, ConnectionError | TimeoutError)  # BusyLoadingError is one
+    return not waits or isinstance(error, AuthenticationError)
 
 
 def rewrite(url: str) -> None:
@@ -141,8 +150,4 @@ def _url(directory: Path, role: Role, place: str | int) -> str:
 
 
 def _password(directory: Path, role: Role) -> str:
-    file = directory / f"{role}.password"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(32))
-    return file.read_text()
+    return kept(directory / f"{role}.password", lambda: secrets.token_urlsafe(32))

@@ -98,9 +98,9 @@ class KeyFile:
         """Write the file whole or not at all. What is there counts, unless it is to be replaced."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.path.with_name(f"{KEY_FILE}.{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write("".join(f"{bytes(key).hex()}\n" for key in keys))
         try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write("".join(f"{bytes(key).hex()}\n" for key in keys))
             if replace:
                 draft.replace(self.path)
             else:

@@ -149,8 +149,7 @@ def _write(path: Path) -> None:
 @contextlib.contextmanager
 def _buffer(size: int) -> Iterator[memoryview]:
     """Give memory that is aligned to pages, as direct reads want it."""
-    with mmap.mmap(-1, size) as memory, memoryview(memory) as view:
-        yield view
+    yield memoryview(mmap.mmap(-1, size))  # not closed here: an error on its way holds parts of it
 
 
 def _after(seconds: float) -> Callable[[], bool]:

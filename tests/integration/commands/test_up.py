@@ -142,6 +142,25 @@ def test_killing_up_leaves_no_process_and_the_next_one_has_what_was_stored(
     assert "Background AOF rewrite finished successfully" in (tmp_path / "data" / "logs" / "valkey.log").read_text()
 
 
+def test_a_data_directory_on_a_disk_without_room_is_refused_at_once(start: Callable[..., Up], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk takes a mount, and this machine allows none: {mounted.stderr}")
+    try:
+        up = start(**LIGHT)
+        assert up.popen.wait(PATIENCE_SECONDS) == 1
+        assert "is on a disk with 0 MiB free" in up.text()
+        assert "set QUICKTHAW_DATA_DIR" in up.text()
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path / "data")], check=True)
+
+
 def _as_a_bad_parent() -> None:
     """Ignore Ctrl-C and the end of children, as some shells and runners do, and block what would end us."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from quickthaw_platform.commands import devices
 from quickthaw_platform.commands.devices import TorchFacts, device_problem, require_device, torch_facts
-from quickthaw_platform.commands.disks import require_disk, unmounted
+from quickthaw_platform.commands.disks import LEAST_FILES, LEAST_MEBIBYTES, require_disk, require_room, unmounted
 from quickthaw_platform.commands.workers import read_workers
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import Settings
@@ -45,6 +46,45 @@ def test_a_named_folder_that_does_not_exist_is_refused_and_not_made(tmp_path: Pa
     assert not folder.parent.exists()
     folder.mkdir(parents=True)
     require_disk(Settings(data_dir=tmp_path / "data", disk_dir=folder))
+
+
+class Disk(NamedTuple):
+    """What statvfs says, as far as it is asked for."""
+
+    f_bavail: int = 1 << 30
+    f_frsize: int = 4096
+    f_blocks: int = 1 << 31
+    f_files: int = 1 << 20
+    f_favail: int = 1 << 19
+
+
+@pytest.mark.parametrize(
+    ("disk", "said"),
+    [
+        (Disk(f_bavail=16), "0 MiB free, of 16 MiB"),
+        (Disk(f_bavail=(LEAST_MEBIBYTES << 8) - 1), "15 MiB free, of 16 MiB"),
+        (Disk(f_favail=LEAST_FILES - 1), "room for 199 more files, of 200"),
+    ],
+)
+def test_a_data_directory_without_room_for_a_start_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk, said: str
+) -> None:
+    monkeypatch.setattr("os.statvfs", lambda _path: disk)
+    with pytest.raises(SettingsInvalid, match=rf"{tmp_path} is on a disk with {said} .*make room .*QUICKTHAW_DATA_DIR"):
+        require_room(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [
+        Disk(f_bavail=LEAST_MEBIBYTES << 8, f_favail=LEAST_FILES),
+        Disk(f_bavail=0, f_blocks=0),  # a file system that does not say how large it is
+        Disk(f_files=0, f_favail=0),  # one that makes files as it needs them, such as btrfs
+    ],
+)
+def test_a_data_directory_with_room_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk) -> None:
+    monkeypatch.setattr("os.statvfs", lambda _path: disk)
+    require_room(tmp_path)
 
 
 def test_folders_inside_the_data_directory_are_made_when_needed(tmp_path: Path) -> None:

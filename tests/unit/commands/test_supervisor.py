@@ -138,6 +138,14 @@ def test_a_supervisor_that_is_killed_takes_its_processes_along(tmp_path: Path) -
     assert not child.is_running()
 
 
+def test_a_program_that_cannot_be_run_is_told_in_a_line(tmp_path: Path) -> None:
+    program = tmp_path / "valkey-server"
+    program.touch(mode=0o644)
+    command = [sys.executable, "-m", "quickthaw_platform.commands.tether", str(os.getpid()), str(program)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    assert (ended.returncode, ended.stderr) == (1, f"{program} cannot be run: Permission denied\n")
+
+
 def test_a_child_whose_parent_died_before_it_was_tied_ends_itself() -> None:
     command = [sys.executable, "-m", "quickthaw_platform.commands.tether", "1", "sleep", "600"]
     assert subprocess.run(command, check=False, timeout=PATIENCE_SECONDS).returncode == 1

@@ -8,6 +8,7 @@ import tomllib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -20,6 +21,7 @@ from quickthaw_platform.commands.client_file import admin_key, write_client_file
 from quickthaw_platform.commands.host import Host, exclusive
 from quickthaw_platform.commands.log_follower import LogFollower, last_lines
 from quickthaw_platform.commands.ports import LISTENABLE, claim_port, connect_host
+from quickthaw_platform.commands.readiness import Readiness
 from quickthaw_platform.commands.supervisor import Supervisor
 from quickthaw_platform.commands.workers import Worker
 from quickthaw_platform.errors import Conflict, SettingsInvalid, Unavailable
@@ -175,6 +177,30 @@ def test_the_embedded_valkey_is_reached_at_a_socket_where_its_path_is_short_enou
     supervisor.stop(["valkey"], 10.0)
 
 
+def test_a_password_that_a_full_disk_left_empty_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "owner.password").touch()
+    _, url = valkey.configure(tmp_path, 1)
+    password = (tmp_path / "owner.password").read_text()
+    assert len(password) > 20
+    assert f":{password}@" in url
+    assert stat.S_IMODE((tmp_path / "owner.password").stat().st_mode) == 0o600
+
+
+def test_keys_of_the_s3_server_that_a_full_disk_left_empty_are_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "identities.json").touch()
+    first = seaweed.configure(tmp_path).environment["AWS_SECRET_ACCESS_KEY"]
+    assert first
+    assert seaweed.configure(tmp_path).environment["AWS_SECRET_ACCESS_KEY"] == first
+
+
+def test_a_valkey_that_refuses_us_is_not_waited_for(redis: Redis) -> None:
+    known = redis.connection_pool.connection_kwargs
+    place = f"{known['host']}:{known['port']}" if "port" in known else quote(known["path"])
+    stranger = f"redis://stranger:x@{place}" if "port" in known else f"unix://stranger:x@{place}"
+    with pytest.raises(Unavailable, match=r"did not start: .*username"):
+        valkey.wait_until_up(stranger, lambda: True)
+
+
 def test_a_valkey_that_ends_is_reported_and_not_waited_for() -> None:
     with pytest.raises(Unavailable, match="did not start"):
         valkey.wait_until_up(f"redis://127.0.0.1:{claim_port('127.0.0.1', 0)}/0", lambda: False)
@@ -244,7 +270,8 @@ def test_who_is_led_to_the_s3_server_gets_no_foreign_credentials(
     monkeypatch.setattr(seaweed, "wait_until_up", lambda _server, _alive: None)
     monkeypatch.setattr(host.supervisor, "start", lambda _name, _command, _environment: None)
     environment = {"AWS_ACCESS_KEY_ID": "foreign", "AWS_SESSION_TOKEN": "foreign", "AWS_ENDPOINT_URL_S3": "foreign"}
-    environment |= host._start_seaweed(environment)
+    readiness = Readiness(host.supervisor, lambda: False, lambda _text: None, lambda _text: None)
+    environment |= host._start_seaweed(environment, readiness)
     assert environment["QUICKTHAW_REMOTE"] == "s3://quickthaw/checkpoints"
     assert "foreign" not in environment.values()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_transfer_that_takes_too_long_is_cut_off_and_still_counts(
     (tmp_path / "large").write_bytes(bytes(2 * probe.ENOUGH_BYTES))
     monkeypatch.setattr(probe, "REMOTE_SECONDS", -1.0)
     assert probe.remote_speed(str(tmp_path)) is not None
+
+
+def test_a_disk_that_runs_full_under_the_probe_is_told_as_that() -> None:
+    def write(_piece: memoryview) -> None:  # the error holds the piece for as long as somebody holds the error
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"), probe._buffer(4096) as buffer:
+        write(buffer[:100])
 
 
 def test_a_tier_that_cannot_be_probed_keeps_what_is_assumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
