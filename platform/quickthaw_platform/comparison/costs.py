@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from quickthaw_platform.comparison.measuring import Measuring
 from quickthaw_platform.comparison.offers import Priced
 from quickthaw_platform.comparison.recording import Backend
 from quickthaw_platform.comparison.report import Cost
+from quickthaw_platform.comparison.steadiness import steadiness
 from quickthaw_platform.comparison.using import BUSY, DRAINING, IDLE, STARTING, Used, start_seconds, used
 from quickthaw_platform.prices.consumption import Consumption, InstanceSpan
 from quickthaw_platform.prices.figure import READ
@@ -35,8 +37,9 @@ def costs(measuring: Measuring, backend: Backend, priced: Sequence[Priced]) -> l
     if found is None:
         return []
     use = consumption(measuring, backend, found)
+    billed = _Billed(backend, found, use, phases(found, backend, _stood(measuring, backend)))
     return [
-        _cost(measuring, backend, one, found, use, second)
+        _cost(measuring, billed, one, second)
         for one in priced
         for second in [always_on_price(backend, one)]
         if second is not None
@@ -59,8 +62,21 @@ def replicas(backend: Backend) -> int:
 
 
 def period(measuring: Measuring, name: str) -> float:
-    """Return the seconds of all blocks of a backend together."""
-    return sum(block.seconds for block in measuring.recording.blocks_of(name) if block.sent) or measuring.seconds
+    """Return for how many seconds of traffic the requests of a backend are, all its blocks together.
+
+    A block lasts until its last answer has ended. In that last part of it no request comes any more, so it is left out:
+    in traffic that goes on, an instance that is always on would serve others then. Where the backend could not keep up
+    it counts, since the requests took that long.
+    """
+    saturated = steadiness(measuring, measuring.backends[name]).saturated
+    blocks = [block.seconds for block in measuring.recording.blocks_of(name) if block.sent]
+    return sum(blocks if saturated else [min(each, measuring.seconds) for each in blocks]) or measuring.seconds
+
+
+def _stood(measuring: Measuring, backend: Backend) -> float:
+    """Return the seconds in which the always-on instances of a backend stood, all blocks to their ends together."""
+    blocks = [block.seconds for block in measuring.recording.blocks_of(backend.name) if block.sent]
+    return replicas(backend) * (sum(blocks) or measuring.seconds)
 
 
 def consumption(measuring: Measuring, backend: Backend, found: Used) -> Consumption:
@@ -72,7 +88,9 @@ def consumption(measuring: Measuring, backend: Backend, found: Used) -> Consumpt
     return Consumption(
         period_seconds=seconds,
         request_seconds=held,
-        instances=(_span(found, backend, always_on * seconds, count),) * count if _came_and_went(backend) else (),
+        instances=(_span(found, backend, _stood(measuring, backend), count),) * count
+        if _came_and_went(backend)
+        else (),
         always_on=always_on, vcpus=instance.vcpus, memory_gib=instance.memory_gib, gpu=instance.gpu, gpus=instance.gpus,
         tokens_in=sum(line.tokens_in for line in lines), tokens_out=sum(line.tokens_out for line in lines),
         tokens_cached=sum(line.tokens_cached for line in lines),
@@ -111,13 +129,22 @@ def _span(found: Used, backend: Backend, always_on_seconds: float, count: int) -
     return InstanceSpan(life=sum(each.values()), **each)
 
 
-def _cost(
-    measuring: Measuring, backend: Backend, priced: Priced, found: Used, use: Consumption, second: float
-) -> Cost:  # fmt: skip
-    total = marginal_total(priced, found, backend, use, second)
+@dataclass(frozen=True)
+class _Billed:
+    """What is billed of a backend, the same by each offer; `by_use` has its seconds beside the always-on instances."""
+
+    backend: Backend
+    found: Used
+    use: Consumption
+    by_use: dict[str, float]
+
+
+def _cost(measuring: Measuring, billed: _Billed, priced: Priced, second: float) -> Cost:
+    backend, found, use = billed.backend, billed.found, billed.use
+    total = _marginal_total(billed, priced, second)
     tokens = use.tokens_in + use.tokens_out
     relative = found.replicates / (found.seconds / found.requests)
-    whole, notes = offers.month(priced, use)
+    per_month, notes = _month(measuring, billed, priced)
 
     def estimate(value: float) -> Estimate:
         return measuring.resampling.estimate(value, value * relative, found.requests, (0.0, np.inf))
@@ -127,20 +154,34 @@ def _cost(
         provider=priced.offer.provider, always_on=not _came_and_went(backend),
         per_thousand_requests=estimate(1000 * total / found.requests),
         per_million_tokens=estimate(MILLION * total / tokens) if tokens else Estimate(),
-        per_month=Estimate(count=found.requests) if whole is None else estimate(whole),
+        per_month=per_month,
         second_hand=priced.offer.mark != READ,
         date="" if priced.offer.oldest is None else priced.offer.oldest.isoformat(), notes=notes,
     )  # fmt: skip
 
 
-def marginal_total(priced: Priced, found: Used, backend: Backend, use: Consumption, second: float) -> float:
+def _marginal_total(billed: _Billed, priced: Priced, second: float) -> float:
     """Return what all of a use costs at marginal prices, in USD."""
-    price, kept = priced.marginal, use.always_on * use.period_seconds
-    by_use = phases(found, backend, kept)
+    price, use = priced.marginal, billed.use
     prices = {"starting": price.starting, "busy": price.busy, "idle": price.idle, "draining": price.draining}
-    cost = sum(seconds * prices[phase] for phase, seconds in by_use.items())
-    cost += kept * second + found.requests * price.request
-    return cost + (float(use.durations.sum()) * price.request_second if _came_and_went(backend) else 0.0)
+    cost = sum(seconds * prices[phase] for phase, seconds in billed.by_use.items())
+    cost += use.always_on * use.period_seconds * second + billed.found.requests * price.request
+    return cost + (float(use.durations.sum()) * price.request_second if _came_and_went(billed.backend) else 0.0)
+
+
+def _month(measuring: Measuring, billed: _Billed, priced: Priced) -> tuple[Estimate, list[str]]:
+    """Return the bill of a month, and what it assumes. It has an interval as far as it depends on what comes."""
+    found, matrices = billed.found, measuring.backends[billed.backend.name]
+    sent = measuring.resampling.total(matrices.sent, billed.backend.name)
+    traffic = found.replicates * sent / found.seconds * (measuring.seconds / measuring.windows.covered)
+    ends = measuring.resampling.interval(traffic) or ()
+    bills, notes = offers.month(priced, billed.use, (1.0, *(max(0.0, end) for end in ends)))
+    if not bills:
+        return Estimate(count=found.requests), notes
+    value, low, high = bills[0], min(bills), max(bills)
+    if low == high:
+        return Estimate(value=value, count=found.requests), notes
+    return Estimate(value=value, low=low, high=high, count=found.requests), notes
 
 
 def token_costs(bought: Sequence[TokenOffer], sent: int, seconds: float) -> list[Cost]:

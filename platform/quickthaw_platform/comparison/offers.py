@@ -122,13 +122,17 @@ def _alike(calls: Offer, server: Offer) -> bool:
     return calls.gpu == server.gpu and getattr(server, "term", "on-demand") == "on-demand"
 
 
-def month(priced: Priced, use: Consumption) -> tuple[float | None, list[str]]:
-    """Return the bill in USD for a month of such a use, and what it assumes; None, and why, where it cannot be."""
+def month(priced: Priced, use: Consumption, traffics: Sequence[float] = (1.0,)) -> tuple[list[float], list[str]]:
+    """Return the bills in USD for a month with so many times such a use each, and what the first assumes.
+
+    None, and why, where it cannot be billed.
+    """
     try:
-        found = monthly(bill(priced.offer, use), use.period_seconds)
+        of_period = bill(priced.offer, use)
     except InvalidRequest as error:
-        return None, [error.message]
-    return found.usd, list(found.notes)
+        return [], [error.message]
+    found = [monthly(of_period, use.period_seconds, traffic) for traffic in traffics]
+    return [one.usd for one in found if one.usd is not None], list(found[0].notes)
 
 
 def price_lists(priced: Sequence[Priced], tokens: Sequence[TokenOffer], today: dt.date) -> list[PriceList]:

@@ -9,12 +9,16 @@ from quickthaw_platform.prices.units import MONTH_SECONDS, Meter
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row: `quantity` in the meter's unit times `price` (per one of it, multipliers included) is `amount`."""
+    """One row: `quantity` in the meter's unit times `price` (per one of it, multipliers included) is `amount`.
+
+    `kept` is true of what stands all the time, and is paid for however many requests come.
+    """
 
     label: str
     meter: Meter
     quantity: float
     price: float
+    kept: bool = False
 
     @property
     def unit(self) -> str:
@@ -54,16 +58,16 @@ class Bill:
         return None if self.rate is None else self.total * self.rate
 
 
-def monthly(bill: Bill, period_seconds: float) -> Bill:
+def monthly(bill: Bill, period_seconds: float, traffic: float = 1.0) -> Bill:
     """Scale a period's bill to a month of 730 hours, and take off what is free each month.
 
-    The month is taken to be like the period, over and over.
+    The month is taken to be like the period, over and over, with `traffic` times its use: what is kept stays the same.
     """
     scale = MONTH_SECONDS / period_seconds
     left = dict(bill.free)
     lines, notes = [], list(bill.notes)
     for line in bill.lines:
-        quantity = line.quantity * scale
+        quantity = line.quantity * scale * (1.0 if line.kept else traffic)
         spared = min(quantity, left.get(line.meter, 0.0))
         if spared:
             left[line.meter] -= spared

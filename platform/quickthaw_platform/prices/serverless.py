@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def _always_on(offer: ServerlessOffer, use: Consumption, size: Size) -> list[Lin
             param="always_on",
         )
     seconds = use.always_on * use.period_seconds
-    return timed(prices, size, seconds, offer.factor, "of instances always on")
+    return [replace(line, kept=True) for line in timed(prices, size, seconds, offer.factor, "of instances always on")]
 
 
 _TERMS = ("minimum_request", "minimum_vcpus", "minimum_memory", "memory_step", "memory_per_vcpu")

@@ -28,7 +28,7 @@ def server_lines(offer: ServerOffer | OwnMachine, use: Consumption) -> tuple[lis
     name = f"{count} x {offer.name}"
     if isinstance(offer, OwnMachine):
         return _own(offer, name, seconds), notes
-    lines = [Line(name, Meter.INSTANCE, seconds, _per_second(offer))]
+    lines = [Line(name, Meter.INSTANCE, seconds, _per_second(offer), kept=True)]
     if offer.setup is not None:
         lines += _setup(offer, use.period_seconds * count, notes)
     lines += requests(offer.price_request, use, notes)
@@ -87,12 +87,12 @@ def _own(offer: OwnMachine, name: str, seconds: float) -> list[Line]:
     purchase = offer.capital.amount / (offer.life.amount * _YEAR_SECONDS) / offer.ready_share
     energy = offer.power.amount / 1000 / HOUR_SECONDS * offer.energy.amount
     lines = [
-        Line(f"purchase of {name}", Meter.INSTANCE, seconds, purchase),
-        Line(f"energy of {name}", Meter.INSTANCE, seconds, energy),
+        Line(f"purchase of {name}", Meter.INSTANCE, seconds, purchase, kept=True),
+        Line(f"energy of {name}", Meter.INSTANCE, seconds, energy, kept=True),
     ]
     if offer.other is not None:
         other = offer.other.amount / MONTH_SECONDS / offer.ready_share
-        lines.append(Line(f"other cost of {name}", Meter.INSTANCE, seconds, other))
+        lines.append(Line(f"other cost of {name}", Meter.INSTANCE, seconds, other, kept=True))
     return lines
 
 
@@ -104,7 +104,7 @@ def _setup(offer: ServerOffer, seconds: float, notes: list[str]) -> list[Line]:
         return []
     months = offer.setup_over.amount
     notes.append(f"its set-up is spread over {months:g} months")
-    return [Line("set-up", Meter.INSTANCE, seconds, offer.setup.amount / (months * MONTH_SECONDS))]
+    return [Line("set-up", Meter.INSTANCE, seconds, offer.setup.amount / (months * MONTH_SECONDS), kept=True)]
 
 
 def _step(offer: ServerOffer | OwnMachine) -> float:

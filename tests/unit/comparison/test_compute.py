@@ -136,6 +136,48 @@ def test_a_request_on_servers_costs_their_time_and_on_calls_what_it_used(report:
     assert calls.per_million_tokens.value == pytest.approx(1e6 * 0.00019 * used / tokens)
 
 
+def test_a_month_of_a_server_costs_its_price_whatever_comes(report: Report) -> None:
+    servers = next(cost for cost in report.row("serverful").costs if cost.offer == "ec2-m7i-xlarge")
+    assert servers.per_month.value == pytest.approx(0.2016 * 730)
+    assert servers.per_month.low is None
+    assert servers.per_month.high is None
+    calls = next(cost for cost in report.row("serverless").costs if cost.offer == "aws-lambda-x86")
+    month = calls.per_month
+    assert month.value is not None
+    assert month.low is not None
+    assert month.high is not None
+    assert 0 < month.low < month.value < month.high
+
+
+def test_a_credit_is_taken_off_the_ends_of_an_interval_once(recorded: Recorded, catalogue: Catalogue) -> None:
+    found = compute(recorded, catalogue, prices=["runpod-l4", "modal-l4"])
+    without, credited = (
+        next(cost for cost in found.row("serverless").costs if cost.offer == offer).per_month
+        for offer in ("runpod-l4", "modal-l4")
+    )
+    assert credited.value is not None
+    assert without.value is not None
+    scale = (credited.value + 30) / without.value
+    assert credited.low == pytest.approx(scale * (without.low or 0) - 30, rel=0.01)
+    assert credited.high == pytest.approx(scale * (without.high or 0) - 30, rel=0.01)
+
+
+def test_time_in_which_only_the_last_answers_end_is_no_traffic(
+    report: Report, recorded: Recorded, catalogue: Catalogue
+) -> None:
+    """A month has as many requests as their rate says, and a server that is always on costs its price by that rate."""
+    blocks = [b.model_copy(update={"seconds": SECONDS + 40}).model_dump() for b in recorded.recording.blocks]
+    found = compute(changed(recorded, blocks=blocks), catalogue, prices=FEW)
+    for name in ("serverless", "serverful", "llama"):
+        for before, after in zip(report.row(name).costs, found.row(name).costs, strict=True):
+            assert after.per_thousand_requests.value == pytest.approx(before.per_thousand_requests.value)
+            assert after.per_month.value == pytest.approx(before.per_month.value)
+    assert found.token_costs[0].per_month.value == pytest.approx(report.token_costs[0].per_month.value)
+    saturated = compute(changed(overloaded(recorded), blocks=blocks), catalogue, prices=FEW).row("serverful").costs[0]
+    before = report.row("serverful").costs[0].per_thousand_requests.value or 0.0
+    assert saturated.per_thousand_requests.value == pytest.approx(before * (SECONDS + 40) / SECONDS)
+
+
 def test_a_hybrid_pays_its_base_and_what_is_beyond(report: Report, recorded: Recorded) -> None:
     cost = next(cost for cost in report.row("hybrid").costs if cost.offer == "runpod-l4")
     used = sum(line.seconds for line in recorded.usage if line.backend == "hybrid")
