@@ -5,11 +5,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
-from tests.packaging.roots import ROOT
+import quickthaw_platform.gateway.metrics
+import quickthaw_platform.metering.metrics  # noqa: F401 - both register what is looked for
+from tests.packaging.roots import AREAS, ROOT
 from tests.packaging.settings_table import settings_table
 
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
+METRIC = re.compile(r"`(quickthaw_\w+)`")
+GAUGE = re.compile(r'(?:_gauge\("|GaugeMetricFamily\("quickthaw_)(\w+)')
 DOCUMENTS = (
     "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/quickstart.md", "docs/cli.md",
     "docs/http-api.md", "docs/checkpoints.md", "docs/configuration.md", "docs/security.md", "docs/operations.md",
@@ -25,6 +30,14 @@ def tracked(*patterns: str) -> list[str]:
 
 def test_every_setting_is_documented_as_the_code_describes_it() -> None:
     assert settings_table() in (ROOT / "docs" / "configuration.md").read_text()
+
+
+def test_the_metrics_of_the_document_are_those_that_there_are() -> None:
+    counted = {f"{each.name}_total" if each.type == "counter" else each.name for each in REGISTRY.collect()}
+    gauges = set(GAUGE.findall((AREAS["quickthaw_platform"] / "gateway" / "metrics.py").read_text()))
+    document = (ROOT / "docs" / "operations.md").read_text()
+    ours = {name for name in counted if name.startswith("quickthaw_")} | {f"quickthaw_{name}" for name in gauges}
+    assert set(METRIC.findall(document)) == ours
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

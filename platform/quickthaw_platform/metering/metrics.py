@@ -50,7 +50,7 @@ e2e_request_latency_seconds = _histogram(
     "e2e_request_latency_seconds", "Seconds from acceptance to the end.", _MODEL, _REQUEST_BUCKETS
 )
 queue_time_seconds = _histogram(
-    "request_queue_time_seconds", "Seconds from acceptance until an instance took it.", _MODEL, _REQUEST_BUCKETS
+    "request_queue_time_seconds", "Seconds from acceptance until an instance took it first.", _MODEL, _REQUEST_BUCKETS
 )
 prompt_tokens_total = _counter("prompt_tokens_total", "Tokens read.", _MODEL)
 prompt_tokens_saved_total = _counter("prompt_tokens_saved_total", "Tokens that compression left out.", _MODEL)

@@ -104,7 +104,8 @@ class Flight:
         self._put_out_at = 0.0  # by its instance's word: several outputs come together (the clock is the same)
         self._gaps: list[float] = []  # seconds between outputs of this round of the loop
         self._latency = metrics.inter_token_latency_seconds.labels(work.function)
-        metrics.queue_time_seconds.labels(work.function).observe(work.age_seconds)
+        if work.epoch == 1:  # what takes it later goes on with it
+            metrics.queue_time_seconds.labels(work.function).observe(work.age_seconds)
 
     @property
     def held_seconds(self) -> float:
@@ -203,16 +204,17 @@ class Flight:
     def end(self, end: End) -> None:
         """End it; the first end counts."""
         if not self.over:
-            self.leave()
+            self.leave(has_ended=not end.lost)
             self._writer.end(self.journal, end)
 
-    def leave(self) -> None:
+    def leave(self, *, has_ended: bool) -> None:
         """Let go of it without a word: it has ended otherwise, or has another owner."""
         if not self.over:
             self.over = True
             self._timer.cancel()
             now = time.monotonic()
-            metrics.e2e_request_latency_seconds.labels(self.work.function).observe(now - self._created)
+            if has_ended:
+                metrics.e2e_request_latency_seconds.labels(self.work.function).observe(now - self._created)
             self._trace(now)
 
     def _trace(self, now: float) -> None:

@@ -64,7 +64,7 @@ class Serving:
             return False
         flight = instance.flights.get(work.invocation)
         if flight is not None and flight.work.epoch < work.epoch:
-            flight.leave()
+            flight.leave(has_ended=False)
             self._hush(instance, work.invocation)
             _count(instance, flight)
             flight = None
@@ -150,7 +150,7 @@ class Serving:
         for instance in self._instances.values():
             flight = instance.flights.get(invocation)
             if flight is not None and (before_epoch is None or flight.work.epoch < before_epoch):
-                flight.leave()
+                flight.leave(has_ended=before_epoch is None)
                 self._silence(instance, flight)
                 return
 
