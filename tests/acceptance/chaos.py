@@ -25,7 +25,7 @@ from quickthaw import Client, Event, EventType
 from tests.acceptance.chaos_kills import Killer
 from tests.acceptance.chaos_load import FUNCTIONS, PATIENT, Load, Outcome, Said, deploy
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, running, wait_for
-from tests.integration.worker.node_process import write_checkpoint
+from tests.integration.worker.echo_checkpoint import write_checkpoint
 
 CALLERS = 40
 CALLS = 500

@@ -12,7 +12,7 @@ from typing import Any
 
 from quickthaw import Client, Event, EventType, FunctionSpec, Invocation
 from quickthaw.retry import Backoff
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 
 CLIENT_PATIENCE_SECONDS = 240.0
 """Longer than any limit of the functions below: a stream that lasts longer hangs."""

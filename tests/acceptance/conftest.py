@@ -14,7 +14,7 @@ from quickthaw_platform.contracts import Checkpoint
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster
 from tests.acceptance.shared import SharedPlatform
 from tests.acceptance.small_disks import SmallDisks
-from tests.integration.worker.node_process import MODEL, write_checkpoint
+from tests.integration.worker.echo_checkpoint import MODEL, write_checkpoint
 from tests.two_ended import SHARED_PLATFORMS
 
 ECHO_OPTIONS = {"token_delay": "2ms"}

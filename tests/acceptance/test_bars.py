@@ -16,7 +16,7 @@ from quickthaw import FunctionSpec
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.store import DiskStore
 from tests.acceptance.cluster import VENV_BIN, Cluster, wait_for
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.unit.engines import tiny
 
 BASE, FORM = "tiny-base", "tiny-int8"

@@ -9,7 +9,7 @@ import pytest
 
 from quickthaw import FunctionSpec, InvocationState
 from tests.acceptance.cluster import EAST_AND_WEST, Cluster, kept_up, wait_for
-from tests.integration.worker.node_process import MODEL, write_checkpoint
+from tests.integration.worker.echo_checkpoint import MODEL, write_checkpoint
 
 AHEAD_SECONDS = {"a": 60, "b": -60, "gateway": 120, "controller": -120}
 """By process; the others' clocks are right."""

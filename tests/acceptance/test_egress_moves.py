@@ -14,7 +14,7 @@ from quickthaw import FunctionSpec, Invocation
 from quickthaw.types import Isolation, Network
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_resume import chunks, handler
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 MOVED, RESUMED = "moved", "resumed"

@@ -18,7 +18,7 @@ from quickthaw import Client, FunctionSpec, InvocationState, Webhook
 from quickthaw.errors import HandlerFailed, MemoryLimitExceeded, QuickthawError, StartFailed, TimedOut
 from quickthaw.types import Handler, Limits
 from tests.acceptance.cluster import ROOT, VENV_BIN, Cluster, wait_for
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 TEXT = " ".join(f"word{i}" for i in range(100))

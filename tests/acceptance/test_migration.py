@@ -13,7 +13,7 @@ from quickthaw.errors import Conflict, NodeNotFound
 from quickthaw_platform.invocations.store import NOT_OFFERED
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_resume import DURABLE, GREEDY, PROMPT, SAMPLED, chunks, handler, said
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 LENGTHS = (80, 160, 320)

@@ -12,7 +12,7 @@ from openai import BadRequestError, OpenAI
 
 from quickthaw import FunctionSpec, loading
 from tests.acceptance.cluster import ROOT, Cluster
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 LOOK: dict[str, Any] = {

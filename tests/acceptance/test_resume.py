@@ -11,7 +11,7 @@ from quickthaw import EventType, FunctionSpec, Invocation, InvocationInfo, Invoc
 from quickthaw.errors import HandlerDiverged, InstanceLost, PoisonInvocation
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_kills import instances_of
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 LAST_CUT = 40

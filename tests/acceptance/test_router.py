@@ -5,7 +5,7 @@ from __future__ import annotations
 from quickthaw import FunctionSpec
 from quickthaw.resources import StartInfo
 from tests.acceptance.cluster import Cluster, wait_for
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 INPUT = {"prompt": "hello"}

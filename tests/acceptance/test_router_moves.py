@@ -8,7 +8,7 @@ import pytest
 
 from quickthaw import FunctionSpec
 from tests.acceptance.cluster import Cluster, wait_for
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.patience import PATIENCE_SECONDS
 
 TEXT = "word " * 40

@@ -18,7 +18,7 @@ from quickthaw_platform import plugins
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.serving import Deployment, Endpoint, ServingBackend
 from tests.acceptance.cluster import Cluster, wait_for
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 
 NAMES = ("serverless", "serverful", "hybrid", "endpoint")
 SPEC = FunctionSpec(name="served", model=MODEL, engine="echo", max_instances=3, keep_alive=30, concurrency=1)

@@ -15,7 +15,7 @@ from quickthaw import Delta, EventType, FunctionSpec, Invocation, InvocationStat
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from tests.acceptance.cluster import ROOT, Cluster
 from tests.acceptance.test_kills import instances_of
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 
 pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
 

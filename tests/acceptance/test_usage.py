@@ -14,7 +14,7 @@ from quickthaw.resources import Scope, UsageRow
 from quickthaw.types import Compression
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.test_migration import TEXT, begun, node_of
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 from tests.packaging.roots import ROOT
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.gateway.test_compressed_texts import CONTEXT, QUESTION

@@ -19,7 +19,7 @@ from quickthaw_platform.validation.corpus import read_corpus
 from quickthaw_platform.validation.result import ValidationResult
 from quickthaw_platform.validation.running import Listening, Wish, find_tokenizer, validate
 from tests.acceptance.cluster import VENV_BIN, Cluster, wait_for
-from tests.integration.worker.node_process import MODEL
+from tests.integration.worker.echo_checkpoint import MODEL
 
 WINDOW = 64
 TEXT = "The quick brown fox jumps over the lazy dog, and nobody minds.\n" * 40  # a token a byte: 40 windows

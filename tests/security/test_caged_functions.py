@@ -14,7 +14,8 @@ import pytest
 from quickthaw.types import InvocationState, Isolation, Version
 from quickthaw_platform.cage.probing import probe
 from quickthaw_platform.worker import forking
-from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
+from tests.integration.worker.node_process import NodeProcess, running_node
+from tests.integration.worker.worker_process import wait_for
 
 STRICT, PROCESS = Isolation.STRICT, Isolation.PROCESS
 GRANT = probe(None, forking.fork)

@@ -20,7 +20,8 @@ from quickthaw_platform.cage.probing import probe
 from quickthaw_platform.control_groups import delegation
 from quickthaw_platform.control_groups.group import PREFIX, Group, end_abandoned
 from quickthaw_platform.worker import forking
-from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
+from tests.integration.worker.node_process import NodeProcess, running_node
+from tests.integration.worker.worker_process import wait_for
 from tests.security import grouped
 from tests.security.in_group import found_by
 

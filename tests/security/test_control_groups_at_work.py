@@ -14,7 +14,8 @@ import pytest
 
 from quickthaw.types import InvocationInfo, InvocationState
 from quickthaw_platform.control_groups.group import PREFIX
-from tests.integration.worker.node_process import NODE, NodeProcess, running_node, wait_for
+from tests.integration.worker.node_process import NodeProcess, running_node
+from tests.integration.worker.worker_process import NODE, wait_for
 from tests.security.delegated import needs_all_controllers, taken
 
 pytestmark = needs_all_controllers

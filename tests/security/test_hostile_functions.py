@@ -16,7 +16,8 @@ from quickthaw.types import InvocationState, Version
 from quickthaw_platform.cage import rlimits
 from quickthaw_platform.worker import zygote_client
 from quickthaw_platform.worker.log_lines import LOG_SECONDS
-from tests.integration.worker.node_process import NodeProcess, running_node, wait_for
+from tests.integration.worker.node_process import NodeProcess, running_node
+from tests.integration.worker.worker_process import wait_for
 
 MOST_IN_A_MESSAGE = 253
 """Descriptors, by the kernel, which looks only before a message at how many are on their way."""

@@ -16,7 +16,8 @@ from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.metering.usage.rows import By
 from quickthaw_platform.metering.usage.store import UsageStore
-from tests.integration.worker.node_process import NODE, NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import NODE, wait_for
 from tests.unit.checkpoints.reading.files import make_cold
 from tests.valkey_process import ValkeyProcess
 

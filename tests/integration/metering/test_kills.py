@@ -17,7 +17,8 @@ from quickthaw_platform.metering.usage.records import UsageRecord
 from quickthaw_platform.metering.usage.rows import By
 from quickthaw_platform.metering.usage.store import UsageStore
 from tests.integration.worker.conftest import MakeNode
-from tests.integration.worker.node_process import NODE, NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import NODE, wait_for
 from tests.valkey_process import ValkeyProcess
 
 BEFORE_THE_FORK = {"starting/queue", "starting/tier", "starting/template", "starting/tokenizer", "starting/skeleton"}

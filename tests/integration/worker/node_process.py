@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
-
-import psutil
-from redis import Redis
-from redis.exceptions import RedisError
+from typing import Any
 
 from quickthaw.types import Event, FunctionSpec, InvocationInfo, Version
-from quickthaw_platform.checkpoints.layout import write_weights
-from quickthaw_platform.checkpoints.manifest import FILE_NAME, Manifest
-from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.records import NewInvocation
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
-from quickthaw_platform.redis_client import connect
-from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
 from quickthaw_platform.registry.secrets import SecretStore
-from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.celery_app import make_app
 from quickthaw_platform.worker.commands import Commands
-from quickthaw_platform.worker.launch import worker_argv
-from tests.valkey_process import ValkeyProcess, as_role
-
-NODE = "n1"
-PATIENCE_SECONDS = 60.0
-MODEL = "echo-model"
-
-T = TypeVar("T")
-
-
-def wait_for(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """Poll until `condition` holds; outages of Redis count as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if found := condition():
-                return found
-        except (RedisError, Unavailable):
-            pass
-        time.sleep(0.01)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
-
-
-def write_checkpoint(folder: Path) -> str:
-    """Put a checkpoint without tensors, for the echo engine, on the disk; returns its id."""
-    staged = folder / ".staged"
-    staged.mkdir(parents=True)
-    manifest = Manifest(
-        name=MODEL,
-        task="generate",
-        architecture="Echo",
-        dtype="float32",
-        bytes=0,
-        context_tokens=8192,
-        source="test",
-        source_digest="0",
-        files=(),
-        weights=write_weights(staged, {}).files,
-        created_at=1.0,
-    )
-    (staged / FILE_NAME).write_text(manifest.model_dump_json())
-    staged.rename(folder / manifest.id)
-    return manifest.id
+from tests.integration.worker.echo_checkpoint import MODEL, write_checkpoint
+from tests.integration.worker.worker_process import NODE, PATIENCE_SECONDS, WorkerProcess, wait_for
+from tests.valkey_process import ValkeyProcess
 
 
 @contextmanager
@@ -91,100 +37,17 @@ def running_node(folder: Path, **settings: Any) -> Iterator[NodeProcess]:
         valkey.stop()
 
 
-def _only_forks(process: psutil.Process) -> bool:
-    """Whether it is there for the milliseconds in which an instance is forked into its namespaces."""
-    try:
-        return process.name() == "qt-caging"
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _lives(process: psutil.Process) -> bool:
-    """Whether it has not ended; it may while one asks."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _written(value: object) -> str:
-    """Return a setting as a variable holds it."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-class NodeProcess:
-    """A worker, started as `quickthaw worker` starts it, and calls to functions on it."""
+class NodeProcess(WorkerProcess):
+    """A worker with a checkpoint, and calls to functions on it."""
 
     def __init__(self, redis_url: str, data_dir: Path, **settings: Any) -> None:
-        self.settings = Settings(
-            redis_url=redis_url, data_dir=data_dir, node=NODE, **{"preload": "none", "threads": 1, **settings}
-        )
-        self.redis: Redis = connect(self.settings)
+        super().__init__(redis_url, data_dir, **settings)
         self.store = InvocationStore(self.redis, self.settings)
         self.slots = SlotStore(self.redis)
         self.registry = FunctionRegistry(self.redis)
         SecretStore(self.redis).announce(KeyFile(data_dir / KEY_FILE))
         self.commands = Commands(make_app(self.settings))
-        self.data_dir = data_dir
-        self.process: subprocess.Popen[bytes] | None = None
-        self.seen: set[psutil.Process] = set()
         write_checkpoint(self.settings.checkpoints_dir)
-
-    def start(self) -> None:
-        """Start the worker and wait until its node has announced itself."""
-        names = ("redis_url", "data_dir", "node", "preload", "threads", *self.settings.model_fields_set)
-        changed = {f"QUICKTHAW_{name.upper()}": _written(getattr(self.settings, name)) for name in names}
-        changed["QUICKTHAW_WORKER_REDIS_URL"] = as_role(Role.WORKER, changed["QUICKTHAW_REDIS_URL"])
-        with (self.data_dir / "worker.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                worker_argv(self.settings), env=os.environ | changed, stdout=log, stderr=log, start_new_session=True
-            )
-        wait_for(lambda: self.redis.hget(f"qt:node:{NODE}", "last_seen"), "the node's heartbeat")
-
-    def stop(self) -> None:
-        """End the worker as a supervisor would, and check that nothing stays behind."""
-        self.descendants()
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.assert_no_process_left()
-
-    def kill(self) -> None:
-        """End the worker with SIGKILL."""
-        assert self.process is not None
-        self.descendants()
-        self.process.kill()
-        self.process.wait()
-
-    def descendants(self) -> list[psutil.Process]:
-        """Return all processes below the worker, and remember them."""
-        if self.process is None or self.process.poll() is not None:
-            return []
-        found = [p for p in psutil.Process(self.process.pid).children(recursive=True) if not _only_forks(p)]
-        self.seen |= set(found)
-        return found
-
-    def assert_no_process_left(self) -> None:
-        """Wait until every process ever seen below the worker is gone; end those that are not."""
-        try:
-            wait_for(lambda: not self.left(), "the end of all processes", 10)
-        finally:
-            for process in self.left():
-                process.kill()
-
-    def left(self) -> list[psutil.Process]:
-        """Return the processes seen below the worker that still run."""
-        return [process for process in self.seen if _lives(process)]
-
-    def log(self) -> str:
-        """Return what the worker has written."""
-        return (self.data_dir / "worker.log").read_text()
-
-    # --- the platform's part
 
     def deploy(
         self, name: str, source: str | None = None, beside: Mapping[str, str] | None = None, **spec: Any
@@ -249,10 +112,3 @@ class NodeProcess:
         """Return a function's log lines."""
         rows: Any = self.redis.xrange(f"qt:logs:{function}")
         return [fields for _id, fields in rows]
-
-    def pids(self) -> dict[str, list[int]]:
-        """Return the worker's descendants by what they are."""
-        found: dict[str, list[int]] = {"qt-zygote": [], "qt-template": [], "qt-instance": []}
-        for process in self.descendants():
-            found.setdefault(process.name(), []).append(process.pid)
-        return found

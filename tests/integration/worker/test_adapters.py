@@ -18,7 +18,8 @@ from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.metering.usage.store import UsageStore
 from quickthaw_platform.registry.catalogue import Catalogue, describe
 from tests.integration.worker.conftest import MakeNode
-from tests.integration.worker.node_process import NODE, NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import NODE, wait_for
 from tests.unit.checkpoints.gguf_files import write_adapter, write_llama
 
 pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))

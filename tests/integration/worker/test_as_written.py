@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.worker.node_process import NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import wait_for
 
 RANDOM = """
 import random

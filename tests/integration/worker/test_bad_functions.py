@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from quickthaw.types import InvocationInfo, InvocationState, Limits
-from tests.integration.worker.node_process import NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import wait_for
 
 
 def failed(info: InvocationInfo, code: str) -> str:

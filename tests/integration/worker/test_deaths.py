@@ -13,7 +13,8 @@ import pytest
 from quickthaw.types import InvocationState, Version
 from quickthaw_platform.redis_keys import RedisKey
 from tests.integration.worker.conftest import MakeNode
-from tests.integration.worker.node_process import NODE, NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import NODE, wait_for
 from tests.valkey_process import ValkeyProcess
 
 SLOW = {"token_delay": "20ms"}

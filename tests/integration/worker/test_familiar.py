@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from quickthaw.types import InvocationState, Version
 from quickthaw_platform.gateway.admission import Order
-from tests.integration.worker.node_process import NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import wait_for
 
 SYSTEM = {"role": "system", "content": "You know all trains of the country, and when each of them leaves."}
 FIRST = [SYSTEM, {"role": "user", "content": "To the sea?"}]

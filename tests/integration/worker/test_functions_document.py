@@ -11,7 +11,8 @@ import pytest
 from quickthaw import checking, loading, runtime
 from quickthaw_platform import settings as settings_module
 from quickthaw_platform.worker import local
-from tests.integration.worker.node_process import MODEL, NodeProcess, write_checkpoint
+from tests.integration.worker.echo_checkpoint import MODEL, write_checkpoint
+from tests.integration.worker.node_process import NodeProcess
 
 TEXT = (Path(__file__).parents[3] / "docs" / "functions.md").read_text()
 FILES = dict(re.findall(r"^`letters/([^`]+)`:\n\n```\w+\n(.*?)```", TEXT, re.MULTILINE | re.DOTALL))

@@ -13,7 +13,8 @@ import pytest
 from quickthaw.types import InvocationInfo, Version
 from quickthaw_platform.checkpoints.remote.directory import DirectoryStore
 from tests.integration.worker.conftest import MakeNode
-from tests.integration.worker.node_process import NODE, NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import NODE, wait_for
 
 SYSTEM = "You are kind."
 PRIMED_TOKENS = len(SYSTEM) + 3  # a mark before it, one behind it, and that of the user's message

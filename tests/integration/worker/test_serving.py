@@ -9,7 +9,8 @@ import pytest
 from quickthaw.errors import NodeLost
 from quickthaw.types import InvocationState
 from quickthaw_platform.invocations.records import Assignment, Lost
-from tests.integration.worker.node_process import NodeProcess, wait_for
+from tests.integration.worker.node_process import NodeProcess
+from tests.integration.worker.worker_process import wait_for
 
 
 def test_a_cold_call_waits_for_its_instance_and_tells_the_stages_it_paid(node: NodeProcess) -> None:

@@ -19,7 +19,7 @@ from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.worker.instance import KV_SHARE
 from quickthaw_platform.worker.local import open_model
-from tests.integration.worker.node_process import MODEL, write_checkpoint
+from tests.integration.worker.echo_checkpoint import MODEL, write_checkpoint
 from tests.unit.checkpoints.gguf_files import write_adapter, write_llama
 
 
