@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -41,6 +41,23 @@ class Guest(TypedDict):
 
 class Branch(TypedDict):
     branches: list[Branch]
+
+
+class Reply(TypedDict):
+    thread: NotRequired[Thread | None]
+
+
+class Thread(TypedDict):
+    replies: list[Reply]
+
+
+Item = TypeVar("Item")
+
+
+class Chain(TypedDict, Generic[Item]):
+    value: Item
+    others: NotRequired[dict[str, Item]]
+    next: NotRequired[Chain[Item] | None]
 
 
 class Odd:
@@ -138,6 +155,34 @@ def test_typed_dicts_of_the_standard_library_are_read_and_keep_the_keys_that_the
     assert Signature(guests).read(given) == {"one": read, "more": [read], "by_name": {"a": read}, "tree": tree}
     with pytest.raises(InvalidRequest, match=r"more\.0\.name: Field required"):
         Signature(guests).read({"one": sent, "more": [{}], "by_name": {}, "tree": tree})
+
+
+def recursive(model: object, tree: Branch, reply: Reply | None = None, chain: Chain[int] | None = None) -> None: ...
+
+
+def test_typed_dicts_that_hold_themselves_are_read_to_the_end() -> None:
+    schema = parameters(recursive)
+    assert schema["$defs"]["Branch"]["properties"]["branches"]["items"] == {"$ref": "#/$defs/Branch"}
+    given = {
+        "tree": {"branches": [{"branches": [], "note": "kept"}]},
+        "reply": {"thread": {"replies": [{"thread": None}, {}]}},
+        "chain": {"value": "1", "next": {"value": "2", "others": {"a": "3"}}},
+    }
+    read = given | {"chain": {"value": 1, "next": {"value": 2, "others": {"a": 3}}}}
+    assert Signature(recursive).read(given) == read
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"tree": {"branches": [{}]}}, r"tree\.branches\.0\.branches: Field required"),
+        ({"reply": {"thread": {"replies": [{"thread": 3}]}}}, r"reply\.thread\.replies\.0\.thread: "),
+        ({"chain": {"value": 1, "next": {"value": "x"}}}, r"chain\.next\.value: "),  # of a generic one, by its argument
+    ],
+)
+def test_what_is_wrong_deep_in_a_typed_dict_that_holds_itself_is_refused(wrong: dict[str, Any], place: str) -> None:
+    with pytest.raises(InvalidRequest, match=place):
+        Signature(recursive).read({"tree": {"branches": []}} | wrong)
 
 
 def test_the_first_paragraph_of_the_docstring_describes() -> None:
