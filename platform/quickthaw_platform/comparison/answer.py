@@ -114,7 +114,7 @@ def _crossing(found: BreakEven | None) -> str:
     if found.always == "serverless":
         return f"calls are cheaper at every rate that one instance serves (up to {plain(found.most_rate)} requests/s)"
     if found.always == "serverful":
-        return "servers are cheaper at every rate"
+        return f"servers are cheaper at every rate that was looked at (from {plain(found.rates[0])} requests/s)"
     return f"they break even at {interval(found.crossing)} requests/s"
 
 

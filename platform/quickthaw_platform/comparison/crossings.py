@@ -44,14 +44,30 @@ class Forms:
 
 def forms(measuring: Measuring, need: Needs) -> Forms:
     """Compute the closed forms at what the run measured."""
-    cv, kept, rates = measuring.recording.arrivals.cv or 1.0, measuring.recording.instance.keep_alive, need.rates
-    service, start = need.service.value or 0.0, need.start.value or 0.0
+    cv, kept, rates = _cv(measuring), measuring.recording.instance.keep_alive, need.rates
+    service, services, start = _service(need), _services(need), need.start.value or 0.0
     return Forms(
         rates,
         seconds_of_request(rates, Load(service, start, kept, cv)),
-        seconds_of_request(rates, Load(need.services[:, None], need.starts[:, None], kept, cv)),
+        seconds_of_request(rates, Load(services, need.starts[:, None], kept, cv)),
         [seconds_of_request(rates, Load(service, start, kept, other)) for other in CVS],
     )
+
+
+def _cv(measuring: Measuring) -> float:
+    """Return the burstiness of the run; too few gaps have none, and are taken for a Poisson process."""
+    found = measuring.recording.arrivals.cv
+    return 1.0 if found is None else found
+
+
+def _service(need: Needs) -> Floats:
+    """Return the seconds of a request at each rate: the more of them share an instance, the longer each takes."""
+    return np.asarray((need.service.value or 0.0) * need.stretch)
+
+
+def _services(need: Needs) -> Floats:
+    """Return the same of each replicate, one row each."""
+    return np.asarray(need.services[:, None] * need.stretch)
 
 
 def _price(pair: Pair) -> Price:
@@ -64,14 +80,14 @@ def break_even(
 ) -> BreakEven:  # fmt: skip
     """Return the curves of a pair of offers with what was measured and simulated; `count` instances are always on."""
     run, price, rates, servers = measuring.recording, _price(pair), form.rates, count * pair.always_on
-    calls = cost_of_request(form.here, need.service.value or 0.0, price)
-    samples = cost_of_request(form.samples, need.services[:, None], price)
+    calls = cost_of_request(form.here, _service(need), price)
+    samples = cost_of_request(form.samples, _services(need), price)
     low, high = np.quantile(samples, ((1 - WIDE) / 2, (1 + WIDE) / 2), axis=0)
     return BreakEven(
         title=pair.title,
         serverless_offer=pair.calls.offer.id,
         serverful_offer=pair.servers.offer.id,
-        cv=run.arrivals.cv or 1.0,
+        cv=_cv(measuring),
         keep_alive=run.instance.keep_alive,
         service_seconds=need.service,
         start_seconds=need.start,
@@ -89,11 +105,11 @@ def break_even(
 
 
 def _crossing(rates: Floats, calls: Floats, samples: Floats, servers: float) -> Estimate:
-    """Return the rate of equal cost. Where some replicates do not cross, the interval ends at the last rate."""
+    """Return the rate of equal cost. Where some replicates do not cross, the interval ends with the rates."""
     value = crossing(rates, calls, servers)
     if not 0 < value < np.inf:
         return Estimate()
-    found = np.minimum([crossing(rates, sample, servers) for sample in samples], rates[-1])
+    found = np.clip([crossing(rates, sample, servers) for sample in samples], rates[0], rates[-1])
     low, high = np.quantile(found, ((1 - WIDE) / 2, (1 + WIDE) / 2))
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value), count=len(found))
 
@@ -106,7 +122,7 @@ def _always(rates: Floats, calls: Floats, servers: float) -> Literal["serverless
 def surface(measuring: Measuring, pair: Pair, need: Needs, form: Forms, count: int) -> Surface:
     """Return serverless by serverful cost over rate and burstiness, with all else as in the run."""
     rates, servers, price = form.rates, count * pair.always_on, _price(pair)
-    calls = [cost_of_request(used_, need.service.value or 0.0, price) for used_ in form.by_cv]
+    calls = [cost_of_request(used_, _service(need), price) for used_ in form.by_cv]
     found = [crossing(rates, costs, servers) for costs in calls]
     arrivals = measuring.recording.arrivals
     return Surface(

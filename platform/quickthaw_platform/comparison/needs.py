@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from quickthaw_platform.comparison.economics.break_even import (
     most_rate,
     rates_up_to,
+    stretched,
 )
 from quickthaw_platform.comparison.estimates import Estimate
 from quickthaw_platform.comparison.measuring import Measuring
-from quickthaw_platform.comparison.using import DRAINING, mean_of, start_seconds, used
+from quickthaw_platform.comparison.using import BUSY, DRAINING, mean_of, start_seconds, used
 
 Floats = NDArray[np.float64]
 
@@ -30,12 +31,10 @@ class Needs:
     services: Floats
     start: Estimate  # with the stop after it
     starts: Floats
+    others: float  # that shared the instance with a request, on average
     most_rate: float
-
-    @property
-    def rates(self) -> Floats:
-        """The rates of a curve."""
-        return rates_up_to(self.most_rate)
+    rates: Floats  # of a curve
+    stretch: Floats  # the service at each of those rates by the measured one
 
 
 def needs(measuring: Measuring, seed: int) -> Needs | None:
@@ -59,7 +58,34 @@ def needs(measuring: Measuring, seed: int) -> Needs | None:
     instance, calibration = measuring.recording.instance, measuring.recording.calibration
     slowdown = 0.0 if calibration is None else calibration.slowdown_per_stream
     known = np.where(np.isnan(replicates), mean, replicates)
-    return Needs(backend.name, service, known, start, starts, most_rate(mean, instance.concurrency, slowdown))
+    others = _others(measuring, backend.name)
+    alone = mean / (1 + slowdown * others)
+    most = most_rate(alone, instance.concurrency, slowdown)
+    rates = rates_up_to(most, mean + (start.value or 0.0) + instance.keep_alive)
+    crowding = others / (measuring.rate * mean)
+    if others >= instance.concurrency - 1:  # more would have shared it: at least as many as Poisson arrivals find
+        crowding = max(1.0, crowding)
+    stretch = stretched(rates, alone, slowdown, crowding, instance.concurrency) / mean
+    return Needs(backend.name, service, known, start, starts, others, most, rates, stretch)
+
+
+def _others(measuring: Measuring, name: str) -> float:
+    """Return how many requests shared an instance with one, on average over its time in a slot."""
+    matrices, found = measuring.backends[name], used(measuring, name)
+    once = twice = served = 0.0  # the number in service over time: its integral, that of its square, and time above 0
+    for row in range(len(matrices.repeats)):
+        known = ~np.isnan(matrices.held[row])
+        ends = matrices.times[known] + matrices.e2e[row][known]
+        moments = np.concatenate([ends - matrices.held[row][known], ends])
+        order = np.argsort(moments)
+        number = np.cumsum(np.repeat([1, -1], len(ends))[order])[:-1]
+        lasts = np.diff(moments[order])
+        once, twice = once + float(number @ lasts), twice + float(number**2 @ lasts)
+        served += float(lasts[number > 0].sum())
+    if not once:
+        return 0.0
+    instances = max(1.0, found.of(*BUSY) / served) if found is not None else 1.0
+    return min(measuring.recording.instance.concurrency - 1.0, max(0.0, twice / once / instances - 1))
 
 
 def _start(measuring: Measuring, name: str, seed: int) -> tuple[Estimate, Floats]:

@@ -15,6 +15,7 @@ from quickthaw_platform.comparison.economics.break_even import (
     most_rate,
     rates_up_to,
     seconds_of_request,
+    stretched,
 )
 from quickthaw_platform.comparison.economics.renewal import per_request
 from tests.made_up import examples
@@ -59,6 +60,24 @@ def test_each_phase_has_its_price() -> None:
 def test_streams_that_slow_each_other_fill_an_instance_sooner() -> None:
     assert most_rate(0.5, 8) == pytest.approx(12.8)
     assert most_rate(0.5, 8, 0.1) < most_rate(0.5, 8)
+
+
+def test_the_lower_rates_are_seen_at_which_a_long_keep_alive_still_pays() -> None:
+    """An instance that is kept for a day is hardly ever gone at a request a minute: calls pay below one a day."""
+    load, day = Load(0.5, 2.0, 86_400.0, 1.0), 86_402.5
+    assert crossing(rates_up_to(10.0), cost_of_request(rates_up_to(10.0), load, ALL_ALIKE), servers=0.5) == 0.0
+    rates = rates_up_to(10.0, day)
+    found = crossing(rates, cost_of_request(rates, load, ALL_ALIKE), servers=0.5)
+    assert found == pytest.approx(np.log(2) / day, rel=0.01)
+    assert np.allclose(rates_up_to(10.0, 1.0), rates_up_to(10.0))
+
+
+def test_a_request_takes_longer_the_more_of_them_share_an_instance() -> None:
+    seconds = stretched([1e-6, 0.5, 1.0, 50.0], alone=1.0, slowdown=0.2, crowding=1.5, concurrency=4)
+    assert seconds[0] == pytest.approx(1.0)
+    assert seconds[1] == pytest.approx(1 + 0.2 * 1.5 * 0.5 * seconds[1])
+    assert seconds[1] < seconds[2] < seconds[3] == pytest.approx(1 + 0.2 * 3)
+    assert stretched(5.0, 1.0, 0.0, 1.5, 4) == pytest.approx(1.0)
 
 
 def test_demand_is_counted_in_whole_instances() -> None:

@@ -174,8 +174,8 @@ def test_time_in_which_only_the_last_answers_end_is_no_traffic(
             assert after.per_month.value == pytest.approx(before.per_month.value)
     assert found.token_costs[0].per_month.value == pytest.approx(report.token_costs[0].per_month.value)
     saturated = compute(changed(overloaded(recorded), blocks=blocks), catalogue, prices=FEW).row("serverful").costs[0]
-    before = report.row("serverful").costs[0].per_thousand_requests.value or 0.0
-    assert saturated.per_thousand_requests.value == pytest.approx(before * (SECONDS + 40) / SECONDS)
+    usual = report.row("serverful").costs[0].per_thousand_requests.value or 0.0
+    assert saturated.per_thousand_requests.value == pytest.approx(usual * (SECONDS + 40) / SECONDS)
 
 
 def test_a_hybrid_pays_its_base_and_what_is_beyond(report: Report, recorded: Recorded) -> None:
@@ -206,6 +206,37 @@ def test_curves_cross_where_both_cost_the_same(report: Report) -> None:
     assert (curve.crossing.low or 0) < curve.crossing.value < (curve.crossing.high or 0)
     assert all(low <= value <= high for low, value, high in zip(curve.low, curve.serverless, curve.high, strict=True))
     assert {point.simulated for point in curve.points} == {True, False}
+
+
+def test_curves_are_of_requests_that_share_an_instance_as_often_as_their_rate_has_them(
+    recorded: Recorded, catalogue: Catalogue
+) -> None:
+    """Eight at a time slow each other: one by one they are faster, and an instance serves no fewer for being busy."""
+
+    def longer(result: RequestResult) -> RequestResult:
+        return replace(result, end=result.end + 40.0, gaps=(*result.gaps, 40.0))
+
+    crowded = replace(recorded, results=[longer(result) for result in recorded.results])
+    found = compute(crowded, catalogue, prices=["aws-lambda-x86", "ec2-m7i-xlarge"]).break_evens[0]
+    calls = np.asarray(found.serverless)
+    assert 1.5 < calls[-1] / calls[0] < 1 + 0.12 * 7
+    assert found.most_rate == pytest.approx(0.8 * 8 / (found.service_seconds.value or 0.0))
+
+
+def test_constant_arrivals_are_no_poisson_process(recorded: Recorded, catalogue: Catalogue) -> None:
+    arrivals = recorded.recording.arrivals.model_copy(update={"cv": 0.0})
+    found = compute(changed(recorded, arrivals=arrivals.model_dump()), catalogue, prices=FEW)
+    assert {curve.cv for curve in found.break_evens} == {0.0}
+
+
+def test_servers_are_not_called_cheaper_at_rates_at_which_an_instance_is_seldom_there(
+    recorded: Recorded, catalogue: Catalogue
+) -> None:
+    instance = recorded.recording.instance.model_copy(update={"keep_alive": 86_400.0})
+    found = compute(changed(recorded, instance=instance.model_dump()), catalogue, prices=["runpod-l4"])
+    crossing = found.break_evens[0].crossing
+    assert crossing.value is not None
+    assert 1e-6 < crossing.value < 1e-3
 
 
 def test_the_surface_has_its_crossing_where_the_ratio_is_one(report: Report) -> None:

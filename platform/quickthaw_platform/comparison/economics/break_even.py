@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ Floats = NDArray[np.float64]
 
 POINTS = 60
 SPAN = 2000.0
-"""The lowest rate that is looked at is the highest by this."""
+"""The lowest rate that is looked at is the highest by this at most."""
+SELDOM = 0.01
+"""At the lowest rate an instance is there for this part of the time at most: no server is so cheap beside calls."""
 FULL = 0.8
 """So full one instance may be before another is wanted."""
 
@@ -47,9 +50,24 @@ def most_rate(service: float, concurrency: int, slowdown: float = 0.0) -> float:
     return FULL * concurrency / (service * (1 + slowdown * (concurrency - 1)))
 
 
-def rates_up_to(most: float) -> Floats:
-    """Return the rates of a curve, evenly spaced by their logarithms."""
-    return np.geomspace(most / SPAN, most, POINTS)
+def rates_up_to(most: float, each: float = 0.0) -> Floats:
+    """Return the rates of a curve, evenly spaced by their logarithms.
+
+    `each` is how long an instance is there for one request that comes alone: its start, its service and the keep-alive.
+    """
+    lowest = min(most / SPAN, SELDOM / each if each else most)
+    return np.geomspace(lowest, most, round(POINTS * math.log(most / lowest, SPAN)))
+
+
+def stretched(rate: ArrayLike, alone: float, slowdown: float, crowding: float, concurrency: int) -> Floats:
+    """Return the seconds of a request at each rate, where each stream beside it lengthens them by `slowdown`.
+
+    `alone` is what it takes without others, `crowding` how many there are beside it by rate times seconds. Both hang on
+    each other: S = alone (1 + slowdown crowding rate S). No more than `concurrency` share an instance.
+    """
+    most = alone * (1 + slowdown * (concurrency - 1))
+    left = 1 - alone * slowdown * crowding * np.asarray(rate, dtype=np.float64)
+    return np.asarray(np.minimum(most, np.divide(alone, left, out=np.full(left.shape, most), where=left > 0)))
 
 
 def seconds_of_request(rate: ArrayLike, load: Load) -> PerRequest:

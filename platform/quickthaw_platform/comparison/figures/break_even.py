@@ -59,7 +59,8 @@ def _what(point: CostPoint) -> str:
 def crossing(pair: BreakEven) -> str:
     """Say where the two costs cross."""
     if pair.always is not None:
-        return f"The {pair.always} offer is cheaper at every rate up to {plain(pair.most_rate)} requests/s."
+        span = f"from {plain(pair.rates[0])} to {plain(pair.most_rate)} requests/s"
+        return f"The {pair.always} offer is cheaper at every rate {span}."
     if pair.crossing.value is None:
         return "The break-even rate is unknown."
     return f"Both cost the same at {interval(pair.crossing)} requests/s; below it serverless is cheaper."
