@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         QuickthawError,
         RateLimited,
         RequestTooLarge,
+        SecretNotFound,
         StartFailed,
         StartTooLate,
         TimedOut,
@@ -149,6 +150,7 @@ __all__ = [
     "RequestTooLarge",
     "Sampling",
     "Scope",
+    "SecretNotFound",
     "StartFailed",
     "StartTooLate",
     "Structure",
@@ -184,8 +186,8 @@ _HOMES = {
         EngineNotFound FunctionFailed FunctionNotFound HandlerDiverged HandlerFailed InstanceLost
         InstanceNotFound InvalidRequest InvalidSource InvocationCancelled InvocationNotFound KeyNotFound
         MemoryLimitExceeded NoCapacity NodeLost NodeNotFound NotFound NotServable PermissionDenied
-        PoisonInvocation QueueFull QuickthawError RateLimited RequestTooLarge StartFailed StartTooLate TimedOut
-        Unavailable Unreachable UnusableAnswer VersionNotFound
+        PoisonInvocation QueueFull QuickthawError RateLimited RequestTooLarge SecretNotFound StartFailed StartTooLate
+        TimedOut Unavailable Unreachable UnusableAnswer VersionNotFound
     """,
     "generation": """
         ChatOptions Delta Sampling Structure TokenLogprob ToolCallDelta

@@ -9,7 +9,8 @@ QuickthawError
 ├── PermissionDenied              403  the key lacks the scope
 ├── NotFound                      404  (with near names in the message)
 │   ├── FunctionNotFound, VersionNotFound, AliasNotFound, InvocationNotFound,
-│   └── CheckpointNotFound, EngineNotFound, BackendNotFound, KeyNotFound, NodeNotFound, InstanceNotFound
+│   ├── CheckpointNotFound, EngineNotFound, BackendNotFound, KeyNotFound, NodeNotFound,
+│   └── InstanceNotFound, SecretNotFound
 ├── Conflict                      409  the state of the thing forbids it
 ├── RequestTooLarge               413
 ├── RateLimited                   429  a quota of the API key is used up
@@ -198,6 +199,13 @@ class InstanceNotFound(NotFound):
 
     default_code = "instance_not_found"
     noun = "instance"
+
+
+class SecretNotFound(NotFound):
+    """The function has no such secret."""
+
+    default_code = "secret_not_found"
+    noun = "secret"
 
 
 class Conflict(QuickthawError):

@@ -17,7 +17,7 @@ from redis.client import Pipeline
 
 from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
 from quickthaw.types import FunctionSpec, Version
-from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, VersionNotFound
+from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, SecretNotFound, VersionNotFound
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
@@ -228,10 +228,10 @@ class FunctionRegistry:
         self._transact(name, write)
 
     def remove_secret(self, name: str, key: str) -> None:
-        """Forget a secret; NotFound lists the near names."""
+        """Forget a secret; SecretNotFound lists the near names."""
         self.get(name)
         if not self._secrets.remove(name, key):
-            raise NotFound.named(key, self._secrets.names(name))
+            raise SecretNotFound.named(key, self._secrets.names(name))
 
     def secret_names(self, name: str) -> set[str]:
         """Return the names of a function's secrets. Their values only nodes can open (registry.secrets)."""

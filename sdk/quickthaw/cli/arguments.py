@@ -17,13 +17,14 @@ from quickthaw.errors import InvalidRequest
 def handler_input(words: Sequence[str]) -> dict[str, Any]:
     """Read a handler's arguments: a JSON object, `-` for one on standard input, or `key=value` pairs."""
     if len(words) == 1 and (words[0] == "-" or words[0].lstrip()[:1] in ("{", "[", '"')):
-        return json_object(_standard_input() if words[0] == "-" else words[0])
+        return json_object(standard_input() if words[0] == "-" else words[0])
     return pairs(words)
 
 
 def words_of(words: Sequence[str]) -> dict[str, str]:
     """Return the values of `key=value` pairs as they were written; nothing where a JSON object was given."""
-    return dict(word.split("=", 1) for word in words if "=" in word and word.lstrip()[:1] not in ("{", "[", '"'))
+    pairs = (word for word in map(whole, words) if "=" in word and word.lstrip()[:1] not in ("{", "[", '"'))
+    return dict(word.split("=", 1) for word in pairs)
 
 
 def as_text(input: dict[str, Any], written: Mapping[str, str], refused: InvalidRequest) -> dict[str, Any] | None:
@@ -40,7 +41,7 @@ def as_text(input: dict[str, Any], written: Mapping[str, str], refused: InvalidR
 def json_object(text: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
-        value = _json(_whole(text))
+        value = _json(whole(text))
     except ValueError as error:
         raise click.UsageError(f"the argument is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -50,7 +51,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 def text(word: str) -> str:
     """Return a text as it is, or the content of the file that `@FILE` names."""
-    return read(Path(word[1:])) if word.startswith("@") else _whole(word)
+    return read(Path(word[1:])) if word.startswith("@") else whole(word)
 
 
 def json_list(file: Path) -> list[Any]:
@@ -87,7 +88,7 @@ def read(file: Path) -> str:
         raise click.UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _standard_input() -> str:
+def standard_input() -> str:
     """Read standard input: UTF-8 whatever the locale, without the mark that some editors put before it."""
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig")
@@ -95,7 +96,7 @@ def _standard_input() -> str:
         raise click.UsageError(f"standard input is not text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """Return an argument as text. Bytes that the locale does not know come as halves of surrogate pairs."""
     if text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text):
         return text
@@ -108,24 +109,24 @@ def _whole(text: str) -> str:
 def pairs(words: Sequence[str]) -> dict[str, Any]:
     """Read `key=value` pairs; a value that is JSON counts as that, any other as text."""
     values: dict[str, Any] = {}
-    for word in words:
+    for word in map(whole, words):
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise click.UsageError(f"{word!r} is neither a JSON object nor key=value")
         _refuse_again(key, values)
-        values[key] = _value(_whole(value))
+        values[key] = _value(value)
     return values
 
 
 def texts(words: Sequence[str]) -> dict[str, str]:
     """Read `key=value` pairs whose values are text."""
     values: dict[str, str] = {}
-    for word in words:
+    for word in map(whole, words):
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise click.UsageError(f"{word!r} is not KEY=VALUE")
         _refuse_again(key, values)
-        values[key] = _whole(value)
+        values[key] = value
     return values
 
 

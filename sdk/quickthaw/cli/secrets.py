@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from quickthaw.cli import output
+from quickthaw.cli import arguments, output
 from quickthaw.cli.root import PluggedGroup, State, pass_state
 
 
@@ -27,12 +27,14 @@ def secrets() -> None:
 @click.argument("value", required=False)
 @pass_state
 def set_(state: State, function: str, name: str, value: str | None) -> None:
-    """Set secret NAME. VALUE `-` reads standard input; without VALUE it is asked for, unseen."""
-    if value == "-":
-        value = sys.stdin.read().rstrip("\n")
-    elif value is None:
+    """Set secret NAME. VALUE `-` reads standard input; without VALUE a terminal asks for it, unseen."""
+    if value is None and sys.stdin.isatty():
         value = click.prompt(name, hide_input=True, err=True)
-    state.client.set_secret(function, name, value or "")
+    elif value is None or value == "-":
+        value = arguments.standard_input().rstrip("\n")
+        if not value:
+            raise click.UsageError(f"standard input has no value for {name}; an empty one is set by ''")
+    state.client.set_secret(function, name, arguments.whole(value))
     click.echo(f"set {name}; instances that start from now on see it")
 
 

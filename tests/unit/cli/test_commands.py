@@ -223,14 +223,25 @@ def test_no_means_no(run: Run, command: tuple[str, ...]) -> None:
     ("value", "input"),
     [(("s3cret",), None), (("-",), "s3cret\n"), ((), "s3cret\n")],
 )
-def test_a_secret_comes_from_an_argument_a_pipe_or_a_prompt(
-    run: Run, value: tuple[str, ...], input: str | None
-) -> None:
+def test_a_secret_comes_from_an_argument_or_a_pipe(run: Run, value: tuple[str, ...], input: str | None) -> None:
     gateway = FakeGateway([ok({"name": "TOKEN"})])
     result = run(gateway, "secrets", "set", "chat", "TOKEN", *value, input=input)
     assert result.exit_code == 0, result.output
     assert gateway.body() == {"value": "s3cret"}
     assert "s3cret" not in result.stdout
+
+
+@pytest.mark.parametrize("value", [(), ("-",)])
+@pytest.mark.parametrize(("input", "told"), [("\n", "no value for TOKEN"), (b"\xff", "not text in UTF-8")])
+def test_a_secret_is_not_set_to_what_nobody_meant(run: Run, value: tuple[str, ...], input: Any, told: str) -> None:
+    result = run(FakeGateway([]), "secrets", "set", "chat", "TOKEN", *value, input=input)
+    assert (result.exit_code, told in result.stderr) == (2, True)
+
+
+def test_an_argument_that_the_locale_does_not_know_arrives_as_it_was_written(run: Run) -> None:
+    gateway = FakeGateway([ok({"name": "TOKEN"})])
+    run(gateway, "secrets", "set", "chat", "TOKEN", "\udcc3\udcbc")
+    assert gateway.body() == {"value": "ü"}
 
 
 def test_a_key_has_the_scopes_and_quotas_that_were_asked_for(run: Run) -> None:

@@ -34,6 +34,7 @@ FAILED = event(2, "error", {"error": {"message": "ZeroDivisionError in line 3", 
          {"prompt": "Hello there", "max_tokens": 5, "deep": [1, 2], "flag": True}),
         (("equation=a=b",), None, {"equation": "a=b"}),
         (("empty=",), None, {"empty": ""}),
+        (("gr\udcc3\udcbc=\udcc3\udca4",), None, {"grü": "ä"}),  # in a locale that has no such letters
     ],
 )  # fmt: skip
 def test_arguments_become_the_input(run: Run, words: tuple[str, ...], stdin: str | None, expected: Any) -> None:

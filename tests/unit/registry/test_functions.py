@@ -22,8 +22,8 @@ from quickthaw_platform.errors import (
     FunctionNotFound,
     InvalidRequest,
     InvalidSource,
-    NotFound,
     QuickthawError,
+    SecretNotFound,
     VersionNotFound,
 )
 from quickthaw_platform.registry.catalogue import Catalogue
@@ -251,7 +251,7 @@ def test_secrets_are_kept_by_name(redis: Redis, registry: FunctionRegistry, keys
     with pytest.raises(FunctionNotFound):
         registry.set_secret("nobody", "TOKEN", "x")
     registry.remove_secret("chat", "TOKEN")
-    with pytest.raises(NotFound):
+    with pytest.raises(SecretNotFound, match="there is no secret yet"):
         registry.remove_secret("chat", "TOKEN")
 
 

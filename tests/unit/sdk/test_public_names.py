@@ -72,6 +72,7 @@ NAMES = [
     "RequestTooLarge",
     "Sampling",
     "Scope",
+    "SecretNotFound",
     "StartFailed",
     "StartTooLate",
     "Structure",
