@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from quickthaw.cli import output
+from quickthaw.cli import arguments, output
 from quickthaw.cli.root import State, pass_state
 from quickthaw.errors import Conflict
 from quickthaw.resources import DEFAULT_ALIAS
@@ -37,7 +39,7 @@ def ls(state: State, function: str, as_json: bool) -> None:
 @pass_state
 def set_(state: State, function: str, name: str, versions: tuple[str, ...], as_json: bool) -> None:
     """Point alias NAME to versions, by id or number: `alias set chat live 3=0.9 4=0.1`."""
-    found = state.client.set_alias(function, name, dict(_weight(word) for word in versions))
+    found = state.client.set_alias(function, name, _weights(versions))
     if as_json:
         output.print_json(found)
         return
@@ -81,6 +83,15 @@ def _canary(state: State, function: str, alias: str) -> str:
     if len(weighed) < 2:
         raise Conflict(f"alias {alias!r} of {function!r} weighs no canary; name the version to promote with --to")
     return next(v.id for v in reversed(state.client.versions(function)) if v.id in weighed)
+
+
+def _weights(words: Sequence[str]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for word in words:
+        version, weight = _weight(word)
+        arguments.refuse_again(version, weights)
+        weights[version] = weight
+    return weights
 
 
 def _weight(word: str) -> tuple[str, float]:

@@ -113,7 +113,7 @@ def pairs(words: Sequence[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise click.UsageError(f"{word!r} is neither a JSON object nor key=value")
-        _refuse_again(key, values)
+        refuse_again(key, values)
         values[key] = _value(value)
     return values
 
@@ -125,7 +125,7 @@ def texts(words: Sequence[str]) -> dict[str, str]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise click.UsageError(f"{word!r} is not KEY=VALUE")
-        _refuse_again(key, values)
+        refuse_again(key, values)
         values[key] = value
     return values
 
@@ -142,7 +142,8 @@ def _no_json(name: str) -> Any:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def _refuse_again(key: str, known: Mapping[str, object]) -> None:
+def refuse_again(key: str, known: Mapping[str, object]) -> None:
+    """Raise UsageError where the key is known already."""
     if key in known:
         raise click.UsageError(f"{key} is given twice")
 
