@@ -26,7 +26,7 @@ PARTS = 30 << 20
 MOST_MEMORY = 500 << 20
 
 LINK = '''
-import array, os, socket, stat, struct, time
+import array, ctypes, os, socket, stat, struct, time
 import msgpack
 
 def link():
@@ -45,6 +45,11 @@ def send(frame, descriptors=()):
     found.setblocking(True)
     sent = socket.send_fds(found, [data], list(descriptors)) if descriptors else 0
     found.sendall(data[sent:])
+
+def raw(data):
+    found = link()
+    found.setblocking(True)
+    found.sendall(data)
 
 def handle(model, waits=0.0):
 '''
@@ -146,8 +151,35 @@ def test_an_instance_that_reports_what_it_may_not_is_ended_with_a_line_that_says
     identity = node.invoke(version, {})
     wait_for(lambda: told(node, name), "the line that says why")
     wait_for(lambda: node.store.get(identity).state is InvocationState.QUEUED, "the loss of its instance")
+    wait_for(lambda: "reported what it may not" in (node.store.get(identity).reason or ""), "the call's reason")
     assert not any("all is well" in line["line"] for line in lines(node, name))
     assert node.call(hostile(node, f"{name}-bystander", "return 'fine'"), {}).result == "fine"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('raw(struct.pack(">I", 1) + b"\\xc1")', "what is no message (not msgpack: "),
+        ('raw(struct.pack(">I", 0xFFFFFFFF))', "what is no message (a frame of 4,294,967,295 bytes; at most "),
+        ("link().shutdown(socket.SHUT_RDWR)", "exited with status 0"),
+        ("ctypes.string_at(0)", "signal 11 (it used memory that is not its own"),
+        ("os._exit(7)", "exited with status 7"),
+    ],
+    ids=["no message", "too long a message", "the socket", "a signal", "an exit"],
+)
+def test_an_instance_that_ends_says_why_in_the_log_and_in_the_error_of_its_call(
+    node: NodeProcess, body: str, said: str
+) -> None:
+    name = f"ends-{crc32(body.encode())}"
+    version = hostile(node, name, f"{body}\ntime.sleep(60)", resumable=False)
+    identity = node.invoke(version, {})
+    wait_for(lambda: said in (node.store.get(identity).reason or ""), "the call's reason")
+
+    def logged() -> bool:
+        told = [line["line"] for line in lines(node, name) if line["stream"] == "platform"]
+        return any(line.startswith("the instance ") and said in line for line in told)
+
+    wait_for(logged, "the line in the function's log")
 
 
 def most_memory(node: NodeProcess) -> int:
@@ -176,6 +208,7 @@ def test_a_frame_of_small_parts_does_not_fill_the_agents_memory(node: NodeProces
     identity = node.invoke(version, {})
     wait_for(lambda: any(line["line"] == "sending" for line in lines(node, "bloated")), "the frame")
     wait_for(lambda: node.store.get(identity).state is InvocationState.QUEUED, "the loss of its instance")
+    assert "lists and maps" in (node.store.get(identity).reason or "")
     assert most_memory(node) - before < MOST_MEMORY
     assert node.call(hostile(node, "bloated-bystander", "return 'fine'"), {}).result == "fine"
 

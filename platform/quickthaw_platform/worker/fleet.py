@@ -226,9 +226,8 @@ class Fleet:
             else:
                 self._take_report(instance, frame)
         except ProtocolError as error:
-            self._log(instance, None, "platform", f"the instance is ended, for it reported what it may not: {error}")
             if instance.process is not None:
-                instance.process.kill()
+                instance.process.kill(f"it reported what it may not: {error}")
 
     def _take_report(self, instance: Instance, frame: Frame) -> None:
         match frame["t"]:
@@ -291,11 +290,8 @@ class Fleet:
         self.drain(instance.id)
 
     def _end_stuck(self, instance: Instance) -> None:
-        self._log(
-            instance, None, "platform", "the instance is ended, for its code lets nothing else run in its process"
-        )
         if instance.process is not None:
-            instance.process.kill()
+            instance.process.kill("its code lets nothing else run in its process")
 
     def drain(self, instance_id: str) -> None:
         """Stop an instance when what runs on it has ended; one that still starts, at once. Idempotent."""
@@ -356,11 +352,13 @@ class Fleet:
             self._release(instance)
             return
         out_of_memory = instance.process is not None and instance.process.ran_out_of_memory
-        how = describe_exit(status, out_of_memory=out_of_memory)
+        fault = None if instance.process is None else instance.process.ended_for
+        how = describe_exit(status, out_of_memory=out_of_memory, fault=fault)
         if instance.phase is Phase.STARTING:
             said = "".join(f"\n  {line}" for line in instance.process.last_lines) if instance.process else ""
             error = StartFailed(f"the instance's process {how} while it was starting{said}")
-            self._start_failed(instance, error, again=not out_of_memory and (status is None or status < 0))
+            may_be_chance = not out_of_memory and fault is None and (status is None or status < 0)
+            self._start_failed(instance, error, again=may_be_chance)
             return
         self._forget(instance)
         lost = InstanceLost(f"the process that served the invocation {how}")

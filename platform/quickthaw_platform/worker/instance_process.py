@@ -118,6 +118,7 @@ class InstanceProcess:
         self.over = False
         self._group = group
         self.ran_out_of_memory = False  # it was killed for what all its processes used together
+        self.ended_for: str | None = None  # why the agent ended it, where it did for a fault of its
         self._process: WatchedProcess | None = None
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._workdir = order.workdir
@@ -150,8 +151,9 @@ class InstanceProcess:
         """Send the instance a frame; one that has gone takes none."""
         self._link.send(frame)
 
-    def kill(self) -> None:
-        """End it without asking."""
+    def kill(self, fault: str | None = None) -> None:
+        """End it without asking; `fault` says what it did, if that is why."""
+        self.ended_for = self.ended_for or fault
         if self._process is not None:
             self._process.kill()
         else:
@@ -176,14 +178,15 @@ class InstanceProcess:
             self._on_frame(frame)
 
     def _closed(self) -> None:
-        if self._process is None:
-            self._loop.later(_EXIT_PATIENCE_SECONDS, self._give_up)
-        else:
-            self._loop.later(_EXIT_PATIENCE_SECONDS, self._process.kill)
+        if self._link.fault is not None:
+            self.ended_for = f"it sent its node what is no message ({self._link.fault})"
+        self._loop.later(_EXIT_PATIENCE_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         if self._process is None:
             self._end(None)
+        elif not self.over:
+            self.kill("it closed the socket to its node")
 
     def _end(self, status: int | None) -> None:
         if self.over:

@@ -36,6 +36,7 @@ class Link:
         self._on_close = on_close
         self._unsent: deque[memoryview] = deque()
         self.closed = False
+        self.fault: str | None = None  # why what the peer sent is nonsense, where it was
         loop.watch(sock.fileno(), self._ready)
 
     def send(self, frame: Frame, fds: Sequence[socket.socket | int] = ()) -> None:
@@ -102,7 +103,10 @@ class Link:
                 received = self._receiver.read()
             except BlockingIOError:
                 return
-            except (OSError, frames.ProtocolError):
+            except frames.ProtocolError as error:
+                self.fault = str(error)
+                received = None
+            except OSError:
                 received = None
             if received is None:
                 self._fail()

@@ -14,25 +14,48 @@ from quickthaw_platform.worker.loop import Loop
 STATUS_PATIENCE_SECONDS = 0.5
 """How long the parent of a dead process gets to report its exit status."""
 
+SIGNALLED = 128
+"""Added to a signal's number it is the status with which shells, and caged instances, tell of it."""
+
+_MEANINGS: dict[int, str] = {
+    signal.SIGKILL: "out of memory?",
+    signal.SIGSEGV: "it used memory that is not its own: a fault of native code, or recursion too deep for its stack",
+    signal.SIGBUS: "it used memory that cannot be had: a file that was cut, or a full disk or /dev/shm",
+    signal.SIGSYS: "it made a system call that functions may not make",
+    signal.SIGABRT: "native code gave up; what it said stands in the function's log",
+    signal.SIGILL: "it used instructions that this processor does not have",
+}
+
 
 def become_subreaper() -> None:
     """Adopt the orphans of this process's descendants, so that a dead template's instances are reaped here."""
     kernel.become_subreaper()
 
 
-def describe_exit(status: int | None, *, out_of_memory: bool = False) -> str:
+def describe_exit(status: int | None, *, out_of_memory: bool = False, fault: str | None = None) -> str:
     """Say how a process ended: `status` is its exit code, or minus the number of the signal; None: not known.
 
-    `out_of_memory` says that the kernel killed it for what it and those of its control group used together.
+    `out_of_memory` says that the kernel killed it for what it and those of its control group used together, and `fault`
+    what it did that its agent ended it for.
     """
     if out_of_memory:
         return "was killed for taking, with all its processes together, more than its function's `memory` (raise that)"
+    if fault is not None:
+        return f"was ended, for {fault}"
     if status is None:
         return "ended"
-    if status >= 0:
-        return f"exited with status {status}"
-    hint = " (out of memory?)" if -status == signal.SIGKILL else ""
-    return f"was killed by signal {-status}{hint}"
+    if status < 0:
+        return f"was killed by signal {-status} ({_meaning(-status)})"
+    meant = _meaning(status - SIGNALLED) if status > SIGNALLED else ""
+    return f"exited with status {status}" + (f", as at signal {status - SIGNALLED} ({meant})" if meant else "")
+
+
+def _meaning(number: int) -> str:
+    """Say in words what a signal tells of the process that it ended; '' for what is no signal."""
+    try:
+        return _MEANINGS.get(number) or (signal.strsignal(number) or "").lower()
+    except ValueError:
+        return ""
 
 
 class WatchedProcess:

@@ -65,12 +65,26 @@ def test_traces_are_made_when_the_usual_variables_ask(environment: dict[str, str
     [
         (0, "exited with status 0"),
         (-9, "was killed by signal 9 (out of memory?)"),
-        (-11, "was killed by signal 11"),
+        (-15, "was killed by signal 15 (terminated)"),
+        (
+            -11,
+            "was killed by signal 11 (it used memory that is not its own: a fault of native code, or recursion too "
+            "deep for its stack)",
+        ),
+        (-31, "was killed by signal 31 (it made a system call that functions may not make)"),
+        (3, "exited with status 3"),
+        (143, "exited with status 143, as at signal 15 (terminated)"),
+        (255, "exited with status 255"),
         (None, "ended"),
     ],
 )
 def test_how_a_process_ended_is_told(status: int | None, words: str) -> None:
     assert describe_exit(status) == words
+
+
+def test_what_its_agent_ended_it_for_is_told_in_place_of_the_signal() -> None:
+    assert describe_exit(-9, fault="it closed its socket") == "was ended, for it closed its socket"
+    assert "`memory` (raise that)" in describe_exit(-9, fault="it closed its socket", out_of_memory=True)
 
 
 def test_the_end_of_its_memory_names_the_field_that_bounds_it() -> None:
