@@ -24,9 +24,10 @@ pytestmark = [needs_all_controllers, pytest.mark.timeout(300)]
 TAKE = """
 import json
 from quickthaw_platform.control_groups import delegation
+foreseen = delegation.foreseen(delegation.look())
 found = delegation.take(delegation.look())
 own = open("/proc/self/cgroup").read().strip()
-print(json.dumps({"controllers": found.controllers, "why": found.why, "own": own}))
+print(json.dumps({"controllers": found.controllers, "why": found.why, "own": own, "foreseen": foreseen.controllers}))
 """
 
 
@@ -44,11 +45,12 @@ def joining(folder: Path) -> Callable[[], object]:
 
 
 def take_in(folder: Path) -> dict[str, object]:
-    """Have a process take what it may of its group; return what it found, and where it is then."""
+    """Have a process take what it may of its group, as it foresaw; return what it found, and where it is then."""
     command = [sys.executable, "-c", TAKE]
     done = subprocess.run(command, preexec_fn=joining(folder), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout)
+    assert found["foreseen"] == found["controllers"]
     return found
 
 

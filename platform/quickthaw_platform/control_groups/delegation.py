@@ -37,7 +37,7 @@ class Delegation:
 
 
 def look() -> Delegation:
-    """Say what could be taken, without a change. What other processes are in the way of shows only when it is taken."""
+    """Say what could be taken, without a change, if no other processes were in the way: `foreseen` says that."""
     own = folder_of(_read(Path("/proc/self/cgroup")), _read(Path("/proc/self/mountinfo")))
     return Delegation(why=f"no cgroup v2 is mounted here; {ADVICE}") if own is None else below(own)
 
@@ -67,10 +67,26 @@ def take(found: Delegation) -> Delegation:
     try:
         _hand_on(found.folder, found.controllers)
     except OSError as error:
-        busy = error.errno == errno.EBUSY
-        why = f"other processes are in {found.folder}" if busy else f"{found.folder}: {error.strerror}"
-        return Delegation(found.folder, (), f"{why}; {ADVICE}")
+        if error.errno == errno.EBUSY:
+            return _shared(found.folder)
+        return Delegation(found.folder, (), f"{found.folder}: {error.strerror}; {ADVICE}")
     return found
+
+
+def foreseen(found: Delegation) -> Delegation:
+    """Say, without a change, what `take` would return in a process that took this one's place."""
+    if found.folder is None or not found.controllers:
+        return found
+    handed_on = (found.folder / "cgroup.subtree_control").read_text().split()
+    is_root = not (found.folder / "cgroup.type").exists()  # of the hierarchy: that may hold processes
+    if is_root or set(found.controllers) <= set(handed_on):
+        return found
+    others = set((found.folder / "cgroup.procs").read_text().split()) - {str(os.getpid())}
+    return _shared(found.folder) if others else found
+
+
+def _shared(folder: Path) -> Delegation:
+    return Delegation(folder, (), f"other processes are in {folder}; {ADVICE}")
 
 
 def _is_delegated(folder: Path) -> bool:

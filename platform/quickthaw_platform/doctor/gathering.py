@@ -91,7 +91,7 @@ def _machine(settings: Settings, environment: dict[str, str]) -> MachineFacts:
         open_files=_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) or sys.maxsize,
         processes=_limit(processes),
         grant=probe(settings.isolation, fork),
-        delegation=delegation.look(),
+        delegation=delegation.foreseen(delegation.look()),
         isolation=settings.isolation,
         network=settings.network,
         blank_variables=tuple(sorted(n for n, v in environment.items() if n.startswith(ENV_PREFIX) and is_blank(v))),

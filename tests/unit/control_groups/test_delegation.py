@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,32 @@ def test_with_strangers_in_the_group_nothing_is_bounded_and_the_process_goes_bac
     assert "other processes are in" in found.why
     assert "Delegate=cpu memory pids" in found.why
     assert written[-1] == ("cgroup.procs", "0")
+    assert not (unit / OWN).exists()
+
+
+@pytest.mark.parametrize(
+    ("processes", "handed_on", "kind", "controllers"),
+    [
+        ("", "", "domain", WANTED),
+        (f"{os.getpid()}\n", "", "domain", WANTED),  # this one's place is another's then
+        (f"{os.getpid()}\n1\n", "", "domain", ()),  # a shell, say
+        ("0\n", "", "domain", ()),  # of another name space
+        ("1\n", "cpu memory pids", "domain", WANTED),  # they came before there was such a rule
+        ("1\n", "cpu", "domain", ()),
+        ("1\n", "", None, WANTED),  # the hierarchy's root, which may hold processes
+    ],
+)
+def test_what_would_be_taken_is_foreseen_without_a_change(
+    unit: Path, processes: str, handed_on: str, kind: str | None, controllers: tuple[str, ...]
+) -> None:
+    (unit / "cgroup.procs").write_text(processes)
+    (unit / "cgroup.subtree_control").write_text(handed_on)
+    if kind is not None:
+        (unit / "cgroup.type").write_text(kind)
+    found = delegation.foreseen(delegation.below(unit))
+    assert (found.folder, found.controllers) == (unit, controllers)
+    assert ("other processes are in" in found.why) is (controllers == ())
+    assert (unit / "cgroup.subtree_control").read_text() == handed_on
     assert not (unit / OWN).exists()
 
 
