@@ -53,8 +53,11 @@ def proxying(*listed: str, names: Mapping[str, str], allowed: str = LOOPBACK) ->
     listener = socket.create_server(("127.0.0.1", 0))
     rules = Rules(read_destinations(listed), read_networks(allowed))
     loop = asyncio.new_event_loop()
+    resolve = socket.getaddrinfo
 
-    async def look_up(name: str, port: int, **_more: object) -> list[Any]:
+    def look_up(name: str, port: int, *arguments: Any, **more: Any) -> list[Any]:
+        if not name.endswith(".test"):
+            return resolve(name, port, *arguments, **more)
         if name not in names:
             raise socket.gaierror(socket.EAI_NONAME, "not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in names[name].split(",")]
@@ -62,12 +65,13 @@ def proxying(*listed: str, names: Mapping[str, str], allowed: str = LOOPBACK) ->
     async def open_gate() -> Gate:
         return Gate(listener, rules, Requests("f", "v"))
 
-    loop.getaddrinfo = look_up  # type: ignore[method-assign,assignment]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     gate = asyncio.run_coroutine_threadsafe(open_gate(), loop).result()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", look_up)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         asyncio.run_coroutine_threadsafe(gate.close(), loop).result()
         loop.call_soon_threadsafe(loop.stop)

@@ -11,6 +11,10 @@ from ipaddress import ip_address
 from quickthaw_platform.egress.rules import Refused, Result, Rules
 from quickthaw_platform.egress.targets import Target
 from quickthaw_platform.outbound.addresses import Address
+from quickthaw_platform.outbound.lookups import Lookups
+
+LOOKUP_SECONDS = 20.0
+"""For a name to be looked up, the wait for those before it included."""
 
 CONNECT_SECONDS = 10.0
 ADDRESS_SECONDS = 4.0
@@ -20,15 +24,11 @@ _ANY_PORT = 9
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def connect(target: Target, rules: Rules, lookups: asyncio.Semaphore) -> Streams:
-    """Return a connection to a target that the rules let through. Raises Refused.
-
-    `lookups` bounds how many names are looked up at a time, each of which holds a thread.
-    """
+async def connect(target: Target, rules: Rules, lookups: Lookups) -> Streams:
+    """Return a connection to a target that the rules let through. Raises Refused."""
     rules.check(target)
     if isinstance(target.host, str):
-        async with lookups:
-            addresses = await _look_up(target.host, target.port)
+        addresses = await _look_up(target.host, target.port, lookups)
     else:
         addresses = [target.host]
     rules.check_addresses(target, addresses, [address for address in addresses if is_own(address)])
@@ -46,12 +46,14 @@ def is_own(address: Address) -> bool:
         return ip_address(asking.getsockname()[0]) == address
 
 
-async def _look_up(name: str, port: int) -> list[Address]:
+async def _look_up(name: str, port: int, lookups: Lookups) -> list[Address]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            return await lookups.addresses(name, port)
+    except TimeoutError as error:
+        raise Refused(Result.NOT_FOUND, f"{name} has no address that is told within {LOOKUP_SECONDS:g} s") from error
+    except (OSError, ValueError) as error:
         raise Refused(Result.NOT_FOUND, f"{name} has no address: {error}") from error
-    return [ip_address(str(entry[4][0])) for entry in found]
 
 
 async def _connect(target: Target, addresses: Sequence[Address]) -> Streams:

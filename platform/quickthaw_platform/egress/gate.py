@@ -11,12 +11,13 @@ from quickthaw_platform.egress.proxying import Way, serve
 from quickthaw_platform.egress.rules import Refused, Result, Rules
 from quickthaw_platform.egress.targets import Target
 from quickthaw_platform.metering import metrics
+from quickthaw_platform.outbound.lookups import Lookups
 
 MOST_CONNECTIONS = 256
 """Of one instance at a time; others wait until one ends."""
 
 MOST_LOOKUPS = 8
-"""Names that one instance has looked up at a time."""
+"""Names that the instances of one function's version have looked up at a time."""
 
 MOST_LOGGED = 100
 """Hosts whose refusal is logged, of one function's version."""
@@ -26,11 +27,12 @@ _log = structlog.get_logger()
 
 
 class Requests:
-    """Counts the requests of one function's version, and logs the first refusal of each host."""
+    """Counts the requests of one function's version, logs the first refusal of each host, and looks names up."""
 
     def __init__(self, function: str, version: str) -> None:
         self._names = {"function": function, "version": version}
         self._logged: set[str] = set()
+        self.lookups = Lookups(MOST_LOOKUPS)
 
     def passed(self) -> None:
         """Count a request that has reached its target."""
@@ -51,7 +53,7 @@ class Gate:
     def __init__(self, listener: socket.socket, rules: Rules, requests: Requests) -> None:
         listener.setblocking(False)
         self._listener = listener
-        self._way = Way(rules, asyncio.Semaphore(MOST_LOOKUPS), requests)
+        self._way = Way(rules, requests.lookups, requests)
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._serving = asyncio.create_task(self._accept())
 

@@ -12,7 +12,6 @@ import resource
 import signal
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from quickthaw.egress import read_destinations
 from quickthaw_platform.cage import kernel
@@ -23,8 +22,6 @@ from quickthaw_platform.metering import logs
 from quickthaw_platform.setting_values.networks import Network, read_networks
 from quickthaw_platform.worker import frames
 from quickthaw_platform.worker.frames import Frame
-
-LOOKUPS_AT_ONCE = 64
 
 
 class Proxy:
@@ -42,7 +39,6 @@ class Proxy:
     async def serve(self) -> None:
         """Serve until the agent goes."""
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="lookup"))
         loop.add_reader(self._receiver.sock.fileno(), self._ready)
         frames.send(self._receiver.sock, {"t": "ready"})
         await self._over.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +14,16 @@ from quickthaw_platform.egress.connecting import Streams, connect
 from quickthaw_platform.egress.peer import Peer
 from quickthaw_platform.egress.rules import Refused, Result, Rules
 from quickthaw_platform.egress.targets import NotForProxy, Target
+from quickthaw_platform.outbound.lookups import Lookups
 
 IDLE_SECONDS = 600.0
 """A connection on which nothing has come for so long, from neither side, is closed."""
+
+HEAD_SECONDS = 30.0
+"""For a client to say what it wants, however slowly it says that."""
+
+HALF_CLOSED_SECONDS = 60.0
+"""Instead of IDLE_SECONDS, where one side has said that it sends no more: most likely it has gone."""
 
 _BROKEN = (OSError, TimeoutError, h11.ProtocolError)
 
@@ -37,31 +43,47 @@ class Way:
     """What connections of one instance have in common."""
 
     rules: Rules
-    lookups: asyncio.Semaphore  # names that are looked up at a time
+    lookups: Lookups
     notes: Notes
+
+
+class Patience:
+    """For how long nothing may come from either side of a connection."""
+
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self._timeout = timeout
+        self._seconds = IDLE_SECONDS
+        self.heard()
+
+    def heard(self) -> None:
+        """Begin anew: something has come."""
+        self._timeout.reschedule(asyncio.get_running_loop().time() + self._seconds)
+
+    def half_closed(self) -> None:
+        """Have less from now on: one side sends no more."""
+        self._seconds = HALF_CLOSED_SECONDS
+        self.heard()
 
 
 async def serve(streams: Streams, way: Way) -> None:
     """Serve a connection until either side ends it; then both are closed."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(IDLE_SECONDS) as idle:
-
-            def heard() -> None:
-                idle.reschedule(asyncio.get_running_loop().time() + IDLE_SECONDS)
-
-            client = Peer(h11.SERVER, *streams, heard)
+        async with asyncio.timeout(None) as timeout:
+            patience = Patience(timeout)
+            client = Peer(h11.SERVER, *streams, patience.heard)
             try:
-                await _serve(client, way, heard)
+                await _serve(client, way, patience)
             except* _BROKEN:
                 pass
             finally:
                 await client.close()
 
 
-async def _serve(client: Peer, way: Way, heard: Callable[[], None]) -> None:
+async def _serve(client: Peer, way: Way, patience: Patience) -> None:
     target: Target | None = None
     try:
-        request = await _request(client)
+        async with asyncio.timeout(HEAD_SECONDS):
+            request = await _request(client)
         if request is None:
             return
         target = Target.of(request)
@@ -72,9 +94,9 @@ async def _serve(client: Peer, way: Way, heard: Callable[[], None]) -> None:
         await _refuse(client, refused)
         return
     way.notes.passed()
-    server = Peer(h11.CLIENT, *streams, heard)
+    server = Peer(h11.CLIENT, *streams, patience.heard)
     try:
-        await (_tunnel(client, server) if target.path is None else _pass_on(client, server, request, target))
+        await (_tunnel(client, server, patience) if target.path is None else _pass_on(client, server, request, target))
     finally:
         await server.close()
 
@@ -98,19 +120,20 @@ async def _refuse(client: Peer, refused: Refused) -> None:
     await client.finish()
 
 
-async def _tunnel(client: Peer, server: Peer) -> None:
+async def _tunnel(client: Peer, server: Peer, patience: Patience) -> None:
     await client.send(h11.Response(status_code=200, reason=b"Connected", headers=[]))
     begun, _closed = client.http.trailing_data
     if begun:
         await server.write(begun)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_pump(client, server))
-        tasks.create_task(_pump(server, client))
+        tasks.create_task(_pump(client, server, patience))
+        tasks.create_task(_pump(server, client, patience))
 
 
-async def _pump(source: Peer, target: Peer) -> None:
+async def _pump(source: Peer, target: Peer, patience: Patience) -> None:
     while data := await source.read():
         await target.write(data)
+    patience.half_closed()
     target.end()
 
 

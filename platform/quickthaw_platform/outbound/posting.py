@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 
 import httpx
 
 from quickthaw import proxies
 from quickthaw_platform.outbound.addresses import check_host, require_allowed
+from quickthaw_platform.outbound.lookups import in_a_thread
 from quickthaw_platform.setting_values.networks import Network
 
 
@@ -47,10 +46,9 @@ async def _lead_to_checked_address(request: httpx.Request, allowed: Sequence[Net
     url = request.url
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+        addresses = await in_a_thread(url.host, port)
+    except (OSError, ValueError) as error:
         raise httpx.ConnectError(f"{url.host} has no address: {error}") from error
-    addresses = [ip_address(str(entry[4][0])) for entry in found]
     require_allowed(url.host, addresses, allowed)
     request.extensions = {**request.extensions, "sni_hostname": url.host}
     request.url = url.copy_with(host=str(addresses[0]))
