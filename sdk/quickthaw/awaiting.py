@@ -1,12 +1,12 @@
-"""Asynchronous handlers, run to their end in the thread that called them."""
+"""What handlers answer, as what yields or as a value; asynchronous ones run in the thread that called them."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterable
 from typing import Any
 
-from quickthaw.errors import NotServable
+from quickthaw.errors import HandlerFailed, NotServable
 
 _END = object()
 
@@ -14,11 +14,21 @@ _END = object()
 def settled(answer: Any) -> Any:
     """Return what a handler answered: the result of a coroutine, a plain generator for an asynchronous one.
 
-    Each runs in an event loop of its own, in this thread. NotServable where a loop runs in this thread already.
+    Each runs in an event loop of its own, in this thread. NotServable where a loop runs in this thread already. A
+    generator raises HandlerFailed where it returns a value besides, which nobody would get.
     """
     if inspect.isawaitable(answer):
         return _finished(answer)
+    if inspect.isgenerator(answer):
+        return _yielded(answer)
     return _driven(answer) if isinstance(answer, AsyncIterator) else answer
+
+
+def _yielded(answers: Iterable[Any]) -> Generator[Any, None, None]:
+    value = yield from answers
+    if value is not None:
+        kind = type(value).__name__
+        raise HandlerFailed(f"the handler yields, and then returned a {kind}, which nobody would get; yield that too")
 
 
 def _finished(answer: Any) -> Any:

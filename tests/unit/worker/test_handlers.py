@@ -132,6 +132,13 @@ def test_an_asynchronous_generator_streams(tmp_path: Path) -> None:
     assert [frame.get("value") for frame in frames] == [0, 1, [0, 1]]
 
 
+def test_what_a_generator_returns_besides_is_not_lost_in_silence(tmp_path: Path) -> None:
+    source = "def f(model, n: int):\n    if not n:\n        return 'none'\n    yield 'some'\n"
+    assert called(tmp_path, source, {"n": 1})[-1]["value"] == "some"
+    (last,) = called(tmp_path, source, {"n": 0})
+    assert "yields, and then returned a str, which nobody would get" in last["error"]["message"]
+
+
 def test_what_an_asynchronous_handler_raises_is_its_failure(tmp_path: Path) -> None:
     (last,) = called(tmp_path, "async def f(model):\n    raise ValueError('no')\n", {})
     assert last["error"]["code"] == "handler_failed"
