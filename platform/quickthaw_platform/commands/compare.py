@@ -99,6 +99,8 @@ def _measure(client: Client, target: str, options: CompareChoices) -> Path:
     headers = {"Authorization": f"Bearer {known.api_key}"} if known.api_key else {}
     gateway = Gateway(client, Endpoint(known.url, spec.name, headers))
     screen = Console(stderr=True)
+    for note in load.notes:
+        screen.print(note, markup=False, highlight=False)
     with only_one(config.client_file().parent) as journal:
         make_folder(folder)
         plan = Plan(chosen, load, recording, folder, probe=options["probe"], calibrate=options["simulate"])
@@ -160,10 +162,10 @@ def _recording(
 
 def _arrivals(load: LoadPlan) -> Arrivals:
     return Arrivals(
-        label=load.label, kind=load.label, synthetic=load.synthetic, digest=load.digest, rate=load.rate, cv=load.cv,
+        label=load.label, kind=load.label, synthetic=load.drawn, digest=load.digest, rate=load.rate, cv=load.cv,
         fano=load.fano, count=len(load), seconds=load.seconds, seed=load.seed,
         tokens_in=float(load.tokens_in.mean()) if len(load) else None,
-        tokens_out=float(load.tokens_out.mean()) if len(load) else None,
+        tokens_out=float(load.tokens_out.mean()) if len(load) else None, notes=list(load.notes),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from quickthaw_platform.comparison.measuring import Measuring
 from quickthaw_platform.comparison.numbers import interval, plain
 from quickthaw_platform.comparison.offers import Pair
 from quickthaw_platform.comparison.report import Answer, Cost, Difference, Header, Row
+from quickthaw_platform.comparison.steadiness import LEAST_REQUESTS
 from quickthaw_platform.comparison.using import used
 
 
@@ -19,8 +20,11 @@ def answer(
     measuring: Measuring, header: Header, rows: Sequence[Row], pair: Pair | None,
     break_even: BreakEven | None, differences: Sequence[Difference],
 ) -> Answer:  # fmt: skip
-    """Return the sentence with its range of validity. It is that of the first serverless and serverful backends."""
-    calls, servers = _first(rows, "serverless"), _first(rows, "serverful")
+    """Return the sentence with its range of validity.
+
+    It is that of the first serverless backend and the first serverful one, or the first endpoint where there is none.
+    """
+    calls, servers = _first(rows, "serverless"), _servers(rows)
     ratio = Estimate() if None in (calls, servers, pair) else _ratio(measuring, calls, servers, pair)
     crossing = Estimate() if break_even is None else break_even.crossing
     sentence = _qualified(header, rows, _sentence(measuring, header, rows, pair, break_even, ratio, differences))
@@ -32,6 +36,10 @@ def answer(
 
 def _first(rows: Sequence[Row], kind: str) -> Row | None:
     return next((row for row in rows if row.kind == kind and row.requests), None)
+
+
+def _servers(rows: Sequence[Row]) -> Row | None:
+    return _first(rows, "serverful") or _first(rows, "endpoint")
 
 
 def _cost(row: Row, offer: str) -> Cost | None:
@@ -63,7 +71,7 @@ def _sentence(
     measured = [row for row in rows if row.requests]
     if not measured:
         return "Nothing was measured: no request was sent."
-    calls, servers = _first(rows, "serverless"), _first(rows, "serverful")
+    calls, servers = _first(rows, "serverless"), _servers(rows)
     at = f"At {plain(measuring.rate)} requests/s{_burstiness(header)}"
     if len(measured) == 1:
         only = measured[0]
@@ -80,14 +88,16 @@ def _sentence(
 def _costs(calls: Row, servers: Row, ratio: Estimate, differences: Sequence[Difference]) -> str:
     """Say what a request costs beside the servers, or that there is no difference."""
     replicas = "one always-on replica" if servers.always_on <= 1 else f"{servers.always_on} always-on replicas"
+    if servers.kind == "endpoint":
+        replicas = f"{servers.backend}, one server that is always on,"
     if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
-        return f"costs per request as much as {replicas} as far as this run can tell ({interval(ratio)} of it)"
+        return f"costs per request as much as {replicas} as far as this run can tell ({interval(ratio)} times as much)"
     alike = any(
         (d.measure, d.first, d.second, d.verdict) == ("device_seconds", calls.backend, servers.backend, "none")
         for d in differences
     )
     unlike = ", by its prices alone: the device-seconds differ by no more than chance," if alike else ""
-    return f"costs {interval(ratio)} of {replicas} per request{unlike}"
+    return f"costs {interval(ratio)} times as much per request as {replicas}{unlike}"
 
 
 def _meets(row: Row) -> str:
@@ -122,10 +132,17 @@ def _qualified(header: Header, rows: Sequence[Row], sentence: str) -> str:
     """Put in front, or behind, what takes from the sentence's weight."""
     if not header.valid and any(row.requests for row in rows):
         sentence = f"This run does not count ({header.invalid[0].rstrip('.')}); what it showed: {sentence}"
+    fewest = min((row.requests for row in rows if row.requests), default=0)
+    if 0 < fewest < LEAST_REQUESTS:
+        sentence += f" That rests on {fewest} request{'s' * (fewest > 1)} of a backend, too few for a verdict."
     if header.interrupted:
         sentence += f" The run was interrupted after {header.repeats_done} of {header.repeats} repeats."
     for what, named in (
-        ("died in mid-run", [row.backend for row in rows if row.error is not None]),
+        ("could not be measured", header.not_measured),
+        (
+            "died in mid-run",
+            [row.backend for row in rows if row.error is not None and row.backend not in header.not_measured],
+        ),
         ("was saturated", [row.backend for row in rows if row.steadiness.saturated]),
         (
             "reached no steady state",
@@ -143,7 +160,7 @@ def _holds_for(measuring: Measuring, header: Header) -> str:
     tokens = "" if arrivals.tokens_in is None else f" of {plain(arrivals.tokens_in)} tokens in"
     if arrivals.tokens_in is not None and arrivals.tokens_out is not None:
         tokens += f" and {plain(arrivals.tokens_out)} out"
-    drawn = "drawn" if arrivals.synthetic else "replayed"
+    drawn = "synthetic" if arrivals.synthetic else "replayed"
     return (
         f"{header.model} ({header.dtype or 'dtype unknown'}, {header.engine or 'engine unknown'}) on "
         f"{machine}, requests{tokens}, {arrivals.label} ({drawn}) at {plain(measuring.rate)}/s, keep-alive "

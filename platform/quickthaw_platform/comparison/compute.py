@@ -27,6 +27,8 @@ from quickthaw_platform.prices.tokens import TokenOffer
 MOST_PAIRS = 3
 """Pairs of offers for which curves are drawn; the table of costs has all offers."""
 SEED = 1
+SLOWED = 0.9
+"""A request that takes less than this part of its time where it is alone was slowed by others."""
 LIKE_THE_BEST = 0.01
 """A backend meets the objective as well as the best if so small a part more of its requests misses it."""
 
@@ -60,7 +62,10 @@ def compute(
         timelines=curves.timelines(measuring), break_evens=found.break_evens, surfaces=found.surfaces,
         hybrids=found.hybrids, pareto=curves.pareto(rows, _offers(pairs[:1])),
         attainment=curves.attainment(measuring, rows), ablations=changing.ablations(measuring, changed, seed),
-        threats=threats(measuring, header, rows, floor, billed_as_gpu=_as_gpu(measuring, rows, priced)),
+        threats=threats(
+            measuring, header, rows, floor,
+            billed_as_gpu=_as_gpu(measuring, rows, priced), shared=_billed_apart(need, rows, priced),
+        ),
         missing=recorded.missing,
     )  # fmt: skip
 
@@ -138,6 +143,22 @@ def _lists(
     shown = {cost.offer for row in rows for cost in row.costs}
     day = costs.run_day(measuring.recording.created_at)
     return offers.price_lists([one for one in priced if one.offer.id in shown], bought, day)
+
+
+def _billed_apart(need: Needs | None, rows: Sequence[Row], priced: Sequence[Priced]) -> str | None:
+    """Return what is wrong with bills of single requests, where several slowed each other; None where they did not."""
+    shown = {cost.offer for row in rows if row.kind != "serverful" for cost in row.costs}
+    apart = [
+        one.offer.name for one in priced if one.offer.id in shown and getattr(one.offer, "billed", "") == "request"
+    ]
+    if need is None or need.service.value is None or not apart or need.stretch[0] > SLOWED:
+        return None
+    return (
+        f"{', '.join(apart)}: each request is billed for its own seconds, as if it had an instance for itself. Here "
+        f"{1 + need.others:.2g} of them shared one on average and slowed each other: a request took "
+        f"{need.service.value:.2g} s, and alone takes about {need.service.value * float(need.stretch[0]):.2g} s. A "
+        "true bill would be lower."
+    )
 
 
 def _as_gpu(measuring: Measuring, rows: Sequence[Row], priced: Sequence[Priced]) -> bool:

@@ -36,7 +36,7 @@ def _measured(measuring: Measuring, pair: Pair, rows: Sequence[Row]) -> list[Cos
 
 
 def _rate(measuring: Measuring, row: Row) -> float:
-    return row.requests / (len(measuring.backends[row.backend].repeats) * measuring.seconds)
+    return row.requests / measuring.observed(row.backend)
 
 
 def _simulated(pair: Pair, point: SimulatedPoint, rows: Sequence[Row]) -> CostPoint:

@@ -70,7 +70,7 @@ def period(measuring: Measuring, name: str) -> float:
     """
     saturated = steadiness(measuring, measuring.backends[name]).saturated
     blocks = [block.seconds for block in measuring.recording.blocks_of(name) if block.sent]
-    return sum(blocks if saturated else [min(each, measuring.seconds) for each in blocks]) or measuring.seconds
+    return sum(blocks) if saturated else measuring.observed(name)
 
 
 def _stood(measuring: Measuring, backend: Backend) -> float:
@@ -174,7 +174,7 @@ def _month(measuring: Measuring, billed: _Billed, priced: Priced) -> tuple[Estim
     found, matrices = billed.found, measuring.backends[billed.backend.name]
     sent = measuring.resampling.total(matrices.sent, billed.backend.name)
     traffic = found.replicates * sent / found.seconds * (measuring.seconds / measuring.windows.covered)
-    ends = measuring.resampling.interval(traffic) or ()
+    ends = (measuring.resampling.interval(traffic) if found.requests > 1 else None) or ()
     bills, notes = offers.month(priced, billed.use, (1.0, *(max(0.0, end) for end in ends)))
     if not bills:
         return Estimate(count=found.requests), notes

@@ -97,18 +97,23 @@ def break_even(
         low=(1000 * np.minimum(low, calls)).tolist(),
         high=(1000 * np.maximum(high, calls)).tolist(),
         serverful=(1000 * servers / rates).tolist(),
-        crossing=_crossing(rates, calls, samples, servers),
+        crossing=_crossing(rates, calls, samples, servers, need.service.count),
         always=_always(rates, calls, servers),
         most_rate=need.most_rate,
         points=cost_points(measuring, pair, rows),
     )
 
 
-def _crossing(rates: Floats, calls: Floats, samples: Floats, servers: float) -> Estimate:
-    """Return the rate of equal cost. Where some replicates do not cross, the interval ends with the rates."""
+def _crossing(rates: Floats, calls: Floats, samples: Floats, servers: float, count: int) -> Estimate:
+    """Return the rate of equal cost. Where some replicates do not cross, the interval ends with the rates.
+
+    There is none where the service time is that of one request.
+    """
     value = crossing(rates, calls, servers)
     if not 0 < value < np.inf:
         return Estimate()
+    if count < 2:
+        return Estimate(value=value, count=count)
     found = np.clip([crossing(rates, sample, servers) for sample in samples], rates[0], rates[-1])
     low, high = np.quantile(found, ((1 - WIDE) / 2, (1 + WIDE) / 2))
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value), count=len(found))

@@ -84,10 +84,8 @@ def _device_seconds(measuring: Measuring, first: str, second: str) -> Estimate:
 
 
 def _goodput(measuring: Measuring, one: Matrices, two: Matrices) -> Estimate:
-    def per_second(matrices: Matrices, seconds: float) -> float:
-        return float(np.nansum(matrices.met)) / (len(matrices.repeats) * seconds)
-
-    resampling, covered = measuring.resampling, measuring.windows.covered
-    found = [resampling.total(m.met, m.name) / (len(m.repeats) * covered) for m in (one, two)]
-    value = per_second(one, measuring.seconds) - per_second(two, measuring.seconds)
+    resampling, scale = measuring.resampling, measuring.seconds / measuring.windows.covered
+    found = [resampling.total(m.met, m.name) * scale / measuring.observed(m.name) for m in (one, two)]
+    value, less = (float(np.nansum(m.met)) / measuring.observed(m.name) for m in (one, two))
+    value -= less
     return resampling.estimate(value, found[0] - found[1], min(one.requests, two.requests))

@@ -119,7 +119,7 @@ def _per_second(measuring: Measuring, matrices: Matrices, counted: Floats) -> Es
     """Return how many of what is counted came in a second of a block."""
     if not matrices.requests:
         return Estimate()
-    repeats, windows = len(matrices.repeats), measuring.windows
-    replicates = measuring.resampling.total(counted, matrices.name) / (repeats * windows.covered)
-    value = float(np.nansum(counted)) / (repeats * measuring.seconds)
-    return measuring.resampling.estimate(value, replicates, matrices.requests)
+    observed = measuring.observed(matrices.name)
+    scale = measuring.seconds / measuring.windows.covered / observed
+    replicates = measuring.resampling.total(counted, matrices.name) * scale
+    return measuring.resampling.estimate(float(np.nansum(counted)) / observed, replicates, matrices.requests)

@@ -41,6 +41,11 @@ class Measuring:
         """Requests per second that each backend was sent."""
         return int(self.resampling.weights.shape[1]) / self.seconds
 
+    def observed(self, name: str) -> float:
+        """Return the seconds in which requests came to a backend, also in a block that was interrupted."""
+        blocks = [block.seconds for block in self.recording.blocks_of(name) if block.sent]
+        return sum(min(each, self.seconds) for each in blocks) or self.seconds
+
     def results(self, name: str) -> list[RequestResult]:
         """Return the requests of a backend."""
         return [result for result in self.recorded.results if result.backend == name]
@@ -69,7 +74,9 @@ def measure(recorded: Recorded, seed: int) -> Measuring:
     ordered = sorted(recorded.results, key=lambda result: (result.backend, result.repeat, result.number))
     run, recorded = recorded.recording, replace(recorded, results=ordered)  # sums depend on their order
     numbers, times = numbers_of(recorded.results)
-    seconds = max(run.arrivals.seconds, float(times[-1]) * (1 + 1e-9) if len(times) else 0.0, 1e-3)
+    longest = max((block.seconds for block in run.blocks if block.sent), default=run.arrivals.seconds)
+    asked = min(run.arrivals.seconds, longest)  # less where each block was interrupted
+    seconds = max(asked, float(times[-1]) * (1 + 1e-9) if len(times) else 0.0, 1e-3)
     of_backend = {
         one.name: matrices(
             one.name,

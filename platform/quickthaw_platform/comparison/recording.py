@@ -33,7 +33,7 @@ class Arrivals(Model):
 
     label: str = Field(description="what people call it: azure-code, poisson, ...")
     kind: str = Field(description="constant, poisson, gamma, bursts, diurnal, or the format of the trace")
-    synthetic: bool = Field(description="whether the times were drawn, and not read from a real trace")
+    synthetic: bool = Field(description="whether the times were made, and not read from a real trace")
     digest: str = Field("", description="SHA-256 of the times and tokens, so that two runs can be told to be alike")
     rate: NotNegative = Field(description="requests per second")
     cv: NotNegative | None = Field(None, description="coefficient of variation of the gaps, as measured")
@@ -43,6 +43,7 @@ class Arrivals(Model):
     seed: int | None = None
     tokens_in: NotNegative | None = Field(None, description="mean of a request")
     tokens_out: NotNegative | None = Field(None, description="mean of a request")
+    notes: list[str] = Field([], description="what was done to the trace, or to what was asked for")
 
 
 class Backend(Model):

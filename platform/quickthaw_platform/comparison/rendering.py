@@ -18,7 +18,7 @@ from quickthaw_platform.comparison.measuring import measure
 from quickthaw_platform.comparison.recorded import Recorded, read
 from quickthaw_platform.comparison.recording import Instance
 from quickthaw_platform.comparison.report import REPORT_FILE, Report
-from quickthaw_platform.comparison.sides import ENDPOINT
+from quickthaw_platform.comparison.sides import AGAIN, ENDPOINT
 from quickthaw_platform.comparison.simulation import Cluster, simulate_run, tuned
 from quickthaw_platform.comparison.using import used
 from quickthaw_platform.comparison.writing import write_simulated, write_text
@@ -84,7 +84,9 @@ def _write_consumptions(folder: Path, recorded: Recorded) -> None:
         if found is not None and backend.kind != ENDPOINT:
             about = f"{run.model} on {backend.name}, {run.arrivals.label} at {run.arrivals.rate:.3g} requests/s"
             write_consumption(
-                consumption(measuring, backend, found), folder / f"consumption-{backend.kind}.json", about
+                consumption(measuring, backend, found),
+                folder / f"consumption-{backend.name.replace(AGAIN, '-again')}.json",
+                about,
             )
 
 

@@ -69,6 +69,12 @@ class Header(Model):
     interrupted: bool
     blocks: list[Block]
 
+    @property
+    def not_measured(self) -> list[str]:
+        """Backends that no request was sent to, in any block, since they could not be brought up."""
+        failed = dict.fromkeys(block.backend for block in self.blocks if block.error is not None)
+        return [name for name in failed if not any(block.sent for block in self.blocks if block.backend == name)]
+
 
 class Percentiles(Model):
     """One kind of latency of one backend, of all, cold or warm requests."""

@@ -7,22 +7,28 @@ from collections.abc import Iterator, Sequence
 from quickthaw_platform.comparison.estimates import Estimate
 from quickthaw_platform.comparison.measuring import Measuring
 from quickthaw_platform.comparison.report import Header, Noise, PriceList, Row, Threat
+from quickthaw_platform.comparison.steadiness import LEAST_REQUESTS
 from quickthaw_platform.prices.offer import STALE_DAYS
 
 USUAL_REPEATS = 5
+MOST_WITHIN = 0.9
+"""A backend with fewer of its requests within the objective does not meet it."""
+MOST_ANSWERED = 0.99
 KEEP_ALIVES = 10
 """A block that is shorter than so many keep-alives is mostly its own beginning and end."""
 
 
 def threats(
-    measuring: Measuring, header: Header, rows: Sequence[Row], noise: Noise | None, *, billed_as_gpu: bool
+    measuring: Measuring, header: Header, rows: Sequence[Row], noise: Noise | None, *, billed_as_gpu: bool,
+    shared: str | None,
 ) -> list[Threat]:  # fmt: skip
-    """Return all threats, the worst first."""
+    """Return all threats, the worst first. `shared`: what is wrong with bills of requests that shared an instance."""
     found = [
         *_of_run(measuring, header, rows),
-        *_of_backends(rows),
+        *_of_backends(header, rows),
         *_of_statistics(header, rows, noise),
         *_of_prices(header.prices, billed_as_gpu=billed_as_gpu),
+        *([Threat(weight="serious", title="Measured together, billed apart", text=shared)] if shared else []),
         *_of_reach(measuring, header),
     ]
     weights = ("fatal", "serious", "limit")
@@ -42,11 +48,19 @@ def _of_run(measuring: Measuring, header: Header, rows: Sequence[Row]) -> Iterat
         yield Threat(weight="serious", title="Parts of the record are missing", text=text)
 
 
-def _of_backends(rows: Sequence[Row]) -> Iterator[Threat]:
+def _of_backends(header: Header, rows: Sequence[Row]) -> Iterator[Threat]:
     for row in rows:
         if row.error is not None:
+            fate = "could not be measured" if row.backend in header.not_measured else "died"
             text = f"{row.error}. It answered {row.answered} of {row.requests} requests; the other backends went on."
-            yield Threat(weight="serious", title=f"{row.backend} died", text=text)
+            yield Threat(weight="serious", title=f"{row.backend} {fate}", text=text)
+        if 0 < row.answered < MOST_ANSWERED * row.requests:
+            text = (
+                f"{row.requests - row.answered:,} of its {row.requests:,} requests were not answered. Its cost per "
+                "1,000 requests is of those that were sent: an answered one costs "
+                f"{row.requests / row.answered:.3g} times that."
+            )
+            yield Threat(weight="serious", title=f"{row.backend} left requests unanswered", text=text)
         if row.steadiness.saturated:
             text = f"{row.steadiness.why} Its figures say how long the block was, and are hatched."
             yield Threat(weight="serious", title=f"{row.backend} was saturated", text=text)
@@ -56,12 +70,22 @@ def _of_backends(rows: Sequence[Row]) -> Iterator[Threat]:
     if len(shares) > 1 and max(shares) - min(shares) > 0.01:
         text = (
             f"Between {min(shares):.1%} and {max(shares):.1%} of the requests were within the objective: a cost per "
-            "request compares like with like only where the table says that the objective is met."
+            "request compares like with like only where the table says that a backend is within it like the best."
         )
         yield Threat(weight="limit", title="Not all backends meet the objective alike", text=text)
+    if shares and max(shares) < MOST_WITHIN:
+        text = (
+            f"At most {max(shares):.1%} of the requests of any backend were within the objective: none of them serves "
+            "this traffic as was asked for, whatever it costs."
+        )
+        yield Threat(weight="serious", title="No backend meets the objective", text=text)
 
 
 def _of_statistics(header: Header, rows: Sequence[Row], noise: Noise | None) -> Iterator[Threat]:
+    short = [f"{row.backend} ({row.requests})" for row in rows if 0 < row.requests < LEAST_REQUESTS]
+    if short:
+        text = f"So few requests tell little, whatever their intervals: {', '.join(short)}. {LEAST_REQUESTS} are least."
+        yield Threat(weight="serious", title="Few requests", text=text)
     if header.repeats_done < USUAL_REPEATS:
         text = (
             f"{header.repeats_done} whole repeats of each backend. Intervals hold for other traffic of this kind, and "
@@ -100,7 +124,7 @@ def _of_prices(lists: Sequence[PriceList], *, billed_as_gpu: bool) -> Iterator[T
 
 def _of_reach(measuring: Measuring, header: Header) -> Iterator[Threat]:
     if header.arrivals.synthetic:
-        text = f"The times of {header.arrivals.label} were drawn, and not read from a trace of real users."
+        text = f"The times of {header.arrivals.label} were made, and not read from a trace of real users."
         yield Threat(weight="limit", title="Synthetic arrivals", text=text)
     kept = header.instance.keep_alive
     if kept and measuring.seconds < KEEP_ALIVES * kept:

@@ -12,7 +12,7 @@ import numpy as np
 
 from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.traffic import processes, statistics, tokens
-from quickthaw_platform.traffic.arrivals import Arrivals
+from quickthaw_platform.traffic.arrivals import PROCESSES, Arrivals
 from quickthaw_platform.traffic.columns import Floats, Ints
 from quickthaw_platform.traffic.named import Published, Traffic
 from quickthaw_platform.traffic.playing import play
@@ -24,6 +24,8 @@ from quickthaw_platform.traffic.traces.trace import Trace
 
 TIMEOUT_SECONDS = 300.0
 MOMENT_SECONDS = 0.001
+OTHER_RATE = 0.2
+"""A draw whose rate is off the one that was asked for by more than this part is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ class LoadPlan:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the times were made, and not read from a trace of requests."""
+        return self.trace_digest is None
 
     @property
     def rate(self) -> float:
@@ -130,11 +137,20 @@ def _columns(
     if not arrivals.tells_tokens:
         if "trace" in (traffic.tokens_in, traffic.tokens_out):
             raise SettingsInvalid(f"{traffic.label} arrivals tell no numbers of tokens; give them")
-        return _until(_endless(arrivals, rng), seconds), (None, None), None, ()
+        times = _until(_endless(arrivals, rng), seconds)
+        return times, (None, None), None, _other_rate(arrivals, statistics.rate(times, seconds))
     trace = read(arrivals.kind, cast("Path", arrivals.path))
     played = play(trace, seconds, rate=arrivals.rate, speed=arrivals.speed, offset=arrivals.offset)
     columns = (trace.tokens_in[played.rows], trace.tokens_out[played.rows])
     return played.times, columns, trace.digest, (*trace.notes, *played.notes)
+
+
+def _other_rate(arrivals: Arrivals, drawn: float) -> tuple[str, ...]:
+    """Say it where by chance a draw of so short a run has another rate than was asked for."""
+    asked = processes.mean_rate(arrivals)
+    if arrivals.kind not in PROCESSES or abs(drawn / asked - 1) <= OTHER_RATE:
+        return ()
+    return (f"{drawn:.3g} requests/s were drawn, where {asked:.3g} were asked for: so short a run is left to chance",)
 
 
 def _endless(arrivals: Arrivals, rng: np.random.Generator) -> Iterator[Floats]:

@@ -335,6 +335,12 @@ def test_one_warm_request_on_each_of_two(recorded: Recorded, catalogue: Catalogu
     found = compute(two, catalogue, prices=FEW)
     assert [row.requests for row in found.rows] == [1, 1, 0, 0]
     assert {d.first for d in found.differences} == {"serverless"}
+    assert found.answer.ratio.value is not None
+    assert found.answer.ratio.low is None
+    assert found.break_evens[0].crossing.low is None
+    assert all(cost.per_month.low is None for row in found.rows for cost in row.costs)
+    assert found.answer.sentence.endswith("That rests on 1 request of a backend, too few for a verdict.")
+    assert "Few requests" in titles(found)
 
 
 def test_only_one_backend(recorded: Recorded, catalogue: Catalogue) -> None:
@@ -364,6 +370,78 @@ def test_a_backend_that_died_is_named_counted_and_the_rest_goes_on(recorded: Rec
     assert "llama died in mid-run." in found.answer.sentence
     assert found.row("serverless").requests == 360
     assert found.header.repeats_done == 1
+
+
+def test_a_backend_that_never_came_up_did_not_die_in_mid_run(recorded: Recorded, catalogue: Catalogue) -> None:
+    cut = with_results(recorded, lambda r: r.backend != "llama")
+    blocks = [
+        b.model_copy(update={"error": "connection refused"}) if b.backend == "llama" else b
+        for b in cut.recording.blocks
+    ]
+    found = compute(changed(cut, blocks=[b.model_dump() for b in blocks]), catalogue, prices=FEW)
+    assert found.answer.sentence.endswith("llama could not be measured.")
+    assert "llama could not be measured" in titles(found)
+
+
+def test_an_endpoint_stands_for_the_servers_where_no_backend_is_serverful(
+    recorded: Recorded, catalogue: Catalogue
+) -> None:
+    some = [b.model_dump() for b in recorded.recording.backends if b.kind in ("serverless", "endpoint")]
+    blocks = [b.model_dump() for b in recorded.recording.blocks if b.backend in ("serverless", "llama")]
+    usage = [
+        line.model_copy(update={"backend": "llama"}) if line.backend == "serverful" else line for line in recorded.usage
+    ]
+    cut = replace(
+        changed(recorded, backends=some, blocks=blocks),
+        results=[r for r in recorded.results if r.backend in ("serverless", "llama")],
+        usage=[line for line in usage if line.backend != "hybrid"], timeline=[], simulated=[],
+    )  # fmt: skip
+    found = compute(cut, catalogue, prices=FEW[:2])
+    assert "times as much" in found.answer.sentence
+    assert "llama, one server that is always on" in found.answer.sentence
+    assert found.answer.ratio.value is not None
+
+
+def test_what_unanswered_requests_do_to_the_cost_is_said(recorded: Recorded, catalogue: Catalogue) -> None:
+    half = [
+        replace(r, error="refused with 503", first_token=None, gaps=())
+        if r.backend == "serverful" and r.number % 2
+        else r
+        for r in recorded.results
+    ]
+    found = compute(replace(recorded, results=half), catalogue, prices=FEW)
+    (threat,) = [one for one in found.threats if one.title == "serverful left requests unanswered"]
+    assert "an answered one costs 2 times that" in threat.text.replace("2.01", "2").replace("2.02", "2")
+
+
+def test_backends_that_all_miss_the_objective_are_not_said_to_meet_it(recorded: Recorded, catalogue: Catalogue) -> None:
+    slo = recorded.recording.slo.model_copy(update={"ttft": 0.2})
+    assert "No backend meets the objective" in titles(compute(changed(recorded, slo=slo.model_dump()), catalogue))
+    assert "No backend meets the objective" not in titles(compute(recorded, catalogue))
+
+
+def test_bills_of_single_requests_that_slowed_each_other_are_a_threat(recorded: Recorded, catalogue: Catalogue) -> None:
+    def longer(result: RequestResult) -> RequestResult:
+        return replace(result, end=result.end + 40.0)
+
+    crowded = replace(recorded, results=[longer(result) for result in recorded.results])
+    assert "Measured together, billed apart" in titles(compute(crowded, catalogue, prices=FEW))
+    assert "Measured together, billed apart" not in titles(compute(crowded, catalogue, prices=["runpod-l4"]))
+
+
+def test_rates_of_an_interrupted_block_are_of_the_time_that_it_lasted(recorded: Recorded, catalogue: Catalogue) -> None:
+    """A run of one block each that ends half-way was sent requests at the same rate, and not at half of it."""
+    half = SECONDS / 2
+    cut = with_results(recorded, lambda r: r.repeat == 0 and r.intended < half)
+    blocks = [b.model_copy(update={"interrupted": True, "seconds": half}) for b in cut.recording.blocks if b.sent]
+    found = compute(changed(cut, interrupted=True, blocks=[b.model_dump() for b in blocks]), catalogue, prices=FEW)
+    row = found.row("serverful")
+    assert row.throughput.value == pytest.approx(row.answered / half)
+    assert row.goodput.value is not None
+    assert row.goodput.value > 0.9 * row.answered / half
+    rates = {point.rate for point in found.break_evens[0].points if not point.simulated}
+    assert sorted(rates) == pytest.approx([row.requests / half])
+    assert f"At {row.requests / half:.3g} requests/s" in found.answer.sentence
 
 
 def test_an_interrupted_run_is_told_as_such(recorded: Recorded, catalogue: Catalogue) -> None:
@@ -492,4 +570,4 @@ def test_the_smallest_run_that_can_be_told_of(catalogue: Catalogue) -> None:
     )  # fmt: skip
     found = compute(Recorded(run), catalogue)
     assert found.row("a").error == "it never came up"
-    assert "a died" in titles(found)
+    assert "a could not be measured" in titles(found)

@@ -212,3 +212,16 @@ def test_names_and_fields_that_do_not_fit_are_refused(name: str, fields: dict[st
     with pytest.raises(SettingsInvalid) as caught:
         make_plan(traffic(name, **fields), 10.0)
     assert said in caught.value.message
+
+
+def test_a_draw_of_another_rate_than_was_asked_for_is_told() -> None:
+    short = make_plan(traffic("bursts", rate=0.5, on=5.0, off=10.0, tokens_in=7, tokens_out=9), 45.0)
+    assert short.rate > 0.8
+    assert any("were drawn, where 0.5 were asked for" in note for note in short.notes)
+    steady = make_plan(traffic("constant", rate=2.0, speed=1.5, tokens_in=7, tokens_out=9), 45.0)
+    assert not steady.notes
+
+
+def test_only_what_is_read_from_a_trace_of_requests_is_not_drawn(tmp_path: Path) -> None:
+    assert make_plan(traffic("poisson", rate=2.0), 5.0).drawn
+    assert not make_plan(traffic(f"csv:{plain(tmp_path / 't.csv', [3.5, 1.5, 2.5])}"), 60.0).drawn

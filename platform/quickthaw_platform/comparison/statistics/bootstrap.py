@@ -142,11 +142,13 @@ class Resampling:
     ) -> Estimate:
         """Return a figure with the interval of its replicates; nothing of a value that is not a number.
 
+        One value has no interval: drawn again and again it is always the same.
+
         `most` are the bounds of what is possible, such as 0 and 1 for a part.
         """
         if not math.isfinite(value):
             return Estimate(count=count)
-        found = self.interval(replicates)
+        found = self.interval(replicates) if count > 1 else None
         if found is None:
             return Estimate(value=value, count=count)
         low, high = max(most[0], min(found[0], value)), min(most[1], max(found[1], value))

@@ -14,7 +14,7 @@ _COLUMNS = (
     Column("per million tokens"),
     Column("a month"),
     Column("Billed", text=True),
-    Column("Objective met", text=True),
+    Column("Within the objective like the best", text=True),
     Column("Price of", text=True),
 )
 _KINDS = {"measured": "on the measured device-seconds", "simulated": "simulated", "tokens": "bought as tokens"}

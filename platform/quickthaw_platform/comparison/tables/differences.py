@@ -15,7 +15,7 @@ _MEASURES = {
     "goodput": "Goodput",
     "device_seconds": "Device-seconds a request",
 }
-_VERDICTS = {"lower": "lower", "higher": "higher", "none": "no difference", "unknown": "not known"}
+_VERDICTS = {"lower": "lower", "higher": "higher", "none": "no difference found", "unknown": "not known"}
 
 
 def differences(report: Report) -> Table:
@@ -29,7 +29,8 @@ def differences(report: Report) -> Table:
         groups=tuple(_group(report, first, second) for first, second in pairs),
         notes=(
             _noise(report),
-            "A difference whose interval holds 0, or that is below the noise floor, counts as none.",
+            "No difference is found where the interval holds 0, or where it is below the noise floor: there may be one"
+            " that this run is too short to show.",
         ),
     )
 

@@ -83,7 +83,10 @@ def _service(rows: Sequence[Row]) -> Iterator[Line]:
 
 def _failures(row: Row) -> str:
     found = [f"{count:,} {what}" for what, count in row.failures.items() if count]
-    return "; ".join([*found, *([f"died: {row.error}"] if row.error else [])]) or "none"
+    return (
+        "; ".join([*found, *([f"{'died' if row.requests else 'not measured'}: {row.error}"] if row.error else [])])
+        or "none"
+    )
 
 
 def _steady(row: Row) -> str:

@@ -40,16 +40,15 @@ def _facts(header: Header) -> Iterator[tuple[str, str]]:
 def _arrivals(arrivals: Arrivals) -> Iterator[tuple[str, str]]:
     origin = "synthetic" if arrivals.synthetic else "from a trace"
     seed = "" if arrivals.seed is None else f", seed {arrivals.seed}"
-    yield (
-        "Arrivals",
-        f"{arrivals.label} ({arrivals.kind}, {origin}{seed}), {arrivals.count:,} in {duration(arrivals.seconds)}",
-    )
+    kind = "" if arrivals.kind == arrivals.label else f"{arrivals.kind}, "
+    yield "Arrivals", f"{arrivals.label} ({kind}{origin}{seed}), {arrivals.count:,} in {duration(arrivals.seconds)}"
     yield (
         "Burstiness",
         f"CV {_or_dash(arrivals.cv)}, Fano factor {_or_dash(arrivals.fano)}, {plain(arrivals.rate)} requests/s",
     )
     if arrivals.tokens_in is not None and arrivals.tokens_out is not None:
         yield "Tokens", f"{plain(arrivals.tokens_in)} in and {plain(arrivals.tokens_out)} out, on average"
+    yield "Notes on the arrivals", "; ".join(arrivals.notes)
     yield "Digest of the arrivals", arrivals.digest
 
 
