@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
 from quickthaw.errors import HandlerFailed, NotServable
@@ -24,7 +24,7 @@ def settled(answer: Any) -> Any:
     return _driven(answer) if isinstance(answer, AsyncIterator) else answer
 
 
-def _yielded(answers: Iterable[Any]) -> Generator[Any, None, None]:
+def _yielded(answers: Any) -> Generator[Any, None, None]:
     value = yield from answers
     if value is not None:
         kind = type(value).__name__
