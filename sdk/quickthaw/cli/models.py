@@ -146,7 +146,8 @@ def evict(state: State, name: str, node: str, tier: Literal["dram", "disk"], as_
     if as_json:
         output.print_json(found)
         return
-    click.echo(f"{node} drops {name} from its {'memory' if tier == 'dram' else 'memory and disk'}")
+    where = "memory" if tier == "dram" else "memory and disk"
+    click.echo(f"{node} is to drop {name} from its {where}; the only copy stays, and so does what is in use")
 
 
 @models.command("move")

@@ -23,7 +23,11 @@ _GB = 1e9
 
 @click.command()
 @click.option(
-    "--since", default="24h", show_default=True, metavar="WHEN", help="Unix seconds, ISO 8601, or how long ago."
+    "--since",
+    default="24h",
+    show_default=True,
+    metavar="WHEN",
+    help="Unix seconds, ISO 8601 (UTC unless it says), or how long ago.",
 )
 @click.option("--until", metavar="WHEN", help="Likewise (default: now).")
 @click.option(

@@ -306,6 +306,11 @@ def test_text_from_elsewhere_is_not_markup(run: Run) -> None:
     assert "[red]m[/red]" in run(FakeGateway([ok(listed(function))]), "ls").output
 
 
+def test_an_eviction_that_may_not_happen_is_not_told_as_done(run: Run) -> None:
+    result = run(FakeGateway([ok(CHECKPOINT)]), "models", "evict", "m", "n1", "--tier", "disk")
+    assert "is to drop m from its memory and disk; the only copy stays" in result.output
+
+
 def test_an_alias_weighs_each_version_once(run: Run) -> None:
     result = run(FakeGateway([]), "alias", "set", "chat", "live", "3=0.9", "4=0.05", "3=0.05")
     assert (result.exit_code, "3 is given twice" in result.stderr) == (2, True)
