@@ -142,6 +142,10 @@ CompressOrNot = Annotated[
 """As a call says it: false sends the prompt as it is, whatever the function has."""
 
 
+MOST_FILES, MOST_VARIABLES = 5_000, 1_000
+"""Of a function: files in its bundle, variables in its environment."""
+
+
 class Isolation(enum.StrEnum):
     """How far an instance is shut off from everything else on its node. docs/security.md says what each level keeps."""
 
@@ -170,7 +174,7 @@ class FunctionSpec(Wire):
         None, description="name or id of an imported LoRA adapter, which is put on the model in each instance"
     )
     handler: Handler | None = Field(None, description="None: the built-in handler (messages, prompt or input)")
-    source: dict[str, str] = Field(default_factory=dict, description="the bundle: path to text")
+    source: dict[str, str] = Field(default_factory=dict, max_length=MOST_FILES, description="the bundle: path to text")
     backend: Name = Field("serverless", description="how it is served: serverless, serverful, hybrid, or a plugin")
     replicas: Integer | None = Field(
         None, ge=1, le=1000, description="instances that are always on, for serverful and hybrid; None: one"
@@ -236,6 +240,7 @@ class FunctionSpec(Wire):
     )
     env: dict[str, str] = Field(
         default_factory=dict,
+        max_length=MOST_VARIABLES,
         description="environment variables, which every key with the scope deploy can read; tokens belong in secrets",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the engine, for example dtype")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import structlog
@@ -18,6 +18,7 @@ from quickthaw_platform.gateway.beginnings import beginnings
 from quickthaw_platform.gateway.services import Services
 from quickthaw_platform.gateway.structure_check.demanded import checked
 from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
+from quickthaw_platform.gateway.turns import give_way
 from quickthaw_platform.gateway.validation import check_max_tokens, merged_limits
 from quickthaw_platform.invocations.records import Admission, NewInvocation
 from quickthaw_platform.metering import metrics
@@ -88,11 +89,14 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
 
     Raises InvalidRequest, QueueFull, Conflict, RateLimited, RequestTooLarge or Unavailable, with nothing accepted.
     """
+    give_way()
     services.room.check()
     services.checks.check_input(order.version, order.input)
+    give_way()
     asked = order.request()
     check_max_tokens(order.version, asked["sampling"], order.places.max_tokens)
     request = checked(services.structures, asked, order.places)
+    give_way()
     new = NewInvocation(
         id=uuid.uuid4().hex,
         version=order.version,
@@ -107,7 +111,11 @@ def admit(services: Services, caller: Principal, order: Order) -> Admitted:
         digest=order.digest,
         may_hold_bytes=caller.info.quotas.store_bytes,
     )
+    if order.idempotency_key is not None:
+        new = replace(new, digest=new.request_digest())
+    give_way()
     admission = services.store.admit(new)
+    give_way()
     if admission.duplicate_of is not None:
         return Admitted(admission.duplicate_of, keyed=True, repeated=True)
     services.quotas.note(caller.info, new.id)

@@ -39,6 +39,7 @@ from quickthaw_platform.gateway import (
     router,
     secrets,
     spans,
+    turns,
     usage,
 )
 from quickthaw_platform.gateway.calls import INVOCATION_HEADER
@@ -159,6 +160,7 @@ def _raise_invalid(error: ValidationError) -> None:
 def _add_headers(app: OpenAPI) -> None:
     @app.before_request
     def begin() -> None:
+        turns.begin()
         sent = request.headers.get(REQUEST_ID_HEADER, "")
         g.request_id = sent if _REQUEST_ID.match(sent) else f"req-{uuid.uuid4().hex}"
         structlog.contextvars.clear_contextvars()

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, TypeVar
 
+from quickthaw_platform.gateway.turns import in_turns
 from quickthaw_platform.invocations.records import compact
 from quickthaw_platform.invocations.served import MOST_BEGINNINGS as MOST
 
@@ -56,7 +57,7 @@ def _answers(message: Any) -> bool:
 def _hashes(version: str, parts: Iterable[bytes], wanted: Container[int]) -> tuple[str, ...]:
     """Return, longest first, the hash of all parts up to each wanted one, from where they are long enough."""
     state, size, found = blake2b(digest_size=_BYTES, key=version.encode()[: blake2b.MAX_KEY_SIZE]), 0, list[str]()
-    for place, part in enumerate(parts):
+    for place, part in enumerate(in_turns(parts)):
         state.update(part)
         size += len(part)
         if place in wanted and size >= LEAST_BYTES:

@@ -19,6 +19,7 @@ from quickthaw_platform.gateway.disconnect import hung_up
 from quickthaw_platform.gateway.following import POLL_SECONDS
 from quickthaw_platform.gateway.resource import FunctionPath, Page, page, resource
 from quickthaw_platform.gateway.services import Services, services
+from quickthaw_platform.gateway.turns import in_turns
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.invocations.tails import Place, fields, position_of
 from quickthaw_platform.redis_keys import RedisKey
@@ -71,7 +72,7 @@ def _read(redis: Redis, function: str, after: str | None, limit: int) -> list[Lo
             entries = cast("Any", redis).xrevrange(key, count=limit)[::-1]
         else:
             entries = cast("Any", redis).xrange(key, min=f"({after}", count=limit)
-    return [_line(identity, fields) for identity, fields in entries]
+    return [_line(identity, fields) for identity, fields in in_turns(entries)]
 
 
 def _follow(found: Services, function: str, after: str | None, limit: int, environ: dict[str, Any]) -> Iterator[bytes]:
@@ -82,7 +83,7 @@ def _follow(found: Services, function: str, after: str | None, limit: int, envir
     with closing(Place(found.tails, _key(function))) as place:
         while not hung_up(environ):
             if lines:
-                yield b"".join(sse.message(line.model_dump(mode="json"), position=line.id) for line in lines)
+                yield b"".join(sse.message(line.model_dump(mode="json"), position=line.id) for line in in_turns(lines))
                 after, spoke = lines[-1].id, time.monotonic()
             elif time.monotonic() - spoke >= found.settings.sse_keepalive:
                 yield b": still here\n\n"
@@ -98,7 +99,7 @@ def _wait(place: Place, after: str) -> list[LogLine]:
     except Unavailable:
         time.sleep(POLL_SECONDS)
         return []
-    return [_line(identity, fields(flat)) for identity, flat in entries]
+    return [_line(identity, fields(flat)) for identity, flat in in_turns(entries)]
 
 
 def _line(identity: str, fields: dict[str, str]) -> LogLine:

@@ -10,6 +10,7 @@ from quickthaw.types import Event, EventType, InvocationInfo
 from quickthaw_platform.errors import QuickthawError, Unavailable
 from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.following import Line
+from quickthaw_platform.gateway.turns import in_turns
 
 STATUS_SECONDS = 1.0
 """How often a waiting client may hear of a change of its place."""
@@ -41,7 +42,7 @@ class _Statuses:
         """Encode events of the log."""
         self._spoke = time.monotonic()
         self._waiting = self._waiting and not any(event.type is EventType.CHUNK for event in events)
-        return b"".join(map(sse.event, events))
+        return b"".join(map(sse.event, in_turns(events)))
 
     def between(self) -> bytes | None:
         """Return a status where something has changed or the silence grows long."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import IO, Any, NoReturn
 
 import gevent
@@ -18,10 +20,26 @@ from werkzeug.utils import cached_property
 from quickthaw.json_values import MOST_NESTED, nests_too_deep
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.body_encoding import encodings_of, unpacked
+from quickthaw_platform.gateway.turns import give_way, in_turns
 
 MAX_INTEGER = 2**63
+MOST_PARTS = 100_000
+"""Objects and lists of a body."""
+
+MOST_PARTS_OF_FIELD = 15_000
+"""Objects and lists of a field that the gateway itself looks into: microseconds for each, in which nobody is served."""
+
+MOST_FIELDS = 1_000
+"""Of the object that a body is."""
+
 DRAIN_CHUNK_BYTES = 1 << 16
 DRAIN_LIMIT_BYTES = 1 << 30
+INVOKE, TRIGGER, INPUT = "invoke", "invoke.trigger", frozenset({"input"})
+"""Where a handler's input comes, which may have as many parts as the body: the gateway only passes it on."""
+
+_DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+
+_TOO_MANY_DIGITS = "it has an integer that does not fit into 64 bits"
 BODY_SECONDS = "BODY_SECONDS"
 """In the application's configuration: how long a body may take to come, and as long what is left of a refused one."""
 
@@ -42,9 +60,14 @@ class JsonRequest(Request):
         encodings = encodings_of(self.headers.get("Content-Encoding", ""))
         with coming(self.environ):
             body = self._body()
+        give_way()
         value = parse_json(unpacked(body, encodings, self.max_content_length))
         if not isinstance(value, dict):
             raise InvalidRequest("the body must be a JSON object")
+        if len(value) > MOST_FIELDS:
+            raise InvalidRequest(f"the body has {len(value):,} fields; at most {MOST_FIELDS:,} are taken")
+        if self.endpoint != TRIGGER:
+            _check_fields(value, INPUT if self.blueprint == INVOKE else frozenset())
         return value
 
     def _body(self) -> bytes:
@@ -91,13 +114,19 @@ def parse_json(raw: bytes) -> Any:
     """Parse RFC 8259 JSON: UTF-8, no NaN, no number beyond 64 bits, no half of a surrogate pair."""
     if not raw.strip():
         return {}
+    _check_parts(raw)
     try:
         text = raw.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
+        value = json.loads(text, parse_constant=_refuse)
+        give_way()
+        if _has_large_numbers(raw):
+            _check_numbers(value)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
+            give_way()
         if text.count("[") + text.count("{") > MOST_NESTED and nests_too_deep(value):
             raise RecursionError
+        give_way()
     except json.JSONDecodeError as error:
         raise InvalidRequest(
             f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code="invalid_json"
@@ -108,7 +137,60 @@ def parse_json(raw: bytes) -> Any:
         raise InvalidRequest("the body has half of a surrogate pair", code="invalid_json") from error
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply", code="invalid_json") from error
+    except ValueError as error:  # Python reads no integer of thousands of digits
+        raise InvalidRequest(f"the body is not JSON: {_TOO_MANY_DIGITS}", code="invalid_json") from error
     return value
+
+
+def _check_parts(raw: bytes) -> None:
+    """Raise InvalidRequest where a text of JSON has more than MOST_PARTS objects and lists."""
+    if raw.count(b"[") + raw.count(b"{") <= MOST_PARTS:
+        return
+    without_escapes = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    count = sum(text.count(b"[") + text.count(b"{") for text in without_escapes.split(b'"')[::2])  # in no string
+    if count > MOST_PARTS:
+        raise InvalidRequest(f"the body has {count:,} objects and lists; at most {MOST_PARTS:,} are taken")
+    give_way()
+
+
+def _check_fields(body: Mapping[str, Any], passed_on: Container[str]) -> None:
+    """Raise InvalidRequest, naming it, for a field that has more than MOST_PARTS_OF_FIELD objects and lists."""
+    for name, value in body.items():
+        if isinstance(value, dict | list) and name not in passed_on:
+            count = sum(map(len, _levels(value)))
+            if count > MOST_PARTS_OF_FIELD:
+                raise InvalidRequest(
+                    f"{name[:100]}: has {count:,} objects and lists; at most {MOST_PARTS_OF_FIELD:,} are taken",
+                    param=name[:100],
+                )
+    give_way()
+
+
+def _levels(value: Any) -> Iterator[list[Any]]:
+    """Yield the objects and lists of a value, level by level; nothing of a value that is none."""
+    level = [value]
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        yield level
+        give_way()
+        level = list(chain.from_iterable(part.values() if isinstance(part, dict) else part for part in level))
+
+
+def _has_large_numbers(raw: bytes) -> bool:
+    """Whether there are so many digits in a row, or so large an exponent, that a number may be too large."""
+    alike = raw.translate(_DIGITS_ALIKE, b"+")
+    return b"0" * 19 in alike or b"e000" in alike
+
+
+def _check_numbers(value: Any) -> None:
+    """Raise InvalidRequest for an integer beyond 64 bits, and for a number that no float holds."""
+    for level in _levels(value):
+        for part in in_turns(level):
+            for found in part.values() if isinstance(part, dict) else part:
+                if isinstance(found, int) and not -MAX_INTEGER <= found < MAX_INTEGER:
+                    digits = str(found)[:30]
+                    raise InvalidRequest(f"the number {digits}… does not fit into 64 bits", code="invalid_json")
+                if isinstance(found, float) and math.isinf(found):
+                    raise InvalidRequest("the body has a number that is too large", code="invalid_json")
 
 
 def drain(stream: IO[bytes]) -> None:
@@ -123,17 +205,3 @@ def drain(stream: IO[bytes]) -> None:
 
 def _refuse(constant: str) -> NoReturn:
     raise InvalidRequest(f"the body is not JSON: {constant} is not a JSON number", code="invalid_json")
-
-
-def _integer(digits: str) -> int:
-    value = int(digits) if len(digits) <= 20 else MAX_INTEGER
-    if not -MAX_INTEGER <= value < MAX_INTEGER:
-        raise InvalidRequest(f"the number {digits[:30]}… does not fit into 64 bits", code="invalid_json")
-    return value
-
-
-def _float(digits: str) -> float:
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise InvalidRequest(f"the number {digits[:30]} is too large", code="invalid_json")
-    return value

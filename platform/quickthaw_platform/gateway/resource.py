@@ -16,7 +16,9 @@ from quickthaw_platform.errors import FunctionNotFound
 from quickthaw_platform.gateway import query_names
 from quickthaw_platform.gateway.auth import KEY_HEADER, requires
 from quickthaw_platform.gateway.errors import ErrorBody
+from quickthaw_platform.gateway.json_pieces import json_response
 from quickthaw_platform.gateway.path_names import NamingPath
+from quickthaw_platform.gateway.turns import in_turns
 
 API_KEY_SCHEME = "apiKey"
 API_KEY_HEADER_SCHEME = "apiKeyHeader"
@@ -92,7 +94,7 @@ def answer(record: BaseModel, status: int = 200) -> Response:
 
 def page(records: Iterable[BaseModel]) -> Response:
     """Return a list of records as JSON."""
-    return jsonify({"object": "list", "data": [record.model_dump(mode="json") for record in records]})
+    return json_response({"object": "list", "data": [record.model_dump(mode="json") for record in in_turns(records)]})
 
 
 def event_stream(description: str) -> dict[str, Any]:

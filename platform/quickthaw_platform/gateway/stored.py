@@ -13,6 +13,7 @@ from quickthaw_platform.gateway.admission import cancel
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.gateway.turns import give_way
 from quickthaw_platform.invocations.stored import Kind, StoredObject
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ def keep(
     metadata: Mapping[str, str],
 ) -> None:
     """Keep an object of what a client waits for. Where that fails the call ends too: nobody could find its answer."""
+    give_way()
     found = StoredObject(identity, kind, principal().key_id, connection.calls[0].id, model, body, metadata)
     try:
         services().stored.keep(found, version.spec.limits.total)
@@ -51,6 +53,7 @@ def log_so_far(invocation: str) -> list[Event]:
     events: list[Event] = []
     while more := services().store.read(invocation, events[-1].seq if events else 0, 0):
         events += more
+        give_way()
         if more[-1].ends:
             break
     return events

@@ -10,11 +10,12 @@ from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.resource import Page, page, resource
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.gateway.turns import in_turns
 from quickthaw_platform.metering.usage import tariffs
 from quickthaw_platform.metering.usage.focus import Tariff, focus_rows
 from quickthaw_platform.metering.usage.moments import parse_moment
 from quickthaw_platform.metering.usage.rows import parse_by
-from quickthaw_platform.metering.usage.store import UsageStore
+from quickthaw_platform.metering.usage.store import UsageStore, added_up
 
 MOMENT = 'Unix seconds, ISO 8601, or how long ago, such as "24h"'
 
@@ -64,7 +65,7 @@ def read_usage(query: UsageQuery) -> Response:
     since, until, now = query.moments()
     by = parse_by(name.strip() for name in query.by.split(",") if name.strip())
     end = None if until == now else until
-    return page(_store().rows(since, end, by, query.function))
+    return page(added_up(in_turns(_store().records(since, end)), by, query.function))
 
 
 @api.get("/focus", responses={200: Page[FocusRow]})
@@ -72,7 +73,7 @@ def read_focus(query: FocusQuery) -> Response:
     """Price what was used, as rows of a FOCUS 1.3 cost and usage file: one a day, version, key and phase."""
     since, until, now = query.moments()
     tariff = _tariff(query)
-    records = _store().records(since, None if until == now else until)
+    records = in_turns(_store().records(since, None if until == now else until))
     wanted = (r for r in records if query.function in (None, r.subject.function))
     names = {key.id: key.name for key in services().keys.list()}
     return jsonify({"object": "list", "data": focus_rows(wanted, since, until, tariff, names)})

@@ -13,6 +13,7 @@ from referencing.exceptions import Unresolvable
 
 from quickthaw.types import Limits, Version, max_tokens_refusal
 from quickthaw_platform.errors import InvalidRequest
+from quickthaw_platform.gateway.turns import in_turns
 
 _TEXT_OR_TOKENS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer", "minimum": 0}}]}
 BUILT_IN_PARAMETERS: Mapping[str, Any] = {
@@ -62,9 +63,9 @@ def fits_built_in(sent: Mapping[str, Any]) -> bool:
     """
     if sent.keys() == {"messages"}:
         messages = sent["messages"]
-        return isinstance(messages, list) and bool(messages) and all(map(_is_message, messages))
+        return isinstance(messages, list) and bool(messages) and all(map(_is_message, in_turns(messages)))
     if sent.keys() == {"input"} and isinstance(sent["input"], list):
-        return bool(sent["input"]) and all(map(_is_text_or_tokens, sent["input"]))
+        return bool(sent["input"]) and all(map(_is_text_or_tokens, in_turns(sent["input"])))
     return (
         len(sent) == 1
         and not sent.keys().isdisjoint(("prompt", "input"))

@@ -22,8 +22,8 @@ from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
 
-PAGE = 50
-"""Objects read at a time while a list is made."""
+PAGE = 10
+"""Objects read at a time while a list is made: each may be as large as a request."""
 
 _FIELDS = ("kind", "key", "invocation", "model", "body", "metadata", "created_at")
 
@@ -127,8 +127,9 @@ class StoredObjects:
             pipe = self._redis.pipeline(transaction=False)
             for name in names:
                 pipe.hmget(RedisKey.STORED.of(name), _FIELDS)
-            found = [StoredObject.parse(name, values) for name, values in zip(names, pipe.execute(), strict=True)]
-            for stored in found:
-                pipe.exists(inv_key(stored.invocation if stored else ""))
+            found = pipe.execute()
+            for values in found:
+                pipe.exists(inv_key(values[_FIELDS.index("invocation")] or ""))
             alive = pipe.execute()
-        yield from (stored if there else None for stored, there in zip(found, alive, strict=True))
+        for name, values, there in zip(names, found, alive, strict=True):
+            yield StoredObject.parse(name, values) if there else None

@@ -12,6 +12,7 @@ from quickthaw_platform.errors import InvalidRequest, InvalidSource
 from quickthaw_platform.gateway.expensive_checks.cost import is_cheap, is_small
 from quickthaw_platform.gateway.killable import HelperLost, HelperOverran
 from quickthaw_platform.gateway.killable_pool import KillablePool
+from quickthaw_platform.gateway.turns import give_way
 from quickthaw_platform.gateway.validation import check_input, fits_built_in
 
 PROCESSES = 2
@@ -69,7 +70,10 @@ class ExpensiveChecks:
 
     def _ask(self, task: str, refused: InvalidRequest, *arguments: object) -> None:
         try:
-            answer = json.loads(self._pool.ask(json.dumps([task, arguments]).encode()))
+            give_way()
+            message = json.dumps([task, arguments]).encode()
+            give_way()
+            answer = json.loads(self._pool.ask(message))
         except (HelperOverran, HelperLost, RecursionError) as error:
             raise refused from error
         if answer is not None:

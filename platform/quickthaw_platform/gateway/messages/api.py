@@ -23,6 +23,7 @@ from quickthaw_platform.gateway.messages.stream import stream
 from quickthaw_platform.gateway.openai.answer import outcome
 from quickthaw_platform.gateway.openai.calls import json_answer, opened, place, resolve, result
 from quickthaw_platform.gateway.resource import errors, resource
+from quickthaw_platform.gateway.turns import in_turns
 
 REQUEST_ID_HEADER = "request-id"
 """Where Anthropic's clients look for it."""
@@ -72,7 +73,7 @@ def _whole(connection: Line, builder: MessageEvents) -> Response:
         name_invocation(invocation)
         raise
     ended(invocation)
-    fed = itertools.chain.from_iterable(map(builder.feed, events))
+    fed = itertools.chain.from_iterable(map(builder.feed, in_turns(events)))
     return json_answer(whole(itertools.chain(fed, builder.end(usage))))
 
 

@@ -20,7 +20,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, fields: object) -> object:
-        if not isinstance(fields, dict):
+        if not isinstance(fields, dict) or None not in fields.values():
             return fields
         return {name: value for name, value in fields.items() if value is not None or name in cls.model_fields}
 

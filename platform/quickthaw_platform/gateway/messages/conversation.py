@@ -15,6 +15,7 @@ from quickthaw_platform.gateway.messages.blocks import (
     ToolUseBlock,
 )
 from quickthaw_platform.gateway.sse import compact
+from quickthaw_platform.gateway.turns import in_turns
 
 _MAY_HOLD = {
     "user": (TextBlock, ToolResultBlock),
@@ -32,14 +33,14 @@ def plain_messages(system: Sequence[TextBlock] | None, messages: Sequence[Messag
     InvalidRequest with the path of a block that has no place in its turn, or names a call that there is not.
     """
     names: dict[str, str] = {}  # of the tools, by the id of the call
-    found = [{"role": "system", "content": _text(system)}] if system else []
-    for index, message in enumerate(messages):
-        for turn in _turns(message, f"messages.{index}", names):
-            if found and turn["role"] == found[-1]["role"] != "tool":
-                found[-1] = _joined(found[-1], turn)
+    found = [[{"role": "system", "content": _text(system)}]] if system else []
+    for index, message in enumerate(in_turns(messages)):
+        for turn in in_turns(_turns(message, f"messages.{index}", names)):
+            if found and turn["role"] == found[-1][0]["role"] != "tool":
+                found[-1].append(turn)
             else:
-                found.append(turn)
-    return found
+                found.append([turn])
+    return [_joined(turns) for turns in in_turns(found)]
 
 
 def continues(messages: Sequence[Message]) -> bool:
@@ -93,12 +94,15 @@ def _result(block: ToolResultBlock, path: str, names: dict[str, str]) -> dict[st
     return {"role": "tool", "tool_call_id": block.tool_use_id, "name": names[block.tool_use_id], "content": content}
 
 
-def _joined(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
-    turn = {**first, **then, "content": "\n".join(filter(None, (first["content"], then["content"])))}
-    if "reasoning_content" in first and "reasoning_content" in then:
-        turn["reasoning_content"] = f"{first['reasoning_content']}\n{then['reasoning_content']}"
-    if "tool_calls" in first and "tool_calls" in then:
-        turn["tool_calls"] = first["tool_calls"] + then["tool_calls"]
+def _joined(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return turns of one role that follow each other as one."""
+    if len(turns) == 1:
+        return turns[0]
+    turn: dict[str, Any] = {"role": turns[0]["role"], "content": "\n".join(filter(None, (t["content"] for t in turns)))}
+    if thoughts := [t["reasoning_content"] for t in turns if "reasoning_content" in t]:
+        turn["reasoning_content"] = "\n".join(thoughts)
+    if calls := [call for t in turns for call in t.get("tool_calls", ())]:
+        turn["tool_calls"] = calls
     return turn
 
 

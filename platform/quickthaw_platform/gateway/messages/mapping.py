@@ -14,6 +14,7 @@ from quickthaw_platform.gateway.openai.mapping import Call, compression_of, para
 from quickthaw_platform.gateway.openai.tools import check_choice
 from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
 from quickthaw_platform.gateway.structure_check.places import Places
+from quickthaw_platform.gateway.turns import give_way
 
 _SAMPLING = {name: name for name in ("max_tokens", "temperature", "top_p", "top_k")} | {"stop_sequences": "stop"}
 _TOOL_CHOICES = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
@@ -48,6 +49,7 @@ def _call(
         check_choice(options, own_tools)
     sent = {**(request.model_extra or {}), **sampling}
     named = {name: sent[name] for name in arguments if sent.get(name) is not None and name != "messages"}
+    give_way()
     messages = plain_messages(request.system, request.messages)
     return Call({**named, "messages": messages}, sampling, options, places, compression_of(request.compress, handler))
 

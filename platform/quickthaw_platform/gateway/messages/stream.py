@@ -15,6 +15,7 @@ from quickthaw_platform.gateway.messages.errors import error_body
 from quickthaw_platform.gateway.messages.events import MessageEvents
 from quickthaw_platform.gateway.openai.answer import outcome
 from quickthaw_platform.gateway.thaw import waiting_for
+from quickthaw_platform.gateway.turns import in_turns
 
 
 def stream(
@@ -28,7 +29,7 @@ def stream(
     spoke = time.monotonic() - keepalive
     try:
         for events in itertools.chain([started], rest):
-            said = b"".join(_encoded(event, builder) for event in events)
+            said = b"".join(_encoded(event, builder) for event in in_turns(events))
             if not said and time.monotonic() - spoke >= keepalive:
                 said = b"".join(map(_message, (*builder.begin(), _ping(line, builder))))
             if said:

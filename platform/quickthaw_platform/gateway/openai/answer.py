@@ -11,6 +11,7 @@ from quickthaw.types import Event, EventType, Usage
 from quickthaw_platform.errors import QuickthawError, from_json
 from quickthaw_platform.gateway.openai.logprobs import TextOffsets
 from quickthaw_platform.gateway.openai.mapping import piece
+from quickthaw_platform.gateway.turns import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def collect(events: Iterable[Event], n: int) -> tuple[list[Answer], Usage]:
     answers = [Answer() for _ in range(n)]
     chunks = 0
     usage = Usage()
-    for event in events:
+    for event in in_turns(events):
         delta = piece(event, chunks)
         if delta is not None and delta.choice < n:
             chunks += 1

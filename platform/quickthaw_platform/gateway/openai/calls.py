@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response
 
 from quickthaw.types import Event, EventType, Usage, Version
 from quickthaw_platform.errors import InvocationCancelled, NotFound, QuickthawError
@@ -14,6 +14,7 @@ from quickthaw_platform.gateway.admission import Admitted, Order, admit
 from quickthaw_platform.gateway.auth import principal
 from quickthaw_platform.gateway.calls import count_request, ended, line, name_invocation, streaming
 from quickthaw_platform.gateway.following import ClientGone, Line, first_output, opening
+from quickthaw_platform.gateway.json_pieces import json_response
 from quickthaw_platform.gateway.openai.answer import Answer, Head, collect, failure
 from quickthaw_platform.gateway.openai.mapping import Call, check_serves, split_model
 from quickthaw_platform.gateway.openai.stream import Chunks, stream
@@ -124,7 +125,7 @@ def chunked(connection: Line, chunks: Sequence[Chunks], include_usage: bool) -> 
 
 def json_answer(body: dict[str, Any]) -> Response:
     """Return an answer in one piece."""
-    return jsonify(body)
+    return json_response(body)
 
 
 def _raise_failure(events: Sequence[Event]) -> None:

@@ -12,6 +12,7 @@ from quickthaw_platform.gateway.openai.answer import Answer, Head
 from quickthaw_platform.gateway.openai.assistant_message import message, reason, said_in
 from quickthaw_platform.gateway.openai.logprobs import token_entry
 from quickthaw_platform.gateway.openai.mapping import piece, usage_json
+from quickthaw_platform.gateway.turns import in_turns
 
 
 def chat_response(head: Head, answers: Sequence[Answer], usage: Usage, legacy: bool = False) -> dict[str, Any]:
@@ -100,4 +101,4 @@ def chat_logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any] | None:
     """Return token log-probabilities as chat completions carry them; None where there are none."""
     if not entries:
         return None
-    return {"content": [token_entry(entry) for entry in entries], "refusal": None}
+    return {"content": [token_entry(entry) for entry in in_turns(entries)], "refusal": None}

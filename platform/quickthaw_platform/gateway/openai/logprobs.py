@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quickthaw.generation import Delta, TokenLogprob
+from quickthaw_platform.gateway.turns import in_turns
 
 
 def token_entry(entry: TokenLogprob) -> dict[str, Any]:
@@ -24,13 +25,13 @@ def text_logprobs(entries: Sequence[TokenLogprob], offsets: Sequence[int]) -> di
     """
     if not entries:
         return None
-    top = [_by_name(entry) for entry in entries]
+    top = [_by_name(entry) for entry in in_turns(entries)]
     return {
-        "tokens": [_own_name(entry, likeliest) for entry, likeliest in zip(entries, top, strict=True)],
+        "tokens": [_own_name(entry, likeliest) for entry, likeliest in in_turns(zip(entries, top, strict=True))],
         "token_logprobs": [entry.logprob for entry in entries],
         "top_logprobs": [
             None if entry.logprob is None else {name: value for name, (_, value) in likeliest.items()}
-            for entry, likeliest in zip(entries, top, strict=True)
+            for entry, likeliest in in_turns(zip(entries, top, strict=True))
         ],
         "text_offset": list(offsets),
     }
@@ -47,7 +48,7 @@ class TextOffsets:
         """Take a piece of the text; return the places of those of its tokens that have log-probabilities."""
         if not delta.logprobs:
             self.skip(delta.text)
-        return [self._place(_bytes(entry.text, entry.own_bytes)) for entry in delta.logprobs]
+        return [self._place(_bytes(entry.text, entry.own_bytes)) for entry in in_turns(delta.logprobs)]
 
     def skip(self, text: str) -> None:
         """Take a piece of the text whose tokens nobody asks for."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from quickthaw.generation import Delta
+from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import Compression, Event, EventType, Handler, Usage
 from quickthaw_platform.errors import InvalidRequest, NotServable
 from quickthaw_platform.gateway.openai.prompt_messages import plain_messages
@@ -17,6 +17,7 @@ from quickthaw_platform.gateway.openai.tools import check_choice, is_legacy, opt
 from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
 from quickthaw_platform.gateway.sse import compact
 from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
+from quickthaw_platform.gateway.turns import give_way, in_turns
 
 LEGACY_MAX_TOKENS = 16
 """OpenAI's default for `/v1/completions`."""
@@ -65,6 +66,7 @@ def check_serves(function: str, handler: Handler | None, argument: str, task: st
 
 def chat_call(request: ChatRequest, handler: Handler | None, own_tools: Sequence[Mapping[str, Any]] = ()) -> Call:
     """Map a chat request; `own_tools` are those that the function itself shows to the model."""
+    give_way()
     check_fields(Endpoint.CHAT, request.model_extra or {}, parameters(handler))
     sampling = sampling_of(request)
     if request.max_completion_tokens is not None:
@@ -79,6 +81,7 @@ def chat_call(request: ChatRequest, handler: Handler | None, own_tools: Sequence
     tools = "functions.{}.parameters" if is_legacy(request) else "tools.{}.function.parameters"
     places = replace(_structured(request, sampling, tools), max_tokens=_longest(request))
     messages = plain_messages(request.messages)
+    give_way()
     named = _named(request, sampling, handler)
     return Call({**named, "messages": messages}, sampling, options, places, compression_of(request.compress, handler))
 
@@ -90,6 +93,7 @@ def completion_calls(
 
     `default_max_tokens` holds where the request names none; None: the function has its own.
     """
+    give_way()
     takes = parameters(handler)
     check_fields(Endpoint.COMPLETIONS, request.model_extra or {}, takes)
     sampling = sampling_of(request)
@@ -127,10 +131,17 @@ def chosen_from(request: CompletionRequest) -> int | None:
 def piece(event: Event, chunks_before: int) -> Delta | None:
     """Return the text that an event adds to an answer; a plain result counts where no chunk came before it."""
     if event.type is EventType.CHUNK:
-        return Delta.from_json(event.data["delta"]) if "delta" in event.data else Delta(text_of(event.data["value"]))
+        return _delta(event.data["delta"]) if "delta" in event.data else Delta(text_of(event.data["value"]))
     if event.type is EventType.RESULT and not chunks_before:
         return Delta(text_of(event.data.get("value")))
     return None
+
+
+def _delta(body: dict[str, Any]) -> Delta:
+    """Read a piece; the one that echoes a prompt may have thousands of log-probabilities."""
+    entries = body.get("logprobs") or ()
+    delta = Delta.from_json({**body, "logprobs": ()} if entries else body)
+    return replace(delta, logprobs=tuple(map(TokenLogprob.from_json, in_turns(entries)))) if entries else delta
 
 
 def text_of(value: Any) -> str:
@@ -200,8 +211,9 @@ def _named(request: OpenAIRequest, sampling: Mapping[str, Any], handler: Handler
     """Return those fields of the request that the handler has as arguments."""
     if handler is None:
         return {}
-    sent = {**request.model_dump(exclude_unset=True, exclude_none=True, by_alias=True), **sampling}
-    return {name: sent[name] for name in parameters(handler) if name in sent and name not in ("messages", "prompt")}
+    others = {"messages", "prompt"}
+    sent = {**request.model_dump(exclude_unset=True, exclude_none=True, by_alias=True, exclude=others), **sampling}
+    return {name: sent[name] for name in parameters(handler) if name in sent}
 
 
 def _prompts(prompt: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | None) -> list[Any]:

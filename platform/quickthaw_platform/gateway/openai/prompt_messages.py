@@ -7,6 +7,7 @@ from typing import Any
 
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.openai.request_parts import ChatMessage, ContentPart, Loose, ToolCall
+from quickthaw_platform.gateway.turns import in_turns
 
 _HARMLESS = frozenset({"annotations", "id", "cache_control", "prompt_cache_breakpoint", "index"})
 """Fields that clients send back from answers, or mark a cache with."""
@@ -18,7 +19,7 @@ def plain_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     Raises InvalidRequest, naming the place, for what is not text and for fields that nothing is done with.
     """
     plain, called = [], 0
-    for index, message in enumerate(messages):
+    for index, message in enumerate(in_turns(messages)):
         plain.append(_plain(message, index, called))
         called = called if message.function_call is None else index
     return plain
@@ -43,7 +44,7 @@ def _plain(message: ChatMessage, index: int, called: int) -> dict[str, Any]:
 
 def _text(message: ChatMessage, place: str) -> str:
     if isinstance(message.content, list):
-        return "".join(_part(part, f"{place}.content.{index}") for index, part in enumerate(message.content))
+        return "".join(_part(part, f"{place}.content.{index}") for index, part in enumerate(in_turns(message.content)))
     return message.content or message.refusal or ""
 
 
@@ -58,9 +59,9 @@ def _part(part: ContentPart, place: str) -> str:
 
 
 def _calls(message: ChatMessage, index: int, place: str) -> list[dict[str, Any]]:
-    for number, call in enumerate(message.tool_calls or ()):
+    for number, call in enumerate(in_turns(message.tool_calls or ())):
         _check_extra(call, f"{place}.tool_calls.{number}")
-    calls = [_call(call) for call in message.tool_calls or ()]
+    calls = [_call(call) for call in in_turns(message.tool_calls or ())]
     if message.function_call is not None:
         function = message.function_call.model_dump()
         calls.append({"id": _legacy_id(index), "type": "function", "function": function})

@@ -19,12 +19,12 @@ from quickthaw_platform.gateway.openai.answer import Head, collect
 from quickthaw_platform.gateway.openai.calls import json_answer
 from quickthaw_platform.gateway.openai.chat_format import chat_response
 from quickthaw_platform.gateway.openai.schema import ChatCompletion, ChatRequest
-from quickthaw_platform.gateway.openai.tools import is_legacy
 from quickthaw_platform.gateway.path_names import COMPLETION_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import resource
 from quickthaw_platform.gateway.responses.schema import ItemList
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.gateway.stored import behind, forget, keep, log_so_far, page_of, stored
+from quickthaw_platform.gateway.turns import give_way, in_turns
 from quickthaw_platform.invocations.stored import Kind, StoredObject
 
 api = resource(
@@ -79,6 +79,7 @@ class CompletionDeleted(BaseModel):
 
 def keep_completion(connection: Line, sent: ChatRequest, version: Version, identity: str) -> None:
     """Keep the chat completion that a client waits for."""
+    give_way()
     body = sent.model_dump(mode="json", exclude_unset=True, exclude={"metadata"})
     keep(connection, version, Kind.COMPLETION, identity, sent.model, body=body, metadata=sent.metadata or {})
 
@@ -116,7 +117,7 @@ def delete_chat_completion(path: CompletionPath) -> Response:
 def list_chat_completion_messages(path: CompletionPath, query: Page) -> Response:
     """List the messages that a stored chat completion was made from."""
     found = stored(Kind.COMPLETION, path.completion_id)
-    messages = [_message(found.id, index, message) for index, message in enumerate(found.body["messages"])]
+    messages = [_message(found.id, index, message) for index, message in enumerate(in_turns(found.body["messages"]))]
     if query.order == "desc":
         messages.reverse()
     return json_answer(page_of(behind(messages, query.after, [message["id"] for message in messages]), query.limit))
@@ -138,7 +139,7 @@ def _answered(
     found: Iterator[StoredObject], model: str | None, metadata: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """Yield the completions of this model and with this metadata, but for those that run or failed."""
-    for each in found:
+    for each in in_turns(found):
         if (model is None or each.model == model) and metadata.items() <= each.metadata.items():
             try:
                 yield _body_of(each)
@@ -154,8 +155,8 @@ def _body_of(found: StoredObject) -> dict[str, Any]:
         raise NotFound(f"the chat completion {found.id!r} has expired") from error
     if not log or not log[-1].ends or "error" in log[-1].data:
         raise NotFound(f"the chat completion {found.id!r} was not answered (yet)")
-    sent = ChatRequest.model_validate(found.body)
-    answers, usage = collect(log, sent.n or 1)
+    answers, usage = collect(log, found.body.get("n") or 1)
+    legacy = found.body.get("functions") is not None
     head = Head(found.id, int(found.created_at), found.model)
     repeated = {name: found.body.get(name) for name in _REPEATED}
-    return {**chat_response(head, answers, usage, is_legacy(sent)), **repeated, "metadata": dict(found.metadata)}
+    return {**chat_response(head, answers, usage, legacy), **repeated, "metadata": dict(found.metadata)}

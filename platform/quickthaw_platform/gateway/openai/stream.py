@@ -13,6 +13,7 @@ from quickthaw_platform.gateway import sse
 from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.openai.answer import failure, outcome
 from quickthaw_platform.gateway.thaw import waiting_for
+from quickthaw_platform.gateway.turns import in_turns
 
 
 class Chunks(Protocol):
@@ -76,7 +77,8 @@ def _one(
     spoke = time.monotonic() - keepalive
     for events in source:
         error = events[-1] if events and events[-1].type is EventType.ERROR else None
-        said = b"".join([chunks.quick(event) or _fed(event, chunks) for event in events if event is not error])
+        outputs = in_turns(event for event in events if event is not error)
+        said = b"".join([chunks.quick(event) or _fed(event, chunks) for event in outputs])
         if not said and error is None and time.monotonic() - spoke >= keepalive:
             said = sse.message({**chunks.keep_alive(), **(waiting_for(line, invocation) if waits else {})})
         elif said:

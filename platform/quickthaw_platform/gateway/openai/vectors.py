@@ -13,6 +13,7 @@ from quickthaw_platform.errors import HandlerFailed, InvalidRequest
 from quickthaw_platform.gateway.openai.mapping import Call, parameters
 from quickthaw_platform.gateway.openai.schema import EmbeddingRequest
 from quickthaw_platform.gateway.request_fields import Endpoint, check_fields
+from quickthaw_platform.gateway.turns import in_turns
 
 
 def embedding_call(request: EmbeddingRequest, handler: Handler | None) -> Call:
@@ -24,7 +25,7 @@ def embedding_call(request: EmbeddingRequest, handler: Handler | None) -> Call:
         raise InvalidRequest("input is empty", param="input")
     if [] in inputs:
         raise InvalidRequest("an input of token ids is empty", param="input")
-    sent = request.model_dump(exclude_unset=True, exclude_none=True)
+    sent = request.model_dump(exclude_unset=True, exclude_none=True, exclude={"input"})
     return Call({**{name: sent[name] for name in takes if name in sent}, "input": inputs}, {})
 
 
@@ -40,12 +41,15 @@ def embedding_response(request: EmbeddingRequest, result: Any, usage: Usage) -> 
     """Build the answer from what the handler returned: a vector for each input, or one vector for one input."""
     vectors = _vectors(result, len(inputs_of(request)))
     if request.dimensions is not None:
-        vectors = [shortened(vector, request.dimensions) for vector in vectors]
+        vectors = [shortened(vector, request.dimensions) for vector in in_turns(vectors)]
     encode = _base64 if request.encoding_format == "base64" else list
     return {
         "object": "list",
         "model": request.model,
-        "data": [{"object": "embedding", "index": i, "embedding": encode(vector)} for i, vector in enumerate(vectors)],
+        "data": [
+            {"object": "embedding", "index": i, "embedding": encode(vector)}
+            for i, vector in enumerate(in_turns(vectors))
+        ],
         "usage": {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens},
     }
 
@@ -69,7 +73,7 @@ def _vectors(result: Any, count: int) -> list[list[float]]:
     if (
         not isinstance(vectors, list)
         or len(vectors) != count
-        or not all(isinstance(vector, list) and vector and all(map(_is_number, vector)) for vector in vectors)
+        or not all(isinstance(vector, list) and vector and all(map(_is_number, vector)) for vector in in_turns(vectors))
     ):
         raise HandlerFailed(f"the handler must return {count} vectors of numbers for {count} inputs")
     return vectors

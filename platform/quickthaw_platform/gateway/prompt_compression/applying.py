@@ -15,6 +15,7 @@ from quickthaw_platform.gateway.prompt_compression.setting import obstacle, refu
 from quickthaw_platform.gateway.prompt_compression.shortening import Shortened, shares, summed_up
 from quickthaw_platform.gateway.prompt_compression.texts import Text, replaced, texts_of
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.gateway.turns import give_way, in_turns
 from quickthaw_platform.gateway.validation import merged_limits
 from quickthaw_platform.invocations.records import compact
 
@@ -28,7 +29,9 @@ def with_shorter_prompt(order: Order) -> Order:
     setting = setting_of(order.compress, order.version.spec.compress)
     if setting is None:
         return order
+    give_way()
     services().checks.check_input(order.version, order.input)
+    give_way()
     reason = obstacle(order.input, order.sampling)
     if reason is not None:
         if order.compress is not None:
@@ -36,6 +39,7 @@ def with_shorter_prompt(order: Order) -> Order:
         return replace(order, compression={"reason": reason, "originals": []})
     began = time.monotonic()
     texts = texts_of(order.input, order.version.spec.prefix)
+    give_way()
     found = list(zip(texts, _shortened(order, texts, setting), strict=True))
     changed = [(text, shorter) for text, shorter in found if shorter.text != text.body]
     return replace(
@@ -58,7 +62,9 @@ def digest(order: Order, setting: Compression) -> str:
 
 def _shortened(order: Order, texts: list[Text], setting: Compression) -> list[Shortened]:
     bodies = [(text.body, text.question) for text in texts]
-    budgets = None if setting.budget is None else shares([about_tokens(body) for body, _ in bodies], setting.budget)
+    budgets = (
+        None if setting.budget is None else shares([about_tokens(body) for body, _ in in_turns(bodies)], setting.budget)
+    )
     if setting.by != BY_FREQUENCY:
         return shortened_by(setting, order, bodies, budgets)
     return services().shortener.shorten(bodies, setting.ratio, budgets)

@@ -8,15 +8,18 @@ conversation that goes on has its earlier turns as they were sent before, which 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from quickthaw_platform.gateway.turns import in_turns
 
 LEAST_CHARACTERS = 240
 """Of a shorter text there is nothing to be gained."""
 
 _ROLES = ("user", "tool")
-_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+_TO_LAST_BLANK_LINE = re.compile(r"(?s:.*)\n[^\S\n]*\n")
 
 Path = tuple[str | int, ...]
 
@@ -50,10 +53,7 @@ def texts_of(input: Mapping[str, Any], prefix: str | None = None) -> list[Text]:
 
 def replaced(input: Mapping[str, Any], shorter: Mapping[Path, str]) -> dict[str, Any]:
     """Return a copy of the input with other texts at some places; nothing of the original is changed."""
-    return {
-        name: _replaced(value, {path[1:]: text for path, text in shorter.items() if path[0] == name})
-        for name, value in input.items()
-    }
+    return dict(_replaced(input, shorter))
 
 
 def _of_prompt(prompt: object, prefix: str) -> Iterator[Text]:
@@ -67,7 +67,7 @@ def _of_messages(messages: object) -> Iterator[Text]:
         return
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
     last = max((place for place, role in enumerate(roles) if role == "user"), default=-1)
-    for place, (message, role) in enumerate(zip(messages, roles, strict=True)):
+    for place, (message, role) in enumerate(in_turns(zip(messages, roles, strict=True))):
         if role in _ROLES:
             found = list(_of_content(message.get("content"), ("messages", place, "content")))
             yield from _with_question(found) if place == last else found
@@ -91,8 +91,8 @@ def _with_question(texts: Sequence[Text]) -> Iterator[Text]:
 
 def question_of(text: str) -> str | None:
     """Return the last paragraph where it is at most half of the text; None: the question is to be looked for in it."""
-    ends = [match.end() for match in _BLANK_LINE.finditer(text.rstrip())]
-    last = text[ends[-1] :] if ends else ""
+    before = _TO_LAST_BLANK_LINE.match(text.rstrip())
+    last = text[before.end() :] if before else ""
     return last if last.strip() and 2 * len(last) <= len(text) else None
 
 
@@ -101,12 +101,9 @@ def _replaced(value: Any, shorter: Mapping[Path, str]) -> Any:
         return value
     if () in shorter:
         return shorter[()]
-    steps = {path[0] for path in shorter}
+    within: dict[str | int, dict[Path, str]] = defaultdict(dict)
+    for path, text in shorter.items():
+        within[path[0]][path[1:]] = text
     items = enumerate(value) if isinstance(value, list) else value.items()
-    changed = {
-        step: _replaced(part, {path[1:]: text for path, text in shorter.items() if path[0] == step})
-        if step in steps
-        else part
-        for step, part in items
-    }
+    changed = {step: _replaced(part, within[step]) if step in within else part for step, part in in_turns(items)}
     return list(changed.values()) if isinstance(value, list) else changed

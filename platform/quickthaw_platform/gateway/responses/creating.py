@@ -10,37 +10,20 @@ from typing import Any
 from flask import Response
 
 from quickthaw.types import EventType, Version
-from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.calls import ended, line, name_invocation, streaming
 from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.openai.answer import failure
 from quickthaw_platform.gateway.openai.calls import json_answer, opened, place, resolve, result
 from quickthaw_platform.gateway.responses.body import Draft, repeated
 from quickthaw_platform.gateway.responses.events import ResponseEvents
-from quickthaw_platform.gateway.responses.items import invocation_in, items_of, named
+from quickthaw_platform.gateway.responses.items import items_of, named
 from quickthaw_platform.gateway.responses.mapping import response_call
 from quickthaw_platform.gateway.responses.schema import InputRequest, Item, ResponseRequest
+from quickthaw_platform.gateway.responses.stored_items import StoredItems, identity_of
 from quickthaw_platform.gateway.responses.stream import ALL, stream
 from quickthaw_platform.gateway.services import services
-from quickthaw_platform.gateway.stored import keep, log_so_far, stored
-from quickthaw_platform.invocations.stored import Kind, StoredObject
-
-_WHOLE = ("completed", "incomplete")
-
-
-def identity_of(invocation: str) -> str:
-    """Return the id of the response that an invocation answers."""
-    return f"resp_{invocation}"
-
-
-def draft_of(found: StoredObject) -> Draft:
-    """Return what is kept of a response."""
-    return Draft(found.id, int(found.created_at), found.model, found.body["request"], found.metadata)
-
-
-def as_it_stands(found: StoredObject) -> dict[str, Any]:
-    """Return a stored response as it stands, from its invocation's log."""
-    return ResponseEvents(draft_of(found), found.invocation).read(log_so_far(found.invocation))
+from quickthaw_platform.gateway.stored import keep
+from quickthaw_platform.invocations.stored import Kind
 
 
 def count_tokens(request: InputRequest) -> int:
@@ -53,10 +36,10 @@ def count_tokens(request: InputRequest) -> int:
 
 def conversation(request: InputRequest) -> list[Mapping[str, Any]]:
     """Return the items that a request is about: those of the response that it goes on from, and its own."""
-    earlier: list[Mapping[str, Any]] = []
+    stored_items, earlier = StoredItems(), list[Item]()
     if request.previous_response_id is not None:
-        earlier = _said_before(stored(Kind.RESPONSE, request.previous_response_id, "previous_response_id"))
-    return [*earlier, *items_of(request.input, _stored_item)]
+        earlier = stored_items.before(request.previous_response_id)
+    return [*earlier, *items_of(request.input, stored_items.find)]
 
 
 def create(request: ResponseRequest, idempotency_key: str | None) -> Response:
@@ -103,24 +86,3 @@ def _streamed(connection: Line, invocation: str, told: ResponseEvents) -> Respon
     """
     started, log = opened(connection) if connection.calls else ([], connection.events(invocation))
     return streaming(connection.guard(stream(connection, invocation, started, log, told, ALL)), invocation)
-
-
-def _said_before(previous: StoredObject) -> list[Mapping[str, Any]]:
-    found = as_it_stands(previous)
-    if found["status"] not in _WHOLE:
-        raise InvalidRequest(
-            f"previous_response_id: {previous.id} is {found['status']}; only one that was answered can be gone on from",
-            param="previous_response_id",
-        )
-    return [*previous.body["items"], *found["output"]]
-
-
-def _stored_item(identity: str, place: str) -> Item:
-    """Return the item of a stored response that `item_reference` means; InvalidRequest where there is none."""
-    invocation = invocation_in(identity)
-    if invocation is not None:
-        found = stored(Kind.RESPONSE, identity_of(invocation), place)
-        for item in (*as_it_stands(found)["output"], *found.body["items"]):
-            if item["id"] == identity:
-                return dict(item)
-    raise InvalidRequest(f"{place}: no stored item has the id {identity!r}", param=place)

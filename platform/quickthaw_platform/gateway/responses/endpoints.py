@@ -14,7 +14,7 @@ from quickthaw_platform.gateway.calls import CallHeaders, line, streaming
 from quickthaw_platform.gateway.openai.calls import json_answer
 from quickthaw_platform.gateway.path_names import RESPONSE_PATTERN, NamingPath
 from quickthaw_platform.gateway.resource import resource
-from quickthaw_platform.gateway.responses.creating import as_it_stands, count_tokens, create, draft_of
+from quickthaw_platform.gateway.responses.creating import count_tokens, create
 from quickthaw_platform.gateway.responses.events import ResponseEvents
 from quickthaw_platform.gateway.responses.schema import (
     InputRequest,
@@ -24,6 +24,7 @@ from quickthaw_platform.gateway.responses.schema import (
     ResponseObject,
     ResponseRequest,
 )
+from quickthaw_platform.gateway.responses.stored_items import as_it_stands, draft_of
 from quickthaw_platform.gateway.responses.stream import ALL, stream
 from quickthaw_platform.gateway.services import services
 from quickthaw_platform.gateway.stored import behind, forget, page_of, stored

@@ -17,6 +17,7 @@ from quickthaw_platform.gateway.openai.answer import failure
 from quickthaw_platform.gateway.openai.mapping import piece
 from quickthaw_platform.gateway.responses.body import Draft
 from quickthaw_platform.gateway.responses.output import Message, Speaking, Thoughts, Told, ToolCall
+from quickthaw_platform.gateway.turns import in_turns
 
 _BEGUN = frozenset({InvocationState.ASSIGNED.value, InvocationState.RUNNING.value})
 
@@ -89,7 +90,7 @@ class ResponseEvents:
         """Return the response as it stands after these events."""
         for _ in self.begin():
             pass
-        for event in log:
+        for event in in_turns(log):
             if self.quick(event) is None:
                 for _ in self.feed(event):
                     pass

@@ -7,6 +7,7 @@ from typing import Any
 
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.responses.schema import Item
+from quickthaw_platform.gateway.turns import in_turns
 
 ROLES = ("user", "assistant", "system", "developer")
 TEXT_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
@@ -23,14 +24,14 @@ def items_of(sent: str | Sequence[Item] | None, find: Callable[[str, str], Item]
     """
     if isinstance(sent, str):
         return [_message({"role": "user", "content": sent}, "input")]
-    return [_item(item, f"input.{index}", find) for index, item in enumerate(sent or ())]
+    return [_item(item, f"input.{index}", find) for index, item in enumerate(in_turns(sent or ()))]
 
 
 def named(items: Sequence[Item], invocation: str) -> list[dict[str, Any]]:
     """Give each item without an id one that says whose input it is."""
     return [
         {**item, "id": item.get("id") or f"{PREFIXES[item['type']]}_{invocation}_in{index}"}
-        for index, item in enumerate(items)
+        for index, item in enumerate(in_turns(items))
     ]
 
 
@@ -46,13 +47,13 @@ def messages_of(items: Sequence[Item], instructions: str | None = None) -> list[
     A reasoning item, a message and calls of tools that follow each other are one message of the assistant.
     """
     messages = [{"role": "system", "content": instructions}] if instructions else []
-    for item in items:
+    for item in in_turns(items):
         message = _SPOKEN[item["type"]](item)
         if messages and message["role"] == "assistant" and _goes_on(messages[-1], message):
             messages[-1] |= {**message, "content": messages[-1]["content"] + message["content"]}
             continue
         messages.append(message)
-    return [{**message, **_calls(message)} for message in messages]
+    return [{**message, **_calls(message)} for message in in_turns(messages)]
 
 
 def _item(item: Item, place: str, find: Callable[[str, str], Item]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ _READERS: Mapping[str, Callable[[Item, str], dict[str, Any]]] = {
 def _parts(content: Any, place: str, kind: str) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [_part(kind, content)]
-    return [_part_of(part, f"{place}.{index}", kind) for index, part in enumerate(_list(content, place))]
+    return [_part_of(part, f"{place}.{index}", kind) for index, part in enumerate(in_turns(_list(content, place)))]
 
 
 def _part_of(part: Mapping[str, Any], place: str, kind: str) -> dict[str, Any]:
@@ -179,12 +180,13 @@ def _goes_on(before: dict[str, Any], message: dict[str, Any]) -> bool:
     """Whether a message is of one turn with the one before it; collects the calls of both where it is."""
     if before["role"] != "assistant" or "reasoning_content" in message:
         return False
-    calls = [*before.get("tool_calls", ()), *message.get("tool_calls", ())]
     if "tool_calls" in before and "tool_calls" not in message:
         return False
     if before["content"] and message["content"]:
         return False
-    if calls:
+    if "tool_calls" in message:
+        calls = before.get("tool_calls", [])
+        calls += message["tool_calls"]
         message["tool_calls"] = calls
     return True
 
@@ -197,6 +199,6 @@ def _calls(message: Mapping[str, Any]) -> dict[str, Any]:
             "type": "function",
             "function": {"name": call["name"], "arguments": call["arguments"]},
         }
-        for call in message.get("tool_calls", ())
+        for call in in_turns(message.get("tool_calls", ()))
     ]
     return {"tool_calls": calls} if calls else {}

@@ -17,6 +17,7 @@ from quickthaw_platform.gateway.responses.fields import check_request, passed_on
 from quickthaw_platform.gateway.responses.items import messages_of
 from quickthaw_platform.gateway.responses.schema import LOGPROBS, InputRequest, Item, ResponseRequest
 from quickthaw_platform.gateway.structure_check.places import Places
+from quickthaw_platform.gateway.turns import give_way
 
 ALL_THAT_FITS = -1
 """`truncate_prompt_tokens`: as many of the prompt's last tokens as the context holds."""
@@ -48,7 +49,9 @@ def response_call(
     if not messages:
         raise InvalidRequest("input: there is nothing to answer; send a text or items", param="input")
     try:
-        sent = ChatRequest.model_validate({**_fields(request, takes), "messages": messages})
+        fields = {**_fields(request, takes), "messages": messages}
+        give_way()
+        sent = ChatRequest.model_validate(fields)
         call = chat_call(sent, handler, own_tools)
     except ValidationError as error:
         raise _here(invalid(error)) from error
@@ -76,8 +79,8 @@ def _name(field: str | None) -> str | None:
 
 def _fields(request: InputRequest, takes: Iterable[str]) -> dict[str, Any]:
     """Return the fields of the chat request but its messages; the handler `takes` these arguments."""
-    sent = request.model_dump(exclude_unset=True, exclude_none=True)
-    fields = passed_on(request, takes) | {name: sent[name] for name in _ALIKE if name in sent}
+    sent = request.model_dump(exclude_unset=True, exclude_none=True, include=set(_ALIKE))
+    fields = passed_on(request, takes) | sent
     if request.tools:
         fields["tools"] = [_tool(tool, f"tools.{index}") for index, tool in enumerate(request.tools)]
     if request.tool_choice is not None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from quickthaw.generation import TokenLogprob, ToolCallDelta
 from quickthaw_platform.gateway.openai.logprobs import token_entry
+from quickthaw_platform.gateway.turns import in_turns
 
 Told = dict[str, Any]
 """An event without its number, and without the place of the item in the answer."""
@@ -41,10 +42,10 @@ class Message:
 
     def add(self, text: str, logprobs: Sequence[TokenLogprob]) -> Told:
         """Append a piece of text with its tokens; returns the event that tells it."""
-        tokens = [token_entry(entry) for entry in logprobs]
+        tokens = [token_entry(entry) for entry in in_turns(logprobs)]
         self.append(text)
         self._logprobs += tokens
-        return self.delta(text, list(map(_without_bytes, tokens)))
+        return self.delta(text, list(map(_without_bytes, in_turns(tokens))))
 
     def append(self, text: str) -> None:
         """Append a piece of text without log-probabilities."""
@@ -57,7 +58,7 @@ class Message:
     def end(self) -> Iterator[Told]:
         """Yield what precedes its end."""
         part = self._part()
-        tokens = list(map(_without_bytes, part["logprobs"]))
+        tokens = list(map(_without_bytes, in_turns(part["logprobs"])))
         yield self._event("response.output_text.done", text=part["text"], logprobs=tokens)
         yield self._event("response.content_part.done", part=part)
 

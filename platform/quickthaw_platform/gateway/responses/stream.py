@@ -14,6 +14,7 @@ from quickthaw_platform.gateway.following import Line
 from quickthaw_platform.gateway.responses.events import Piece, ResponseEvents
 from quickthaw_platform.gateway.responses.output import Message, Told
 from quickthaw_platform.gateway.thaw import waiting_for
+from quickthaw_platform.gateway.turns import in_turns
 
 _TEXT, _NUMBER = "\x00text\x00", "\x00number\x00"  # in no name and no id
 
@@ -39,7 +40,7 @@ def stream(
     try:
         yield _encoded(told.begin(), after)
         for events in itertools.chain([started], log):
-            said = b"".join(map(encoder.encode, events))
+            said = b"".join(map(encoder.encode, in_turns(events)))
             if not said and time.monotonic() - spoke >= keepalive_seconds:
                 said = _comment(waiting_for(line, invocation) if told.waiting else {})
             if said:

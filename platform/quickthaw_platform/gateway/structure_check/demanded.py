@@ -9,6 +9,7 @@ from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.gateway.structure_check.checker import StructureChecker
 from quickthaw_platform.gateway.structure_check.cleaning import cleaned
 from quickthaw_platform.gateway.structure_check.places import NATIVE, Places
+from quickthaw_platform.gateway.turns import give_way, in_turns
 
 
 def checked(checker: StructureChecker, request: Mapping[str, Any], places: Places) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def checked(checker: StructureChecker, request: Mapping[str, Any], places: Place
         found["sampling"] = {**request["sampling"], "structure": _structure(checker, structure, places)}
     tools = request.get("chat", {}).get("tools")
     if tools:
-        described = [_tool(checker, tool, places.tool.format(index)) for index, tool in enumerate(tools)]
+        described = [_tool(checker, tool, places.tool.format(index)) for index, tool in enumerate(in_turns(tools))]
         found["chat"] = {**request["chat"], "tools": described}
     return found
 
@@ -45,7 +46,9 @@ def _tool(checker: StructureChecker, tool: dict[str, Any], place: str) -> dict[s
 
 def _followed(checker: StructureChecker, kind: str, value: Any, place: str) -> Any:
     clean = _cleaned(value) if kind == "json_schema" else value
+    give_way()
     refusal = checker.check(kind, clean)
+    give_way()
     if refusal is not None:
         param = f"{place}.{refusal.path}" if refusal.path else place
         raise InvalidRequest(f"{param}: {refusal.message}", param=param)

@@ -13,7 +13,7 @@ Writing replaces a field, and never counts what has been rolled up once more. Bo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from redis import Redis
@@ -48,6 +48,15 @@ for i = 1, #ARGV, 5 do
 end
 return time
 """
+
+
+def added_up(records: Iterable[UsageRecord], by: Sequence[By], function: str | None = None) -> list[UsageRow]:
+    """Return what records add up to, a row for each of what `by` tells apart; `function` leaves the others out."""
+    totals = Totals(by)
+    for record in records:
+        if function is None or record.subject.function == function:
+            totals.add(record)
+    return totals.rows()
 
 
 _KEYS = (RedisKey.USAGE.of(""), RedisKey.USAGE_ROLLED.of(""), HOURS, UNROLLED)
@@ -100,11 +109,7 @@ class UsageStore:
 
         An hour that was rolled up counts as one period. `function` leaves the others out.
         """
-        totals = Totals(by)
-        for record in self.records(since, until):
-            if function is None or record.subject.function == function:
-                totals.add(record)
-        return totals.rows()
+        return added_up(self.records(since, until), by, function)
 
     def records(self, since: float | None = None, until: float | None = None) -> Iterator[UsageRecord]:
         """Yield the records of the periods that start in a span of time, hour by hour."""
@@ -113,15 +118,18 @@ class UsageStore:
         with outage_is_unavailable():
             hours = cast("list[str]", self._redis.zrangebyscore(HOURS, low, high))
         for hour in hours:
-            for record in self._of_hour(int(hour)).values():
+            for record in map(UsageRecord.parse, self._of_hour(int(hour)).values()):
                 if (since is None or since <= record.start) and (until is None or record.start < until):
                     yield record
 
-    def _of_hour(self, hour: int) -> dict[str, UsageRecord]:
-        """Return an hour's records by field. HSCAN may show a field twice, and miss what is rolled up meanwhile."""
+    def _of_hour(self, hour: int) -> dict[str, str]:
+        """Return an hour's records, as they are written, by field.
+
+        HSCAN may show a field twice, and miss what is rolled up meanwhile.
+        """
         while True:
             with outage_is_unavailable():
                 before = self._redis.hget(rolled_key(hour), TIMES)
                 found = dict(self._redis.hscan_iter(hour_key(hour), count=BATCH))
                 if self._redis.hget(rolled_key(hour), TIMES) == before:
-                    return {name: UsageRecord.parse(text) for name, text in found.items()}
+                    return found

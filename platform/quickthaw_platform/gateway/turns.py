@@ -1,0 +1,39 @@
+"""Turns at the gateway's loop: work that grows with what was sent or stored gives way to others now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import gevent
+from greenlet import getcurrent
+
+TURN_SECONDS = 0.01
+"""How long a request may compute before it gives way."""
+
+T = TypeVar("T")
+
+_began = float("-inf")
+
+
+def begin() -> None:
+    """Begin a turn: the loop has just come to this request."""
+    global _began
+    _began = time.perf_counter()
+
+
+def give_way() -> None:
+    """Let other requests go on where this turn has lasted long. Elsewhere than in greenlets nobody else is there."""
+    if time.perf_counter() - _began < TURN_SECONDS:
+        return
+    if isinstance(getcurrent(), gevent.Greenlet):
+        gevent.sleep(0)
+    begin()
+
+
+def in_turns(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, giving way between them."""
+    for item in items:
+        yield item
+        give_way()
