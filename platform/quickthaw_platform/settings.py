@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import psutil
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -86,12 +86,12 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_origins)] = Field(
         (), description="web pages that browsers let call the gateway: https://a.example,http://localhost:3000; *: all"
     )
-    max_body: Bytes = Field(1 << 20, description="largest request body, also when it is unpacked")
-    body_timeout: Seconds = Field(30.0, description="longest time that a request's body may take to come")
+    max_body: Bytes = Field(1 << 20, ge=1 << 10, description="largest request body, also when it is unpacked")
+    body_timeout: Seconds = Field(30.0, gt=0, description="longest time that a request's body may take to come")
     max_open_requests: int = Field(
         1000, ge=1, description="requests, streams among them, that one gateway worker serves an API key at a time"
     )
-    sse_keepalive: Seconds = Field(10.0, description="longest silence on a stream, thaw included")
+    sse_keepalive: Seconds = Field(10.0, ge=0.1, description="longest silence on a stream, thaw included")
     outage_patience: Seconds = Field(30.0, description="how long a running stream survives without Redis")
 
     node: str = Field(default_factory=socket.gethostname, pattern=NODE_PATTERN, description="id of this worker's node")
@@ -111,7 +111,9 @@ class Settings(BaseSettings):
         default_factory=lambda: int(psutil.virtual_memory().total * 0.8),
         description="what the node's instances may reserve",
     )
-    instance_memory: Bytes = Field(1 << 30, description="KV cache and handler memory of an instance that names none")
+    instance_memory: Bytes = Field(
+        1 << 30, ge=1, description="KV cache and handler memory of an instance that names none"
+    )
     isolation: Isolation | None = Field(
         None, description="how instances are isolated: strict, process, or none; not set: as strictly as this node can"
     )
@@ -153,12 +155,14 @@ class Settings(BaseSettings):
     trusted_importers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_importers)] = Field(
         (), description="public keys whose checkpoints this node takes from there, besides its own; none: anybody's"
     )
-    remote_poll: Seconds = Field(60.0, description="between two looks at what others have put there")
+    remote_poll: Seconds = Field(60.0, ge=0.1, description="between two looks at what others have put there")
     load_threads: int = Field(3, ge=1, le=64, description="threads that read one checkpoint")
-    disk_bandwidth: Bytes | None = Field(None, description="bytes/s read from disk at most; none: what it gives")
-    remote_bandwidth: Bytes | None = Field(None, description="bytes/s fetched at most; none: what the network gives")
-    heartbeat: Seconds = Field(0.5, description="between two heartbeats of a node")
-    heartbeat_ttl: Seconds = Field(2.0, description="without a heartbeat for so long, a node is dead")
+    disk_bandwidth: Bytes | None = Field(None, ge=1, description="bytes/s read from disk at most; none: what it gives")
+    remote_bandwidth: Bytes | None = Field(
+        None, ge=1, description="bytes/s fetched at most; none: what the network gives"
+    )
+    heartbeat: Seconds = Field(0.5, ge=0.05, description="between two heartbeats of a node")
+    heartbeat_ttl: Seconds = Field(2.0, ge=0.1, description="without a heartbeat for so long, a node is dead")
     drain_timeout: Seconds = Field(60.0, description="longest wait for running invocations at shutdown")
     max_attempts: int = Field(
         2, ge=1, description="losses of what runs an invocation, with nothing new in between, that it takes to end it"
@@ -171,7 +175,7 @@ class Settings(BaseSettings):
     max_instances: int = Field(
         1000, ge=1, description="most instances of a function, always on or not, unless its API key has another"
     )
-    max_output: Bytes = Field(8 << 20, description="largest output of one invocation")
+    max_output: Bytes = Field(8 << 20, ge=1 << 10, description="largest output of one invocation")
     output_interval: Seconds = Field(
         0.04,
         description="an instance's tokens leave together, at most once in it; first and last ones at once; 0: each",
@@ -182,10 +186,12 @@ class Settings(BaseSettings):
     keep_alive_policy: str = Field(
         "fixed", description="how long idle instances stay: fixed, histogram, break-even, greedy-dual, or a plugin"
     )
-    controller_interval: Seconds = Field(1.0, description="between two rounds of the controller")
-    invocation_ttl: Seconds = Field(3600.0, description="how long ended invocations can be looked up")
+    controller_interval: Seconds = Field(1.0, ge=0.05, description="between two rounds of the controller")
+    invocation_ttl: Seconds = Field(3600.0, ge=1, description="how long ended invocations can be looked up")
     stored_ttl: Seconds = Field(
-        86_400.0, description="how long responses and chat completions with `store: true` are kept when they have ended"
+        86_400.0,
+        ge=1,
+        description="how long responses and chat completions with `store: true` are kept when they have ended",
     )
     stored_limit: int = Field(
         1000, ge=1, description="stored responses, and as many chat completions, of each API key; the oldest go first"
@@ -198,14 +204,14 @@ class Settings(BaseSettings):
         default_factory=lambda: psutil.virtual_memory().total // 8,
         description="what the calls, answers and stored responses of an API key without `store_bytes` may take of it",
     )
-    idempotency_ttl: Seconds = Field(86_400.0, description="how long an Idempotency-Key is remembered")
+    idempotency_ttl: Seconds = Field(86_400.0, ge=1, description="how long an Idempotency-Key is remembered")
     webhook_attempts: int = Field(6, ge=1, description="deliveries tried for a webhook")
     webhook_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)] = Field(
         (), description="networks that are not public and that webhooks may reach all the same: 10.1.0.0/16,127.0.0.1"
     )
     usage_period: Seconds = Field(60.0, ge=0.1, le=3600, description="what an instance uses is recorded for each")
-    usage_detail: Seconds = Field(2 * 86_400.0, description="how long usage is kept of each instance and period")
-    usage_retention: Seconds = Field(90 * 86_400.0, description="how long usage is kept, added up by the hour")
+    usage_detail: Seconds = Field(2 * 86_400.0, ge=60, description="how long usage is kept of each instance and period")
+    usage_retention: Seconds = Field(90 * 86_400.0, ge=3600, description="how long usage is kept, added up by the hour")
 
     prices_dir: Folder | None = Field(None, description="folder of your own price files; none: prices in data_dir")
 
@@ -217,6 +223,15 @@ class Settings(BaseSettings):
         if level not in ("debug", "info", "warning", "error"):
             raise ValueError("must be debug, info, warning or error")
         return level
+
+    @model_validator(mode="after")
+    def _living_nodes(self) -> Settings:
+        if self.heartbeat_ttl <= self.heartbeat:
+            raise ValueError(
+                f"heartbeat_ttl ({self.heartbeat_ttl:g} s) must be longer than heartbeat ({self.heartbeat:g} s): every "
+                "node would be taken for dead between two of its heartbeats"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -7,11 +7,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 
-from quickthaw import awaiting, bundle, calls, folder, handler_place, outputs, runtime, schema
+from quickthaw import awaiting, bundle, calls, folder, handler_place, limit_options, outputs, runtime, schema
 from quickthaw.errors import InvalidRequest
 from quickthaw.resources import DEFAULT_ALIAS
 from quickthaw.tool import AnyTool, definitions
-from quickthaw.types import FunctionSpec, Handler, Limits, Version
+from quickthaw.types import FunctionSpec, Handler, Version
 
 if TYPE_CHECKING:
     from quickthaw.client import Client, Invocation
@@ -56,14 +56,6 @@ class FunctionOptions(TypedDict, total=False):
     compress: float | Mapping[str, Any]  # part of long texts that is kept; or ratio, budget, by (see types.Compression)
     env: Mapping[str, str]
     options: Mapping[str, Any]  # for the engine
-
-
-_LIMITS = {
-    "timeout": "total",
-    "start_timeout": "start",
-    "first_token_timeout": "first_token",
-    "token_timeout": "between_tokens",
-}
 
 
 class App:
@@ -217,7 +209,7 @@ def _settings(name: str, model: str, options: FunctionOptions) -> FunctionSpec:
     fields: dict[str, Any] = dict(options)
     if options.get("tools"):
         fields["tools"] = definitions(options["tools"])
-    limits = {_LIMITS[option]: fields.pop(option) for option in _LIMITS if option in fields}
+    limits = {option: fields.pop(option) for option in limit_options.FIELDS if option in fields}
     if limits:
-        fields["limits"] = calls.request(Limits, **limits)
+        fields["limits"] = limit_options.limits_of(limits)
     return calls.request(FunctionSpec, **{**fields, "name": name, "model": model})

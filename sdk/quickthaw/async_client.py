@@ -57,7 +57,7 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.endpoint = config.resolve(url, api_key)
-        self._timeout = timeout
+        self._timeout = http.checked(timeout)
         self._backoff = backoff or Backoff()
         self._reach = Reach()
         self._http = httpx.AsyncClient(

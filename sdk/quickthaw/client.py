@@ -57,7 +57,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.endpoint = config.resolve(url, api_key)
-        self._timeout = timeout
+        self._timeout = http.checked(timeout)
         self._backoff = backoff or Backoff()
         self._reach = Reach()
         self._http = httpx.Client(headers=http.headers(self.endpoint), transport=transport or proxies.Transport())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import httpx
 
 from quickthaw import proxies
 from quickthaw.config import Endpoint
+from quickthaw.errors import InvalidRequest
 from quickthaw.protocol import Call, Fault, Reply
 from quickthaw.version import VERSION
 
@@ -41,6 +43,13 @@ def parts(call: Call[Any], endpoint: Endpoint, read_seconds: float) -> dict[str,
         "content": content,
         "timeout": httpx.Timeout(read_seconds, connect=min(CONNECT_SECONDS, read_seconds)),
     }
+
+
+def checked(timeout: float) -> float:
+    """Return a timeout of a client; InvalidRequest where it is no time that anything can take."""
+    if not 0 < timeout < math.inf:
+        raise InvalidRequest(f"timeout must be more than 0 seconds, and a number, not {timeout!r}", param="timeout")
+    return timeout
 
 
 def patience(call: Call[Any], timeout: float) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from quickthaw.errors import TimedOut
+from quickthaw.errors import InvalidRequest, TimedOut
 
 RETRIED_STATUS = frozenset({429, 502, 503})
 """Answers that a later attempt can change. 502 comes from proxies while a gateway restarts."""
@@ -23,6 +24,14 @@ class Backoff:
     first_seconds: float = 0.25
     longest_seconds: float = 2.0
     longest_retry_after_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest for what no wait can be."""
+        if self.attempts < 1:
+            raise InvalidRequest(f"attempts must be at least 1, not {self.attempts}", param="attempts")
+        for name in ("first_seconds", "longest_seconds", "longest_retry_after_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InvalidRequest(f"{name} must be at least 0, and a number, not {getattr(self, name)}", param=name)
 
     def seconds(self, failures: int, draw: float, retry_after: float | None = None) -> float | None:
         """Return how long to wait after the `failures`-th failure in a row; None: give up.

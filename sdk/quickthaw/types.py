@@ -26,6 +26,7 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, No
 _SIZE = re.compile(rf"^\s*{_NUMBER}\s*((?i:[KMGTP]i?B|B)|[KMGTP]i?)?\s*$")  # Kubernetes leaves out the B
 _PREFIXES = "KMGTP"
 MAX_SIZE_BYTES = 1 << 63
+MOST_SECONDS = 100 * 365 * 86_400.0
 
 
 def parse_seconds(value: object) -> float:
@@ -74,6 +75,11 @@ def _product(number: int | str, unit: float) -> float:
 
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, allow_inf_nan=False)]
+"""A time that may be none at all."""
+
+Limit = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
+"""A time that something may take: none at all would be no time for it."""
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 LabelText = Annotated[str, Field(pattern=LABEL_PATTERN)]
@@ -90,10 +96,10 @@ class Wire(BaseModel):
 class Limits(Wire):
     """The four limits of an invocation, in seconds. None runs on another's clock."""
 
-    start: Seconds = Field(120.0, description="from acceptance to the first moment an instance serves it")
-    first_token: Seconds = Field(60.0, description="from there to the first output")
-    between_tokens: Seconds = Field(30.0, description="between two outputs")
-    total: Seconds = Field(300.0, description="from acceptance to the end")
+    start: Limit = Field(120.0, description="from acceptance to the first moment an instance serves it")
+    first_token: Limit = Field(60.0, description="from there to the first output")
+    between_tokens: Limit = Field(30.0, description="between two outputs")
+    total: Limit = Field(300.0, description="from acceptance to the end")
 
 
 class Handler(Wire):
@@ -186,7 +192,7 @@ class FunctionSpec(Wire):
     queue_size: Integer = Field(1000, ge=0, le=1_000_000)
     limits: Limits = Limits()
     memory: Bytes | None = Field(
-        None, description="what handler and KV cache may allocate; None: the platform's default"
+        None, ge=1, description="what handler and KV cache may allocate; None: the platform's default"
     )
     max_tokens: Integer | None = Field(
         None,

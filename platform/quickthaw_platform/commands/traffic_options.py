@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -21,12 +22,19 @@ class DurationType(click.ParamType[float]):
 
     name = "duration"
 
+    def __init__(self, *, may_be_zero: bool = False) -> None:
+        self._may_be_zero = may_be_zero
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds."""
         try:
-            return parse_seconds(float(value) if isinstance(value, str) and _is_number(value) else value)
+            seconds = parse_seconds(float(value) if isinstance(value, str) and _is_number(value) else value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        least = "at least" if self._may_be_zero else "more than"
+        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self._may_be_zero):
+            self.fail(f"{value} is no time of {least} 0 seconds", param, ctx)
+        return seconds
 
 
 def _is_number(text: str) -> bool:
@@ -38,6 +46,7 @@ def _is_number(text: str) -> bool:
 
 
 DURATION = DurationType()
+PLACE = DurationType(may_be_zero=True)
 POSITIVE = FiniteRange(min=0, min_open=True)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -74,7 +83,7 @@ _OPTIONS = (
     click.option("--trace-dir", type=_FOLDER, help="Where the files of azure-code and azure-conv are."),
     click.option("--rate", type=POSITIVE, help="Mean requests per second; a trace is stretched or compressed."),
     click.option("--speed", type=POSITIVE, help="Seconds of the trace that pass in one."),
-    click.option("--offset", type=DURATION, help="Where in the trace to begin; else its most typical part."),
+    click.option("--offset", type=PLACE, help="Where in the trace to begin; else its most typical part."),
     click.option("--cv", type=POSITIVE, help="Coefficient of variation of the gaps, for gamma (8)."),
     click.option("--on", type=DURATION, help="Mean length of a burst, for bursts (10s)."),
     click.option("--off", type=DURATION, help="Mean length of the silence between two bursts (30s)."),

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from quickthaw import config
-from quickthaw.cli import arguments, output
+from quickthaw.cli import arguments, output, ranges
 from quickthaw.cli.root import State, pass_state
 from quickthaw_platform import settings, signals
 from quickthaw_platform.validation import subjects
@@ -94,7 +94,7 @@ class _Choices(TypedDict):
               help="For --quality: words of a paragraph that are shown.")  # fmt: skip
 @click.option("--reference-words", type=_COUNT, default=REFERENCE_WORDS, show_default=True, metavar="COUNT",
               help="For --quality: words behind them that are compared.")  # fmt: skip
-@click.option("--seed", type=int, default=SEED, show_default=True, help="For --quality: of all that is drawn.")
+@click.option("--seed", type=ranges.SEED, default=SEED, show_default=True, help="For --quality: of all that is drawn.")
 @click.option("--keep/--no-keep", "kept", default=True, help="Keep the result with the checkpoint; yes.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -18,6 +18,9 @@ _log = structlog.get_logger()
 
 Call = Callable[[], None]
 
+MOST_WAIT_SECONDS = 3600.0
+"""At a time: the kernel waits no longer than 24 days, and a timer may be later."""
+
 
 class Timer:
     """A call in the future; `cancel` before then takes it back."""
@@ -122,7 +125,7 @@ class Loop:
     def _wait_seconds(self) -> float | None:
         if self._posted:  # by a timer's call
             return 0.0
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        return min(max(0.0, self._timers[0][0] - time.monotonic()), MOST_WAIT_SECONDS) if self._timers else None
 
     @staticmethod
     def _guarded(call: Callable[..., None], *arguments: int) -> None:

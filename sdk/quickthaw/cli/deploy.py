@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from quickthaw import calls, checking, loading
+from quickthaw import calls, checking, limit_options, loading
 from quickthaw.cli import arguments, output
 from quickthaw.cli.root import State, pass_state
 from quickthaw.client import Client
 from quickthaw.errors import CheckpointNotFound
 from quickthaw.resources import DEFAULT_ALIAS
-from quickthaw.types import FunctionSpec, Limits, Version
+from quickthaw.types import FunctionSpec, Version
 
 ANNOUNCED_SECONDS = 3.0
 """A node announces what lies on its disk with each heartbeat: twice a second, or later where it is busy."""
@@ -128,7 +128,7 @@ def _specs(target: str | None, given: dict[str, Any]) -> list[FunctionSpec]:
 def _bare(given: dict[str, Any]) -> FunctionSpec:
     fields = dict(given)
     if "timeout" in fields:
-        fields["limits"] = calls.request(Limits, total=fields.pop("timeout"))
+        fields["limits"] = limit_options.limits_of({"timeout": fields.pop("timeout")})
     for name in ("env", "labels"):
         if name in fields:
             fields[name] = arguments.texts(fields[name])

@@ -33,7 +33,12 @@ def keys() -> None:
 @click.option("--tokens-per-minute", type=click.IntRange(min=1), metavar="N", help="Most tokens a minute.")
 @click.option("--store-bytes", metavar="SIZE", help="Most that its calls and answers take of the platform's store.")
 @click.option("--max-memory", "memory", metavar="SIZE", help="Most memory of an instance that it deploys.")
-@click.option("--max-weight", "max_weight", type=float, metavar="W", help="Most weight of a function that it deploys.")
+@click.option(
+    "--max-weight",
+    type=FiniteRange(min=0, min_open=True),
+    metavar="W",
+    help="Most weight of a function that it deploys.",
+)
 @click.option("--max-keep-alive", "keep_alive", metavar="DURATION", help="Longest keep_alive that it deploys.")
 @click.option("--max-instances", type=click.IntRange(min=1), metavar="N", help="Most instances that it deploys.")
 @click.option(

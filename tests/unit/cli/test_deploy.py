@@ -192,6 +192,31 @@ def test_a_setting_that_cannot_be_is_named(run: Run) -> None:
     assert "keep_alive" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--timeout", "0", "timeout: Input should be greater than 0"),
+        ("--timeout", "36501d", "timeout: Input should be less than or equal to 3153600000"),
+        ("--memory", "0", "memory: Input should be greater than or equal to 1"),
+        ("--replicas", "0", "replicas: Input should be greater than or equal to 1"),
+        ("--min-instances", "-1", "min_instances: Input should be greater than or equal to 0"),
+        ("--max-instances", "0", "max_instances: Input should be greater than or equal to 1"),
+        ("--concurrency", "0", "concurrency: Input should be greater than or equal to 1"),
+        ("--queue-size", "-1", "queue_size: Input should be greater than or equal to 0"),
+        ("--max-tokens", "0", "max_tokens: Input should be greater than or equal to 1"),
+        ("--max-tokens-limit", "0", "max_tokens_limit: Input should be greater than or equal to 1"),
+        ("--weight", "0", "weight: Input should be greater than 0"),
+        ("--weight", "nan", "weight: "),
+        ("--target-utilisation", "0", "target_utilisation: Input should be greater than 0"),
+        ("--keep-alive", "-1", "keep_alive: "),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_its_name(run: Run, option: str, value: str, said: str) -> None:
+    result = run(FakeGateway([]), "deploy", "--model", "m", "--name", "x", option, value)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {said}")
+
+
 def test_where_it_may_run_and_its_share_are_options_of_a_bare_model(run: Run) -> None:
     gateway = Deploys()
     place = ["--device", "cpu", "--label", "zone=a", "--label", "gpu=l4", "--spread"]

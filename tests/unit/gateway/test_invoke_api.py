@@ -244,6 +244,8 @@ def test_the_instance_gets_the_callers_chat_options(client: FlaskClient, node: F
         ({**INPUT, "sampling": {"top_p": -1}}, "sampling.top_p: Input should be greater than or equal to 0", None),
         ({**INPUT, "limits": {"total": "2h"}}, "more than the function's own 300 s", "limits.total"),
         ({**INPUT, "limits": {"total": "soon"}}, "is not a duration", "limits.total"),
+        ({**INPUT, "limits": {"total": 0}}, "greater than 0", "limits.total"),
+        ({**INPUT, "limits": {"first_token": "-1s"}}, "is not a duration", "limits.first_token"),
         ({**INPUT, "webhook": {"url": "file:///etc/passwd"}}, "webhook.url", "webhook.url"),
         ({**INPUT, "sampling": {"structure": {}}}, "exactly one of json_schema", "sampling.structure"),
         (

@@ -39,7 +39,7 @@ def test_settings_that_are_not_given_are_the_defaults(functions: dict[str, Funct
     ("options", "field"),
     [
         ({"keep_alive": "soon"}, "keep_alive"),
-        ({"timeout": -1}, "total"),
+        ({"timeout": -1}, "timeout"),
         ({"concurrency": 0}, "concurrency"),
         ({"name": "No Spaces"}, "name"),
         ({"colour": "blue"}, "colour"),

@@ -18,6 +18,17 @@ def loop() -> Iterator[Loop]:
     made.close()
 
 
+def test_a_timer_that_is_later_than_the_kernel_waits_ends_nothing(loop: Loop) -> None:
+    done = threading.Event()
+    loop.post(lambda: (loop.later(1e300, lambda: None), loop.later(1e9, lambda: None), None)[-1])
+    loop.post(lambda: loop.soon(lambda: None))
+    loop.post(done.set)
+    assert done.wait(5)
+    again = threading.Event()
+    loop.post(again.set)
+    assert again.wait(5)
+
+
 def test_what_a_timer_wants_soon_is_done_though_nothing_wakes_the_loop(loop: Loop) -> None:
     done = threading.Event()
 
