@@ -9,7 +9,7 @@ import numpy as np
 from quickthaw_platform.comparison.estimates import Estimate
 from quickthaw_platform.comparison.exhibits import BreakEven
 from quickthaw_platform.comparison.measuring import Measuring
-from quickthaw_platform.comparison.numbers import interval, plain
+from quickthaw_platform.comparison.numbers import interval, money, plain
 from quickthaw_platform.comparison.offers import Pair
 from quickthaw_platform.comparison.report import Answer, Cost, Difference, Header, Row
 from quickthaw_platform.comparison.steadiness import LEAST_REQUESTS
@@ -82,7 +82,15 @@ def _sentence(
     if pair is None or ratio.value is None:
         return f"{at}, {calls.backend} {slo} of {servers.backend}; no price list in use tells what both cost."
     costs = _costs(calls, servers, ratio, differences)
-    return f"{at}, {calls.backend} {costs} ({pair.title}) and {slo}; {_crossing(break_even)}."
+    prices = f"{pair.title}{_months(calls, servers, pair)}"
+    return f"{at}, {calls.backend} {costs} ({prices}) and {slo}; {_crossing(break_even)}."
+
+
+def _months(calls: Row, servers: Row, pair: Pair) -> str:
+    """Say what both cost in a month: bills are of whole machines, of which a replica's request pays for a share."""
+    found = [_cost(calls, pair.calls.offer.id), _cost(servers, pair.servers.offer.id)]
+    one, two = (None if cost is None else cost.per_month.value for cost in found)
+    return "" if one is None or two is None else f", {money(one)} against {money(two)} a month"
 
 
 def _costs(calls: Row, servers: Row, ratio: Estimate, differences: Sequence[Difference]) -> str:

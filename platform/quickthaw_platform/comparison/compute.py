@@ -22,6 +22,8 @@ from quickthaw_platform.comparison.savings import savings
 from quickthaw_platform.comparison.statistics.bootstrap import CONFIDENCE
 from quickthaw_platform.comparison.threats import threats
 from quickthaw_platform.prices.catalogue import Catalogue
+from quickthaw_platform.prices.offer import ServerlessOffer
+from quickthaw_platform.prices.servers import replicas_per_machine
 from quickthaw_platform.prices.tokens import TokenOffer
 
 MOST_PAIRS = 3
@@ -65,6 +67,7 @@ def compute(
         threats=threats(
             measuring, header, rows, floor,
             billed_as_gpu=_as_gpu(measuring, rows, priced), shared=_billed_apart(need, rows, priced),
+            in_part=_in_part(measuring, pairs),
         ),
         missing=recorded.missing,
     )  # fmt: skip
@@ -159,6 +162,18 @@ def _billed_apart(need: Needs | None, rows: Sequence[Row], priced: Sequence[Pric
         f"{need.service.value:.2g} s, and alone takes about {need.service.value * float(need.stretch[0]):.2g} s. A "
         "true bill would be lower."
     )
+
+
+def _in_part(measuring: Measuring, pairs: Sequence[Pair]) -> list[str]:
+    """Return the servers that hold several replicas, and how many, of the pairs that are compared."""
+    shape = measuring.recording.instance
+    servers = {pair.servers.offer.id: pair.servers.offer for pair in pairs}
+    found = [
+        (offer.name, replicas_per_machine(offer, shape.vcpus, shape.memory_gib, shape.gpu, shape.gpus)[0])
+        for offer in servers.values()
+        if not isinstance(offer, ServerlessOffer)
+    ]
+    return [f"{name} holds {each}" for name, each in found if each > 1]
 
 
 def _as_gpu(measuring: Measuring, rows: Sequence[Row], priced: Sequence[Priced]) -> bool:

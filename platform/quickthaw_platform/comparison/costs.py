@@ -173,9 +173,14 @@ def _month(measuring: Measuring, billed: _Billed, priced: Priced) -> tuple[Estim
     """Return the bill of a month, and what it assumes. It has an interval as far as it depends on what comes."""
     found, matrices = billed.found, measuring.backends[billed.backend.name]
     sent = measuring.resampling.total(matrices.sent, billed.backend.name)
-    traffic = found.replicates * sent / found.seconds * (measuring.seconds / measuring.windows.covered)
-    ends = (measuring.resampling.interval(traffic) if found.requests > 1 else None) or ()
-    bills, notes = offers.month(priced, billed.use, (1.0, *(max(0.0, end) for end in ends)))
+    scale = measuring.seconds / measuring.windows.covered
+    ends = [
+        measuring.resampling.interval(np.maximum(0.0, replicates) * scale)
+        for replicates in (found.replicates * sent / found.seconds, sent / found.requests)
+    ]
+    used_, requests = ends if found.requests > 1 else (None, None)
+    spread = () if used_ is None or requests is None else tuple(zip(used_, requests, strict=True))
+    bills, notes = offers.month(priced, billed.use, ((1.0, 1.0), *spread))
     if not bills:
         return Estimate(count=found.requests), notes
     value, low, high = bills[0], min(bills), max(bills)

@@ -60,9 +60,9 @@ def size(count: float) -> str:
 
 
 def money(amount: float, currency: str = "USD") -> str:
-    """Return an amount of money: $1.23, €0.00045; the code behind it where it has no sign."""
+    """Return an amount of money: $1.23, $45.67, €0.00045; the code behind it where it has no sign."""
     sign = _CURRENCIES.get(currency)
-    whole, _, cents = plain(amount).partition(".")
+    whole, _, cents = plain(amount, 4 if 10 <= abs(amount) < 100 else 3).partition(".")
     text = f"{whole}.{cents:0<2}" if cents or abs(amount) < 100 else whole
     return f"{sign}{text}" if sign else f"{text} {currency}"
 

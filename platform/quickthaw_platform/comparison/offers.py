@@ -92,7 +92,8 @@ def pairs(priced: Sequence[Priced], *, as_chosen: bool = False) -> list[Pair]:
     """Return what is to be compared: each serverless offer with its own always-on price, and with the cheapest server.
 
     The server is on demand, of the same GPU, and of the same provider where that has one. Pairs of one provider come
-    first, and of those the ones whose servers cost least; with `as_chosen` they come in the order of the offers.
+    first, and of those the ones whose servers cost least; with `as_chosen` they come in the order of the offers, each
+    with its server first.
     """
     found = []
     for calls in (one for one in priced if one.calls):
@@ -104,7 +105,8 @@ def pairs(priced: Sequence[Priced], *, as_chosen: bool = False) -> list[Pair]:
         if best is not None and best.marginal.always_on is not None:
             found.append(Pair(calls, best, best.marginal.always_on))
     if as_chosen:
-        return found
+        order = list(dict.fromkeys(pair.calls.offer.id for pair in found))
+        return sorted(found, key=lambda pair: (order.index(pair.calls.offer.id), pair.servers is pair.calls))
     return sorted(found, key=_interest)
 
 
@@ -122,8 +124,10 @@ def _alike(calls: Offer, server: Offer) -> bool:
     return calls.gpu == server.gpu and getattr(server, "term", "on-demand") == "on-demand"
 
 
-def month(priced: Priced, use: Consumption, traffics: Sequence[float] = (1.0,)) -> tuple[list[float], list[str]]:
-    """Return the bills in USD for a month with so many times such a use each, and what the first assumes.
+def month(
+    priced: Priced, use: Consumption, traffics: Sequence[tuple[float, float]] = ((1.0, 1.0),)
+) -> tuple[list[float], list[str]]:  # fmt: skip
+    """Return the bills in USD for months with so many times such a use, and its requests, and what the first assumes.
 
     None, and why, where it cannot be billed.
     """
@@ -131,7 +135,7 @@ def month(priced: Priced, use: Consumption, traffics: Sequence[float] = (1.0,)) 
         of_period = bill(priced.offer, use)
     except InvalidRequest as error:
         return [], [error.message]
-    found = [monthly(of_period, use.period_seconds, traffic) for traffic in traffics]
+    found = [monthly(of_period, use.period_seconds, *traffic) for traffic in traffics]
     return [one.usd for one in found if one.usd is not None], list(found[0].notes)
 
 

@@ -20,14 +20,18 @@ KEEP_ALIVES = 10
 
 def threats(
     measuring: Measuring, header: Header, rows: Sequence[Row], noise: Noise | None, *, billed_as_gpu: bool,
-    shared: str | None,
+    shared: str | None, in_part: Sequence[str],
 ) -> list[Threat]:  # fmt: skip
-    """Return all threats, the worst first. `shared`: what is wrong with bills of requests that shared an instance."""
+    """Return all threats, the worst first.
+
+    `shared`: what is wrong with bills of requests that shared an instance. `in_part`: servers that hold several
+    replicas.
+    """
     found = [
         *_of_run(measuring, header, rows),
         *_of_backends(header, rows),
         *_of_statistics(header, rows, noise),
-        *_of_prices(header.prices, billed_as_gpu=billed_as_gpu),
+        *_of_prices(header.prices, in_part, billed_as_gpu=billed_as_gpu),
         *([Threat(weight="serious", title="Measured together, billed apart", text=shared)] if shared else []),
         *_of_reach(measuring, header),
     ]
@@ -105,7 +109,7 @@ def _too_few(estimate: Estimate) -> bool:
     return estimate.needed is not None
 
 
-def _of_prices(lists: Sequence[PriceList], *, billed_as_gpu: bool) -> Iterator[Threat]:
+def _of_prices(lists: Sequence[PriceList], in_part: Sequence[str], *, billed_as_gpu: bool) -> Iterator[Threat]:
     second_hand = [one.name for one in lists if one.second_hand]
     if second_hand:
         text = f"Not read at the source: {', '.join(second_hand)}. Check them before a decision rests on them."
@@ -114,6 +118,12 @@ def _of_prices(lists: Sequence[PriceList], *, billed_as_gpu: bool) -> Iterator[T
     if old:
         text = f"Older than {STALE_DAYS} days at the time of the run, or undated: {', '.join(old)}."
         yield Threat(weight="serious", title="Prices are old", text=text)
+    if in_part:
+        text = (
+            f"A request, and the break-even rate, pay for a replica's share of a machine: {', '.join(in_part)}. Where "
+            "nothing else runs on the rest of it, servers cost so many times as much, as the bills of a month say."
+        )
+        yield Threat(weight="serious", title="Servers are priced by shares", text=text)
     if billed_as_gpu:
         text = (
             "Device-seconds were measured on processors; by offers with a GPU each counts as a second of that GPU, "

@@ -58,16 +58,17 @@ class Bill:
         return None if self.rate is None else self.total * self.rate
 
 
-def monthly(bill: Bill, period_seconds: float, traffic: float = 1.0) -> Bill:
+def monthly(bill: Bill, period_seconds: float, use: float = 1.0, requests: float = 1.0) -> Bill:
     """Scale a period's bill to a month of 730 hours, and take off what is free each month.
 
-    The month is taken to be like the period, over and over, with `traffic` times its use: what is kept stays the same.
+    The month is taken to be like the period, over and over, with so many times its use of instances and its requests:
+    what is kept stays the same.
     """
     scale = MONTH_SECONDS / period_seconds
     left = dict(bill.free)
     lines, notes = [], list(bill.notes)
     for line in bill.lines:
-        quantity = line.quantity * scale * (1.0 if line.kept else traffic)
+        quantity = line.quantity * scale * (1.0 if line.kept else requests if line.meter is Meter.REQUEST else use)
         spared = min(quantity, left.get(line.meter, 0.0))
         if spared:
             left[line.meter] -= spared

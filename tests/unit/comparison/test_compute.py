@@ -149,6 +149,34 @@ def test_a_month_of_a_server_costs_its_price_whatever_comes(report: Report) -> N
     assert 0 < month.low < month.value < month.high
 
 
+def test_the_answer_has_the_bills_of_whole_machines_beside_the_share_that_a_request_pays(report: Report) -> None:
+    bills = [
+        next(cost for cost in report.row(name).costs if cost.offer == offer).per_month.value or 0.0
+        for name, offer in (("serverless", "aws-lambda-x86"), ("serverful", "ec2-m7i-xlarge"))
+    ]
+    assert f"EC2 m7i.xlarge, ${bills[0]:.2f} against $147 a month)" in report.answer.sentence
+    (threat,) = [one for one in report.threats if one.title == "Servers are priced by shares"]
+    assert "EC2 m7i.xlarge holds 4." in threat.text
+
+
+def test_requests_that_are_billed_by_number_differ_from_month_to_month(
+    recorded: Recorded, catalogue: Catalogue
+) -> None:
+    found = compute(recorded, catalogue, prices=["aws-lambda-managed-m7i-xlarge"]).row("serverful").costs[0].per_month
+    assert found.low is not None
+    assert found.high is not None
+    assert found.value is not None
+    assert found.low < found.value < found.high < found.value + 1
+
+
+def test_the_server_that_was_named_is_the_one_that_calls_are_compared_with(
+    recorded: Recorded, catalogue: Catalogue
+) -> None:
+    found = compute(recorded, catalogue, prices=["runpod-l4", "ec2-g6-xlarge"])
+    assert [curve.serverful_offer for curve in found.break_evens] == ["ec2-g6-xlarge", "runpod-l4"]
+    assert "RunPod serverless, L4 against EC2 g6.xlarge" in found.answer.sentence
+
+
 def test_a_credit_is_taken_off_the_ends_of_an_interval_once(recorded: Recorded, catalogue: Catalogue) -> None:
     found = compute(recorded, catalogue, prices=["runpod-l4", "modal-l4"])
     without, credited = (

@@ -52,6 +52,7 @@ def test_a_duration_has_a_unit_that_fits(seconds: float, text: str) -> None:
         (0.2, "USD", "$0.20"),
         (2.1, "EUR", "€2.10"),
         (520, "USD", "$520"),  # no cents behind three figures
+        (28.951, "USD", "$28.95"),  # and no wrong ones
         (0.000123, "USD", "$0.000123"),
         (3, "RUB", "3.00 RUB"),  # no sign that people know
     ],

@@ -244,8 +244,11 @@ def test_a_credit_never_makes_a_month_cost_less_than_nothing() -> None:
 
 def test_a_month_with_more_traffic_pays_more_for_calls_and_no_more_for_what_is_kept() -> None:
     use = Consumption(3600, [1.0], instances=[InstanceSpan(1.0)], always_on=1)
-    calls = serverless(always_on_prices={"instance": figure(0.5, "USD/s")})
-    assert monthly(bill(calls, use), 3600, 2.0).total == pytest.approx(730 * (2 * 1.0 + 0.5 * 3600))
+    calls = serverless(
+        prices={"instance": figure(1, "USD/s"), "request": figure(7, "USD/request")},
+        always_on_prices={"instance": figure(0.5, "USD/s")},
+    )
+    assert monthly(bill(calls, use), 3600, 2.0, 3.0).total == pytest.approx(730 * (2 * 1.0 + 3 * 7 + 0.5 * 3600))
     kept = Consumption(3600, always_on=1)
     for offer in (server(), own_machine()):
         assert monthly(bill(offer, kept), 3600, 2.0).total == pytest.approx(monthly(bill(offer, kept), 3600).total)
