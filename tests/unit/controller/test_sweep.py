@@ -121,7 +121,7 @@ class TestDeadlines:
     def test_more_than_one_batch_in_one_round(self, redis: Redis, context: Context) -> None:
         ids = [f"i{i}" for i in range(450)]
         for identity in ids:
-            context.store.admit(make_invocation(VERSION, identity, limits=make_limits(start=0)))
+            context.store.admit(make_invocation(VERSION, identity, limits=make_limits(start=1e-9)))
         sweep(context)
         assert context.queues.waiting() == {}
         assert context.store.get(ids[-1]).state is InvocationState.TIMED_OUT
