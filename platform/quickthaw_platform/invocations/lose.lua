@@ -1,6 +1,5 @@
 -- The owner of an invocation is gone. Whoever is about to take it over owns it now; else it is queued again, unless it
--- may not be run again (it is not resumable and has put out something), or was lost so many times in a row while it
--- ran, without anything new in between. ARGV: id, epoch, reason, most losses in a row, then event and error of a loss
+-- may not be run again (it is not resumable, and was begun), or was lost so many times in a row while it ran, without anything new in between. ARGV: id, epoch, reason, most losses in a row, then event and error of a loss
 -- that ends it, those of one loss too many, 0 where it was never run by who is gone, and 1 where the owner's instance
 -- is gone as well: nothing more is leased to that, though its record may outlive this call.
 -- Returns {'requeued'} | {'moved'} | {'failed', next assignment or false} | {'stale'}.
@@ -16,9 +15,10 @@ end
 if not owned or f[2] ~= epoch then return {'stale'} end
 local instance = ARGV[10] == '1' and read_instance(f[10])
 if instance then drain(instance) end
-if f[3] and f[5] == '0' then return {'failed', close(id, 'failed', ARGV[5], {'error', ARGV[6]}, time)} end
+local began = f[1] == 'running' and ARGV[9] ~= '0'  -- what nobody had begun to run has done and killed nothing
+if f[5] == '0' and (f[3] or began) then return {'failed', close(id, 'failed', ARGV[5], {'error', ARGV[6]}, time)} end
 local progress = (f[3] or '') .. '/' .. (f[4] or '')
-if f[1] == 'running' and ARGV[9] ~= '0' then  -- what nobody had begun to run has killed nothing
+if began then
   local losses = progress == f[7] and tonumber(f[6]) + 1 or 1
   if losses >= tonumber(ARGV[4]) then return {'failed', close(id, 'failed', ARGV[7], {'error', ARGV[8]}, time)} end
   redis.call('HSET', inv, 'losses', losses, 'lost_at', progress)

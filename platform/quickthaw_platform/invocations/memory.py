@@ -132,13 +132,14 @@ class MemoryCluster:
         return Stopped(True, owner.node if owner else None, owner.id if owner else None, following)
 
     def lose(self, identity: str, epoch: int) -> Lost:
-        """Settle an invocation whose owner is gone: queue it again in its old place, or fail it."""
+        """Settle an invocation whose owner is gone: queue it again in its old place, or fail it; see store.lose."""
         call = self.calls.get(identity)
         owned = (InvocationState.ASSIGNED, InvocationState.RUNNING)
         if call is None or call.epoch != epoch or call.state not in owned:
             return Lost.STALE
-        call.losses += call.state is InvocationState.RUNNING
-        if call.losses >= self._max_attempts:
+        began = call.state is InvocationState.RUNNING
+        call.losses += began
+        if call.losses >= self._max_attempts or (began and not call.version.spec.resumable):
             self._close(call, InvocationState.FAILED)
             return Lost.FAILED
         self._free(call)

@@ -213,7 +213,7 @@ class InvocationStore:
     ) -> Lost:
         """Settle an invocation whose owner is gone: queue it again (showing `reason`), or end it.
 
-        It goes on where its log ends; one that may not (resumable=False) and has put out something fails with `error`,
+        It goes on where its log ends; one that may not be run again (resumable=False) and was begun fails with `error`,
         and one that was lost `max_attempts` times in a row, with nothing new in between, with PoisonInvocation. A loss
         does not count where it never `ran` at its owner, and so cannot have ended that. Lost `with_instance`, it can
         not come back to that one: the instance drains in the same change.

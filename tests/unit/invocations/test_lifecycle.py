@@ -380,18 +380,29 @@ class TestLose:
         assert store.lose("a", epoch, "the process died", self.ERROR) is Lost.FAILED
         assert [event.seq for event in events(store)] == list(range(1, events(store)[-1].seq + 1))
 
-    def test_what_is_not_resumable_fails_when_it_has_put_something_out(
+    @pytest.mark.parametrize("puts_out", [False, True])
+    def test_what_is_not_resumable_fails_once_it_was_begun(
+        self, redis: Redis, store: InvocationStore, puts_out: bool
+    ) -> None:
+        version = make_version(resumable=False)
+        start_instance(redis, version)
+        store.admit(make_invocation(version, "a"))
+        seq = store.begin("a", 1, "n1", "x1")
+        if puts_out:
+            store.append("a", 1, seq, CHUNKS)
+        assert store.lose("a", 1, "the process died", self.ERROR) is Lost.FAILED
+        assert store.get("a").error == self.ERROR.to_json()
+
+    def test_what_is_not_resumable_is_queued_again_where_nobody_had_begun_it(
         self, redis: Redis, store: InvocationStore
     ) -> None:
         version = make_version(resumable=False)
         start_instance(redis, version)
-        for identity in ("a", "b"):
-            store.admit(make_invocation(version, identity))
-            seq = store.begin(identity, 1, "n1", "x1")
-        store.append("b", 1, seq, CHUNKS)
-        assert store.lose("a", 1, "the process died", self.ERROR) is Lost.REQUEUED
-        assert store.lose("b", 1, "the process died", self.ERROR) is Lost.FAILED
-        assert store.get("b").error == self.ERROR.to_json()
+        store.admit(make_invocation(version, "a"))
+        assert store.lose("a", 1, "its node died", self.ERROR) is Lost.REQUEUED
+        [again] = store.claim("x1")
+        store.begin("a", again.epoch, "n1", "x1")
+        assert store.lose("a", again.epoch, "a ghost had it", self.ERROR, ran=False) is Lost.REQUEUED
 
     def test_what_was_put_out_and_recorded_is_there_for_the_next_owner(
         self, redis: Redis, store: InvocationStore
