@@ -79,6 +79,29 @@ def test_the_head_ranks_near_ties_of_one_row_in_float32() -> None:
     assert torch.allclose(best.topk(20).values, order.values, rtol=1e-5)
 
 
+@pytest.mark.parametrize("steady", [True, False])
+def test_large_scores_go_where_the_step_before_had_its_own_and_small_ones_give_that_back(
+    steady: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "KEPT_BYTES", 4 * 40 * 500)
+    weight, rows = torch.randn(500, 64).bfloat16(), torch.randn(50, 64).bfloat16().float()
+    head = HybridHead(weight, None, transposed=False, steady=steady)
+    first = head(rows)
+    again = head(rows.flip(0)[:40])
+    assert again.data_ptr() == first.data_ptr()
+    assert torch.allclose(again, exact(weight, rows.flip(0)[:40]), atol=1e-3)
+    few = head(rows[:39])
+    assert few.data_ptr() != first.data_ptr()
+    assert linear._scratch.scores is None
+
+
+def test_layers_that_are_no_head_have_results_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "KEPT_BYTES", 0)
+    layer = HybridLinear(torch.randn(500, 64).bfloat16(), None, transposed=False, steady=True)
+    first, second = layer(torch.randn(40, 64)), layer(torch.randn(40, 64))
+    assert first.data_ptr() != second.data_ptr()
+
+
 def test_make_hybrid_keeps_the_weights_memory_and_widens_the_rest() -> None:
     model = nn.Sequential(nn.Embedding(50, 16), nn.Linear(16, 16), nn.LayerNorm(16), nn.Linear(16, 50, bias=False))
     model = model.to(torch.bfloat16).requires_grad_(False)

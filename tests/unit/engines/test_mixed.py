@@ -20,6 +20,7 @@ from quickthaw_backends.engines.batching.runner import Chunk, Scores
 from quickthaw_backends.engines.transformers_engine import TransformersEngine, linear, positions
 from quickthaw_backends.engines.transformers_engine.attention import Segment
 from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
+from quickthaw_backends.engines.transformers_engine.products import MixedProduct
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner
 from tests.unit.engines import tiny
 
@@ -161,6 +162,21 @@ def test_inexact_products_keep_narrow_keys_and_give_scores_near_those_of_float32
     assert 0 < np.abs(found.scores - steady.scores).max() < 0.5
     assert not runner.speculates
     assert MKLDNN.matmul.fp32_precision == PRECISION
+
+
+@native
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [1, 40])
+def test_gated_products_are_those_of_transformers_modules_in_bfloat16(rows: int, bias: bool) -> None:
+    torch.manual_seed(3)
+    plain = [torch.nn.Linear(64, 96, bias=bias, dtype=torch.bfloat16) for _ in range(2)]
+    layers = [linear.MixedLinear(one.weight, one.bias, transposed=False, steady=False) for one in plain]
+    hidden = torch.randn(rows, 64)
+    with torch.inference_mode():
+        gate, up = (one(hidden.bfloat16()) for one in plain)
+        found = MixedProduct(layers).gated(hidden)
+        assert found.dtype == torch.bfloat16
+        assert torch.allclose(found, torch.nn.functional.silu(gate) * up, atol=0.01, rtol=0.02)
 
 
 @pytest.mark.parametrize(

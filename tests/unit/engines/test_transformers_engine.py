@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from quickthaw.errors import ContextLengthExceeded, FunctionFailed, InvalidRequest, QuickthawError, StartFailed
 from quickthaw.generation import Delta
-from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_backends.engines.batching.runner import Chunk
+from quickthaw_backends.engines.transformers_engine import TransformersEngine, linear
 from quickthaw_backends.engines.transformers_engine.model import PreparedModel
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner, SoloRunner
 from quickthaw_platform.contracts import Sink
@@ -196,6 +198,27 @@ def test_an_error_in_a_step_fails_only_its_request(make: Make) -> None:
     assert len(good.wait().tokens) == 5
     with pytest.raises(FunctionFailed, match="token 200"):
         bad.wait()
+
+
+def test_scores_of_chunks_that_are_tried_alone_outlast_one_another(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "KEPT_BYTES", 0)
+    engine = make(dtype="bfloat16")
+    assert engine._loop is not None
+    runner = engine._loop._runner
+    engine.close()
+    assert isinstance(runner, RaggedRunner)
+
+    def chunk(first: int) -> Chunk:
+        cache = runner.new_cache()
+        runner.reserve(cache, 64)
+        return Chunk(cache, [first, *range(60, 99)], 0, 40)
+
+    expected = [np.array(runner.run([chunk(first)])[0]) for first in (65, 66)]
+    broken = Chunk(None, [67], 0)  # it has no cache
+    *found, error = runner.run([chunk(65), chunk(66), broken])
+    assert isinstance(error, Exception)
+    for own, sole in zip(found, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(own), sole, atol=1e-5)
 
 
 def test_hybrid_streams_seldom_depend_on_the_batch(make: Make) -> None:

@@ -57,4 +57,7 @@ class Runner(Protocol):
         """Give a cache's memory back; it is not used again."""
 
     def run(self, chunks: Sequence[Chunk]) -> list[Scores | Exception]:
-        """Return for each chunk its scores, [rows, vocabulary], or what went wrong with it."""
+        """Return for each chunk its scores, [rows, vocabulary], or what went wrong with it.
+
+        Scores hold until the next call.
+        """

@@ -17,7 +17,7 @@ from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
 from quickthaw_backends.engines.transformers_engine.linear import HybridLinear, MixedLinear
 from quickthaw_backends.engines.transformers_engine.positions import attend_by_position
-from quickthaw_backends.engines.transformers_engine.products import product_of
+from quickthaw_backends.engines.transformers_engine.products import MixedProduct, product_of
 
 _MODELS = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)
 _ROPE_TYPES = frozenset({"default", "linear", "llama3"})
@@ -115,8 +115,13 @@ class _Layer:
         batch.store(self._index, _by_head(rotated[:, self._heads :]), _by_head(values))
         attended = self._attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
         hidden = hidden + self._outer(attended.view(len(hidden), -1))
-        gate, up = self._gate_and_up(_normed(hidden, self._before_mlp)).chunk(2, 1)
-        return hidden + self._down(functional.silu(gate) * up)
+        return hidden + self._down(self._gated(_normed(hidden, self._before_mlp)))
+
+    def _gated(self, rows: torch.Tensor) -> torch.Tensor:
+        if self._narrow and isinstance(self._gate_and_up, MixedProduct):
+            return self._gate_and_up.gated(rows)
+        gate, up = self._gate_and_up(rows).chunk(2, 1)
+        return functional.silu(gate) * up
 
 
 class _Rotary:

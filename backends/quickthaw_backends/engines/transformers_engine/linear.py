@@ -40,6 +40,9 @@ RESCORED = 64
 LEAST_ROWS = 4
 """oneDNN multiplies one row, and two where there are few outputs, in another order than more."""
 
+KEPT_BYTES = 32 << 20
+"""From this size on memory that is freed goes back to the system, and is zeroed page by page when it is taken again."""
+
 _TRIED_ROWS = 160
 _TRIED_COUNTS = (4, 5, 8, 33, 96, 128)  # where tiles are multiplied, the order changes within the last hundred too
 
@@ -61,16 +64,20 @@ def native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return bool(lines) and not _NATIVE_FLAGS.isdisjoint(lines[0].split())
 
 
-def block_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def block_product(weight: torch.Tensor, rows: torch.Tensor, into: torch.Tensor | None = None) -> torch.Tensor:
     """Return `rows @ weight.T` in float32; `weight` is [out, in] in 16 bits, `rows` [n, in] in float32.
 
-    Few rows are computed as weight block times rows transposed: on two threads that is twice as fast.
+    Few rows are computed as weight block times rows transposed: on two threads that is twice as fast. More are written
+    `into` memory that is given for them, [n, out].
     """
     outputs, inputs = weight.shape
     height = max(1, SCRATCH_ELEMENTS // inputs)
     scratch = scratch_of(min(height, outputs) * inputs)
     few = len(rows) < TURN_ROWS
-    result = torch.empty((outputs, len(rows)) if few else (len(rows), outputs), dtype=torch.float32)
+    if few or into is None:
+        result = torch.empty((outputs, len(rows)) if few else (len(rows), outputs), dtype=torch.float32)
+    else:
+        result = into
     for begin in range(0, outputs, height):
         end = min(begin + height, outputs)
         block = scratch[: (end - begin) * inputs].view(end - begin, inputs)
@@ -89,6 +96,24 @@ def scratch_of(elements: int) -> torch.Tensor:
         with torch.inference_mode(False):  # made inside of it, it could not be written outside of it
             held = _scratch.block = torch.empty(max(elements, SCRATCH_ELEMENTS), dtype=torch.float32)
     return held
+
+
+def room_for_scores(rows: int, outputs: int) -> torch.Tensor:
+    """Return [rows, outputs] of float32 for scores that are used before this thread asks again.
+
+    The scores of a long prompt take 100 MB and more: to take these anew for each step costs as much as the product.
+    They are given back when a step has few scores.
+    """
+    elements = rows * outputs
+    held: torch.Tensor | None = getattr(_scratch, "scores", None)
+    if 4 * elements < KEPT_BYTES:
+        _scratch.scores = None
+        return torch.empty((rows, outputs), dtype=torch.float32)
+    if held is None or held.numel() < elements:
+        held = _scratch.scores = None
+        with torch.inference_mode(False):
+            held = _scratch.scores = torch.empty(elements, dtype=torch.float32)
+    return held[:elements].view(rows, outputs)
 
 
 def turned_product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -116,7 +141,7 @@ class HybridLinear(nn.Module):
         if weight.dtype == torch.float32:
             result = turned_product(weight, rows)
         elif self.steady:
-            result = block_product(weight, rows).contiguous()
+            result = block_product(weight, rows, self._into(len(rows))).contiguous()
         elif len(rows) < BLOCK_ROWS and weight.dtype == torch.bfloat16:
             result = self._few(weight, rows)
         else:
@@ -124,6 +149,10 @@ class HybridLinear(nn.Module):
         if self.bias is not None:
             result = result + self.bias
         return result.view(*hidden.shape[:-1], -1)
+
+    def _into(self, rows: int) -> torch.Tensor | None:  # noqa: ARG002 (the head's has room for them)
+        """Return where the result of so many rows goes; None: into memory of its own."""
+        return None
 
     def _few(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         narrow = rows.to(weight.dtype)
@@ -182,7 +211,10 @@ def narrowed(rows: torch.Tensor) -> torch.Tensor:
 
 
 class HybridHead(HybridLinear):
-    """The last layer: its results are scores of tokens, so the ones that matter are not rounded."""
+    """The last layer: its results are scores of tokens, so the ones that matter are not rounded.
+
+    Those of many rows hold until the thread computes the next ones: see `room_for_scores`.
+    """
 
     def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, *, transposed: bool, steady: bool) -> None:
         super().__init__(weight, bias, transposed=transposed, steady=steady)
@@ -197,7 +229,10 @@ class HybridHead(HybridLinear):
 
     def _many(self, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         with _narrow_operands(self._native):
-            return block_product(weight, rows.to(weight.dtype).float()).contiguous()
+            return block_product(weight, rows.to(weight.dtype).float(), self._into(len(rows))).contiguous()
+
+    def _into(self, rows: int) -> torch.Tensor | None:
+        return room_for_scores(rows, self.weight.shape[1 if self._transposed else 0])
 
 
 @contextmanager

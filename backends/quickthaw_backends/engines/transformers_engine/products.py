@@ -49,6 +49,13 @@ class MixedProduct:
             begin = end
         return result if self._bias is None else result + self._bias
 
+    def gated(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return silu(first) * second of two layers in bfloat16: both are rounded, as transformers' modules do."""
+        gate, up = (functional.linear(narrowed(rows), weight)[: len(rows)] for weight in self._weights)
+        if self._bias is not None:
+            gate, up = (half + bias.bfloat16() for half, bias in zip((gate, up), self._bias.chunk(2), strict=True))
+        return functional.silu(gate).mul_(up)
+
 
 class SteadyProduct:
     """In float32, block by block."""

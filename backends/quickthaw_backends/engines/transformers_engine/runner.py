@@ -62,7 +62,7 @@ class RaggedRunner:
         except Exception as error:  # noqa: BLE001 (model code raises anything; the error goes to the requests)
             if len(chunks) == 1:
                 return [error]
-            return [result for chunk in chunks for result in self.run([chunk])]
+            return [_copied(result) for chunk in chunks for result in self.run([chunk])]
 
     def _forward(self, chunks: Sequence[Chunk]) -> Sequence[torch.Tensor]:
         segments, tokens, places, wanted = _pack(chunks)
@@ -90,6 +90,11 @@ class RaggedRunner:
             attention.current.batch = None
         scores: torch.Tensor = output.logits[0] if self._selects else output.logits[0, selected]
         return scores
+
+
+def _copied(result: Scores | Exception) -> Scores | Exception:
+    """Keep scores over the next call."""
+    return result if isinstance(result, Exception) else result.copy()
 
 
 def _pack(chunks: Sequence[Chunk]) -> tuple[list[Segment], list[int], list[int], list[int]]:
