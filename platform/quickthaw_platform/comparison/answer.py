@@ -104,7 +104,7 @@ def _costs(calls: Row, servers: Row, ratio: Estimate, differences: Sequence[Diff
         (d.measure, d.first, d.second, d.verdict) == ("device_seconds", calls.backend, servers.backend, "none")
         for d in differences
     )
-    unlike = ", by its prices alone: the device-seconds differ by no more than chance," if alike else ""
+    unlike = ", by its prices alone: the device-seconds differ by no more than chance" if alike else ""
     return f"costs {interval(ratio)} times as much per request as {replicas}{unlike}"
 
 

@@ -52,7 +52,7 @@ def _simulated_cost(pair: Pair, point: SimulatedPoint, rows: Sequence[Row]) -> f
     """Return what a request costs at a simulated point, in USD.
 
     Where requests are billed singly, each is billed for as long as it has its slot; where the simulation does not tell
-    that, for as long as the measured ones took.
+    that, for as long as the measured ones took. Of a hybrid whose base are servers, only those beyond it are.
     """
     price, hour, requests = pair.calls.marginal, point.seconds_by_phase, 3600 * point.rate
     if point.kind in ("serverful", "endpoint"):
@@ -64,4 +64,5 @@ def _simulated_cost(pair: Pair, point: SimulatedPoint, rows: Sequence[Row]) -> f
     warm = next((found for row in rows if row.backend == point.backend for found in [row.latency("e2e", "warm")]), None)
     measured = 0.0 if warm is None else warm.mean.value or 0.0
     held = measured if point.held_mean is None else point.held_mean
-    return (by_use + kept * pair.always_on) / requests + held * price.request_second + price.request
+    billed = beyond if kept and pair.servers is not pair.calls else 1.0
+    return (by_use + kept * pair.always_on) / requests + billed * (held * price.request_second + price.request)

@@ -170,10 +170,12 @@ class Runner:
         self._measured.timeline += watcher.lines
         block = _block_of(name, repeat, outcome, failure).model_copy(update={"began_at": began_at})
         slot = Slot(name, repeat)
-        if self._sides[name].endpoint is None:
+        outside = self._sides[name].endpoint
+        if outside is None:
             self._measured.usage += difference(slot, before, used)
         else:
             started = _seconds(ready, STARTING_COMMAND) - _seconds(before, STARTING_COMMAND)
+            started = started if outside.command else 0.0  # else it was there, and answered
             memory = _memory(done) - _memory(ready)
             self._measured.usage += seen_from_outside(slot, results, outcome.seconds, started, memory)
             resident = memory / outcome.seconds if memory else None

@@ -6,6 +6,9 @@ import numpy as np
 
 from quickthaw_platform.traffic.columns import Floats
 
+LEAST_CV = 1e-9
+"""Gaps that differ by less are alike: their times are rounded."""
+
 
 def rate(times: Floats, seconds: float) -> float:
     """Return requests per second, over the length of the run."""
@@ -20,7 +23,8 @@ def cv_of_gaps(times: Floats) -> float | None:
     gaps = np.diff(times)
     if len(gaps) < 2 or gaps.sum() <= 0:
         return None
-    return float(gaps.std() / gaps.mean())
+    found = float(gaps.std() / gaps.mean())
+    return found if found > LEAST_CV else 0.0
 
 
 def fano(times: Floats, seconds: float, bin_seconds: float = 1.0) -> float | None:

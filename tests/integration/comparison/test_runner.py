@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from quickthaw.errors import StartFailed
+from quickthaw_backends.serving.endpoint import EndpointBackend
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.comparison.deploying import Gateway, Stage
 from quickthaw_platform.comparison.journal import Deployed, Journal
@@ -22,7 +23,7 @@ from quickthaw_platform.comparison.runner import OnProgress, Plan, Runner, Watch
 from quickthaw_platform.comparison.sides import EndpointSide, Side
 from quickthaw_platform.comparison.writing import REQUESTS_FILE, make_folder
 from quickthaw_platform.errors import SettingsInvalid
-from quickthaw_platform.serving import Endpoint, Platform
+from quickthaw_platform.serving import Deployment, Endpoint, Platform
 from quickthaw_platform.traffic import tables
 from quickthaw_platform.traffic.arrivals import Arrivals as Arriving
 from quickthaw_platform.traffic.named import Traffic
@@ -121,6 +122,21 @@ def test_a_backend_that_dies_in_mid_run_is_named_and_counted_and_the_rest_goes_o
     assert len(failed) == 20 - 4  # the first was the one that waited for it to be up
     assert all(result.error is None for result in results if result.backend == "lives")
     assert any("died" in text for text in said)
+
+
+def test_a_server_that_was_there_already_has_no_start(folder: Path) -> None:
+    started = side("started")
+    assert started.endpoint is not None
+    server = EndpointBackend(
+        Deployment(endpoint=Endpoint(started.endpoint.url, "m"), options={"command": started.endpoint.command or ""})
+    )
+    server.up()
+    try:
+        (block,) = runner(folder, [side("there", url=started.endpoint.url)]).run().blocks
+    finally:
+        server.down()
+    assert block.sent == 20
+    assert block.cold_start_seconds is None
 
 
 def test_an_endpoint_that_is_none_is_named_and_the_rest_goes_on(folder: Path) -> None:

@@ -303,6 +303,14 @@ def test_simulated_points_are_marked(report: Report) -> None:
     assert "Simulated points" in titles(report)
 
 
+def test_requests_that_a_simulated_base_of_servers_takes_are_no_calls(recorded: Recorded, catalogue: Catalogue) -> None:
+    base = recorded.simulated[-1].model_copy(update={"backend": "hybrid", "kind": "hybrid", "rate": 0.5})
+    assert sum(base.seconds_by_phase.values()) == pytest.approx(3600)
+    found = compute(replace(recorded, simulated=[base]), catalogue, prices=FEW[:2]).break_evens[0]
+    (point,) = [point for point in found.points if point.simulated]
+    assert point.per_thousand_requests.value == pytest.approx(1000 * 0.2016 / 3600 / 4 / 0.5)
+
+
 def test_threats_come_with_the_worst_first(report: Report) -> None:
     weights = [threat.weight for threat in report.threats]
     assert weights == sorted(weights, key=["fatal", "serious", "limit"].index)

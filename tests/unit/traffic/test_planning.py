@@ -225,3 +225,7 @@ def test_a_draw_of_another_rate_than_was_asked_for_is_told() -> None:
 def test_only_what_is_read_from_a_trace_of_requests_is_not_drawn(tmp_path: Path) -> None:
     assert make_plan(traffic("poisson", rate=2.0), 5.0).drawn
     assert not make_plan(traffic(f"csv:{plain(tmp_path / 't.csv', [3.5, 1.5, 2.5])}"), 60.0).drawn
+
+
+def test_constant_arrivals_do_not_vary_at_all() -> None:
+    assert make_plan(traffic("constant", rate=0.3, tokens_in=7, tokens_out=9), 18.0).cv == 0.0
