@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import textwrap
 from collections.abc import Iterator
@@ -154,6 +155,44 @@ def test_an_instance_that_reports_what_it_may_not_is_ended_with_a_line_that_says
     wait_for(lambda: "reported what it may not" in (node.store.get(identity).reason or ""), "the call's reason")
     assert not any("all is well" in line["line"] for line in lines(node, name))
     assert node.call(hostile(node, f"{name}-bystander", "return 'fine'"), {}).result == "fine"
+
+
+NESTED: list[Any] = []
+for _ in range(250):
+    NESTED = [NESTED]
+
+
+@pytest.mark.parametrize(
+    ("kind", "forged"),
+    [
+        ("chunk", {"mark": "0.0."}),
+        ("chunk", {"delta": {}}),
+        ("chunk", {"delta": {"text": 7, "tokens": []}}),
+        ("chunk", {"delta": {"text": "x", "tokens": [], "tool_calls": [{}]}}),
+        ("chunk", {"delta": {"text": "x", "tokens": [], "logprobs": [{"token": 1, "text": "x"}]}, "mark": "0.0."}),
+        ("chunk", {"delta": {"text": "x", "tokens": [], "invented": 1}}),
+        ("chunk", {"value": NESTED}),
+        ("error", {"error": {"code": "queue_full", "message": "x", "retry_after_seconds": "soon"}}),
+    ],
+    ids=["a mark", "nothing", "no text", "no call", "no log-probability", "another field", "nested", "an error"],
+)
+def test_output_that_is_none_ends_its_instance_and_reaches_nobody(
+    node: NodeProcess, kind: str, forged: dict[str, Any]
+) -> None:
+    """Gateways, and the nodes to which a call moves, read it as what a model has said, or what went wrong."""
+    name = f"forger-{crc32(str(forged).encode())}"
+    body = f"""
+        import json
+        import quickthaw_platform.worker.frames as frames
+        encode, forged = frames.encode, json.loads({json.dumps(forged)!r})
+        frames.encode = lambda frame: encode({{**frame, **forged}} if frame["t"] == "{kind}" else frame)
+        if "{kind}" == "error": raise ValueError
+        yield "a value"
+        time.sleep(30)
+    """
+    identity = node.invoke(hostile(node, name, body), {})
+    wait_for(lambda: told(node, name), "the line that says why")
+    assert node.store.history(identity).outputs == ()
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import math
 import re
 from collections.abc import Mapping
 
+from quickthaw.json_values import MOST_NESTED, nests_too_deep
 from quickthaw_platform.invocations.records import compact
 from quickthaw_platform.worker.capture import MAX_LINE_CHARACTERS
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.prefix_learner import MOST_TOKENS, TOKEN_BYTES
+from quickthaw_platform.worker.reported_output import check_delta, check_error
 
 STAGES = frozenset({"fork", "arrival", "engine", "prefill", "handler"})
 """The stages of a start that an instance itself measures; those of its template come from the template."""
@@ -42,8 +44,12 @@ def check_fields(frame: Frame) -> None:
             raise ProtocolError(f"the report {kind!r} has no fit field {name!r}")
     if kind == "chunk" and not math.isfinite(frame["at"]):
         raise ProtocolError("an output is of some moment")
-    if kind == "chunk" and not (isinstance(frame["delta"], dict) if "delta" in frame else "value" in frame):
-        raise ProtocolError("an output is a value, or model output")
+    if "error" in frame and kind in ("error", "failed"):
+        check_error(frame["error"])
+    if "delta" in frame and kind in ("chunk", "record"):
+        check_delta(frame["delta"])
+    elif kind == "chunk" and ("value" not in frame or frame.get("mark")):
+        raise ProtocolError("an output is a value, or model output, which alone is marked")
 
 
 def sample_in(frame: Frame) -> bytes:
@@ -65,9 +71,12 @@ def mark_of(frame: Frame) -> str:
 def json_of(said: object) -> str:
     """Return something as JSON. Raises ProtocolError where it has none."""
     try:
-        return compact(said)
+        text = compact(said)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"this cannot be written as JSON: {error}") from error
+    if text.count("[") + text.count("{") > MOST_NESTED and nests_too_deep(said):
+        raise ProtocolError("no reader takes lists and objects that nest so deep")
+    return text
 
 
 def stage_of(frame: Frame) -> tuple[str, float]:
