@@ -199,6 +199,11 @@ class Host:
             return f"{'Redis cannot serve' if code else 'Redis cannot be reached'}: {error}; check QUICKTHAW_REDIS_URL"
         if code == "MISCONF":
             return f"the disk of the data directory {self.data_dir} does not take what Valkey writes: {error}; {ROOM}"
+        if code == "OOM":
+            return (
+                f"what the embedded Valkey holds takes all that it may have ({self._settings.store_memory:,} bytes): "
+                f"{error}; give it more by QUICKTHAW_STORE_MEMORY"
+            )
         return f"the embedded Valkey cannot be used: {error}; its log: {self.log_dir / VALKEY}.log"
 
 

@@ -157,6 +157,12 @@ def test_a_failing_start_fails_everything_that_waits_promptly_with_its_cause(nod
     waiting = [node.invoke(version, {}) for _ in range(3)]
     for identity in waiting:
         assert words in failed(node.ended(identity), "start_failed")
+
+    def logged() -> bool:
+        lines = [row["line"] for row in node.logs(name) if row["stream"] == "platform"]
+        return any(line.startswith("start failed: ") and words in line for line in lines)
+
+    wait_for(logged, "the line in the function's log")
     assert node.slots.instances(version=version.id) == []
 
 

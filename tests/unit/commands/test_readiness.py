@@ -140,7 +140,8 @@ def test_errors_in_a_log(line: str, said: str | None) -> None:
             True,
             r"disk of the data directory \S+ does not take .*room",
         ),
-        (CannotServe("OOM command not allowed", "OOM"), True, r"embedded Valkey cannot be used: OOM.*valkey\.log"),
+        (CannotServe("OOM command not allowed", "OOM"), True, "all that it may have .*OOM.* by QUICKTHAW_STORE_MEMORY"),
+        (CannotServe("BUSY running a script", "BUSY"), True, r"embedded Valkey cannot be used: BUSY.*valkey\.log"),
         (
             CannotServe("READONLY You cannot write", "READONLY"),
             False,
