@@ -33,7 +33,7 @@ from quickthaw.resources import (
     UsageRow,
 )
 from quickthaw.results import CheckpointResult
-from quickthaw.retry import Backoff, Deadline
+from quickthaw.retry import ONCE, Backoff, Deadline
 from quickthaw.types import Event, EventType, FunctionInfo, FunctionSpec, InvocationInfo, Version
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class AsyncClient:
         self._timeout = http.checked(timeout)
         self._backoff = backoff or Backoff()
         self._reach = Reach()
+        self._open: set[EventFeed] = set()  # streams whose calls end with them
         self._http = httpx.AsyncClient(
             headers=http.headers(self.endpoint), transport=transport or proxies.AsyncTransport()
         )
@@ -71,7 +72,9 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and with them the streams that are still open."""
+        for feed in tuple(self._open):
+            await self._abandon(feed)
         await self._http.aclose()
 
     async def functions(self) -> list[FunctionInfo]:
@@ -139,13 +142,25 @@ class AsyncClient:
         return self._follow(LogFeed(self._attempts(), name, after), Deadline(None))
 
     async def invoke(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> InvocationInfo:
-        """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with."""
-        return await self._run(calls.invoke(name, input, options))
+        """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with.
+
+        Cancelling the task cancels it, unless it has an `idempotency_key` of the caller's, under which it can be found
+        again.
+        """
+        call = calls.invoke(name, input, options)
+        try:
+            return await self._run(call)
+        except asyncio.CancelledError:
+            if options.get("idempotency_key") is None:
+                with contextlib.suppress(QuickthawError):
+                    await self._run(calls.cancel((await self._run(calls.unawaited(call), last=True)).id), last=True)
+            raise
 
     def stream(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> AsyncGenerator[Any, None]:
         """Call a function and yield what it puts out: a Delta or a JSON value each.
 
-        The call is made when the first output is asked for; closing the iterator (`aclose`) before its end cancels it.
+        The call is made when the first output is asked for; closing the iterator (`aclose`) before its end cancels it,
+        unless it has an `idempotency_key` of the caller's, under which it can be found again.
         """
         return self._outputs(self._opened(name, input, options))
 
@@ -295,12 +310,14 @@ class AsyncClient:
         """
         return await self._run(calls.focus(since, until, function, price, hourly_usd, vcpus))
 
-    def _attempts(self) -> Attempts:
-        return Attempts(self.endpoint, self._backoff, self._reach)
+    def _attempts(self, backoff: Backoff | None = None) -> Attempts:
+        return Attempts(self.endpoint, backoff or self._backoff, self._reach)
 
-    async def _run(self, call: Call[T]) -> T:
-        exchange = Exchange(call, self._attempts())
-        parts = http.parts(call, self.endpoint, http.patience(call, self._timeout))
+    async def _run(self, call: Call[T], last: bool = False) -> T:
+        """Make a call; `last`: of somebody who is leaving, who tries once and waits no longer than LAST_SECONDS."""
+        exchange = Exchange(call, self._attempts(ONCE if last else None))
+        seconds = http.LAST_SECONDS if last else http.patience(call, self._timeout)
+        parts = http.parts(call, self.endpoint, seconds)
         while True:
             try:
                 step = exchange.replied(http.reply(await self._http.request(**parts)))
@@ -312,15 +329,25 @@ class AsyncClient:
 
     async def _opened(self, name: str, input: Mapping[str, Any], options: CallOptions) -> AsyncGenerator[Event, None]:
         feed = EventFeed(self._attempts(), calls.stream(name, input, options))
+        if options.get("idempotency_key") is None:
+            self._open.add(feed)
         try:
             async with contextlib.aclosing(self._follow(feed, Deadline(None))) as events:
                 async for event in events:
                     yield event
-        except GeneratorExit:
-            if feed.invocation is not None and feed.resumed:  # else the gateway sees its own caller hang up
-                with contextlib.suppress(QuickthawError):
-                    await self.cancel(feed.invocation)
+        except (GeneratorExit, asyncio.CancelledError):
+            await self._abandon(feed)
             raise
+        finally:
+            self._open.discard(feed)
+
+    async def _abandon(self, feed: EventFeed) -> None:
+        """Cancel the invocation of a stream that nobody reads to its end, where nobody could find it again."""
+        was_open = feed in self._open
+        self._open.discard(feed)
+        if was_open and feed.invocation is not None and not feed.ended:
+            with contextlib.suppress(QuickthawError):
+                await self._run(calls.cancel(feed.invocation), last=True)
 
     async def _follow(self, feed: Feed[T], deadline: Deadline) -> AsyncGenerator[T, None]:
         while not feed.ended:

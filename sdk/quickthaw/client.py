@@ -33,7 +33,7 @@ from quickthaw.resources import (
     UsageRow,
 )
 from quickthaw.results import CheckpointResult
-from quickthaw.retry import Backoff, Deadline
+from quickthaw.retry import ONCE, Backoff, Deadline
 from quickthaw.types import Event, EventType, FunctionInfo, FunctionSpec, InvocationInfo, Version
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class Client:
         self._timeout = http.checked(timeout)
         self._backoff = backoff or Backoff()
         self._reach = Reach()
+        self._open: set[EventFeed] = set()  # streams whose calls end with them
         self._http = httpx.Client(headers=http.headers(self.endpoint), transport=transport or proxies.Transport())
 
     def __enter__(self) -> Client:
@@ -69,7 +70,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and with them the streams that are still open."""
+        for feed in tuple(self._open):
+            self._abandon(feed)
         self._http.close()
 
     def functions(self) -> list[FunctionInfo]:
@@ -135,13 +138,24 @@ class Client:
         return self._follow(LogFeed(self._attempts(), name, after), Deadline(None))
 
     def invoke(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> InvocationInfo:
-        """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with."""
-        return self._run(calls.invoke(name, input, options))
+        """Call a function and wait: the record of the invocation, its `result` inside. Raises what it failed with.
+
+        Ctrl-C cancels it, unless it has an `idempotency_key` of the caller's, under which it can be found again.
+        """
+        call = calls.invoke(name, input, options)
+        try:
+            return self._run(call)
+        except (KeyboardInterrupt, SystemExit):
+            if options.get("idempotency_key") is None:
+                with contextlib.suppress(QuickthawError):
+                    self._run(calls.cancel(self._run(calls.unawaited(call), last=True).id), last=True)
+            raise
 
     def stream(self, name: str, input: Mapping[str, Any], **options: Unpack[CallOptions]) -> Generator[Any, None, None]:
         """Call a function and yield what it puts out: a Delta or a JSON value each.
 
-        The call is made when the first output is asked for; closing the iterator before its end cancels it.
+        The call is made when the first output is asked for; closing the iterator before its end cancels it, unless it
+        has an `idempotency_key` of the caller's, under which it can be found again.
         """
         return self._outputs(self._opened(name, input, options))
 
@@ -291,12 +305,14 @@ class Client:
         """
         return self._run(calls.focus(since, until, function, price, hourly_usd, vcpus))
 
-    def _attempts(self) -> Attempts:
-        return Attempts(self.endpoint, self._backoff, self._reach)
+    def _attempts(self, backoff: Backoff | None = None) -> Attempts:
+        return Attempts(self.endpoint, backoff or self._backoff, self._reach)
 
-    def _run(self, call: Call[T]) -> T:
-        exchange = Exchange(call, self._attempts())
-        parts = http.parts(call, self.endpoint, http.patience(call, self._timeout))
+    def _run(self, call: Call[T], last: bool = False) -> T:
+        """Make a call; `last`: of somebody who is leaving, who tries once and waits no longer than LAST_SECONDS."""
+        exchange = Exchange(call, self._attempts(ONCE if last else None))
+        seconds = http.LAST_SECONDS if last else http.patience(call, self._timeout)
+        parts = http.parts(call, self.endpoint, seconds)
         while True:
             try:
                 step = exchange.replied(http.reply(self._http.request(**parts)))
@@ -308,13 +324,23 @@ class Client:
 
     def _opened(self, name: str, input: Mapping[str, Any], options: CallOptions) -> Generator[Event, None, None]:
         feed = EventFeed(self._attempts(), calls.stream(name, input, options))
+        if options.get("idempotency_key") is None:
+            self._open.add(feed)
         try:
             yield from self._follow(feed, Deadline(None))
-        except (GeneratorExit, KeyboardInterrupt):
-            if feed.invocation is not None and feed.resumed:  # else the gateway sees its own caller hang up
-                with contextlib.suppress(QuickthawError):
-                    self.cancel(feed.invocation)
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            self._abandon(feed)
             raise
+        finally:
+            self._open.discard(feed)
+
+    def _abandon(self, feed: EventFeed) -> None:
+        """Cancel the invocation of a stream that nobody reads to its end, where nobody could find it again."""
+        was_open = feed in self._open
+        self._open.discard(feed)
+        if was_open and feed.invocation is not None and not feed.ended:
+            with contextlib.suppress(QuickthawError):
+                self._run(calls.cancel(feed.invocation), last=True)
 
     def _follow(self, feed: Feed[T], deadline: Deadline) -> Generator[T, None, None]:
         while not feed.ended:

@@ -70,16 +70,9 @@ class EventFeed(Feed[Event]):
         self._opening = opening
         self._last = after
         self.invocation = invocation
-        self._connections = 0
-
-    @property
-    def resumed(self) -> bool:
-        """Whether a later request than the first serves it: hanging up on that one cancels nothing by itself."""
-        return self._connections > 1
 
     def request(self) -> Call[None]:
         """Return the opening call until it has told the invocation's id."""
-        self._connections += 1
         if self.invocation is None:
             return self._opening
         return calls.events(self.invocation, self._last)

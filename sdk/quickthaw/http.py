@@ -16,6 +16,8 @@ from quickthaw.version import VERSION
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 """How long a call that waits for no invocation may take."""
+LAST_SECONDS = 5.0
+"""For what is asked on the way out, by Ctrl-C or at the end of a task: what was sent counts, answered or not."""
 
 DEFAULT_TIMEOUT_SECONDS = 900.0
 """How long `invoke` waits for an answer. The function's own limits come first; this one ends a dead connection."""

@@ -46,6 +46,9 @@ class Backoff:
         return full * (0.5 + draw / 2)
 
 
+ONCE = Backoff(attempts=1)
+
+
 class Deadline:
     """The end of a caller's patience; None: none. Raises TimedOut with the code `client_timeout`."""
 

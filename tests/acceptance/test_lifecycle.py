@@ -95,6 +95,15 @@ def test_a_client_that_hangs_up_cancels_all_the_way_down(cluster: Cluster, clien
     wait_for(lambda: all(i.in_use == 0 for i in client.instances() if i.function == name), "the free slot")
 
 
+def test_a_stream_that_its_reader_leaves_is_cancelled_though_the_client_sends_keys(client: Client) -> None:
+    client.deploy(FunctionSpec(name="left", model=MODEL, engine="echo", options={"token_delay": "50ms"}))
+    events = client.stream_events("left", {"prompt": LONG_TEXT})
+    running = next(event for event in events if event.data.get("state") == "running")
+    events.close()
+    served = [i.in_use for i in client.instances() if i.id == running.data["instance"]]
+    assert served == [0]
+
+
 def one_ended(client: Client, identity: str) -> InvocationState | None:
     """Return the state of an invocation once it has ended."""
     state = client.status(identity).state

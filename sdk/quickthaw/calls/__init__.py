@@ -45,6 +45,7 @@ from quickthaw.calls.invocation_calls import (
     migrate,
     stream,
     submit,
+    unawaited,
 )
 from quickthaw.calls.key_calls import create_key, keys, revoke_key
 from quickthaw.calls.usage_calls import focus, usage
@@ -91,6 +92,7 @@ __all__ = [
     "stop_instance",
     "stream",
     "submit",
+    "unawaited",
     "usage",
     "versions",
 ]

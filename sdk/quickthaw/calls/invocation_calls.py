@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from quickthaw.calls.builders import get, nothing, one, path, request, send, stream_of
@@ -23,6 +24,11 @@ def invoke(name: str, input: Mapping[str, Any], options: CallOptions) -> Call[In
 def submit(name: str, input: Mapping[str, Any], options: CallOptions) -> Call[InvocationInfo]:
     """Call a function without waiting."""
     return _invoke(name, "async", input, options, one(InvocationInfo))
+
+
+def unawaited(call: Call[InvocationInfo]) -> Call[InvocationInfo]:
+    """Ask for the invocation that `invoke` made, without waiting for its end: the same call, so under the same key."""
+    return replace(call, path=f"{call.path.removesuffix('invoke')}async", waits=False)
 
 
 def stream(name: str, input: Mapping[str, Any], options: CallOptions) -> Call[None]:
