@@ -25,7 +25,13 @@ from quickthaw.errors import InvalidRequest
 from quickthaw.resources import DEFAULT_ALIAS, CheckpointInfo
 from quickthaw.types import FunctionSpec
 from quickthaw_platform import settings, signals
-from quickthaw_platform.commands.compare_options import CompareChoices, changed_runs, compare_options, endpoints
+from quickthaw_platform.commands.compare_options import (
+    CompareChoices,
+    changed_runs,
+    compare_options,
+    endpoints,
+    refuse_what_counts_for_nothing,
+)
 from quickthaw_platform.commands.traffic_options import chosen_sizes, chosen_traffic
 from quickthaw_platform.comparison.machine import describe_machine, source_commit
 from quickthaw_platform.comparison.recording import Arrivals, Instance, Recording, Slo
@@ -65,6 +71,7 @@ def compare(state: State, target: str | None, **options: Unpack[CompareChoices])
     all that it was made of. Ctrl-C ends the run and keeps what was measured. See docs/comparison.md.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    refuse_what_counts_for_nothing(click.get_current_context())
     _require(options)
     if options["from_folder"] is not None:
         if target is not None:

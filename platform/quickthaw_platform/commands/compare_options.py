@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from quickthaw.cli.ranges import SEED
 from quickthaw_platform.commands.traffic_options import DURATION, POSITIVE, TrafficChoices, traffic_options
@@ -132,6 +133,28 @@ def compare_options(command: F) -> F:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+OF_A_REPORT = frozenset({"prices", "like", "ablation", "simulate", "simulated_rates", "nodes", "progress", "as_json"})
+"""Options that mean something to a run that was measured before, besides --from."""
+OF_A_SIMULATION = frozenset({"simulated_rates", "nodes"})
+
+
+def refuse_what_counts_for_nothing(context: click.Context) -> None:
+    """Raise click.UsageError for an option that was given and would change nothing."""
+    given = [
+        param for param in context.command.params
+        if param.name and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]  # fmt: skip
+    names = {param.name: max(param.opts, key=len) for param in given}
+    measured = sorted(names[name] for name in names if name not in OF_A_REPORT | {"from_folder", "target"})
+    if "from_folder" in names and measured:
+        raise click.UsageError(f"{', '.join(measured)}: --from measures nothing; that is as it was in that run")
+    simulated = sorted(names[name] for name in names if name in OF_A_SIMULATION)
+    if simulated and "simulate" not in names:
+        raise click.UsageError(f"{', '.join(simulated)}: nothing is simulated without --simulate")
+    if "replicas" in names and not {"serverful", "hybrid"} & set(context.params["backends"]):
+        raise click.UsageError("--replicas: none of --backends has instances that are always on (serverful, hybrid)")
 
 
 def endpoints(options: CompareChoices, default_model: str) -> dict[str, EndpointSide]:

@@ -30,6 +30,9 @@ def said(*arguments: str) -> str:
         (["chat", "--price", "nobody"], "no offer is called 'nobody'"),  # known before an hour of measuring
         (["chat", "--like", "nothing"], "no model sold by the token is called 'nothing'"),
         (["chat", "--ablation", "part:label=/nowhere"], "/nowhere/run.json does not exist"),
+        (["--from", ".", "--slo-ttft", "9s", "--gpu", "L4"], "--gpu, --slo-ttft: --from measures nothing"),
+        (["chat", "--nodes", "2", "--simulated-rate", "1"], "--nodes, --simulated-rate: nothing is simulated without"),
+        (["chat", "--backends", "serverless", "--replicas", "2"], "--replicas: none of --backends"),
         (["chat", "--seed", "-1"], "--seed"),
         (["chat", "--trace-dir", "/nowhere"], "'/nowhere' does not exist"),  # or synthetic requests would be drawn
         (["chat", "--cv", "nan"], "nan is not in the range"),
