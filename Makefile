@@ -135,8 +135,8 @@ bench-load-generator: $(BENCH_INSTALLED) ## `quickthaw load` beside a public loa
 bench-structured: $(BENCH_INSTALLED) ## Answers held to JSON schemas: valid, and how fast, beside llama.cpp's server
 	@$(BIN)/python -m benchmarks.structured $(if $(FULL),--full)
 
-bench-validate: $(BENCH_INSTALLED) $(LM_EVAL_INSTALLED) ## `quickthaw validate` beside lm-eval's own run of the same work; QUICK=1, FULL=1
-	@$(BIN)/python -m benchmarks.validate $(if $(QUICK),--quick) $(if $(FULL),--full)
+bench-validate: $(BENCH_INSTALLED) $(LM_EVAL_INSTALLED) ## `quickthaw validate` beside lm-eval's own run of the same work; QUICK=1, FULL=1, WRITE=1 for docs/validation.md
+	@$(BIN)/python -m benchmarks.validate $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(WRITE),--write)
 
 bench-compress: $(BENCH_INSTALLED) ## Shorter prompts: what is kept, what answers lose, from which length on it pays; WRITE=1 for docs/prompts.md
 	@$(BIN)/python -m benchmarks.compress $(if $(FULL),--full) $(if $(WRITE),--write)

@@ -89,7 +89,7 @@ def _rows_table(report: Report) -> Table:
     for head in heads:
         table.add_column(head, justify="left" if head == heads[0] else "right")
     for row in report.rows:
-        table.add_row(*(_text(row.get(head)) for head in heads))
+        table.add_row(*(cell_text(row.get(head)) for head in heads))
     return table
 
 
@@ -99,11 +99,12 @@ def _goals_table(goals: tuple[Goal, ...]) -> Table:
         table.add_column(head, justify="left" if head == "goal" else "right")
     for goal in goals:
         held = "[green]yes[/]" if goal.held else "[red]no[/]"
-        table.add_row(goal.name, _text(goal.value), f"{goal.direction} {_text(goal.bound)}", held)
+        table.add_row(goal.name, cell_text(goal.value), f"{goal.direction} {cell_text(goal.bound)}", held)
     return table
 
 
-def _text(value: Cell) -> str:
+def cell_text(value: Cell) -> str:
+    """Return a cell as tables show it: four digits, thousands apart, a dash for what is not known."""
     if value is None:
         return "–"
     if isinstance(value, float):

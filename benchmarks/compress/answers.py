@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.compress.asking import Answer, Asker
+from benchmarks.compress.choices import choices
 from benchmarks.compress.lingua import Lingua
 from benchmarks.compress.tasks import Task
 from benchmarks.compress.ways import ours, randomly_deleted, truncated, without_stop_words
@@ -33,9 +34,11 @@ class Measured:
 def measured(task: Task, ratio: float, asker: Asker, lingua: Lingua | None) -> list[Measured]:
     """Return one task in all ways."""
     texts = shortened(task.prompt, ratio, asker, lingua)
-    return [
+    found = [
         Measured(task.kind, way, tokens, asker.likelihood(text, task.answer)) for way, (text, tokens) in texts.items()
     ]
+    chosen = choices(task, ratio, asker).items()
+    return found + [Measured(task.kind, way, asker.count(text), answer) for way, (text, answer) in chosen]
 
 
 def shortened(prompt: str, ratio: float, asker: Asker, lingua: Lingua | None) -> dict[str, tuple[str, int]]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from benchmarks.compress.answers import ORIGINAL, Measured, answer_rows
+from benchmarks.compress.__main__ import answers_report
+from benchmarks.compress.answers import EXAMPLES, ORIGINAL, Measured, answer_rows
 from benchmarks.compress.asking import Answer
+from benchmarks.compress.choices import BEST, NONE, WORST, choices
+from benchmarks.compress.tasks import Task
 from benchmarks.compress.timing import break_even
 from benchmarks.compress.ways import randomly_deleted, truncated, without_stop_words
-from benchmarks.compress.written import tables
-from benchmarks.report import Goal, Report
+from benchmarks.report import Cell, Goal, Report
+from benchmarks.written import tables
 
 TEXT = "The cat of the house sat on the mat.\n\nWhat did the cat do?"
 
@@ -64,5 +69,38 @@ def test_compression_pays_from_the_length_after_the_last_at_which_it_does_not(
 
 def test_tables_tell_goals_that_were_missed_too() -> None:
     report = Report("r", ({"a": 1, "b": None},), (Goal("g", 3, 2, "<="),), {"ratio": 0.5})
-    assert "| a | b |\n| --- | --- |\n| 1 | None |" in tables([report])
+    assert "| a | b |\n| --- | --- |\n| 1 | – |" in tables([report])
     assert "* g: 3, goal <= 2: missed" in tables([report])
+
+
+class Words:
+    """Tells how likely an answer is by how long the prompt is; each word is a token."""
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def likelihood(self, prompt: str, answer: str) -> Answer:
+        return Answer(float(len(prompt)), len(answer.split()))
+
+
+def test_the_best_and_the_worst_choice_of_examples_are_found_among_those_that_fit() -> None:
+    shots = [f"Question: {word}\nAnswer: {word}\n\n" for word in ("a", "bb", "ccc", "dddd")]
+    prompt = f"{''.join(shots)}Question: e\nAnswer:"
+    found = choices(Task("k", prompt, " e"), 0.6, Words())  # type: ignore[arg-type]
+    assert found[BEST][0] == f"{shots[0]}{shots[1]}Question: e\nAnswer:"
+    assert found[WORST][0] == f"{shots[2]}{shots[3]}Question: e\nAnswer:"
+    assert found[NONE][0] == "Question: e\nAnswer:"
+
+
+def test_a_prompt_without_examples_has_no_choices() -> None:
+    assert choices(Task("k", TEXT, " sat"), 0.6, Words()) == {}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("truncation", "held"), [(1.5, True), (0.5, False)])
+def test_ours_is_held_against_the_best_way_that_is_as_short(truncation: float, held: bool) -> None:
+    told = {ORIGINAL: (1.0, 0.0), EXAMPLES: (2.2, 1.0), "truncation": (2.2, truncation), "stop words": (1.3, 0.1)}
+    rows: list[Mapping[str, Cell]] = [
+        {"prompts": "GSM8K", "way": way, "times shorter": shorter, "nats, %": nats}
+        for way, (shorter, nats) in [*told.items(), (BEST, (2.2, -5.0))]
+    ]
+    assert answers_report(rows, {}).goals[-1].held is held

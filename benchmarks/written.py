@@ -1,22 +1,23 @@
-"""Writes the measured tables into docs/prompts.md."""
+"""Writes what a benchmark measured into a document, between its marks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks.machine import ROOT, describe
-from benchmarks.report import Report
-
-DOCUMENT = ROOT / "docs" / "prompts.md"
-BEGIN, END = "<!-- bench-compress:", "<!-- end of bench-compress -->"
+from benchmarks.machine import describe
+from benchmarks.report import Report, cell_text
 
 
-def write(reports: Sequence[Report]) -> None:
-    """Put the reports between the document's marks."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    start = text.index("\n", text.index(BEGIN)) + 1
-    end = text.index(END)
-    DOCUMENT.write_text(text[:start] + tables(reports) + text[end:], encoding="utf-8")
+def write(reports: Sequence[Report], document: Path, target: str) -> None:
+    """Put the reports between the document's marks `<!-- TARGET: … -->` and `<!-- end of TARGET -->`.
+
+    ValueError where these are not there.
+    """
+    text = document.read_text(encoding="utf-8")
+    start = text.index("\n", text.index(f"<!-- {target}:")) + 1
+    end = text.index(f"<!-- end of {target} -->", start)
+    document.write_text(text[:start] + tables(reports) + text[end:], encoding="utf-8")
 
 
 def tables(reports: Sequence[Report]) -> str:
@@ -28,7 +29,7 @@ def tables(reports: Sequence[Report]) -> str:
 
 def _table(report: Report) -> str:
     heads = list(report.rows[0])
-    lines = [heads, ["---"] * len(heads), *([str(row[head]) for head in heads] for row in report.rows)]
+    lines = [heads, ["---"] * len(heads), *([cell_text(row[head]) for head in heads] for row in report.rows)]
     told = [f"| {' | '.join(line)} |" for line in lines]
     settings = "; ".join(f"{name}: {_plain(value)}" for name, value in report.settings.items())
     goals = [
