@@ -149,6 +149,11 @@ class Attempts:
         """Return the seconds to the next attempt after an error reply; raise the error where there is none."""
         error = error_of(reply)
         self.reached()
+        if reply.status == 401 and self._endpoint.api_key is None:
+            raise errors.AuthenticationFailed(
+                f"no API key is known for {self._endpoint.url}: set QUICKTHAW_API_KEY, or give one (`--api-key`); "
+                "a key in client.toml goes only to the URL that stands beside it"
+            )
         # An error with an invocation's id is how that invocation ended: the same key would be told the same again.
         final = INVOCATION_HEADER in reply.headers or reply.headers.get("x-should-retry") == "false"
         if final or not repeatable or reply.status not in RETRIED_STATUS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -250,6 +251,20 @@ def test_an_answer_that_is_no_answer_becomes_an_error_of_the_tree(
 ) -> None:
     with pytest.raises(kind, match=text):
         call(FakeGateway([reply]), "function", "chat")
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [("qt-old", "not valid"), (None, r"no API key is known for http://gateway\.test:8080: set")],
+)
+def test_a_client_without_a_key_is_told_how_to_have_one(
+    key: str | None, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QUICKTHAW_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("QUICKTHAW_API_KEY", raising=False)
+    gateway = FakeGateway([failed(401, "invalid_api_key", "the API key is not valid")])
+    with Client(URL, key, transport=gateway.transport) as client, pytest.raises(AuthenticationFailed, match=told):
+        client.functions()
 
 
 def test_fields_that_a_newer_gateway_adds_are_ignored(call: Call) -> None:
