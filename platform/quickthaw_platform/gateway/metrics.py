@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from quickthaw_platform.contracts import InstanceState
 from quickthaw_platform.errors import Unavailable, VersionNotFound
 from quickthaw_platform.gateway.resource import ERRORS
 from quickthaw_platform.gateway.services import services
+from quickthaw_platform.gateway.turns import beside
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.router.view import read_view
@@ -37,6 +39,8 @@ _SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 
+_one_at_a_time = threading.Lock()
+
 api = APIBlueprint(
     "metrics", __name__, abp_tags=[Tag(name="health", description="For monitoring")], abp_responses=ERRORS
 )
@@ -48,7 +52,7 @@ api = APIBlueprint(
 )
 def metrics() -> Response:
     """Metrics in the text format of Prometheus."""
-    body = generate_latest(_process_registry()) + generate_latest(_cluster_registry(services().redis))
+    body = _of_processes() + generate_latest(_cluster_registry(services().redis))
     return Response(body, content_type=CONTENT_TYPE_LATEST)
 
 
@@ -115,13 +119,18 @@ def _gauge(name: str, about: str, label: str, values: list[str], tally: Tally[st
     return family
 
 
-def _process_registry() -> CollectorRegistry:
+def _of_processes() -> bytes:
     """Return what this process counted, or, where the variable names a folder, what all that share it did."""
     if MULTIPROCESS_VARIABLE not in os.environ:
-        return REGISTRY
+        return generate_latest(REGISTRY)
+    with _one_at_a_time:
+        return beside(_added_up)
+
+
+def _added_up() -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the package leaves it unannotated
-    return registry
+    return generate_latest(registry)
 
 
 def _cluster_registry(redis: Redis) -> CollectorRegistry:

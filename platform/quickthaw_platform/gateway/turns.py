@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import gevent
@@ -30,6 +30,14 @@ def give_way() -> None:
     if isinstance(getcurrent(), gevent.Greenlet):
         gevent.sleep(0)
     begin()
+
+
+def beside(work: Callable[[], T]) -> T:
+    """Return what a piece of work gives that cannot give way: Python has it take turns with the loop, in a thread.
+
+    It may share nothing with the loop that waits, such as a lock or a connection.
+    """
+    return gevent.get_hub().threadpool.apply(work) if isinstance(getcurrent(), gevent.Greenlet) else work()
 
 
 def in_turns(items: Iterable[T]) -> Iterator[T]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from redis import Redis
 from werkzeug.test import TestResponse
 
 from quickthaw.generation import Delta, TokenLogprob
+from quickthaw_platform.gateway.metrics import MULTIPROCESS_VARIABLE
 from quickthaw_platform.gateway.requests import MOST_PARTS_OF_FIELD
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.settings import Settings
@@ -109,6 +112,22 @@ def test_no_list_of_log_lines_holds_the_loop(client: FlaskClient, redis: Redis, 
     pipe.execute()
     answer, held = stretches.shortest(lambda: client.get("/v1/functions/chat/logs?limit=10000"))
     assert (answer.status_code, len(answer.get_json()["data"])) == (200, 10_000)
+    assert held < LONGEST_SECONDS
+
+
+def test_the_metrics_of_many_processes_do_not_hold_the_loop(
+    client: FlaskClient, stretches: Stretches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need no key, and are added up from the files of all processes that have run on the machine."""
+    for process in range(12):
+        written: Any = MmapedDict(str(tmp_path / f"counter_{process}.db"))  # type: ignore[no-untyped-call]
+        for function in range(10_000):
+            name = mmap_key("calls", "calls_total", ["function"], [f"f{function}"], "Calls")
+            written.write_value(name, 1.0, 0.0)
+        written.close()
+    monkeypatch.setenv(MULTIPROCESS_VARIABLE, str(tmp_path))
+    answer, held = stretches.shortest(lambda: client.get("/metrics"))
+    assert 'calls_total{function="f9999"} 12.0' in answer.get_data(as_text=True)
     assert held < LONGEST_SECONDS
 
 
