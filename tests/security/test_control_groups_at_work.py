@@ -114,6 +114,15 @@ def test_an_instance_that_takes_too_much_memory_ends_alone_and_its_call_says_why
     wait_for(lambda: not groups(node, "greedy"), "the end of its group")
 
 
+def test_a_call_that_must_not_be_run_again_ends_with_the_memory_that_it_took(
+    node: NodeProcess, bystander: None
+) -> None:
+    version = node.deploy("greedy-once", IN_ITS_HANDLER, memory=MEMORY, resumable=False)
+    ended = node.call(version, {"parts": 12})
+    assert WORDS in message(ended)
+    assert ended.attempts == 1
+
+
 def test_one_that_takes_too_much_while_it_starts_is_not_started_again(node: NodeProcess, bystander: None) -> None:
     version = node.deploy("greedy-start", WHILE_IT_STARTS, memory=MEMORY)
     assert f"the instance's process {WORDS}" in message(node.call(version, {}))
