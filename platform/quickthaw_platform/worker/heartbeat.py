@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,10 +29,12 @@ from quickthaw_platform.settings import Settings
 _BEAT = """
 local time = redis.call('TIME')
 local now = string.format('%.6f', tonumber(time[1]) + tonumber(time[2]) / 1e6)
+local before = redis.call('HGET', KEYS[1], 'agent')
 redis.call('HSET', KEYS[1], 'last_seen', now, unpack(ARGV, 2))
 redis.call('HSETNX', KEYS[1], 'started_at', now)
 redis.call('SADD', KEYS[2], ARGV[1])
-"""
+return before
+"""  # returns whose beat was the last under this name
 _log = structlog.get_logger()
 
 
@@ -74,6 +77,8 @@ class Heartbeat:
         self._on_new = on_new
         self._on_beat = on_beat
         self._announced: Sequence[CheckpointInfo] | None = None
+        self._agent = secrets.token_hex(8)
+        self._has_beaten = False
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="agent-heartbeat", daemon=True)
@@ -130,14 +135,18 @@ class Heartbeat:
             "labels": json.dumps(self._settings.labels),
             "remote": self._settings.remote or "",
             "pid": os.getpid(),
+            "agent": self._agent,
             "version": VERSION,
         }
         with outage_is_unavailable():
             self._announce([describe(Manifest.of(checkpoint)) for checkpoint in reversed(checkpoints)])
-            self._script(
+            before = self._script(
                 keys=[RedisKey.NODE.of(self._settings.node), RedisKey.NODES],
                 args=[self._settings.node, *(part for pair in fields.items() for part in pair)],
             )
+        if self._has_beaten and before not in (None, self._agent):
+            _log.error("another worker runs under this node's name, and takes its work; give each its own --node")
+        self._has_beaten = True
         for follow in self._on_beat:
             follow()
 
