@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from quickthaw.errors import Unreachable
 from quickthaw_platform.errors import ContextLengthExceeded, QueueFull, QuickthawError, RateLimited, Unavailable
 from quickthaw_platform.validation.asking import Asker, Position
 from quickthaw_platform.validation.journal import Journal
@@ -41,8 +42,11 @@ class Driver:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def check(self, plan: Plan) -> None:
-        """Raise NotServable, before anything is scored, where the server does not return log-probabilities."""
-        await self._patiently(lambda: self.asker.check(plan.windows[0].tokens[:PROBE_TOKENS]))
+        """Raise NotServable, before anything is scored, where the server does not return log-probabilities.
+
+        And Unreachable where no server answers: an address may be wrong, which waiting does not mend.
+        """
+        await self._patiently(lambda: self.asker.check(plan.windows[0].tokens[:PROBE_TOKENS]), at_once=(Unreachable,))
 
     async def run(self, plan: Plan, journal: Journal) -> float:
         """Score what the journal lacks; return the seconds that all runs took. The longest window goes first.
@@ -85,12 +89,17 @@ class Driver:
             self.observer(number, window, scored)
         return WindowScore(number, -math.fsum(position.logprob for position in scored), len(scored))
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask again while the platform is at fault: a worker that died, a gateway that restarts, a full queue."""
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], at_once: tuple[type[QuickthawError], ...] = ()) -> T:
+        """Ask again while the platform is at fault: a worker that died, a gateway that restarts, a full queue.
+
+        Errors that are to be told `at_once` are raised.
+        """
         wait = FIRST_WAIT_SECONDS
         for _ in range(ATTEMPTS - 1):
             try:
                 return await ask()
+            except at_once:
+                raise
             except (Unavailable, QueueFull, RateLimited) as error:
                 await self.sleep(_wait_of(error, wait))
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)

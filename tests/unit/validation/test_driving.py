@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from quickthaw.errors import ContextLengthExceeded, InstanceLost, NotServable, UnusableAnswer
+from quickthaw.errors import ContextLengthExceeded, InstanceLost, NotServable, Unreachable, UnusableAnswer
 from quickthaw_platform.validation.driving import ATTEMPTS, Driver
 from quickthaw_platform.validation.journal import Journal, journal
 from quickthaw_platform.validation.scores import WindowScore
@@ -170,3 +170,29 @@ def test_an_observer_hears_the_positions_that_each_window_scored(tmp_path: Path)
     with journal(tmp_path, "k", resume=False) as found:
         run(scored, found, observer=observe)
     assert heard == {n: [logprob(t) for t in range(8 * n + 1, 8 * n + 8)] for n in range(WINDOWS)}
+
+
+def refused(_request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused")
+
+
+def test_a_server_that_does_not_answer_at_the_beginning_is_told_at_once(tmp_path: Path) -> None:
+    patience = Patience()
+    with journal(tmp_path, "k", resume=False) as found, pytest.raises(Unreachable, match="connection refused"):
+        run(refused, found, sleep=patience)
+    assert patience.seconds == []
+
+
+def test_a_server_that_goes_away_in_the_middle_is_waited_for(tmp_path: Path) -> None:
+    patience = Patience()
+    calls = 0
+
+    def away_once(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        return refused(request) if calls == 3 else scored(request)
+
+    with journal(tmp_path, "k", resume=False) as found:
+        run(away_once, found, sleep=patience)
+        assert found.scores == EXPECTED
+    assert len(patience.seconds) == 1
