@@ -32,7 +32,8 @@ def tasks(each: int, shots: int) -> Iterator[Task]:
 def gsm8k(index: int, shots: int) -> Task:
     """Return a question after examples."""
     found = rows("gsm8k_test")
-    examples = found[FIRST_SHOT + index * shots : FIRST_SHOT + (index + 1) * shots]
+    pool = found[FIRST_SHOT:]
+    examples = [pool[place % len(pool)] for place in range(index * shots, (index + 1) * shots)]
     told = [f"Question: {row['question']}\nAnswer: {row['answer']}\n\n" for row in examples]
     return Task("GSM8K", f"{''.join(told)}Question: {found[index]['question']}\nAnswer:", f" {found[index]['answer']}")
 

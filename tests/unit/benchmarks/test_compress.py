@@ -10,7 +10,8 @@ from benchmarks.compress.__main__ import answers_report
 from benchmarks.compress.answers import EXAMPLES, ORIGINAL, Measured, answer_rows
 from benchmarks.compress.asking import Answer
 from benchmarks.compress.choices import BEST, NONE, WORST, choices
-from benchmarks.compress.tasks import Task
+from benchmarks.compress.safety import DATA
+from benchmarks.compress.tasks import Task, gsm8k
 from benchmarks.compress.timing import break_even
 from benchmarks.compress.ways import randomly_deleted, truncated, without_stop_words
 from benchmarks.report import Cell, Goal, Report
@@ -90,6 +91,12 @@ def test_the_best_and_the_worst_choice_of_examples_are_found_among_those_that_fi
     assert found[BEST][0] == f"{shots[0]}{shots[1]}Question: e\nAnswer:"
     assert found[WORST][0] == f"{shots[2]}{shots[3]}Question: e\nAnswer:"
     assert found[NONE][0] == "Question: e\nAnswer:"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the texts of the benchmark are not here")
+@pytest.mark.parametrize("index", [0, 49])
+def test_prompts_of_all_questions_have_their_examples(index: int) -> None:
+    assert gsm8k(index, 8).prompt.count("\nAnswer:") == 9
 
 
 def test_a_prompt_without_examples_has_no_choices() -> None:
