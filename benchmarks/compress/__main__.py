@@ -33,7 +33,7 @@ AS_SHORT = 0.95
 
 SIZES = {  # fuzzed prompts, tasks of each kind, examples in a prompt, tokens of timed prompts, repetitions
     "quick": (500, 1, 3, (200, 400), 1),
-    "usual": (10_000, 8, 5, (250, 500, 1000), 2),
+    "usual": (10_000, 6, 5, (250, 500, 1000), 2),
     "full": (10_000, 50, 8, (250, 500, 1000, 2000, 4000), 5),
 }
 
