@@ -46,20 +46,21 @@ def invoke(
 ) -> None:
     """Call function NAME with ARGUMENT: a JSON object, `-` for one on standard input, or key=value pairs.
 
-    A value of a pair that is JSON counts as that, and as text where the function takes text.
+    NAME:ALIAS calls another alias than live. A value of a pair that is JSON counts as that, and as text where the function takes text.
 
     Ctrl-C cancels the call, except with --async. --stream --json prints one event a line.
     """
     if streamed and detached:
         raise click.UsageError("--stream waits and --async does not; choose one")
+    function, named = _function_and_alias(name, alias)
     input = arguments.handler_input(argument)
     options: CallOptions = {
-        "alias": alias,
+        "alias": named,
         "sampling": arguments.pairs(sampling) or None,
         "chat": arguments.pairs(chat) or None,
         "compress": None if compress is None else arguments.compression(compress),
     }
-    call = _Call(state, name, input, arguments.words_of(argument), options)
+    call = _Call(state, function, input, arguments.words_of(argument), options)
     if detached:
         _detach(call, as_json)
         return
@@ -68,6 +69,13 @@ def invoke(
             (_event_lines if as_json else _text)(events)
         else:
             _result(events, as_json)
+
+
+def _function_and_alias(name: str, alias: str | None) -> tuple[str, str | None]:
+    function, colon, named = name.partition(":")
+    if colon and alias is not None:
+        raise click.UsageError(f"{name} names an alias, and so does --alias; choose one")
+    return function, named if colon else alias
 
 
 @dataclass(frozen=True, slots=True)

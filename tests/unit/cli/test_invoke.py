@@ -44,6 +44,21 @@ def test_arguments_become_the_input(run: Run, words: tuple[str, ...], stdin: str
     assert gateway.body() == {"input": expected}
 
 
+@pytest.mark.parametrize("words", [("chat:staging",), ("chat", "--alias", "staging")])
+def test_an_alias_is_called_by_its_name_behind_the_functions(run: Run, words: tuple[str, ...]) -> None:
+    gateway = FakeGateway([stream(RESULT)])
+    result = run(gateway, "invoke", *words, "prompt=x")
+    assert result.exit_code == 0, result.output
+    assert gateway.lines == ["POST /v1/functions/chat/stream"]
+    assert gateway.body()["alias"] == "staging"
+
+
+def test_an_alias_is_not_named_twice(run: Run) -> None:
+    result = run(FakeGateway([]), "invoke", "chat:staging", "--alias", "live", "prompt=x")
+    assert result.exit_code == 2
+    assert "--alias" in result.stderr
+
+
 def refused(param: str) -> httpx.Response:
     error = {
         "message": f"{param}: 2024 is not of type 'string'",
