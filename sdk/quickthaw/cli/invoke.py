@@ -46,7 +46,8 @@ def invoke(
 ) -> None:
     """Call function NAME with ARGUMENT: a JSON object, `-` for one on standard input, or key=value pairs.
 
-    NAME:ALIAS calls another alias than live. A value of a pair that is JSON counts as that, and as text where the function takes text.
+    NAME:ALIAS calls another alias than live. A value of a pair that is JSON counts as that, and as text where the
+    function takes text.
 
     Ctrl-C cancels the call, except with --async. --stream --json prints one event a line.
     """
