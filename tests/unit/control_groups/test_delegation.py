@@ -79,8 +79,8 @@ def test_with_strangers_in_the_group_nothing_is_bounded_and_the_process_goes_bac
     ("processes", "handed_on", "kind", "controllers"),
     [
         ("", "", "domain", WANTED),
-        (f"{os.getpid()}\n", "", "domain", WANTED),  # this one's place is another's then
-        (f"{os.getpid()}\n1\n", "", "domain", ()),  # a shell, say
+        pytest.param(f"{os.getpid()}\n", "", "domain", WANTED, id="its place is another's then"),
+        pytest.param(f"{os.getpid()}\n1\n", "", "domain", (), id="a shell beside it, say"),
         ("0\n", "", "domain", ()),  # of another name space
         ("1\n", "cpu memory pids", "domain", WANTED),  # they came before there was such a rule
         ("1\n", "cpu", "domain", ()),
