@@ -9,8 +9,10 @@ from typing import Any, cast
 from redis import Redis
 
 from quickthaw.types import FunctionSpec, Limits, Version
-from quickthaw_platform.invocations.records import NewInvocation
+from quickthaw_platform.errors import InstanceLost
+from quickthaw_platform.invocations.records import Lost, NewInvocation
 from quickthaw_platform.invocations.slots import SlotStore
+from quickthaw_platform.invocations.store import InvocationStore
 
 MEMORY_BYTES = 1 << 20
 _numbers = itertools.count(1)
@@ -26,6 +28,11 @@ def make_invocation(version: Version, identity: str | None = None, **fields: Any
     """Return a call of `version`."""
     request: Mapping[str, Any] = fields.pop("request", {"input": {"prompt": "hi"}, "sampling": {}, "seed": 7})
     return NewInvocation(identity or f"i{next(_numbers)}", version, request, **fields)
+
+
+def lose(store: InvocationStore, identity: str, epoch: int, reason: str = "lost") -> Lost:
+    """Settle a call whose instance is gone."""
+    return store.lose(identity, epoch, reason, InstanceLost(reason))
 
 
 def make_limits(**limits: float) -> Limits:

@@ -194,13 +194,6 @@ class InvocationStore:
             raise _unknown(identity)
         return Finished(outcome in ("done", "again"), _next(detail))
 
-    def requeue(self, identity: str, epoch: int, reason: str) -> bool:
-        """Take an invocation from its owner and queue it again, in its old place, at the next epoch.
-
-        False, and nothing happens, when the epoch is stale, it has ended, or has put something out (see `lose`).
-        """
-        return bool(self._scripts.run("requeue", identity, epoch, reason))
-
     def lose(
         self,
         identity: str,

@@ -10,7 +10,7 @@ from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.records import Assignment, Chunk
 from quickthaw_platform.invocations.watch import UNTOLD_SECONDS
 from tests.recording import RecordingCommands
-from tests.state import announce_node, make_invocation, make_limits, make_version, rewind, start_instance
+from tests.state import announce_node, lose, make_invocation, make_limits, make_version, rewind, start_instance
 
 VERSION = make_version(concurrency=2, max_instances=4)
 
@@ -87,7 +87,7 @@ class TestDeadNode:
         admit_and_begin(context, "b")
         let_die(context, "dies")
         context.slots.drain("x1")
-        context.store.requeue("a", 1, "node dies is gone")
+        lose(context.store, "a", 1, "node dies is gone")
         sweep(context)
         assert [context.store.get(identity).position for identity in ("a", "b")] == [1, 2]
         assert not redis.exists("qt:nodes", "qt:instances")

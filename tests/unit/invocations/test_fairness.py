@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from quickthaw.types import InvocationState
-from quickthaw_platform.invocations.records import Assignment, Lease
+from quickthaw_platform.invocations.records import Assignment, Lease, Lost
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from tests.made_up import examples
-from tests.state import announce_node, make_invocation, make_version, start_instance
+from tests.state import announce_node, lose, make_invocation, make_version, start_instance
 
 VERSION = make_version(concurrency=1, queue_size=10_000)
 FAIR = "qt:version.fair:v1"
@@ -102,7 +102,7 @@ def test_what_ran_directly_and_comes_back_is_first_again(redis: Redis, store: In
     start_instance(redis, VERSION)
     assert store.admit(make_invocation(VERSION, "direct", key_id="a")).assignment
     admit(store, "b", 2)
-    assert store.requeue("direct", 1, "lost")
+    assert lose(store, "direct", 1) is Lost.REQUEUED
     assert store.get("direct").position == 1
     assert serve(redis, store, 3) == ["direct", "b0", "b1"]
 
@@ -115,7 +115,7 @@ def test_what_comes_back_after_the_queue_was_empty_is_before_newcomers(redis: Re
     last = store.get(ids[-1])  # it runs, and nothing waits
     assert last.state is InvocationState.ASSIGNED
     admit(store, "b", 3)
-    assert store.requeue(last.id, last.epoch, "lost")
+    assert lose(store, last.id, last.epoch) is Lost.REQUEUED
     assert store.get(last.id).position == 1
 
 
@@ -128,9 +128,9 @@ def test_a_key_keeps_its_order_though_older_calls_of_another_came_back(redis: Re
     for identity in ("a0", "a1", "a2"):
         store.finish(identity, 1, InvocationState.SUCCEEDED)
     assert store.admit(make_invocation(version, "b0", key_id="b")).assignment
-    assert store.requeue("a5", 1, "lost")
+    assert lose(store, "a5", 1) is Lost.REQUEUED
     assert store.admit(make_invocation(version, "b1", key_id="b")).position == 2
-    assert store.requeue("b0", 1, "lost")
+    assert lose(store, "b0", 1) is Lost.REQUEUED
     assert [store.get(identity).position for identity in ("a5", "b0", "b1")] == [1, 2, 3]
 
 

@@ -12,7 +12,7 @@ from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.redis_client import connect
 from quickthaw_platform.settings import Settings
-from tests.state import make_invocation, make_limits, make_version, start_instance
+from tests.state import lose, make_invocation, make_limits, make_version, start_instance
 
 VERSION = make_version(concurrency=1, max_instances=2)
 CHUNKS = [Chunk.of({"value": [i]}) for i in range(3)]
@@ -160,7 +160,7 @@ class TestAppend:
 
     def test_a_writer_that_is_not_the_owner_any_more_is_told_so(self, redis: Redis, store: InvocationStore) -> None:
         seq = run(redis, store)
-        store.requeue("a", 1, "moved")
+        lose(store, "a", 1, "moved")
         assert not store.append("a", 1, seq, CHUNKS)
         [again] = store.claim("x1")
         assert store.begin("a", again.epoch, "n1", "x1") == again.next_seq
@@ -221,12 +221,12 @@ class TestFinish:
         before = store.get("a"), events(store)
         assert store.finish("a", epoch, state, error={}) == Finished(False)
         assert not store.cancel("a", "late").done
-        assert not store.requeue("a", 1, "late")
+        assert lose(store, "a", 1, "late") is Lost.STALE
         assert (store.get("a"), events(store)) == before
 
     def test_a_stale_owner_cannot_end_it(self, redis: Redis, store: InvocationStore) -> None:
         seq = run(redis, store)
-        store.requeue("a", 1, "moved")
+        lose(store, "a", 1, "moved")
         assert not store.finish("a", 1, SUCCEEDED, seq=seq).done
         assert store.get("a").state is InvocationState.QUEUED
 
@@ -287,7 +287,7 @@ class TestRequeue:
     def test_it_is_first_again_at_the_next_epoch(self, redis: Redis, store: InvocationStore) -> None:
         run(redis, store)
         store.admit(make_invocation(VERSION, "b"))
-        assert store.requeue("a", 1, "the instance died")
+        assert lose(store, "a", 1, "the instance died") is Lost.REQUEUED
         info = store.get("a")
         assert (info.state, info.epoch, info.position, info.reason) == (
             InvocationState.QUEUED, 2, 1, "the instance died"
@@ -298,20 +298,15 @@ class TestRequeue:
 
     def test_repeated_it_does_nothing(self, redis: Redis, store: InvocationStore) -> None:
         run(redis, store)
-        assert store.requeue("a", 1, "lost")
-        assert not store.requeue("a", 1, "lost")
+        assert lose(store, "a", 1) is Lost.REQUEUED
+        assert lose(store, "a", 1) is Lost.STALE
         assert store.get("a").epoch == 2
-
-    def test_what_has_put_something_out_is_not_begun_again(self, redis: Redis, store: InvocationStore) -> None:
-        seq = run(redis, store)
-        store.append("a", 1, seq, CHUNKS)
-        assert not store.requeue("a", 1, "lost")
 
     def test_the_start_limit_runs_anew_within_the_total(self, redis: Redis, store: InvocationStore) -> None:
         start_instance(redis, VERSION)
         store.admit(make_invocation(VERSION, "a", limits=make_limits(start=10, total=1000)))
         store.begin("a", 1, "n1", "x1")
-        store.requeue("a", 1, "lost")
+        lose(store, "a", 1)
         created, due = store.get("a").created_at, redis.zscore("qt:deadlines", "a")
         assert due is not None
         assert created + 10 < due < created + 20

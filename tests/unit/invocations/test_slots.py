@@ -8,11 +8,11 @@ from redis import Redis
 
 from quickthaw.types import InvocationState
 from quickthaw_platform.contracts import InstanceState
-from quickthaw_platform.invocations.records import Lease
+from quickthaw_platform.invocations.records import Lease, Lost
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.router.view import read_view
-from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
+from tests.state import MEMORY_BYTES, announce_node, lose, make_invocation, make_version, start_instance
 from tests.valkey_process import ValkeyProcess
 
 VERSION = make_version(concurrency=2, max_instances=2)
@@ -271,7 +271,7 @@ class TestRemove:
         store.admit(make_invocation(VERSION, "a"))
         store.admit(make_invocation(VERSION, "b"))
         slots.remove("x1")
-        assert store.requeue("a", 1, "lost")
+        assert lose(store, "a", 1) is Lost.REQUEUED
         assert store.cancel("b", "enough").done
         assert store.get("b").state is InvocationState.CANCELLED
         assert not redis.exists("qt:instance:x1", "qt:instance.leases:x1")

@@ -9,7 +9,7 @@ from quickthaw_platform.invocations.records import Lease, Stopped
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.watch import UNTOLD_SECONDS, DeadNode, Watch
-from tests.state import announce_node, make_invocation, make_limits, make_version, rewind, start_instance
+from tests.state import announce_node, lose, make_invocation, make_limits, make_version, rewind, start_instance
 
 VERSION = make_version(concurrency=1)
 INTERVAL_SECONDS, TTL_SECONDS = 1.0, 3.0
@@ -180,5 +180,5 @@ class TestStale:
         assert watch.stale().orphans == ()
         rewind(redis, "qt:active", "a", UNTOLD_SECONDS)
         assert watch.stale().orphans == watch.stale().orphans == (Lease("a", 1),)
-        store.requeue("a", 1, "lost")
+        lose(store, "a", 1)
         assert watch.stale().orphans == ()

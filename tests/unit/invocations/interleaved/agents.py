@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from quickthaw.types import InvocationState
-from quickthaw_platform.invocations.records import Chunk
+from quickthaw_platform.invocations.records import Chunk, Lost
 from tests.unit.invocations.interleaved.state import EPOCHS, LOST, NEWCOMER_BYTES, PICKS, PlatformState
 
 
@@ -96,7 +96,8 @@ class Agents(PlatformState):
 
     @rule(pick=PICKS, late=EPOCHS)
     @precondition(lambda self: self.ids)
-    def requeue(self, pick: int, late: int) -> None:
+    def lose(self, pick: int, late: int) -> None:
         info = self.store.get(self.known(pick))
-        owned = info.state in ("assigned", "running") and info.first_output_at is None
-        assert self.store.requeue(info.id, info.epoch - late, "lost") == (owned and late == 0)
+        owned = info.state in ("assigned", "running")
+        lost = self.store.lose(info.id, info.epoch - late, "lost", LOST)
+        assert (lost is not Lost.STALE) == (owned and late == 0)
