@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 
 import psutil
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -228,8 +230,8 @@ class Settings(BaseSettings):
     def _living_nodes(self) -> Settings:
         if self.heartbeat_ttl <= self.heartbeat:
             raise ValueError(
-                f"heartbeat_ttl ({self.heartbeat_ttl:g} s) must be longer than heartbeat ({self.heartbeat:g} s): every "
-                "node would be taken for dead between two of its heartbeats"
+                f"heartbeat_ttl ({self.heartbeat_ttl:g} s) must be longer than heartbeat ({self.heartbeat:g} s): "
+                "workers would be taken for dead between two of their heartbeats"
             )
         return self
 
@@ -288,10 +290,16 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (from {_source(str(e['loc'][0]))})" for e in error.errors()
-        ]
-        raise SettingsInvalid("invalid settings: " + "; ".join(lines)) from error
+        raise SettingsInvalid("invalid settings: " + "; ".join(map(_told, error.errors()))) from error
+
+
+def _told(error: ErrorDetails) -> str:
+    """Say what is wrong with a setting, or with several together, which the message names, and where they were set."""
+    place, message = error["loc"], error["msg"].removeprefix("Value error, ")
+    if place:
+        return f"{'.'.join(map(str, place))}: {message} (from {_source(str(place[0]))})"
+    named = [word for word in dict.fromkeys(re.findall(r"\w+", message)) if word in Settings.model_fields]
+    return f"{message} ({', '.join(f'{name} from {_source(name)}' for name in named)})"
 
 
 _CLIENT_VARIABLES = frozenset({"config", "url", "api_key"})

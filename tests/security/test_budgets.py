@@ -318,7 +318,7 @@ OWN = Quotas(memory=1 << 30, weight=100.0, keep_alive=60.0, max_instances=4)
 @pytest.mark.parametrize(
     ("field", "value", "quotas"),
     [
-        ("memory", 0, Quotas()),
+        ("memory", 1, Quotas()),
         ("memory", (16 << 20) - 1, Quotas()),
         ("memory", (1 << 30) + 1, OWN),
         ("weight", 1e300, Quotas()),

@@ -21,7 +21,7 @@ CASES = {
     "raises": ("raise ValueError('no such thing')", "handler_failed", "ValueError: no such thing"),
     "result": ("return {1, 2}", "handler_failed", "set that JSON cannot carry"),
     "nan": ("return float('nan')", "handler_failed", "JSON"),
-    "huge-number": ("return 10**40", "handler_failed", "cannot be sent"),
+    "huge-number": ("return 10**40", "handler_failed", "does not fit into 64 bits"),
     "surrogate": ("return '\\ud800'", "handler_failed", "JSON"),
     "exits": ("import sys; sys.exit(3)", "handler_failed", "exited"),
     "interrupts": ("raise KeyboardInterrupt", "handler_failed", "KeyboardInterrupt"),

@@ -79,6 +79,7 @@ def loaded(environment: dict[str, str]) -> Settings:
 @example({"data_dir": "~/x"})
 @example({"disk_dir": "~no-such-user/x"})
 @example({"prices_dir": "~"})
+@example({"heartbeat": "5m"})
 @example({"drain_timeout": "9" * 5000, "node_memory": "9" * 400 + "GiB"})
 def test_every_value_is_read_or_refused_by_its_variable(given_values: dict[str, str]) -> None:
     environment = {ENV_PREFIX + name.upper(): value for name, value in given_values.items()}

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from quickthaw_platform import settings as settings_module
+from quickthaw_platform.errors import SettingsInvalid
 from quickthaw_platform.settings import Settings
 
 
@@ -39,3 +41,12 @@ def test_a_setting_with_which_nothing_could_work_is_refused(tmp_path: Path, name
 def test_nodes_that_would_be_dead_between_their_heartbeats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"heartbeat_ttl \(2 s\) must be longer than heartbeat \(2 s\)"):
         Settings(data_dir=tmp_path, heartbeat=2.0)
+
+
+def test_settings_that_do_not_go_together_are_told_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKTHAW_HEARTBEAT", "5m")
+    with pytest.raises(
+        SettingsInvalid, match=r"^invalid settings: heartbeat_ttl .* longer than heartbeat \(300 s\)"
+    ) as found:
+        settings_module.load()
+    assert "heartbeat from QUICKTHAW_HEARTBEAT" in found.value.message
