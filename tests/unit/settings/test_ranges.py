@@ -45,8 +45,6 @@ def test_nodes_that_would_be_dead_between_their_heartbeats_are_refused(tmp_path:
 
 def test_settings_that_do_not_go_together_are_told_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUICKTHAW_HEARTBEAT", "5m")
-    with pytest.raises(
-        SettingsInvalid, match=r"^invalid settings: heartbeat_ttl .* longer than heartbeat \(300 s\)"
-    ) as found:
+    with pytest.raises(SettingsInvalid, match=r"^invalid settings: heartbeat_ttl .* longer than heartbeat") as found:
         settings_module.load()
-    assert "heartbeat from QUICKTHAW_HEARTBEAT" in found.value.message
+    assert found.value.message.endswith("(heartbeat_ttl from default, heartbeat from QUICKTHAW_HEARTBEAT)")
