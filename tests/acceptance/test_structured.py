@@ -13,20 +13,22 @@ from pydantic import BaseModel, Field
 
 from quickthaw import Delta, EventType, FunctionSpec, Invocation, InvocationState, Message, Tool, loading
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
-from tests.acceptance.cluster import ROOT, Cluster
+from tests.acceptance.cluster import ROOT, Cluster, wait_for
 from tests.acceptance.test_kills import instances_of
 from tests.integration.worker.echo_checkpoint import MODEL
 
 pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
 
-CUTS = (4, 12)
-"""After so many deltas, counted from the call's beginning, its instance dies."""
+CUTS = (4, 30)
+"""After so many tokens, counted from the call's beginning, its instance dies."""
 
-WORKER_CUT = 20
+WORKER_CUT = 60
 """After so many the worker dies, and all that it runs."""
 
 
 Short = Annotated[str, Field(max_length=40)]
+Long = Annotated[str, Field(min_length=200, max_length=240)]
+"""So long that the model is still at it when a process is killed for what was heard of its answer."""
 
 
 class Fox(BaseModel):
@@ -34,15 +36,16 @@ class Fox(BaseModel):
     mood: Literal["sly", "hungry", "asleep"]
     prey: Annotated[list[Short], Field(max_length=4)]
     age: Annotated[int, Field(ge=0, le=20)]
+    story: Long
 
 
-def tell(animal: Short, place: Short, seconds: Annotated[int, Field(ge=1, le=600)] = 60) -> str:
+def tell(animal: Short, place: Short, story: Long, seconds: Annotated[int, Field(ge=1, le=600)] = 60) -> str:
     """Tell a story about an animal."""
-    return f"{animal} in {place}: {seconds}"
+    return f"{animal} in {place}, for {seconds} s: {story}"
 
 
 MESSAGES = [{"role": "user", "content": "Describe a hungry fox who lives in the woods of Ødegård, and what it eats."}]
-SAMPLING: dict[str, Any] = {"temperature": 0.7, "seed": 11, "max_tokens": 120, "logprobs": 1}
+SAMPLING: dict[str, Any] = {"temperature": 0.7, "seed": 11, "max_tokens": 400, "logprobs": 1}
 SHAPES: dict[str, dict[str, Any]] = {
     "object": {"response_format": Fox},
     "call": {"chat": {"tools": [tell], "tool_choice": "required", "parallel_tool_calls": False}},
@@ -72,15 +75,23 @@ def said(call: Invocation) -> tuple[list[int], list[float | None], dict[str, Any
 
 
 def kill_on_the_way(cluster: Cluster, call: Invocation) -> None:
-    deltas = 0
+    tokens, cuts = 0, [*CUTS, WORKER_CUT]
     for event in call.events():
-        deltas += event.type is EventType.CHUNK
-        if event.type is EventType.CHUNK and deltas in CUTS:
-            for process in instances_of(cluster, "shaped"):
-                process.kill()
-        elif event.type is EventType.CHUNK and deltas == WORKER_CUT:
+        tokens += len(event.data["delta"]["tokens"]) if event.type is EventType.CHUNK else 0
+        if not cuts or tokens < cuts[0]:
+            continue
+        if cuts.pop(0) == WORKER_CUT:
             cluster.kill("worker")
             cluster.start("worker")
+        else:
+            kill_its_instance(cluster, call)
+
+
+def kill_its_instance(cluster: Cluster, call: Invocation) -> None:
+    epoch = call.status().epoch
+    for process in instances_of(cluster, "shaped"):
+        process.kill()
+    wait_for(lambda: call.status().epoch > epoch, "the loss of its instance")
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from quickthaw.resources import UsageRow
-from quickthaw.types import InvocationState, Version
+from quickthaw.types import InvocationState
 from quickthaw_platform.checkpoints.manifest import Manifest, weights_paths
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.metering.usage.rows import By
@@ -56,18 +53,12 @@ def counted(node: NodeProcess, function: str, requests: int) -> UsageRow:
     return wait_for(look, f"{requests} requests of {function} being counted")
 
 
-def only_instance(node: NodeProcess, version: Version) -> int:
-    (view,) = node.slots.instances(version=version.id)
-    (found,) = [p.pid for p in node.descendants() if Path(f"/proc/{p.pid}/cwd").readlink().parent.name == view.id]
-    return found
-
-
 def test_a_call_that_goes_on_after_a_loss_counts_once_with_all_its_tokens(node: NodeProcess) -> None:
     version = node.deploy("resumed", options=SLOW)
     node.ready(version)
     identity = node.invoke(version, {"prompt": "x" * 60}, key_id="k1")
     wait_for(lambda: len(node.chunks(identity)) > 10, "some outputs")
-    os.kill(only_instance(node, version), signal.SIGKILL)
+    node.instance_process(version).kill()
     wait_for(lambda: node.store.get(identity).state == InvocationState.QUEUED, "the requeue")
     wait_for(lambda: not node.slots.instances(version=version.id), "the end of the dead instance's record")
     node.start_instance(version)

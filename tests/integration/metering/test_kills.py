@@ -45,16 +45,6 @@ def expect_metered(node: NodeProcess, life: float) -> None:
     assert life * (1 - SHARE) <= after_the_fork(node) <= (life + making) * (1 + SHARE)
 
 
-def instance_process(node: NodeProcess, version: Version) -> psutil.Process:
-    (view,) = node.slots.instances(version=version.id)
-
-    def look() -> psutil.Process | None:
-        homes = [(p, Path(f"/proc/{p.pid}/cwd")) for p in node.descendants()]
-        return next((p for p, home in homes if home.readlink().parent.name == view.id), None)
-
-    return wait_for(look, "the instance's process")
-
-
 def started_at(process: psutil.Process) -> float:
     """Return when the kernel started a process: seconds since boot, from field 22 of /proc/<pid>/stat."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -86,7 +76,7 @@ def test_a_killed_workers_instance_is_metered_up_to_the_last_heartbeat_and_not_a
     node = make_node(**QUICK)
     version = node.deploy("killed", options=SLOW_TOKENS)
     node.ready(version)
-    began = started_at(instance_process(node, version))
+    began = started_at(node.instance_process(version))
     calls = serve_for(node, version, began + 20.5, key="k1")
     expect(node, "before the kill", calls)
     node.kill()
@@ -111,7 +101,7 @@ def test_a_killed_instance_is_metered_from_its_fork_to_its_end_by_phase_and_key(
     version = node.deploy("victim", options=SLOW_TOKENS)
     instance = node.ready(version)
     reserved = float(node.redis.hget(f"qt:instance:{instance}", "created_at") or 0)
-    process = instance_process(node, version)
+    process = node.instance_process(version)
     began = started_at(process)
     calls = serve_for(node, version, began + 6, key="k1") + serve_for(node, version, began + 12, key="k2")
     os.kill(process.pid, signal.SIGKILL)
@@ -147,7 +137,7 @@ def test_an_outage_of_redis_loses_and_doubles_nothing_while_the_agent_lives(
     node = make_node(heartbeat=0.1, usage_period=1.0)
     version = node.deploy("outlasts", options=SLOW_TOKENS)
     node.ready(version)
-    process = instance_process(node, version)
+    process = node.instance_process(version)
     began = started_at(process)
     identity = node.invoke(version, {"prompt": "x" * 250})  # five seconds
     wait_for(lambda: node.chunks(identity), "the first output")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from quickthaw.types import Event, FunctionSpec, InvocationInfo, Version
 from quickthaw_platform.invocations.records import NewInvocation
 from quickthaw_platform.invocations.slots import SlotStore
@@ -48,6 +50,15 @@ class NodeProcess(WorkerProcess):
         SecretStore(self.redis).announce(KeyFile(data_dir / KEY_FILE))
         self.commands = Commands(make_app(self.settings))
         write_checkpoint(self.settings.checkpoints_dir)
+
+    def instance_process(self, version: Version) -> psutil.Process:
+        """Return the process of the version's one instance."""
+        (view,) = self.slots.instances(version=version.id)
+
+        def look() -> psutil.Process | None:
+            return next((process for process in self.descendants() if _works_for(view.id, process)), None)
+
+        return wait_for(look, "the instance's process")
 
     def deploy(
         self, name: str, source: str | None = None, beside: Mapping[str, str] | None = None, **spec: Any
@@ -112,3 +123,10 @@ class NodeProcess(WorkerProcess):
         """Return a function's log lines."""
         rows: Any = self.redis.xrange(f"qt:logs:{function}")
         return [fields for _id, fields in rows]
+
+
+def _works_for(instance: str, process: psutil.Process) -> bool:
+    try:
+        return Path(f"/proc/{process.pid}/cwd").readlink().parent.name == instance
+    except FileNotFoundError:  # it has ended meanwhile
+        return False

@@ -32,17 +32,9 @@ def streaming(node: NodeProcess, request: pytest.FixtureRequest) -> Iterator[tup
         node.commands.stop(NODE, view.id)
 
 
-def only_instance(node: NodeProcess, version: Version) -> int:
-    """Return the process id of the version's one instance."""
-    (view,) = node.slots.instances(version=version.id)
-    found = [p.pid for p in node.descendants() if Path(f"/proc/{p.pid}/cwd").readlink().parent.name == view.id]
-    assert len(found) == 1
-    return found[0]
-
-
 def test_killing_an_instance_queues_what_it_ran_again(node: NodeProcess, streaming: tuple[Version, str]) -> None:
     version, identity = streaming
-    os.kill(only_instance(node, version), signal.SIGKILL)
+    node.instance_process(version).kill()
     wait_for(lambda: node.store.get(identity).state == InvocationState.QUEUED, "the requeue")
     assert "killed by signal 9 (out of memory?)" in (node.store.get(identity).reason or "")
     node.store.cancel(identity, "enough")
@@ -54,7 +46,7 @@ def test_killing_an_instance_requeues_what_has_put_out_nothing(node: NodeProcess
     node.ready(version)
     identity = node.invoke(version, {"prompt": "again"})
     wait_for(lambda: node.store.get(identity).state == InvocationState.RUNNING, "the begin")
-    os.kill(only_instance(node, version), signal.SIGKILL)
+    node.instance_process(version).kill()
     wait_for(lambda: node.store.get(identity).state == InvocationState.QUEUED, "the requeue")
     node.start_instance(version)
     info = node.ended(identity)
@@ -71,8 +63,8 @@ def test_killing_a_starting_instance_starts_it_again(node: NodeProcess) -> None:
 
 def _starting(node: NodeProcess, version: Version) -> int | None:
     try:
-        return only_instance(node, version)
-    except (AssertionError, OSError, ValueError):
+        return node.instance_process(version).pid
+    except ValueError:  # it has no record yet
         return None
 
 
@@ -80,12 +72,12 @@ def test_killing_the_template_leaves_its_instances_and_the_next_start_makes_anot
     node: NodeProcess, streaming: tuple[Version, str]
 ) -> None:
     version, identity = streaming
-    instance = only_instance(node, version)
+    instance = node.instance_process(version).pid
     template = int(_status(instance, "PPid"))
     os.kill(template, signal.SIGKILL)
     assert node.ended(identity).result == "x" * 60
     assert node.call(version).result == "hello"
-    assert only_instance(node, version) == instance
+    assert node.instance_process(version).pid == instance
     other = node.deploy("after-template", options=SLOW)
     assert node.call(other).result == "hello"
 
@@ -94,7 +86,7 @@ def test_an_orphaned_instance_is_still_reaped_with_its_exit_status(
     node: NodeProcess, streaming: tuple[Version, str]
 ) -> None:
     version, identity = streaming
-    instance = only_instance(node, version)
+    instance = node.instance_process(version).pid
     os.kill(int(_status(instance, "PPid")), signal.SIGKILL)
     assert node.process is not None
     wait_for(lambda: int(_status(instance, "PPid")) == node.process.pid, "the adoption")  # type: ignore[union-attr]
