@@ -20,6 +20,7 @@ from quickthaw import Client, QuickthawError, Scope
 from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.commands.processes import PROCESSES
 from quickthaw_platform.commands.workers import Worker, read_workers
+from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.registry.sealing import KEY_FILE, KeyFile
@@ -164,8 +165,12 @@ class Cluster:
         return {node.id for node in self.client.nodes()}
 
     def wait_for_return(self) -> None:
-        """Wait until the nodes of all workers are registered (again)."""
-        wait_for(lambda: self.nodes() >= self.expected, "the nodes' return", RETURN_SECONDS)
+        """Wait until all workers have registered: those that run now, whatever is left of others under their nodes."""
+        wait_for(lambda: all(map(self._is_registered, self.workers)), "the nodes' return", RETURN_SECONDS)
+
+    def _is_registered(self, worker: str) -> bool:
+        pid = self.redis.hget(RedisKey.NODE.of(self.workers[worker].node), "pid")
+        return pid == str(self.processes[worker].pid)
 
     def descendants(self, name: str) -> list[psutil.Process]:
         """Return the live processes below one of ours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,15 @@ sys.exit(machine.main([]))
 """
 
 
+def wait_until_it_waits(process: psutil.Process) -> None:
+    """Return when a process looks again and again whether its child has ended: it is beyond the start of that."""
+    began = process.num_ctx_switches().voluntary
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while process.num_ctx_switches().voluntary < began + 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_kernel_and_all_its_processes(tmp_path: Path, number: signal.Signals) -> None:
     program = tmp_path / kernel._PROGRAM
@@ -38,6 +48,7 @@ def test_a_signal_ends_the_kernel_and_all_its_processes(tmp_path: Path, number: 
         inside = psutil.Process(int(main.stdout.readline()))
         outside = psutil.Process(main.pid).children(recursive=True)
         assert inside in outside
+        wait_until_it_waits(psutil.Process(main.pid))
         main.send_signal(number)
         assert main.wait(PATIENCE_SECONDS) != 0
     _, left = psutil.wait_procs(outside, timeout=PATIENCE_SECONDS)
