@@ -46,6 +46,7 @@ labels = {zone = "west"}
 """
 """A workers file: two nodes with a disk and a label each."""
 
+INSTANCES_SECONDS = 120.0
 RETURN_SECONDS = 90.0
 """A worker is there when its zygote has imported torch and transformers: seconds, or many on a busy machine."""
 
@@ -167,6 +168,15 @@ class Cluster:
     def wait_for_return(self) -> None:
         """Wait until all workers have registered: those that run now, whatever is left of others under their nodes."""
         wait_for(lambda: all(map(self._is_registered, self.workers)), "the nodes' return", RETURN_SECONDS)
+
+    def wait_for_one_on_each(self, function: str) -> None:
+        """Wait until every node has an instance of a function that is ready."""
+
+        def ready() -> bool:
+            found = self.client.instances()
+            return {i.node for i in found if i.function == function and i.state == "ready"} == self.expected
+
+        wait_for(ready, "an instance on each node", INSTANCES_SECONDS)
 
     def _is_registered(self, worker: str) -> bool:
         pid = self.redis.hget(RedisKey.NODE.of(self.workers[worker].node), "pid")

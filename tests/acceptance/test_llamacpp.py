@@ -31,16 +31,8 @@ def cluster(two_nodes: Cluster) -> Cluster:
     pair = {"min_instances": 2, "max_instances": 2, "spread": True}
     two_nodes.client.deploy(FunctionSpec(name="chat", model=MODEL, memory="512MiB", **pair))
     two_nodes.client.deploy(FunctionSpec(name="primed", model=MODEL, memory="512MiB", keep_alive="1s", system=SYSTEM))
-    wait_for_one_on_each(two_nodes)
+    two_nodes.wait_for_one_on_each("chat")
     return two_nodes
-
-
-def ready_nodes(cluster: Cluster) -> set[str]:
-    return {i.node for i in cluster.client.instances() if i.function == "chat" and i.state == "ready"}
-
-
-def wait_for_one_on_each(cluster: Cluster) -> None:
-    wait_for(lambda: ready_nodes(cluster) == {"a", "b"}, "an instance on each node", 120)
 
 
 def wait_until_thaw_is_primed(cluster: Cluster, function: str) -> None:
@@ -90,7 +82,7 @@ def test_an_instance_that_is_killed_in_mid_answer_loses_no_token(cluster: Cluste
             process.send_signal(signal.SIGKILL)
     assert said(call) == expected
     assert call.status().epoch > 1
-    wait_for_one_on_each(cluster)
+    cluster.wait_for_one_on_each("chat")
 
 
 def test_a_thaw_that_has_read_the_system_prompt_computes_only_the_question(cluster: Cluster) -> None:

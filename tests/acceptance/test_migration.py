@@ -33,20 +33,12 @@ def cluster(two_nodes: Cluster) -> Cluster:
     client.deploy(FunctionSpec(name="durable", **shape, **handler(DURABLE)))
     pair = {"min_instances": 2, "max_instances": 2, "spread": True}  # one on each node
     client.deploy(FunctionSpec(name="chat", model="smollm2-135m-instruct", memory="512MiB", **pair))
-    wait_for_one_on_each(two_nodes, "chat")
+    two_nodes.wait_for_one_on_each("chat")
     return two_nodes
 
 
 def node_of(call: Invocation) -> str:
     return str(call.status().node)
-
-
-def wait_for_one_on_each(cluster: Cluster, function: str) -> None:
-    def ready() -> bool:
-        found = cluster.client.instances()
-        return {i.node for i in found if i.function == function and i.state == "ready"} == {"a", "b"}
-
-    wait_for(ready, "an instance on each node", 120)
 
 
 def begun(cluster: Cluster, function: str, given: dict[str, Any], **options: Any) -> Invocation:

@@ -42,16 +42,8 @@ def cluster(two_nodes: Cluster) -> Cluster:
     two_nodes.client.deploy(
         FunctionSpec(name="scored", model=MODEL, engine="echo", options={"first_token_delay": "100ms"}, **pair)
     )
-    wait_for_one_on_each(two_nodes)
+    two_nodes.wait_for_one_on_each("scored")
     return two_nodes
-
-
-def wait_for_one_on_each(cluster: Cluster) -> None:
-    wait_for(lambda: nodes_of(cluster) == {"a", "b"}, "an instance on each node", 120)
-
-
-def nodes_of(cluster: Cluster) -> set[str]:
-    return {i.node for i in cluster.client.instances() if i.function == "scored" and i.state == "ready"}
 
 
 def run(cluster: Cluster, wish: Wish, listening: Listening | None = None, name: str = "scored") -> ValidationResult:
