@@ -104,10 +104,10 @@ class Settings(BaseSettings):
     threads: int = Field(
         default_factory=lambda: psutil.cpu_count(logical=False) or 1, ge=1, description="an instance's compute threads"
     )
-    preload: str = Field(
-        "torch,transformers.models.auto.modeling_auto,transformers.models.auto.tokenization_auto,"
-        "transformers.models.llama.modeling_llama,quickthaw_backends.engines.llamacpp_engine.preloaded",
-        description="modules, with commas between, that a node imports once for all its instances; none: no module",
+    preload: str | None = Field(
+        None,
+        description="modules, with commas between, that a node imports once for all its instances; none: no module; "
+        "not set: for the instances of each engine what that engine needs",
     )
     node_memory: Bytes = Field(
         default_factory=lambda: int(psutil.virtual_memory().total * 0.8),
@@ -258,8 +258,10 @@ class Settings(BaseSettings):
         return self.disk_dir or self.data_dir / "checkpoints"
 
     @property
-    def preloaded_modules(self) -> tuple[str, ...]:
-        """The modules that a node imports once for all its instances."""
+    def preloaded_modules(self) -> tuple[str, ...] | None:
+        """The modules that a node imports once for all its instances; None: those that each engine names."""
+        if self.preload is None:
+            return None
         names = (name.strip() for name in self.preload.split(","))
         return tuple(name for name in names if name and name != "none")
 

@@ -53,6 +53,17 @@ def test_a_gguf_is_served_by_llama_cpp_unless_the_function_says_otherwise(cluste
     cluster.client.delete_function("dense")
 
 
+def test_an_instance_carries_the_modules_of_its_own_engine_alone(cluster: Cluster) -> None:
+    ids = {instance.id for instance in cluster.client.instances() if instance.function == "chat"}
+    processes = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "qt-instance"]
+    chats = [one for one in processes if Path(one.cwd()).parent.name in ids]
+    assert len(chats) == 2
+    for process in chats:
+        mapped = {Path(library.path).name for library in process.memory_maps()}
+        assert any("llama" in name for name in mapped)
+        assert not any(name.startswith("libtorch") for name in mapped)
+
+
 @pytest.mark.parametrize("way", ["greedy", "sampled"])
 def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster: Cluster, way: str) -> None:
     sampling = {**(GREEDY if way == "greedy" else SAMPLED), "max_tokens": 120}

@@ -86,6 +86,7 @@ class EchoEngine:
     """Implements `contracts.Engine` with one thread for all streams and a heap of due times."""
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors", "gguf"})
+    preloads: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self._texts = EchoTokenizer()

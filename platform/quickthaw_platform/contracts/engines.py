@@ -116,6 +116,7 @@ class Engine(Protocol):
     """
 
     weights_formats: ClassVar[frozenset[str]]  # of checkpoints that it reads: safetensors, gguf
+    preloads: ClassVar[tuple[str, ...]]  # modules that a node imports once for all templates of this engine
     tokenizer: Tokenizer
     context_tokens: int  # the longest prompt and answer together
 

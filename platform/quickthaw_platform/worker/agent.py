@@ -1,4 +1,4 @@
-"""The node agent: puts loop, writer, zygote, templates and instances together, and takes the platform's commands."""
+"""The node agent: puts loop, writer, zygotes, templates and instances together, and takes the platform's commands."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from quickthaw_platform.worker.starts import Starts
 from quickthaw_platform.worker.templates import Templates
 from quickthaw_platform.worker.work import Intake
 from quickthaw_platform.worker.writer import Writer
-from quickthaw_platform.worker.zygote_client import ZygoteClient
+from quickthaw_platform.worker.zygotes import Zygotes
 
 DRAIN_POLL_SECONDS = 0.05
 EXIT_PATIENCE_SECONDS = 2.0
@@ -93,7 +93,7 @@ class Agent:
         own = redis_client.for_one_thread(redis)  # the writer's
         lines = LogLines(own, settings.max_log_lines)
         self._writer = Writer(InvocationStore(own, settings), lines, on_stale=self._stale, on_next=self._assigned)
-        self._zygote = self._make_zygote()
+        self._zygotes = self._make_zygotes()
         self._templates = self._make_templates()
         self._primed = self._make_primed()
         self._beginnings = Beginnings(self._primed)
@@ -124,13 +124,13 @@ class Agent:
         self._heartbeat = self._make_heartbeat(learning)
 
     def start(self) -> None:
-        """Clean up after a predecessor, start the zygote, and announce the node once that is ready. Does not block."""
+        """Clean up after a predecessor, start the zygotes, announce the node once they are ready. Does not block."""
         processes.become_subreaper()
         shutil.rmtree(self._workdirs, ignore_errors=True)
         self._groups.start()
         self._loop.start()
         self._writer.start()
-        self._loop.post(self._zygote.start)
+        self._loop.post(self._zygotes.start)
         self._writer.submit(self._bury_predecessor)
         self.checkpoints.start()
         threading.Thread(target=self._announce, name="agent-announce", daemon=True).start()
@@ -168,9 +168,8 @@ class Agent:
 
     def pids(self) -> dict[str, int]:
         """Return the processes under this agent by what they are. For the loop's thread; see `Loop.ask`."""
-        named = {"zygote": self._zygote.pid, "proxy": self._proxy.pid}
-        alone = {name: pid for name, pid in named.items() if pid is not None}
-        return alone | self._templates.pids() | self._primed.pids() | self._fleet.pids()
+        proxy = {} if self._proxy.pid is None else {"proxy": self._proxy.pid}
+        return self._zygotes.pids() | proxy | self._templates.pids() | self._primed.pids() | self._fleet.pids()
 
     def start_instance(self, instance: str, version_id: str) -> None:
         """Start an instance that has been reserved here. Returns at once: to make room in memory may take a while."""
@@ -213,18 +212,18 @@ class Agent:
             on_change=lambda: self._heartbeat.soon(),
         )
 
-    def _make_zygote(self) -> ZygoteClient:
-        """Make the client of the zygote, which tells of the templates that it forked and of their ends."""
-        return ZygoteClient(
+    def _make_zygotes(self) -> Zygotes:
+        """Make the zygotes, which tell of the templates that they forked and of their ends."""
+        return Zygotes(
             self._loop,
             self._settings.preloaded_modules,
             isolation=self._settings.isolation,
             on_forked=lambda key, pid: self._templates.forked(key, pid),
             on_exited=lambda pid, status: self._templates.reported(pid, status),
-            on_ready=self._zygote_ready,
+            on_ready=self._zygotes_ready,
         )
 
-    def _zygote_ready(self, grant: Grant) -> None:
+    def _zygotes_ready(self, grant: Grant) -> None:
         self._grant = grant
         self._ready.set()
 
@@ -237,7 +236,7 @@ class Agent:
         """Make the templates, which tell of what they forked and of what they map."""
         return Templates(
             self._loop,
-            self._zygote,
+            self._zygotes,
             on_forked=lambda instance, pid: self._fleet.forked(instance, pid),
             on_exited=self._exited,
             on_made=self.checkpoints.tiers.memory.keep_for_template,
@@ -377,14 +376,14 @@ class Agent:
         self._drain_fleet()
         self._primed.close()
         self._templates.close()
-        self._zygote.close()
+        self._zygotes.close()
         self._proxy.close()
 
     def _kill_processes(self) -> None:
         self._fleet.kill()
         self._primed.kill()
         self._templates.kill()
-        self._zygote.kill()
+        self._zygotes.kill()
         self._proxy.kill()
 
     def _persist(self, change: Callable[[], _T]) -> _T:

@@ -17,5 +17,9 @@ def seed_anew() -> None:
     if numpy_random is not None:
         numpy_random.seed()
     torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch is None:
+        return
+    if torch.accelerator.current_accelerator() is None:
+        torch.default_generator.seed()  # all there is; torch.seed() reads source files to note who asked, some 4 ms
+    else:
         torch.seed()

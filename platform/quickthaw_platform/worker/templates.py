@@ -19,7 +19,7 @@ from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.link import Link
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.processes import WatchedProcess, describe_exit
-from quickthaw_platform.worker.zygote_client import ZygoteClient
+from quickthaw_platform.worker.zygotes import Zygotes
 
 _log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ class Templates:
     def __init__(
         self,
         loop: Loop,
-        zygote: ZygoteClient,
+        zygotes: Zygotes,
         *,
         on_forked: Callable[[str, int], None],
         on_exited: Callable[[int, int], None],
@@ -94,7 +94,7 @@ class Templates:
         self._on_made = on_made
         self._on_gone = on_gone
         self._numbers = itertools.count()
-        self._zygote = zygote
+        self._zygotes = zygotes
         self._on_forked = on_forked
         self._on_exited = on_exited
         self._on_primed = on_primed
@@ -166,7 +166,7 @@ class Templates:
         template = Template(order, link, f"template {order.key} {next(self._numbers)}")
         self._templates[order.key] = template
         self._on_made(order.checkpoint.id, template.name)
-        self._zygote.fork_template(order.frame(), theirs, checkpoint_frames.descriptors(order.checkpoint))
+        self._zygotes.fork_template(order.frame(), theirs, checkpoint_frames.descriptors(order.checkpoint))
         return template
 
     def _take(self, template: Template, frame: Frame) -> None:

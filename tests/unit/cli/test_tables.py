@@ -32,6 +32,7 @@ from tests.unit.sdk.fake_gateway import INVOCATION, FakeGateway
 Run = Callable[..., Result]
 
 LONG = "a-name-that-somebody-gave-to-it-and-that-is-as-long-as-names-may-be-0123456789"
+MODULES = ",".join(f"a_package.of_modules.number_{number}" for number in range(8))
 NARROW = 80
 
 TABLES: list[tuple[tuple[str, ...], list[Any], tuple[str, ...]]] = [
@@ -162,8 +163,9 @@ def test_a_table_that_fits_stays_one(wide: Table) -> None:
 
 @pytest.fixture
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Settings of this test's own, with a long value."""
+    """Settings of this test's own, with long values."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUICKTHAW_PRELOAD", MODULES)
     monkeypatch.setenv("QUICKTHAW_DATA_DIR", str(tmp_path / LONG))
     settings_module.load.cache_clear()
     yield
@@ -174,7 +176,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 def test_settings_are_whole(tmp_path: Path) -> None:
     shown = plain(CliRunner().invoke(config, catch_exceptions=False).stdout)
     assert str(tmp_path / LONG) in shown
-    assert Settings().preload in shown
+    assert MODULES in shown
     assert all(name in shown for name in Settings.model_fields)
 
 

@@ -39,6 +39,7 @@ class LlamaCppEngine(LoopedEngine["BatchLoop"]):
     """
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"gguf"})
+    preloads: ClassVar[tuple[str, ...]] = ("quickthaw_backends.engines.llamacpp_engine.preloaded",)
     build = f"xllamacpp {BUILD}"
     tokenizer: Tokenizer
     context_tokens: int

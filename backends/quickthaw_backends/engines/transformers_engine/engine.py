@@ -36,6 +36,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
     """
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors", "gguf"})
+    preloads: ClassVar[tuple[str, ...]] = ("quickthaw_backends.engines.transformers_engine.preloaded",)
     tokenizer: Tokenizer
     context_tokens: int
 

@@ -42,6 +42,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
     """
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors"})
+    preloads: ClassVar[tuple[str, ...]] = ("quickthaw_backends.engines.transformers_engine.preloaded",)
     tokenizer: Tokenizer
     context_tokens: int
     _loop: VllmLoop | None
