@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 
@@ -53,7 +54,7 @@ class Zygotes:
         """
         self._on_ready = on_ready
         self._starting: set[Modules] = set()
-        self._by_engine = preloads(_named_by_engines(), chosen)
+        self._by_engine = preloads(named_by_engines(), chosen)
         self._by_modules = {
             modules: ZygoteClient(
                 loop,
@@ -61,7 +62,7 @@ class Zygotes:
                 isolation=isolation,
                 on_forked=on_forked,
                 on_exited=on_exited,
-                on_ready=lambda grant, modules=modules: self._ready(modules, grant),  # type: ignore[misc]
+                on_ready=partial(self._ready, modules),
             )
             for modules in dict.fromkeys(self._by_engine.values())
         }
@@ -102,11 +103,12 @@ class Zygotes:
             self._on_ready(grant)
 
 
-def _named_by_engines() -> dict[str, Modules]:
+def named_by_engines() -> dict[str, Modules]:
+    """Return the modules that each installed engine names; one that does not load names none: its starts say why."""
     found: dict[str, Modules] = {}
     for engine in plugins.names(plugins.ENGINES):
         try:
-            found[engine] = plugins.engine_class(engine).preloads
+            found[engine] = getattr(plugins.engine_class(engine), "preloads", ())  # a plugin may be older than these
         except PluginBroken as error:
             _log.warning("an engine cannot be used", engine=engine, why=error.message)
             found[engine] = ()

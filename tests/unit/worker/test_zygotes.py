@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from quickthaw_platform import plugins
-from quickthaw_platform.worker.zygotes import preloads
+from quickthaw_platform.errors import PluginBroken
+from quickthaw_platform.worker.zygotes import named_by_engines, preloads
 
 HEAVY = ("heavy",)
 LIGHT = ("light",)
@@ -30,6 +31,17 @@ def test_modules_that_are_chosen_are_those_of_all(chosen: tuple[str, ...]) -> No
 
 
 def test_engines_built_on_transformers_share_a_zygote_and_llama_cpp_has_another() -> None:
-    found = preloads({name: plugins.engine_class(name).preloads for name in plugins.names(plugins.ENGINES)}, None)
+    found = preloads(named_by_engines(), None)
     assert found["vllm"] == found["transformers"]
     assert found["llamacpp"] == found["echo"] != found["transformers"]
+
+
+def test_engines_that_say_nothing_of_modules_or_do_not_load_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine_class(name: str) -> type:
+        if name == "broken":
+            raise PluginBroken("it does not load")
+        return type("Older", (), {})
+
+    monkeypatch.setattr(plugins, "names", lambda _group: ["broken", "older"])
+    monkeypatch.setattr(plugins, "engine_class", engine_class)
+    assert named_by_engines() == {"broken": (), "older": ()}
