@@ -53,7 +53,7 @@ class Zygotes:
         and for each one that is started again; the others as in `ZygoteClient`.
         """
         self._on_ready = on_ready
-        self._starting: set[Modules] = set()
+        self._waiting: list[tuple[Frame, socket.socket, Sequence[int]]] = []
         self._by_engine = preloads(named_by_engines(), chosen)
         self._by_modules = {
             modules: ZygoteClient(
@@ -66,6 +66,7 @@ class Zygotes:
             )
             for modules in dict.fromkeys(self._by_engine.values())
         }
+        self._starting = set(self._by_modules)
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each that there is, by its name and the engines that it is for."""
@@ -74,12 +75,18 @@ class Zygotes:
 
     def start(self) -> None:
         """Start all; see `ZygoteClient.start`."""
-        self._starting = set(self._by_modules)
         for zygote in self._by_modules.values():
             zygote.start()
 
     def fork_template(self, order: Frame, end: socket.socket, files: Sequence[int]) -> None:
-        """Have a template forked by the zygote of its engine; see `ZygoteClient.fork_template`."""
+        """Have a template forked by the zygote of its engine; see `ZygoteClient.fork_template`.
+
+        Not before all have been ready once: the node is not announced until then, and what ran on it would be taken
+        for lost.
+        """
+        if self._starting:
+            self._waiting.append((order, end, files))
+            return
         modules = self._by_engine.get(order["engine"])
         zygote = self._by_modules[modules] if modules is not None else next(iter(self._by_modules.values()))
         zygote.fork_template(order, end, files)
@@ -99,8 +106,12 @@ class Zygotes:
 
     def _ready(self, modules: Modules, grant: Grant) -> None:
         self._starting.discard(modules)
-        if not self._starting:
-            self._on_ready(grant)
+        if self._starting:
+            return
+        self._on_ready(grant)
+        waiting, self._waiting = self._waiting, []
+        for order, end, files in waiting:
+            self.fork_template(order, end, files)
 
 
 def named_by_engines() -> dict[str, Modules]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from quickthaw.types import Isolation
 from quickthaw_platform import plugins
+from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.errors import PluginBroken
-from quickthaw_platform.worker.zygotes import named_by_engines, preloads
+from quickthaw_platform.worker import zygotes
+from quickthaw_platform.worker.zygotes import Zygotes, named_by_engines, preloads
 
 HEAVY = ("heavy",)
 LIGHT = ("light",)
@@ -45,3 +52,39 @@ def test_engines_that_say_nothing_of_modules_or_do_not_load_need_none(monkeypatc
     monkeypatch.setattr(plugins, "names", lambda _group: ["broken", "older"])
     monkeypatch.setattr(plugins, "engine_class", engine_class)
     assert named_by_engines() == {"broken": (), "older": ()}
+
+
+class Client:
+    """Stands for the client of one zygote."""
+
+    made: list[Client]
+
+    def __init__(self, _loop: object, modules: tuple[str, ...], *, on_ready: Callable[[Grant], None], **_: Any) -> None:
+        self.modules = modules
+        self.on_ready = on_ready
+        self.orders: list[str] = []
+        Client.made.append(self)
+
+    def fork_template(self, order: dict[str, Any], _end: socket.socket, _files: object) -> None:
+        """Note the order's key."""
+        self.orders.append(order["key"])
+
+
+def test_nothing_is_forked_before_all_are_ready_and_the_node_can_be_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    Client.made = []
+    monkeypatch.setattr(zygotes, "ZygoteClient", Client)
+    monkeypatch.setattr(zygotes, "named_by_engines", lambda: {"one": HEAVY, "other": LIGHT})
+    grant, granted = Grant(Isolation.NONE, ""), list[Grant]()
+    ignored: Any = None
+    found = Zygotes(ignored, None, isolation=None, on_forked=ignored, on_exited=ignored, on_ready=granted.append)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        heavy, light = Client.made
+        found.fork_template({"key": "first", "engine": "other"}, theirs, [])
+        light.on_ready(grant)
+        found.fork_template({"key": "second", "engine": "one"}, theirs, [])
+        assert (light.orders, heavy.orders, granted) == ([], [], [])
+        heavy.on_ready(grant)
+        found.fork_template({"key": "third", "engine": "of nobody"}, theirs, [])
+        light.on_ready(grant)  # it was started again
+    assert (light.orders, heavy.orders, granted) == (["first"], ["second", "third"], [grant, grant])
