@@ -64,6 +64,16 @@ def clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def left_open() -> Iterator[None]:
+    """Find what a file of tests has left open while that file is still to blame.
+
+    Searches for garbage are so rare here that the warning (an error, as all are) came in whichever test searched next.
+    """
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyProcess]:
     """The session's Valkey; never stop or kill this one, use `own_valkey`."""
