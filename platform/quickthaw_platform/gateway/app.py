@@ -28,6 +28,7 @@ from quickthaw_platform.gateway import (
     hosts,
     invocations,
     invoke,
+    json_pieces,
     keys,
     logs,
     metrics,
@@ -126,7 +127,7 @@ def make_services(settings: Settings, redis: Redis, celery: Celery) -> Services:
     slots, commands = SlotStore(redis), Commands(celery)
     policy = plugins.allocation_policy(settings.allocation_policy)
     tails = Tails(redis)
-    registry, store = FunctionRegistry(redis), InvocationStore(redis, settings, tails)
+    registry, store = FunctionRegistry(redis), InvocationStore(redis, settings, tails, json_pieces.read)
     catalogue = Catalogue(redis)
     allocator = redis_allocator(redis, policy, commands, settings)
     return Services(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from flask import Response, jsonify
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
@@ -87,9 +87,16 @@ def resource(
 
 def answer(record: BaseModel, status: int = 200) -> Response:
     """Return a record as JSON."""
-    response = jsonify(record.model_dump(mode="json"))
-    response.status_code = status
-    return response
+    return json_response(_shown(record), status)
+
+
+def _shown(record: BaseModel) -> dict[str, Any]:
+    """Return a record as JSON has it. What has any value, as results have, is that already, and may be large."""
+    values = dict(record)
+    fields = type(record).model_fields
+    apart = {name: values[name] for name in values if fields[name].annotation is Any}
+    apart |= {name: _shown(value) for name, value in values.items() if isinstance(value, BaseModel)}
+    return record.model_dump(mode="json", exclude=set(apart)) | apart
 
 
 def page(records: Iterable[BaseModel]) -> Response:

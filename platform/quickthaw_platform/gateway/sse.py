@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from quickthaw.types import Event
-from quickthaw_platform.gateway.json_pieces import pieces
-from quickthaw_platform.gateway.turns import in_turns
+from quickthaw_platform.gateway.json_pieces import written
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Content-Type": CONTENT_TYPE}
@@ -21,7 +20,7 @@ def message(body: Any, *, event: str | None = None, position: str | None = None)
     lines = [
         f"id: {position}\n" if position else "",
         f"event: {event}\n" if event else "",
-        f"data: {''.join(in_turns(pieces(body, compact)))}\n\n",
+        f"data: {written(body, compact)}\n\n",
     ]
     return "".join(lines).encode()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from redis import Redis
@@ -12,7 +12,7 @@ from redis import Redis
 from quickthaw.types import Event, InvocationState
 from quickthaw_platform.errors import InvocationNotFound, Unavailable
 from quickthaw_platform.invocations.outage import OUTAGE, outage_is_unavailable
-from quickthaw_platform.invocations.records import parse_event
+from quickthaw_platform.invocations.records import parse_event, read_json
 from quickthaw_platform.invocations.tails import BATCH_ENTRIES, Place, Tails, log_key, read_entries
 from quickthaw_platform.redis_keys import RedisKey
 
@@ -31,11 +31,21 @@ def inv_key(identity: str) -> str:
 class EventLog:
     """The logs of all invocations, read only. The scripts write them: `put` in prelude.lua."""
 
-    def __init__(self, redis: Redis, patience_seconds: float, tails: Tails | None = None) -> None:
-        """`tails`: where a process that follows more than these logs reads all of it; None: tails of its own."""
+    def __init__(
+        self,
+        redis: Redis,
+        patience_seconds: float,
+        tails: Tails | None = None,
+        read: Callable[[str], Any] = read_json,
+    ) -> None:
+        """`tails`: where a process that follows more than these logs reads all of it; None: tails of its own.
+
+        `read` returns an event's JSON as a value.
+        """
         self._redis = redis
         self._patience_seconds = patience_seconds
         self._tails = tails or Tails(redis)
+        self._read_json = read
 
     def read(self, identity: str, after: int, block_seconds: float) -> list[Event]:
         """Return the events with a seq above `after`; when there are none, wait up to `block_seconds` for some.
@@ -70,7 +80,7 @@ class EventLog:
         while True:
             try:
                 if waits:
-                    events = read_entries(place.take(f"{after}-0", poll_seconds))
+                    events = read_entries(place.take(f"{after}-0", poll_seconds), self._read_json)
                 else:
                     events = self._read(identity, after, 0)
                 rest = None if events else self._rest(identity, after)
@@ -95,7 +105,7 @@ class EventLog:
         answer = cast("Any", self._redis).xread({log_key(identity): f"{after}-0"}, count=BATCH_ENTRIES, block=block)
         if isinstance(answer, dict):  # RESP3
             answer = [(stream, found[0]) for stream, found in answer.items()]
-        return [parse_event(entry, fields["e"]) for _, found in answer for entry, fields in found]
+        return [parse_event(entry, fields["e"], self._read_json) for _, found in answer for entry, fields in found]
 
     def _rest(self, identity: str, after: int) -> list[Event] | None:
         """Return what a reader who found nothing above `after` has still to see of a log that has ended.
@@ -109,7 +119,7 @@ class EventLog:
         if last == after:
             return []
         entries = cast("Any", self._redis).xrevrange(log_key(identity), count=1)
-        return [parse_event(entry, fields["e"]) for entry, fields in entries]
+        return [parse_event(entry, fields["e"], self._read_json) for entry, fields in entries]
 
     def _state(self, identity: str) -> tuple[InvocationState, int]:
         state, seq = cast("list[str | None]", self._redis.hmget(inv_key(identity), ["state", "seq"]))

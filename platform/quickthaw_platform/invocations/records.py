@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -123,13 +123,18 @@ def event_json(kind: EventType, data: Mapping[str, Any]) -> str:
     return compact({"type": kind.value, **data})
 
 
-_read_json = json.JSONDecoder().raw_decode
+_DECODER = json.JSONDecoder()
 _KINDS = {kind.value: kind for kind in EventType}
 
 
-def parse_event(entry_id: str, body: str) -> Event:
+def read_json(body: str) -> Any:
+    """Return a value that was written by `compact`."""
+    return _DECODER.raw_decode(body)[0]
+
+
+def parse_event(entry_id: str, body: str, read: Callable[[str], Any] = read_json) -> Event:
     """Read an entry of the log."""
-    data, _ = _read_json(body)
+    data = read(body)
     kind = _KINDS[data.pop("type")]
     return Event(seq=int(entry_id.partition("-")[0]), type=kind, data=data)
 
@@ -275,7 +280,13 @@ INFO_FIELDS = (*_TEXTS, *_NUMBERS, *_COUNTS, *_JSONS)
 """The fields of the record that `parse_info` reads, in its order."""
 
 
-def parse_info(identity: str, values: Sequence[str | None], waits: Waits, last: str | None) -> InvocationInfo:
+def parse_info(
+    identity: str,
+    values: Sequence[str | None],
+    waits: Waits,
+    last: str | None,
+    read: Callable[[str], Any] = read_json,
+) -> InvocationInfo:
     """Read an invocation's record; `last` is its terminal event, which alone holds the result."""
     stored = {name: value for name, value in zip(INFO_FIELDS, values, strict=True) if value is not None}
     fields: dict[str, Any] = {name: stored[name] for name in _TEXTS if name in stored}
@@ -284,7 +295,7 @@ def parse_info(identity: str, values: Sequence[str | None], waits: Waits, last: 
     fields |= {name: json.loads(stored[name]) for name in _JSONS if name in stored}
     fields |= {"position": waits.position, "estimate_seconds": waits.estimate_seconds}
     fields["reason"] = fields.get("reason") or waits.reason
-    ending = json.loads(last) if last else {}
+    ending = read(last) if last else {}
     return InvocationInfo(id=identity, result=ending.get("value"), **fields)
 
 

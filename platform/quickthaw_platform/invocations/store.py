@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from redis import Redis
@@ -43,6 +43,7 @@ from quickthaw_platform.invocations.records import (
     Waits,
     compact,
     parse_info,
+    read_json,
 )
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.served import written
@@ -72,12 +73,22 @@ class InvocationStore:
     Every method raises Unavailable when Redis is away; each may then be called again, what was done is not done twice.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, tails: Tails | None = None) -> None:
-        """`tails` are those of a process that follows other streams too; None: it has its own."""
+    def __init__(
+        self,
+        redis: Redis,
+        settings: Settings,
+        tails: Tails | None = None,
+        read: Callable[[str], Any] = read_json,
+    ) -> None:
+        """`tails` are those of a process that follows other streams too; None: it has its own.
+
+        `read` returns an event's JSON as a value: a process that does much at once gives way meanwhile.
+        """
         self._redis = redis
         self._settings = settings
         self._scripts = Scripts(redis)
-        self._log = EventLog(redis, settings.outage_patience, tails)
+        self._read_json = read
+        self._log = EventLog(redis, settings.outage_patience, tails, read)
 
     def admit(self, new: NewInvocation) -> Admission:
         """Accept a call: lease it a slot when one is free and nothing waits before it, else queue it.
@@ -114,7 +125,7 @@ class InvocationStore:
         values, position, waits, last = answer
         reason, estimate = waits or (None, None)
         estimate_seconds = None if estimate is None else float(estimate)
-        return parse_info(identity, values, Waits(position, reason, estimate_seconds), last)
+        return parse_info(identity, values, Waits(position, reason, estimate_seconds), last, self._read_json)
 
     def request(self, identity: str) -> dict[str, Any]:
         """Return what its instance is given; InvocationNotFound, also when it has ended: then that is forgotten."""
@@ -301,7 +312,7 @@ class InvocationStore:
         (moves, gaps, failed), statuses = self._scripts.run("life", identity, "moves", "gaps", "failed_moves")
         return InvocationLife(
             invocation=info,
-            steps=tuple(step for step in map(_step, statuses) if step is not None),
+            steps=tuple(step for step in map(_step, map(self._read_json, statuses)) if step is not None),
             moves=int(moves or 0),
             failed_moves=tuple(FailedMove(**move) for move in json.loads(failed or "[]")),
             gaps={
@@ -362,8 +373,7 @@ class InvocationStore:
 _STEP_FIELDS = ("at", "state", "node", "instance", "reason", "moved_from", "epoch")
 
 
-def _step(body: str) -> LifeStep | None:
-    event = json.loads(body)
+def _step(event: Mapping[str, Any]) -> LifeStep | None:
     if event["type"] != EventType.STATUS:
         return None  # an output of a handler that looks like one
     known = {name: event[name] for name in _STEP_FIELDS if name in event}

@@ -13,7 +13,7 @@ from redis.connection import Connection
 
 from quickthaw.types import Event
 from quickthaw_platform.invocations.outage import OUTAGE
-from quickthaw_platform.invocations.records import parse_event
+from quickthaw_platform.invocations.records import parse_event, read_json
 from quickthaw_platform.redis_keys import RedisKey
 
 BATCH_ENTRIES = 500
@@ -46,9 +46,9 @@ def position_of(entry_id: str) -> Position:
     return int(milliseconds), int(number)
 
 
-def read_entries(entries: Entries) -> list[Event]:
+def read_entries(entries: Entries, read: Callable[[str], Any] = read_json) -> list[Event]:
     """Read entries of an invocation's log, whose first field is the event (see `put` in prelude.lua)."""
-    return [parse_event(entry, flat[1]) for entry, flat in entries]
+    return [parse_event(entry, flat[1], read) for entry, flat in entries]
 
 
 def fields(flat: Sequence[str]) -> dict[str, str]:

@@ -27,6 +27,17 @@ MESSAGES = [TURN] * (MOST_PARTS_OF_FIELD - 100)
 LARGE_TEXT = "x" * 900_000
 TOP = tuple((f"word{index}", -float(index)) for index in range(20))
 
+LARGEST: dict[str, Any] = {
+    "numbers": [0.123456789012345] * 200_000,
+    "digits": [1] * 700_000,
+    "texts": ["a"] * 700_000,
+    "objects": [{"a": 1}] * 250_000,
+    "one object": {f"name{index}": [index] for index in range(120_000)},
+    "deep": [[[[[[[[[["a", [1.5]]] * 20]] * 20]] * 100]]]] * 4,
+    "letters": "\u00e9" * 4_000_000,
+}
+"""Outputs of some mebibytes. All but texts held the loop before they were read and written in turns."""
+
 
 @pytest.fixture(scope="module")
 def settings(valkey: ValkeyProcess, tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -66,6 +77,9 @@ ANSWERS: list[tuple[str, dict[str, Any], Script]] = [
     ("embeddings", {"model": "vectors", "input": "x", "dimensions": 9}, result([[0.123456789] * 200_000])),
     ("functions/hand/invoke", {"input": {"p": 1}}, result([[]] * 100_000)),
     ("functions/hand/invoke", {"input": {"p": 1}}, result(LARGE_TEXT)),
+    *(("functions/hand/invoke", {"input": {"p": 1}}, result(value)) for value in LARGEST.values()),
+    ("functions/hand/stream", {"input": {"p": 1}}, result(LARGEST["numbers"])),
+    ("chat/completions", {"messages": [TURN]}, result(LARGEST["objects"])),
 ]
 
 

@@ -1,24 +1,14 @@
-"""Long work gives way to others where there are some, and an answer that is written piece by piece is the same."""
+"""Long work gives way to others where there are some."""
 
 from __future__ import annotations
 
-import json
 import threading
 
 import gevent
 import pytest
 from gevent._hub_local import get_hub_if_exists
-from hypothesis import given
-from hypothesis import strategies as st
 
 from quickthaw_platform.gateway import turns
-from quickthaw_platform.gateway.json_pieces import pieces
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=20,
-)
 
 
 def in_two_greenlets() -> list[str]:
@@ -56,9 +46,3 @@ def test_a_thread_without_greenlets_is_given_none(monkeypatch: pytest.MonkeyPatc
     thread.start()
     thread.join()
     assert hubs == [None]
-
-
-@given(VALUES)
-def test_pieces_are_the_json_of_the_whole(value: object) -> None:
-    encode = json.JSONEncoder(separators=(",", ":")).encode
-    assert "".join(pieces(value, encode)) == encode(value)

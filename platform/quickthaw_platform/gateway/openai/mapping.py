@@ -9,6 +9,7 @@ from typing import Any, Literal
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import Compression, Event, EventType, Handler, Usage
 from quickthaw_platform.errors import InvalidRequest, NotServable
+from quickthaw_platform.gateway.json_pieces import written
 from quickthaw_platform.gateway.openai.prompt_messages import plain_messages
 from quickthaw_platform.gateway.openai.sampling import sampling_of
 from quickthaw_platform.gateway.openai.schema import ChatRequest, CompletionRequest, OpenAIRequest
@@ -148,7 +149,7 @@ def text_of(value: Any) -> str:
     """Return a handler's output as text: strings as they are, nothing for None, all else as JSON."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else compact(value)
+    return value if isinstance(value, str) else written(value, compact)
 
 
 def usage_json(usages: Iterable[Usage]) -> dict[str, Any]:
