@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from openai import OpenAI
 
 from quickthaw import FunctionSpec
 from quickthaw_platform.contracts import Checkpoint
@@ -45,6 +46,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     wanted = set(getattr(nextitem, "fixturenames", ()))
     if SHARED in item.config.stash and not wanted & set(SHARED_PLATFORMS):
         item.config.stash[SHARED].close()
+
+
+@pytest.fixture
+def openai(cluster: Cluster) -> Iterator[OpenAI]:
+    """OpenAI's own client of the file's platform; it tries nothing twice."""
+    with OpenAI(base_url=f"{cluster.url}/v1", api_key=cluster.api_key, max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -57,9 +57,8 @@ def test_the_official_client_of_both_majors_chats_streams_lists_and_sees_errors(
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 
-def test_completions_echo_the_prompt_with_its_log_probabilities(cluster: Cluster) -> None:
-    client = OpenAI(base_url=f"{cluster.url}/v1", api_key=cluster.api_key)
-    answer = client.completions.create(model="chat", prompt="Paris is in France", max_tokens=0, echo=True, logprobs=1)
+def test_completions_echo_the_prompt_with_its_log_probabilities(openai: OpenAI) -> None:
+    answer = openai.completions.create(model="chat", prompt="Paris is in France", max_tokens=0, echo=True, logprobs=1)
     choice = answer.choices[0]
     assert choice.text == "Paris is in France"
     assert choice.logprobs is not None
@@ -96,12 +95,11 @@ def test_curl_sees_the_stream_arrive_piece_by_piece_and_end_with_done(cluster: C
     assert sum(bool(d["delta"].get("content")) for d in deltas) > 3
 
 
-def test_the_embed_function_puts_like_texts_near_each_other(cluster: Cluster) -> None:
+def test_the_embed_function_puts_like_texts_near_each_other(cluster: Cluster, openai: OpenAI) -> None:
     [function] = loading.functions(ROOT / "functions" / "embed" / "function.py")
     cluster.client.deploy(function.spec())
-    client = OpenAI(base_url=f"{cluster.url}/v1", api_key=cluster.api_key)
     texts = ["a cat sits on the mat", "a kitten rests on the rug", "the central bank raised interest rates"]
-    cat, kitten, bank = (entry.embedding for entry in client.embeddings.create(model="embed", input=texts).data)
+    cat, kitten, bank = (entry.embedding for entry in openai.embeddings.create(model="embed", input=texts).data)
     assert dot(cat, kitten) > dot(cat, bank) + 0.2
     assert dot(cat, cat) == pytest.approx(1, abs=1e-4)
 

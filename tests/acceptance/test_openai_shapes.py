@@ -36,11 +36,6 @@ END_OF_TURN = "<|im_end|>"
 END_OF_TURN_ID = 2  # in SmolLM2's vocabulary
 
 
-@pytest.fixture
-def openai(cluster: Cluster) -> OpenAI:
-    return OpenAI(base_url=f"{cluster.url}/v1", api_key=cluster.api_key, max_retries=0)
-
-
 def test_a_call_that_the_model_writes_comes_as_one(openai: OpenAI) -> None:
     choice = openai.chat.completions.create(model="echo", messages=CALL, tools=TOOLS).choices[0]
     assert choice.finish_reason == "tool_calls"

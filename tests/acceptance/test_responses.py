@@ -32,11 +32,6 @@ class City(BaseModel):
     people: int
 
 
-@pytest.fixture
-def openai(cluster: Cluster) -> OpenAI:
-    return OpenAI(base_url=f"{cluster.url}/v1", api_key=cluster.api_key, max_retries=0)
-
-
 def begun(openai: OpenAI, **fields: Any) -> Response:
     """Return a response in the background that has said something."""
     made: Response = openai.responses.create(model="slow", input=COUNTING, background=True, **fields)
