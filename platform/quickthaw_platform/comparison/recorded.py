@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from quickthaw_platform.comparison.recording import RUN_FILE, SIMULATED_FILE, Recording, SimulatedPoint
 from quickthaw_platform.comparison.rows import TIMELINE_FILE, USAGE_FILE, TimelineLine, UsageLine, read_rows
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.findings import told
 from quickthaw_platform.traffic import tables
 from quickthaw_platform.traffic.result import RequestResult
 
@@ -67,7 +68,7 @@ def _recording(file: Path) -> Recording:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"{file} cannot be read: {error}") from error
     except ValidationError as error:
-        raise SettingsInvalid(f"{file}: {_first(error)}") from error
+        raise SettingsInvalid(f"{file}: {told(error)}") from error
 
 
 Found = TypeVar("Found")
@@ -95,12 +96,5 @@ def _simulated(file: Path) -> list[SimulatedPoint]:
     try:
         return _POINTS.validate_python(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:  # a ValidationError, and what is no JSON, are ValueErrors
-        said = _first(error) if isinstance(error, ValidationError) else str(error)
+        said = told(error) if isinstance(error, ValidationError) else str(error)
         raise SettingsInvalid(f"{file}: {said}") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message

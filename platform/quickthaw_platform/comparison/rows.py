@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from quickthaw_platform.comparison.recording import Model, NotNegative
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.findings import told
 
 USAGE_FILE = "usage.csv"
 TIMELINE_FILE = "timeline.csv"
@@ -72,6 +73,4 @@ def _parsed(file: Path, line: int, row: dict[str, str], kind: type[Line]) -> Lin
     try:
         return kind.model_validate(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SettingsInvalid(f"{file}, line {line}: {field}: {first['msg']}") from error
+        raise SettingsInvalid(f"{file}, line {line}: {told(error)}") from error

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import structlog
+
 from quickthaw.types import Version
 from quickthaw_platform.contracts import Start
 from quickthaw_platform.controller.context import Context, run_steps
 from quickthaw_platform.controller.wanted import keep_wanted
 from quickthaw_platform.errors import QuickthawError, VersionNotFound
+from quickthaw_platform.registry.stored_records import RecordUnreadable
+
+_log = structlog.get_logger()
 
 
 def serve(context: Context) -> None:
@@ -21,6 +26,9 @@ def serve_waiting(context: Context) -> None:
             version = context.versions.version(identity)
         except VersionNotFound as error:
             context.queues.fail_waiting(identity, _deleted(error))
+            continue
+        except RecordUnreadable as error:  # a controller of the release that stored it may serve it
+            _log.warning("what waits for a version is left alone", version=identity, why=error.message)
             continue
         _fill_free_slots(context, identity)
         _start_for_the_rest(context, version)

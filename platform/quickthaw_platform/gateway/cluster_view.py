@@ -14,6 +14,7 @@ from quickthaw.types import Network
 from quickthaw_platform.errors import VersionNotFound
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.stored_records import RecordUnreadable
 from quickthaw_platform.router.view import read_view
 
 
@@ -91,7 +92,7 @@ def instance_infos(redis: Redis, registry: FunctionRegistry) -> list[InstanceInf
 def _reach(registry: FunctionRegistry, version: str, of_its_node: Network) -> _Reach:
     try:
         spec = registry.version(version).spec
-    except VersionNotFound:  # its function was deleted a day ago
+    except (VersionNotFound, RecordUnreadable):  # deleted a day ago, or of another release
         return _Reach(network=of_its_node, egress=())
     return _Reach(network=spec.network or of_its_node, egress=spec.egress)
 

@@ -26,8 +26,8 @@ from quickthaw_platform.errors import (
     RequestTooLarge,
     Unavailable,
 )
+from quickthaw_platform.findings import first_field, told
 from quickthaw_platform.gateway.body_encoding import SUPPORTED
-from quickthaw_platform.gateway.findings import first_field, told
 from quickthaw_platform.gateway.foreign_paths import pointer
 from quickthaw_platform.gateway.messages import errors as anthropic
 from quickthaw_platform.gateway.requests import coming, drain

@@ -12,15 +12,17 @@ from quickthaw_platform.router.view import read_view
 
 
 def describe(services: Services, name: str) -> FunctionInfo:
-    """Describe one function; FunctionNotFound."""
+    """Describe one function; FunctionNotFound, RecordUnreadable where this release reads no version of it."""
     record = services.registry.get(name)
-    return _info(record, services.registry.versions(name), _tasks(services), read_view(services.redis))
+    versions = services.registry.versions(name) or [services.registry.version(services.registry.version_ids(name)[-1])]
+    return _info(record, versions, _tasks(services), read_view(services.redis))
 
 
 def describe_all(services: Services) -> list[FunctionInfo]:
-    """Describe every function, by name."""
+    """Describe every function of which this release reads a version, by name."""
     view, tasks = read_view(services.redis), _tasks(services)
-    return [_info(record, services.registry.versions(record.name), tasks, view) for record in services.registry.list()]
+    found = ((record, services.registry.versions(record.name)) for record in services.registry.list())
+    return [_info(record, versions, tasks, view) for record, versions in found if versions]
 
 
 def _tasks(services: Services) -> dict[str, str]:

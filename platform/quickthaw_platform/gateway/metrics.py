@@ -25,6 +25,7 @@ from quickthaw_platform.gateway.services import services
 from quickthaw_platform.gateway.turns import beside
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.functions import FunctionRegistry
+from quickthaw_platform.registry.stored_records import RecordUnreadable
 from quickthaw_platform.router.view import read_view
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -107,7 +108,7 @@ class ClusterCollector(Collector):
         for version, length in lengths.items():
             try:
                 waiting[self._registry.version(version).function] += length
-            except VersionNotFound:  # its function was deleted more than a day ago
+            except (VersionNotFound, RecordUnreadable):  # deleted more than a day ago, or of another release
                 waiting["unknown"] += length
         return waiting
 

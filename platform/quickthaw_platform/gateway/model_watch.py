@@ -17,6 +17,7 @@ from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.record import FunctionRecord
+from quickthaw_platform.registry.stored_records import RecordUnreadable
 from quickthaw_platform.router.view import read_view
 
 
@@ -81,7 +82,7 @@ class ModelWatch:
         for identity in ids:
             try:
                 yield self._registry.version(identity)
-            except VersionNotFound:  # deleted since the list was read
+            except (VersionNotFound, RecordUnreadable):  # deleted since the list was read, or of another release
                 continue
 
 

@@ -37,7 +37,7 @@ def remove_checkpoint(services: Services, name: str) -> None:
     checkpoint = services.catalogue.find(name)
     users = {
         v.function
-        for v in services.registry.pointed_versions()
+        for v in map(services.registry.version, services.registry.pointed_ids())
         if checkpoint.id in (v.checkpoint, v.adapter_checkpoint)
     }
     if users:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from quickthaw_platform.errors import InvalidRequest, NotFound
+from quickthaw_platform.findings import told
 from quickthaw_platform.optimisation import template
 from quickthaw_platform.optimisation.metrics import Metric
 from quickthaw_platform.optimisation.template import EXAMPLES, EXPECTED, INSTRUCTION
@@ -95,7 +96,7 @@ def read_task(path: Path) -> Task:
     try:
         task = Task.model_validate(found)
     except ValidationError as error:
-        raise InvalidRequest(f"{path}: {_first(error)}") from error
+        raise InvalidRequest(f"{path}: {told(error)}") from error
     check(task)
     return task
 
@@ -147,8 +148,3 @@ def _lines(path: Path) -> list[Any]:
         except ValueError as error:
             raise InvalidRequest(f"{path}, line {number} is not JSON: {error}", param="examples") from error
     return rows
-
-
-def _first(error: ValidationError) -> str:
-    detail = error.errors()[0]
-    return f"{'.'.join(map(str, detail['loc'])) or 'the task'}: {detail['msg']}"

@@ -17,6 +17,7 @@ from quickthaw.resources import CheckpointInfo
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import CheckpointNotFound
 from quickthaw_platform.redis_keys import RedisKey
+from quickthaw_platform.registry.stored_records import parsed, readable
 
 _FIELDS = (
     "name", "task", "bytes", "weights_format", "tensors", "dtype", "quantization", "architecture",
@@ -86,7 +87,7 @@ class Catalogue:
             found = cast("str | None", pipe.hget(CHECKPOINTS_KEY, name))
             if found is None:
                 raise CheckpointNotFound(f"there is no checkpoint called {name!r}")
-            moved = CheckpointInfo.model_validate_json(found)
+            moved = parsed(CheckpointInfo, found, _called(name))
             if moved.signer != signer:
                 moved = moved.model_copy(update={"signer": signer, "created_at": None})
             pipe.multi()
@@ -104,7 +105,8 @@ class Catalogue:
     def list(self) -> list[CheckpointInfo]:
         """Return all of them, by name; `copies` is empty here."""
         entries = cast("dict[str, str]", self._redis.hgetall(CHECKPOINTS_KEY))
-        return sorted((CheckpointInfo.model_validate_json(body) for body in entries.values()), key=lambda e: e.name)
+        found = readable(CheckpointInfo, ((_called(name), body) for name, body in entries.items()))
+        return sorted(found, key=lambda entry: entry.name)
 
     def find(self, name_or_id: str) -> CheckpointInfo:
         """Return the checkpoint of this name or id; CheckpointNotFound lists the near names."""
@@ -128,3 +130,7 @@ class Catalogue:
             return self.find(name_or_id)
         except CheckpointNotFound as error:
             raise CheckpointNotFound(f"adapter: {error.message}", param="adapter") from error
+
+
+def _called(name: str) -> str:
+    return f"checkpoint {name!r}"

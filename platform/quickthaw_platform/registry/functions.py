@@ -17,13 +17,20 @@ from redis.client import Pipeline
 
 from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
 from quickthaw.types import FunctionSpec, Version
-from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, SecretNotFound, VersionNotFound
+from quickthaw_platform.errors import (
+    FunctionNotFound,
+    InvalidRequest,
+    NotFound,
+    SecretNotFound,
+    VersionNotFound,
+)
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.deployable import deployable
 from quickthaw_platform.registry.record import FunctionRecord, normalised
 from quickthaw_platform.registry.secrets import SecretStore
+from quickthaw_platform.registry.stored_records import parsed, readable
 from quickthaw_platform.registry.validation import check_name, check_source
 from quickthaw_platform.registry.variables import check_variables
 
@@ -85,21 +92,19 @@ class FunctionRegistry:
         def write(pipe: Pipeline) -> Version:
             now = _now(pipe)
             record = _read(pipe, spec.name) or FunctionRecord(spec.name, now, 1, {}, {})
-            known = identity in cast("list[str]", pipe.lrange(_versions_key(spec.name), 0, -1))
-            version = (
-                Version.model_validate_json(cast("str", pipe.get(version_key(identity))))
-                if known
-                else new.version(record.next_number, now)
-            )
+            listed = identity in cast("list[str]", pipe.lrange(_versions_key(spec.name), 0, -1))
+            stored = _readable([identity], [cast("str | None", pipe.get(version_key(identity)))]) if listed else []
+            version = stored[0] if stored else new.version(record.next_number, now)
             pipe.multi()
-            if not known:
+            if not stored:
                 record = replace(record, next_number=record.next_number + 1)
                 pipe.set(version_key(identity), version.model_dump_json())
+            if not listed:
                 pipe.rpush(_versions_key(spec.name), identity)
             pipe.sadd(FUNCTIONS_KEY, spec.name)
             pipe.delete(RedisKey.CONTROLLER_WANTED.of(identity))  # whoever deploys it again wants it tried again
             _write(pipe, record.pointing(alias, {identity: 1.0}))
-            return version.model_copy(update={"unchanged": known})
+            return version.model_copy(update={"unchanged": bool(stored)})
 
         return self._transact(spec.name, write)
 
@@ -123,14 +128,17 @@ class FunctionRegistry:
         return FunctionRecord.from_redis(name, fields)
 
     def version(self, identity: str) -> Version:
-        """Return a version by its id, those of deleted functions included for a day."""
+        """Return a version by its id, those of deleted functions included for a day.
+
+        Raises VersionNotFound, and RecordUnreadable where another release has stored it in a form of its own.
+        """
         known = self._versions.get(identity)
         if known is not None:
             return known
         body = cast("str | None", self._redis.get(version_key(identity)))
         if body is None:
             raise VersionNotFound(f"no version has the id {identity!r}", param="version")
-        version = Version.model_validate_json(body)
+        version = parsed(Version, body, _called(identity))
         if len(self._versions) >= VERSIONS_KEPT:
             self._versions.pop(next(iter(self._versions)))
         self._versions[identity] = version
@@ -156,15 +164,19 @@ class FunctionRegistry:
         return ids
 
     def versions(self, name: str) -> Sequence[Version]:
-        """Return a function's versions in order of first deploy."""
-        bodies = cast("list[str | None]", self._redis.mget([version_key(i) for i in self.version_ids(name)]))
-        return [Version.model_validate_json(body) for body in bodies if body is not None]
+        """Return a function's versions in order of first deploy, without those that this release does not read."""
+        return self._read_versions(self.version_ids(name))
+
+    def pointed_ids(self) -> Sequence[str]:
+        """Return the ids of every version that an alias of an existing function points to."""
+        return sorted({i for record in self.list() for weights in record.aliases.values() for i in weights})
 
     def pointed_versions(self) -> Sequence[Version]:
-        """Return every version that an alias of an existing function points to."""
-        ids = sorted({i for record in self.list() for weights in record.aliases.values() for i in weights})
-        bodies = cast("list[str | None]", self._redis.mget([version_key(i) for i in ids])) if ids else []
-        return [Version.model_validate_json(body) for body in bodies if body is not None]
+        """Return these versions, without those that this release does not read: no other function has to wait."""
+        return self._read_versions(self.pointed_ids())
+
+    def _read_versions(self, ids: Sequence[str]) -> Sequence[Version]:
+        return _readable(ids, cast("Any", self._redis.mget([version_key(i) for i in ids]))) if ids else []
 
     def resolve(self, name: str, alias: str | None = None) -> Version:
         """Return the version that a call of `name` runs: drawn by the weights of `alias` (live).
@@ -180,6 +192,8 @@ class FunctionRegistry:
         ids: dict[str, float] = {}
         for reference, weight in weights.items():
             if reference not in known:
+                if reference in self.version_ids(name):
+                    self.version(reference)  # says why it cannot be read
                 raise VersionNotFound.named(reference, known)
             ids[known[reference]] = ids.get(known[reference], 0.0) + weight
         target = normalised(ids)
@@ -256,6 +270,14 @@ class FunctionRegistry:
 
     def _unknown(self, name: str) -> NotFound:
         return FunctionNotFound.named(name, cast("set[str]", self._redis.smembers(FUNCTIONS_KEY)))
+
+
+def _readable(ids: Sequence[str], bodies: Sequence[str | None]) -> Sequence[Version]:
+    return readable(Version, zip(map(_called, ids), bodies, strict=True))
+
+
+def _called(version: str) -> str:
+    return f"version {version!r}"
 
 
 def _read(pipe: Pipeline, name: str) -> FunctionRecord | None:

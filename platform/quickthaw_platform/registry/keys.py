@@ -20,6 +20,7 @@ from redis.client import Pipeline
 from quickthaw.resources import KeyCreated, KeyInfo, Quotas, Scope
 from quickthaw_platform.errors import AuthenticationFailed, InvalidRequest, KeyNotFound
 from quickthaw_platform.redis_keys import RedisKey
+from quickthaw_platform.registry.stored_records import parsed, readable
 from quickthaw_platform.registry.validation import check_name
 
 KEYS_KEY = RedisKey.KEYS
@@ -64,7 +65,8 @@ class KeyStore:
 
         def write(pipe: Pipeline) -> str | None:
             ids = cast("set[str]", pipe.smembers(KEYS_KEY))
-            if any(Scope.ADMIN in found.info.scopes for i in ids if (found := _parse(pipe.hgetall(_key(i))))):
+            known = readable(KeyInfo, [(_called(i), cast("str | None", pipe.hget(_key(i), "info"))) for i in ids])
+            if any(Scope.ADMIN in info.scopes for info in known):
                 return None
             created = self._draw(pipe, "admin", (Scope.ADMIN,), Quotas())
             pipe.multi()
@@ -84,8 +86,9 @@ class KeyStore:
 
     def list(self) -> list[KeyInfo]:
         """Return all keys, oldest first."""
-        found = [self._read(key_id) for key_id in cast("set[str]", self._redis.smembers(KEYS_KEY))]
-        return sorted((key.info for key in found if key), key=lambda info: (info.created_at, info.id))
+        ids = cast("set[str]", self._redis.smembers(KEYS_KEY))
+        bodies = [(_called(key_id), self._redis.hget(_key(key_id), "info")) for key_id in ids]
+        return sorted(readable(KeyInfo, cast("Any", bodies)), key=lambda info: (info.created_at, info.id))
 
     def revoke(self, key_id: str) -> None:
         """Forget a key; it stops working at once."""
@@ -118,7 +121,7 @@ class KeyStore:
         )
 
     def _read(self, key_id: str) -> StoredKey | None:
-        return _parse(self._redis.hgetall(_key(key_id)))
+        return _parse(key_id, self._redis.hgetall(_key(key_id)))
 
 
 def check_quotas(quotas: Quotas) -> None:
@@ -144,10 +147,14 @@ def _put(pipe: Pipeline, created: KeyCreated) -> None:
     pipe.hset(_key(created.id), mapping=cast("Any", fields))
 
 
-def _parse(fields: Any) -> StoredKey | None:
+def _parse(key_id: str, fields: Any) -> StoredKey | None:
     if not fields:
         return None
-    return StoredKey(KeyInfo.model_validate_json(fields["info"]), fields["digest"])
+    return StoredKey(parsed(KeyInfo, fields["info"], _called(key_id)), fields["digest"])
+
+
+def _called(key_id: str) -> str:
+    return f"API key {key_id!r}"
 
 
 def _key(key_id: str) -> str:

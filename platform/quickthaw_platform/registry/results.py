@@ -12,6 +12,7 @@ from quickthaw.results import CheckpointResult
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
+from quickthaw_platform.registry.stored_records import readable
 
 MOST_RESULTS = 512
 """How many results a checkpoint may have: `models show` prints them all."""
@@ -56,7 +57,7 @@ class Results:
     def of_id(self, checkpoint_id: str) -> Sequence[CheckpointResult]:
         """Return the results of a checkpoint of this id, known or not."""
         bodies = cast("dict[str, str]", self._redis.hgetall(results_key(checkpoint_id))).values()
-        found = map(CheckpointResult.model_validate_json, bodies)
+        found = readable(CheckpointResult, ((f"a result of {checkpoint_id}", body) for body in bodies))
         return sorted(found, key=lambda r: (r.protocol, r.text, r.measured_at or 0.0))
 
     def forget(self, checkpoint_id: str) -> None:

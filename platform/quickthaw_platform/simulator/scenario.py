@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from quickthaw.types import Bytes, Labels, Name, Seconds
 from quickthaw_platform.contracts import Way
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.findings import told
 from quickthaw_platform.setting_values.toml_files import read_toml
 from quickthaw_platform.traffic.arrivals import Arrivals, Positive
 from quickthaw_platform.traffic.tokens import Tokens
@@ -168,16 +169,9 @@ def read_scenario(file: Path) -> Scenario:
     try:
         found = Scenario.model_validate(read_toml(file))
     except ValidationError as error:
-        raise SettingsInvalid(f"{file}: {_said(error)}") from error
+        raise SettingsInvalid(f"{file}: {told(error)}") from error
     path = found.arrivals.path
     if path is None:
         return found
     absolute = (file.parent / path.expanduser()).resolve()
     return found.model_copy(update={"arrivals": found.arrivals.model_copy(update={"path": absolute})})
-
-
-def _said(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message

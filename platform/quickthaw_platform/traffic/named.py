@@ -16,6 +16,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from quickthaw_platform.errors import SettingsInvalid
+from quickthaw_platform.findings import told
 from quickthaw_platform.traffic.arrivals import PROCESSES, Arrivals, Kind
 from quickthaw_platform.traffic.tokens import Lognormal, Tokens
 
@@ -136,7 +137,4 @@ def _arrivals(name: str, fields: dict[str, Any]) -> Arrivals:
     try:
         return Arrivals.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise SettingsInvalid(f"arrivals {name!r}: {f'{place}: ' if place else ''}{message}") from error
+        raise SettingsInvalid(f"arrivals {name!r}: {told(error)}") from error

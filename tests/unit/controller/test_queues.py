@@ -11,6 +11,7 @@ from quickthaw.types import InvocationState, Version
 from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.queues import serve, serve_waiting
+from quickthaw_platform.registry.stored_records import RecordUnreadable
 from tests.recording import RecordingCommands
 from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
 
@@ -41,6 +42,25 @@ def test_what_waits_gets_the_instances_it_needs(
     assert starts(commands) == 3
     serve(context)
     assert starts(commands) == 0
+
+
+def test_what_waits_for_a_version_of_another_release_is_left_to_that_one(
+    context: Context, commands: RecordingCommands, versions: KnownVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later, version = small_version("v0"), versions.add(small_version("v1"))
+    context.store.admit(make_invocation(later, "a"))
+    context.store.admit(make_invocation(version, "b"))
+    known = versions.version
+
+    def read(identity: str) -> Version:
+        if identity == later.id:
+            raise RecordUnreadable("it has a field that is not known here")
+        return known(identity)
+
+    monkeypatch.setattr(versions, "version", read)
+    serve(context)
+    assert starts(commands) == 1
+    assert context.store.get("a").state is InvocationState.QUEUED
 
 
 def test_a_free_slot_that_nobody_claimed_is_handed_out(

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a request, told by the request's own fields and in JSON's words. Pure."""
+"""What pydantic finds wrong with what was sent or stored, told by its own fields and in JSON's words. Pure."""
 
 from __future__ import annotations
 
