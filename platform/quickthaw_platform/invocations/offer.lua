@@ -6,7 +6,9 @@ local f = redis.call('HMGET', inv, 'state', 'node', 'resumable', 'moving_to', 'v
 if not f[1] then return {'unknown'} end
 if f[1] ~= 'running' then return {f[1]} end
 if f[3] == '0' then return {'not resumable'} end
-if f[4] then return {'moving'} end
+-- One that was left to an instance (see lose.lua) may be offered again when that has taken it up, or is late: the time by
+-- which it must have is kept where that of the offer would stand.
+if f[4] or redis.call('ZSCORE', MOVES_KEY, id) then return {'moving'} end
 local instance = read_instance(to)
 if not instance or instance.version ~= f[5] then return {'gone'} end
 if instance.node == f[2] then return {'there'} end

@@ -239,9 +239,9 @@ class InvocationStore:
     def check_movable(self, identity: str) -> None:
         """Raise Conflict where an invocation could not be offered to any instance as it stands."""
         with outage_is_unavailable():
-            fields = self._redis.hmget(inv_key(identity), ["resumable", "moving_to"])
-        resumable, moving_to = cast("list[str | None]", fields)
-        if resumable == "0" or moving_to is not None:
+            resumable = self._redis.hget(inv_key(identity), "resumable")
+            moving = self._redis.zscore(RedisKey.MOVES, identity) is not None
+        if resumable == "0" or moving:
             why = NOT_OFFERED["not resumable" if resumable == "0" else "moving"]
             raise Conflict(f"invocation {identity} cannot move: {why}")
 

@@ -170,7 +170,7 @@ class Moves(RuleBasedStateMachine):
         instance = self.slots.get(to)
         assert instance is not None
         allowed = (
-            info.id not in self.pending
+            info.id not in {*self.pending, *self.left}
             and instance.node != info.node
             and instance.state == "ready"
             and instance.in_use < CONCURRENCY
@@ -594,6 +594,21 @@ def test_taking_over_twice_does_not_forget_the_next_move(redis: Redis, store: In
     store.offer(running, start_instance(redis, VERSION, "x3", "n1"), 60)
     assert store.accept(first, NOTHING) is not None
     assert redis.zscore("qt:moves", running) is not None
+
+
+def test_what_was_left_to_a_node_is_not_offered_on_before_that_takes_it(
+    redis: Redis, store: InvocationStore, running: str
+) -> None:
+    """The end of the next offer would have the first one forgotten: nobody would miss what its node never heard of."""
+    left = store.offer(running, DESTINATION, 60)
+    store.lose(running, 1, "lost", LOST)
+    third = start_instance(redis, VERSION, "x3", "n1")
+    with pytest.raises(Conflict, match=NOT_OFFERED["moving"]):
+        store.offer(running, third, 60)
+    with pytest.raises(Conflict, match=NOT_OFFERED["moving"]):
+        store.check_movable(running)
+    assert store.accept(left, NOTHING) is not None
+    assert store.offer(running, third, 60).epoch > left.epoch
 
 
 def test_one_that_gives_up_late_does_not_take_it_from_its_next_owner(
