@@ -23,6 +23,7 @@ TOOL = {
     },
 }
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln"}}\n</tool_call>'
+LONG_CALL = CALL.replace("Köln", "Köln" * 25)
 
 
 def ask(cluster: Cluster, text: str, **fields: Any) -> dict[str, Any]:
@@ -123,8 +124,8 @@ def test_a_schema_that_cannot_be_followed_is_refused_by_its_path(cluster: Cluste
 
 
 def test_a_call_of_a_tool_whose_process_is_killed_goes_on_where_it_was(cluster: Cluster) -> None:
-    undisturbed = [event for event in stream(cluster, CALL, tools=[TOOL]) if event["type"] != "ping"]
-    turns = [{"role": "user", "content": CALL}]
+    undisturbed = [event for event in stream(cluster, LONG_CALL, tools=[TOOL]) if event["type"] != "ping"]
+    turns = [{"role": "user", "content": LONG_CALL}]
     body = {"model": "slow", "max_tokens": 500, "messages": turns, "stream": True, "tools": [TOOL]}
     events: list[dict[str, Any]] = []
     killed = 0

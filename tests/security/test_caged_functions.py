@@ -70,15 +70,15 @@ def test_a_node_says_what_its_instances_are_isolated_by(node: NodeProcess) -> No
 
 def test_what_a_function_starts_ends_with_its_instance(node: NodeProcess) -> None:
     body = f"""
-    def name(pid):
-        try: return open(f"/proc/{{pid}}/comm").read()
-        except OSError: return ""  # it has ended since it was listed
+    def command(pid):
+        try: return open(f"/proc/{{pid}}/cmdline").read().split("\\0")
+        except OSError: return []  # it has ended since it was listed
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             os.execv("/bin/sleep", ["sleep", "{DAEMON}"])
         os._exit(0)
-    while not any(name(p) == "sleep\\n" for p in os.listdir("/proc") if p.isdigit()):
+    while not any("{DAEMON}" in command(p) for p in os.listdir("/proc") if p.isdigit()):
         time.sleep(0.01)
     return "left"
     """
