@@ -39,10 +39,13 @@ def after_the_fork(node: NodeProcess) -> float:
     return sum(seconds for phase, seconds in by_phase(node).items() if phase not in BEFORE_THE_FORK)
 
 
-def expect_metered(node: NodeProcess, life: float) -> None:
-    """What is metered is the life of the process as the kernel saw it, and at most the making of its cage before."""
+def expect_metered(node: NodeProcess, life: float, unnoticed: float = 0.0) -> None:
+    """What is metered is the life of the process as the kernel saw it, and at most the making of its cage before.
+
+    `unnoticed`: how long its node may have taken to see its end; on a busy machine a good part of a second.
+    """
     making = by_phase(node)["starting/fork"]
-    assert life * (1 - SHARE) <= after_the_fork(node) <= (life + making) * (1 + SHARE)
+    assert life * (1 - SHARE) <= after_the_fork(node) <= (life + making) * (1 + SHARE) + unnoticed
 
 
 def started_at(process: psutil.Process) -> float:
@@ -109,10 +112,11 @@ def test_a_killed_instance_is_metered_from_its_fork_to_its_end_by_phase_and_key(
     ended = since_boot()
     whole_life = time.time() - reserved
     wait_for(lambda: all(found.final for found in records(node)), "its last word")
+    unnoticed = since_boot() - ended
     expect(node, "after the kill", calls)
-    expect_metered(node, ended - began)
+    expect_metered(node, ended - began, unnoticed)
     phases = by_phase(node)
-    assert sum(phases.values()) == pytest.approx(whole_life, rel=SHARE)
+    assert whole_life * (1 - SHARE) <= sum(phases.values()) <= whole_life * (1 + SHARE) + unnoticed
     assert phases["prefill"] == pytest.approx(0.1 * calls, rel=0.3)
     assert phases["decode"] > 0.3 * calls
     assert phases["idle"] > 0
