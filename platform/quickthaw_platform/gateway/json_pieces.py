@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from flask import Response
@@ -14,9 +14,13 @@ from quickthaw_platform.gateway.turns import give_way, in_turns
 SMALL_CHARACTERS = 256 << 10
 """Shorter texts are read in one go, which takes a few milliseconds."""
 
-AT_ONCE = 1_000
-"""Numbers and texts of a list or object that are written in one go."""
+SMALL_PARTS = 1_000
+"""A value with no more parts, those of its parts among them, is written in one go."""
 
+ITEMS = 100
+"""Of a list that is larger, so many items are looked at together."""
+
+_INNER = frozenset({dict, list, tuple})
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -55,7 +59,7 @@ def written(value: Any, encode: Callable[[Any], str]) -> str:
 
 def _pieces(value: Any, encode: Callable[[Any], str]) -> Iterator[str]:
     """Yield the JSON of a value in pieces of which none takes long."""
-    if not isinstance(value, dict | list | tuple) or (len(value) <= AT_ONCE and _is_flat(value)):
+    if not isinstance(value, dict | list | tuple) or _is_small(value):
         yield encode(value)
     elif isinstance(value, dict):
         for index, (name, part) in enumerate(value.items()):
@@ -63,10 +67,10 @@ def _pieces(value: Any, encode: Callable[[Any], str]) -> Iterator[str]:
             yield from _pieces(part, encode)
         yield "}"
     else:
-        parts = iter(value)
+        items = iter(value)
         before = "["
-        while some := list(islice(parts, AT_ONCE)):
-            if _is_flat(some):
+        while some := list(islice(items, ITEMS)):
+            if _is_small(some):
                 yield before + encode(some)[1:-1]
             else:
                 yield before
@@ -75,14 +79,20 @@ def _pieces(value: Any, encode: Callable[[Any], str]) -> Iterator[str]:
         yield "]"
 
 
-def _each(parts: Sequence[Any], encode: Callable[[Any], str]) -> Iterator[str]:
-    for index, part in enumerate(parts):
+def _each(items: Sequence[Any], encode: Callable[[Any], str]) -> Iterator[str]:
+    for index, item in enumerate(items):
         if index:
             yield ","
-        yield from _pieces(part, encode)
+        yield from _pieces(item, encode)
 
 
-def _is_flat(value: Any) -> bool:
-    """Whether no part of an object or list has parts of its own, or is long."""
-    parts = value.values() if isinstance(value, dict) else value
-    return not any(isinstance(part, dict | list | tuple) for part in parts)
+def _is_small(value: Any) -> bool:
+    left, level = SMALL_PARTS, [value]
+    while level:
+        inner = chain.from_iterable(part.values() if isinstance(part, dict) else part for part in level)
+        parts = list(islice(inner, left + 1))
+        left -= len(parts)
+        if left < 0:
+            return False
+        level = [] if _INNER.isdisjoint(map(type, parts)) else [part for part in parts if type(part) in _INNER]
+    return True

@@ -18,11 +18,12 @@ VALUES = st.recursive(
 )
 
 
-@given(VALUES, st.integers(1, 4))
-def test_what_is_written_is_the_json_of_the_whole(value: object, at_once: int) -> None:
+@given(VALUES, st.integers(0, 4), st.integers(1, 3))
+def test_what_is_written_is_the_json_of_the_whole(value: object, small_parts: int, items: int) -> None:
     encode = json.JSONEncoder(separators=(",", ":")).encode
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_pieces, "AT_ONCE", at_once)
+        patch.setattr(json_pieces, "SMALL_PARTS", small_parts)
+        patch.setattr(json_pieces, "ITEMS", items)
         assert written(value, encode) == encode(value)
 
 
