@@ -48,6 +48,15 @@ def expect_metered(node: NodeProcess, life: float, unnoticed: float = 0.0) -> No
     assert life * (1 - SHARE) <= after_the_fork(node) <= (life + making) * (1 + SHARE) + unnoticed
 
 
+def killed(node: NodeProcess, process: psutil.Process) -> tuple[float, float]:
+    """Kill an instance's process; return when it ended (seconds since boot), and how much later its usage was whole."""
+    os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "its end")
+    ended = since_boot()
+    wait_for(lambda: all(found.final for found in records(node)), "its last word")
+    return ended, since_boot() - ended
+
+
 def started_at(process: psutil.Process) -> float:
     """Return when the kernel started a process: seconds since boot, from field 22 of /proc/<pid>/stat."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -107,17 +116,13 @@ def test_a_killed_instance_is_metered_from_its_fork_to_its_end_by_phase_and_key(
     process = node.instance_process(version)
     began = started_at(process)
     calls = serve_for(node, version, began + 6, key="k1") + serve_for(node, version, began + 12, key="k2")
-    os.kill(process.pid, signal.SIGKILL)
-    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "its end")
-    ended = since_boot()
-    whole_life = time.time() - reserved
-    wait_for(lambda: all(found.final for found in records(node)), "its last word")
-    unnoticed = since_boot() - ended
+    ended, unnoticed = killed(node, process)
+    whole_life = time.time() - (since_boot() - ended) - reserved
     expect(node, "after the kill", calls)
     expect_metered(node, ended - began, unnoticed)
     phases = by_phase(node)
     assert whole_life * (1 - SHARE) <= sum(phases.values()) <= whole_life * (1 + SHARE) + unnoticed
-    assert phases["prefill"] == pytest.approx(0.1 * calls, rel=0.3)
+    assert 0.07 * calls < phases["prefill"] < phases["decode"]  # a tenth of a second and two fifths, or busy for longer
     assert phases["decode"] > 0.3 * calls
     assert phases["idle"] > 0
     busy = Counter({row.key: row.seconds for row in usage(node, By.KEY)})
@@ -150,12 +155,9 @@ def test_an_outage_of_redis_loses_and_doubles_nothing_while_the_agent_lives(
     wait_for(lambda: since_boot() > away_until, "two periods")
     own_valkey.start()
     node.ended(identity)
-    os.kill(process.pid, signal.SIGKILL)
-    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "its end")
-    life = since_boot() - began
-    wait_for(lambda: all(found.final for found in records(node)), "its last word")
+    ended, unnoticed = killed(node, process)
     expect(node, "after the outage", 1)
-    expect_metered(node, life)
+    expect_metered(node, ended - began, unnoticed)
     starts = sorted(found.start for found in records(node))
     assert len(starts) == len(set(starts)) > 4
     (row,) = usage(node)
