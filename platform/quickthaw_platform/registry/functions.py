@@ -17,13 +17,7 @@ from redis.client import Pipeline
 
 from quickthaw.resources import DEFAULT_ALIAS, SECRET_PATTERN
 from quickthaw.types import FunctionSpec, Version
-from quickthaw_platform.errors import (
-    FunctionNotFound,
-    InvalidRequest,
-    NotFound,
-    SecretNotFound,
-    VersionNotFound,
-)
+from quickthaw_platform.errors import FunctionNotFound, InvalidRequest, NotFound, SecretNotFound, VersionNotFound
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
@@ -172,7 +166,7 @@ class FunctionRegistry:
         return sorted({i for record in self.list() for weights in record.aliases.values() for i in weights})
 
     def pointed_versions(self) -> Sequence[Version]:
-        """Return these versions, without those that this release does not read: no other function has to wait."""
+        """Return every version that an alias of an existing function points to and that this release reads."""
         return self._read_versions(self.pointed_ids())
 
     def _read_versions(self, ids: Sequence[str]) -> Sequence[Version]:

@@ -77,12 +77,15 @@ class KeyStore:
         return run(write, KEYS_KEY, value_from_callable=True)
 
     def verify(self, plaintext: str) -> StoredKey:
-        """Return the record of a key; AuthenticationFailed for an unknown, malformed or revoked one."""
+        """Return the record of a key; AuthenticationFailed for an unknown, malformed or revoked one.
+
+        RecordUnreadable where another release has stored it in a form of its own: only whoever has the key hears that.
+        """
         match = _SHAPE.match(plaintext)
-        found = self._read(match[1]) if match else None
-        if found is None or not hmac.compare_digest(found.digest, _digest(plaintext)):
+        fields = cast("dict[str, str]", self._redis.hgetall(_key(match[1]))) if match else {}
+        if match is None or not hmac.compare_digest(fields.get("digest", ""), _digest(plaintext)):
             raise AuthenticationFailed(f"the API key is not valid. {_ADVICE}")
-        return found
+        return StoredKey(parsed(KeyInfo, fields["info"], _called(match[1])), fields["digest"])
 
     def list(self) -> list[KeyInfo]:
         """Return all keys, oldest first."""
@@ -120,9 +123,6 @@ class KeyStore:
             key=f"qt-{key_id}-{secrets.token_urlsafe(SECRET_BYTES)}",
         )
 
-    def _read(self, key_id: str) -> StoredKey | None:
-        return _parse(key_id, self._redis.hgetall(_key(key_id)))
-
 
 def check_quotas(quotas: Quotas) -> None:
     """Refuse a rate string that the `limits` library cannot read, and one whose numbers its scripts cannot count."""
@@ -145,12 +145,6 @@ def _put(pipe: Pipeline, created: KeyCreated) -> None:
     fields = {"info": created.model_dump_json(exclude={"key"}), "digest": _digest(created.key)}
     pipe.sadd(KEYS_KEY, created.id)
     pipe.hset(_key(created.id), mapping=cast("Any", fields))
-
-
-def _parse(key_id: str, fields: Any) -> StoredKey | None:
-    if not fields:
-        return None
-    return StoredKey(parsed(KeyInfo, fields["info"], _called(key_id)), fields["digest"])
 
 
 def _called(key_id: str) -> str:

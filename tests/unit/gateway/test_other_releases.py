@@ -94,6 +94,9 @@ def test_a_key_is_refused_alone(app: OpenAPI, client: FlaskClient, redis: Redis)
     refused = app.test_client().get("/v1/functions", headers={"Authorization": f"Bearer {created.key}"})
     assert (refused.status_code, error_of(refused)["code"]) == (409, "record_unreadable")
     assert "only_by_night" in error_of(refused)["message"]
+    stranger = created.key[:-4] + ("abcd" if not created.key.endswith("abcd") else "dcba")  # its id, another secret
+    told_nothing = app.test_client().get("/v1/functions", headers={"Authorization": f"Bearer {stranger}"})
+    assert (told_nothing.status_code, error_of(told_nothing)["code"]) == (401, "invalid_api_key")
     assert created.id not in {key["id"] for key in client.get("/v1/keys").get_json()["data"]}
     assert client.delete(f"/v1/keys/{created.id}").status_code == 200
 
