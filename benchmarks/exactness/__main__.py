@@ -50,7 +50,7 @@ from quickthaw_platform.worker.zygote_client import WAITING
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
     EXACT: {},
-    "hybrid": {"compute": "hybrid"},
+    "mixed": {"compute": "mixed", "exact": False},
     "native bf16": {"compute": "native"},
     "float32": {"dtype": "float32", "exact": False},
 }

@@ -51,13 +51,13 @@ def test_only_the_default_way_has_to_be_exact() -> None:
         Case(EXACT, RESUMED, "greedy"): [SAME, SAME],
         Case(EXACT, RESUMED, "sampled"): [SAME, FLIPPED],
         Case(EXACT, BESIDE, "greedy"): [SAME],
-        Case("hybrid", RESUMED, "greedy"): [FLIPPED, SAME, SAME, SAME],
+        Case("mixed", RESUMED, "greedy"): [FLIPPED, SAME, SAME, SAME],
     }
     made = report(found, {})
     assert [(goal.value, goal.held) for goal in made.goals] == [(1, False), (0, True), (0, True)]
-    hybrid = made.rows[-1]
-    assert (hybrid["differ"], hybrid["share"], hybrid["margin, most"]) == (1, 0.25, 0.01)
-    assert hybrid["drift, most"] == 0.02
+    mixed = made.rows[-1]
+    assert (mixed["differ"], mixed["share"], mixed["margin, most"]) == (1, 0.25, 0.01)
+    assert mixed["drift, most"] == 0.02
     assert made.rows[1]["margin, most"] is None, "between sampled tokens there is no such margin"
 
 

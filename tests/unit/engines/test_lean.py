@@ -63,7 +63,7 @@ def test_a_sliding_window_or_another_family_is_left_to_transformers(folder: Path
 
 def made(**changes: Any) -> PreTrainedModel:
     model = LlamaForCausalLM(LlamaConfig(**{**tiny._SIZE, "vocab_size": 32, **changes}))
-    linear.make_hybrid(model, model.get_output_embeddings(), steady=True)
+    linear.substitute(model, model.get_output_embeddings())
     return model
 
 
@@ -81,8 +81,5 @@ def test_what_depends_on_more_than_the_position_is_left_to_transformers(changes:
     assert suits(made(**changes)) is taken
 
 
-def test_products_that_round_are_left_to_transformers() -> None:
-    model = LlamaForCausalLM(LlamaConfig(**tiny._SIZE))
-    assert not suits(model)
-    linear.make_hybrid(model, None)
-    assert not suits(model)
+def test_layers_without_substitutes_are_left_to_transformers() -> None:
+    assert not suits(LlamaForCausalLM(LlamaConfig(**tiny._SIZE)))

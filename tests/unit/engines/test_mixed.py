@@ -170,7 +170,7 @@ def test_inexact_products_keep_narrow_keys_and_give_scores_near_those_of_float32
 def test_gated_products_are_those_of_transformers_modules_in_bfloat16(rows: int, bias: bool) -> None:
     torch.manual_seed(3)
     plain = [torch.nn.Linear(64, 96, bias=bias, dtype=torch.bfloat16) for _ in range(2)]
-    layers = [linear.MixedLinear(one.weight, one.bias, transposed=False, steady=False) for one in plain]
+    layers = [linear.MixedLinear(one.weight, one.bias, transposed=False, exact=False) for one in plain]
     hidden = torch.randn(rows, 64)
     with torch.inference_mode():
         gate, up = (one(hidden.bfloat16()) for one in plain)

@@ -221,17 +221,6 @@ def test_scores_of_chunks_that_are_tried_alone_outlast_one_another(make: Make, m
         np.testing.assert_allclose(np.asarray(own), sole, atol=1e-5)
 
 
-def test_hybrid_streams_seldom_depend_on_the_batch(make: Make) -> None:
-    engine = make(dtype="bfloat16", compute="hybrid")
-    prompts = [PROMPT[: 3 + 3 * index] for index in range(10)]
-    alone = [generate(engine, tokens, temperature=0, max_tokens=10).tokens for tokens in prompts]
-    together = [Collector() for _ in prompts]
-    for index, (tokens, collector) in enumerate(zip(prompts, together, strict=True)):
-        engine.submit(request(tokens, f"r{index}", temperature=0, max_tokens=10), collector)
-    same = sum(collector.wait().tokens == tokens for collector, tokens in zip(together, alone, strict=True))
-    assert same >= 7
-
-
 @pytest.mark.parametrize(("damage", "says"), [("cut off", "cannot be mapped"), ("missing tensor", "norm")])
 def test_damaged_weights_fail_the_start_and_name_the_file(folder: Path, tmp_path: Path, damage: str, says: str) -> None:
     import shutil

@@ -11,11 +11,11 @@ from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Embedding, Int8Linear
-from quickthaw_backends.engines.transformers_engine.linear import HybridLinear
+from quickthaw_backends.engines.transformers_engine.linear import SteadyLinear
 from quickthaw_backends.engines.transformers_engine.mapping import MappedTensor
 from quickthaw_platform.checkpoints.arrival import Arrival
 
-_ALWAYS_CALLED = (nn.Linear, Conv1D, nn.Embedding, HybridLinear, Int8Linear, Int8Embedding)
+_ALWAYS_CALLED = (nn.Linear, Conv1D, nn.Embedding, SteadyLinear, Int8Linear, Int8Embedding)
 """Modules that no model reads the weights of without calling them. Norms are others: see `_is_called`."""
 
 Place = tuple[int, int]

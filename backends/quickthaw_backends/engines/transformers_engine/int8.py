@@ -1,8 +1,6 @@
 """Products with weights of eight bits and a scale for each output, as `models import --quantize int8` stores them.
 
-A single row goes through torch's own kernel for packed 8-bit weights, which reads half of what bfloat16 does; many rows
-cast one block of the weights after the other to float32, as `linear` does. What goes in is rounded to bfloat16 in both;
-in the steady way all rows go by blocks and nothing is rounded.
+On a CPU they are computed in the steady way (`steady_product`), and the scales applied to what comes out.
 """
 
 from __future__ import annotations
@@ -15,13 +13,10 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from quickthaw_backends.engines.transformers_engine.linear import RESCORED, block_product
+from quickthaw_backends.engines.transformers_engine.steady_product import SteadyProduct, steady_product
 from quickthaw_platform.errors import StartFailed
 
 SCALE_SUFFIX = "_scale"
-
-KERNEL_ROWS = 3
-"""Up to so many rows the kernel is faster than casting blocks."""
 
 
 class Int8Linear(nn.Module):
@@ -38,8 +33,8 @@ class Int8Linear(nn.Module):
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
         self.bias = bias
-        self.steady = False
         self._transposed = transposed
+        self._steady: SteadyProduct | None = None
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the product, of shape [..., out]."""
@@ -54,28 +49,9 @@ class Int8Linear(nn.Module):
         if weight.device.type != "cpu":
             product = functional.linear(rows.to(torch.bfloat16), weight.to(torch.bfloat16))  # float16 would overflow
             return (product.float() * self.scale).to(rows.dtype)
-        if self.steady:
-            return block_product(weight, rows.float()) * self.scale
-        narrow = rows.to(torch.bfloat16)
-        if len(rows) <= KERNEL_ROWS and weight.is_contiguous():
-            return self._few(weight, narrow)
-        return block_product(weight, narrow.float()) * self.scale
-
-    def _few(self, weight: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
-        # The kernel takes its scale in bfloat16, which would be wrong by up to 0.4 %: so it is applied afterwards.
-        product = torch._weight_int8pack_mm(narrow, weight, torch.ones(len(weight), dtype=torch.bfloat16))
-        return product.float() * self.scale
-
-
-class Int8Head(Int8Linear):
-    """The last layer: its results are scores of tokens, so the ones that matter are not rounded."""
-
-    def _few(self, weight: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
-        scores = super()._few(weight, narrow)
-        best = scores.topk(min(RESCORED, scores.shape[1]), dim=1).indices
-        for row, tokens, hidden in zip(scores, best, narrow.float(), strict=True):
-            row[tokens] = (weight[tokens].float() @ hidden) * self.scale[tokens]
-        return scores
+        if self._steady is None:  # not before: the weights may still have been on their way
+            self._steady = steady_product([weight])
+        return self._steady(rows.float()) * self.scale
 
 
 class Int8Embedding(nn.Module):
@@ -112,24 +88,21 @@ def substitute(model: PreTrainedModel, scales: Mapping[str, torch.Tensor]) -> No
 
     Raises StartFailed, naming the tensor, for one that has no scale of its shape, or a layer that has no substitute.
     """
-    head = model.get_output_embeddings()
     for prefix, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             weight = getattr(child, "weight", None)
             if isinstance(weight, torch.Tensor) and weight.dtype == torch.int8:
                 path = f"{prefix}.{name}.weight".lstrip(".")
-                setattr(parent, name, _substitute(child, _scale(scales, path, child), path, is_head=child is head))
+                setattr(parent, name, _substitute(child, _scale(scales, path, child), path))
     left = [name for name, parameter in model.named_parameters() if parameter.dtype == torch.int8]
     if left:
         raise StartFailed(f"tensor {left[0]!r} is int8 in a layer that this engine computes only with floats")
 
 
-def compute(model: nn.Module, *, steady: bool = False, returns: torch.dtype = torch.float32) -> None:
-    """Say how the substitutes in a model compute: in the steady way or not, and of which type tokens begin."""
+def begin_with(model: nn.Module, returns: torch.dtype) -> None:
+    """Have a model's embeddings return numbers of this type."""
     for module in model.modules():
-        if isinstance(module, Int8Linear):
-            module.steady = steady
-        elif isinstance(module, Int8Embedding):
+        if isinstance(module, Int8Embedding):
             module.returns = returns
 
 
@@ -143,12 +116,11 @@ def _scale(scales: Mapping[str, torch.Tensor], path: str, module: nn.Module) -> 
     return scale
 
 
-def _substitute(module: nn.Module, scale: torch.Tensor, path: str, *, is_head: bool) -> nn.Module:
-    kind = Int8Head if is_head else Int8Linear
+def _substitute(module: nn.Module, scale: torch.Tensor, path: str) -> nn.Module:
     if isinstance(module, nn.Embedding):
         return Int8Embedding(module.weight.data, scale)
     if type(module) is nn.Linear:
-        return kind(module.weight.data, scale, module.bias, transposed=False)
+        return Int8Linear(module.weight.data, scale, module.bias, transposed=False)
     if type(module) is Conv1D:
-        return kind(module.weight.data, scale, module.bias, transposed=True)
+        return Int8Linear(module.weight.data, scale, module.bias, transposed=True)
     raise StartFailed(f"tensor {path!r} is int8 in a {type(module).__name__}, which this engine cannot compute so")

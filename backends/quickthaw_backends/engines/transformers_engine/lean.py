@@ -15,7 +15,7 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, 
 
 from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
-from quickthaw_backends.engines.transformers_engine.linear import HybridLinear, MixedLinear
+from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear
 from quickthaw_backends.engines.transformers_engine.positions import attend_by_position
 from quickthaw_backends.engines.transformers_engine.products import MixedProduct, product_of
 
@@ -161,8 +161,8 @@ def _linears(model: Any) -> Iterator[Any]:
 
 
 def _is_substitute(linear: nn.Module) -> bool:
-    return isinstance(linear, MixedLinear) or (type(linear) is HybridLinear and linear.steady)
+    return isinstance(linear, SteadyLinear)
 
 
 def _exactly_mixed(linear: nn.Module) -> bool:
-    return isinstance(linear, MixedLinear) and linear.steady
+    return isinstance(linear, MixedLinear) and linear.exact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,16 @@ from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Runner
 from quickthaw_backends.engines.batching.scheduler import Budget
 from quickthaw_backends.engines.texts import Texts
-from quickthaw_backends.engines.transformers_engine import attention, int8, kv_file, lean, linear, loading, priming
+from quickthaw_backends.engines.transformers_engine import (
+    attention,
+    compiled_product,
+    int8,
+    kv_file,
+    lean,
+    linear,
+    loading,
+    priming,
+)
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
@@ -86,7 +95,11 @@ class PreparedModel:
         arrival = None if checkpoint.arrival is None else Arrival(checkpoint.arrival)
         if manifest.weights_format == "gguf":
             self._dequantise(checkpoint, manifest, arrival)
-            return
+        else:
+            self._map(checkpoint, manifest, arrival)
+        compiled_product.have_code({weight.dtype for weight in _matrices(self._model)})
+
+    def _map(self, checkpoint: Checkpoint, manifest: Manifest, arrival: Arrival | None) -> None:
         if arrival is not None:
             arrival.wait_for_all([file.data_offset for file in manifest.weights])
         sizes = [file.bytes for file in manifest.weights]
@@ -145,7 +158,7 @@ class PreparedModel:
         return RaggedRunner(self._model, speculates=speculates, lean=decoder)
 
     def place(self, device: torch.device, options: TransformersOptions) -> None:
-        """Bring the model to the device; on a CPU that needs it, put in the hybrid layers (see `linear`).
+        """Bring the model to the device; on a CPU that needs it, put in substitutes for its layers (see `linear`).
 
         Weights that are not there yet are waited for by the layers, when they first compute, where that can be.
         """
@@ -165,19 +178,15 @@ class PreparedModel:
         mixed = options.compute == "mixed"
         if mixed:
             self._refuse_unless_mixed(exact=options.exact)
-        steady = options.compute == "steady" or (options.compute in ("auto", "mixed") and options.exact)
-        hybrid = options.compute == "hybrid" or (options.compute == "auto" and not linear.native_bf16())
-        wanted = steady or mixed or hybrid
-        hybrid = self._quantised or (wanted and linear.can_be_hybrid(self._model))
-        self._steady = steady and hybrid
-        self._narrow = mixed and not steady
-        if self._quantised:
-            int8.compute(self._model, steady=steady)
-        elif hybrid:
-            linear.make_hybrid(self._model, self._model.get_output_embeddings(), steady=steady, mixed=mixed)
-        elif steady:
+        substituted = self._quantised or (options.compute != "native" and linear.can_substitute(self._model))
+        self._steady = substituted and (options.exact or not mixed)
+        self._narrow = mixed and not options.exact
+        if substituted and not self._quantised:
+            head = self._model.get_output_embeddings()
+            linear.substitute(self._model, head, mixed=mixed, exact=options.exact)
+        elif options.exact and not substituted:
             _log.warning(INEXACT)
-        widen = linear.widen_own if hybrid else _leave
+        widen = linear.widen_own if substituted else _leave
         if self._arriving is not None and not self._arriving.complete:
             gate(self._model, self._arriving, widen)
         else:
@@ -199,7 +208,7 @@ class PreparedModel:
         self._model.to(device=device)  # what is not from the files
         self._sent.begin(CudaLane(device, self._files))
         if self._quantised:
-            int8.compute(self._model, returns=self._model.dtype)
+            int8.begin_with(self._model, self._model.dtype)
         if whole:
             self._sent.wait_for_all()
             self._convert(options)
@@ -238,9 +247,13 @@ class PreparedModel:
 
     def _kv_bytes(self) -> int:
         widened = not self._narrow and any(
-            isinstance(module, linear.HybridLinear | int8.Int8Linear) for module in self._model.modules()
+            isinstance(module, linear.SteadyLinear | int8.Int8Linear) for module in self._model.modules()
         )
         return 4 if widened and self._model.device.type == "cpu" else self._model.dtype.itemsize
+
+
+def _matrices(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    return (tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.dim() == 2)
 
 
 def _leave(_module: torch.nn.Module) -> None:

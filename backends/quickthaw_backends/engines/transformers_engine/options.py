@@ -9,10 +9,10 @@ from typing import Any, Literal
 from quickthaw.errors import InvalidRequest
 from quickthaw_backends.engines.options import reject_unknown
 
-Compute = Literal["auto", "hybrid", "steady", "mixed", "native"]
+Compute = Literal["auto", "steady", "mixed", "native"]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 
-_COMPUTE = ("auto", "hybrid", "steady", "mixed", "native")
+_COMPUTE = ("auto", "steady", "mixed", "native")
 _DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -21,7 +21,7 @@ class TransformersOptions:
     """How the model is computed and batched."""
 
     exact: bool = True  # on a CPU a token does not depend on what is computed with it: see `linear`
-    compute: Compute = "auto"  # steady and mixed are exact; auto: steady for `exact`, else the fastest; see `linear`
+    compute: Compute = "auto"  # auto: steady; native: by the model's own modules; see `linear`
     dtype: Dtype = "auto"  # of the weights in memory; auto: as stored, mapped without a copy
     max_batch: int = 64  # requests in one step
     step_tokens: int = 64  # most tokens in a step that others decode in
