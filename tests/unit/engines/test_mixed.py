@@ -1,13 +1,7 @@
-"""Products in the processor's own bfloat16: the same at every cut, and whatever is computed beside.
-
-What stays in a cache is the same to the last bit; the last layer, in float32, adds up differently for other numbers of
-rows, which nothing magnifies any more.
-"""
+"""Products in the processor's own bfloat16: near those of float32, and refused where they would be anything else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +10,12 @@ import pytest
 import torch
 
 from quickthaw.errors import StartFailed
-from quickthaw_backends.engines.batching.runner import Chunk, Scores
-from quickthaw_backends.engines.transformers_engine import TransformersEngine, linear, positions
-from quickthaw_backends.engines.transformers_engine.attention import Segment
-from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
+from quickthaw_backends.engines.transformers_engine import compiled_attention, linear
 from quickthaw_backends.engines.transformers_engine.products import MixedProduct
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner
-from tests.unit.engines import tiny
+from tests.unit.engines.steps import computed, started_runner
 
 native = pytest.mark.skipif(not linear.native_bf16(), reason="this CPU does not multiply bfloat16")
-PROMPT = [*b"The quick brown fox jumps over the lazy dog. " * 4][:150]
-ANSWER = [*b"and then it sleeps under a tree"]
-ALL = [*PROMPT, *ANSWER]
 MKLDNN: Any = torch.backends.mkldnn
 PRECISION = MKLDNN.matmul.fp32_precision
 
@@ -37,76 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tiny")
 
 
-def started(folder: Path, architecture: str = "llama", threads: int = 2, **options: Any) -> RaggedRunner:
-    engine = TransformersEngine()
-    checkpoint = tiny.checkpoint(folder, architecture, options.pop("dtype", "bfloat16"))
-    engine.prepare(checkpoint, {"compute": "mixed", **options}, lambda _name, _seconds: None)
-    engine.start("cpu", threads, 8 << 20)
-    assert engine._loop is not None
-    runner = engine._loop._runner
-    assert isinstance(runner, RaggedRunner)
-    engine.close()
-    return runner
-
-
-@dataclass
-class Computed:
-    scores: Scores
-    kept: list[torch.Tensor]  # keys and values of all layers
-
-    def same(self, other: Computed) -> bool:
-        """Whether another way to compute gave the same keys and values, and scores but for their last rounding."""
-        near = bool(np.abs(self.scores - other.scores).max() < 1e-5)
-        return near and all(torch.equal(a, b) for a, b in zip(self.kept, other.kept, strict=True))
-
-
-def computed(runner: RaggedRunner, cuts: Sequence[int], *others: Chunk) -> Computed:
-    """Compute all tokens, up to each of the cuts in turn, others beside them."""
-    cache, rows = runner.new_cache(), []
-    runner.reserve(cache, len(ALL))
-    for begin, end in zip((0, *cuts), (*cuts, len(ALL)), strict=True):
-        results = runner.run([*others, Chunk(cache, ALL[begin:end], begin, end - begin, len(PROMPT))])
-        assert not isinstance(results[-1], Exception), results[-1]
-        rows.append(results[-1])
-    return Computed(np.concatenate(rows), kept(cache))
-
-
-def kept(cache: SequenceCache) -> list[torch.Tensor]:
-    return [tensor.clone() for layer in cache.layers(len(ALL)) for tensor in layer]
-
-
-@native
-@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
-def test_a_token_is_the_same_at_every_cut(folder: Path, architecture: str) -> None:
-    runner = started(folder, architecture)
-    one_by_one = computed(runner, range(len(PROMPT), len(ALL)))
-    for cuts in ([], [1], [63], [64], [65, 70, 130], [149], [150], [155, 156], range(1, len(ALL))):
-        assert computed(runner, cuts).same(one_by_one), list(cuts)
-
-
-@native
-def test_a_token_is_the_same_beside_others_and_on_one_thread(folder: Path) -> None:
-    runner = started(folder)
-    alone = computed(runner, [100, 160])
-    for count in (1, 2, 40):
-        cache = runner.new_cache()
-        runner.reserve(cache, 64)
-        assert computed(runner, [100, 160], Chunk(cache, PROMPT[:count], 0)).same(alone), count
-    assert computed(started(folder, threads=1), [100, 160]).same(alone)
-
-
-@native
-def test_a_fork_of_a_prompts_beginning_goes_on_as_if_it_had_computed_that(folder: Path) -> None:
-    runner = started(folder)
-    expected = computed(runner, [])
-    first = runner.new_cache()
-    runner.reserve(first, 90)
-    runner.run([Chunk(first, ALL[:90], 0, 1, len(PROMPT))])
-    cache = runner.fork(runner.store(first), 77)
-    runner.reserve(cache, len(ALL))
-    [scores] = runner.run([Chunk(cache, ALL[77:], 77, len(ALL) - 77, len(PROMPT))])
-    assert not isinstance(scores, Exception)
-    assert Computed(scores, kept(cache)).same(Computed(expected.scores[77:], expected.kept))
+def started(folder: Path, architecture: str = "llama", **options: Any) -> RaggedRunner:
+    return started_runner(folder, architecture, **{"compute": "mixed", **options})
 
 
 @native
@@ -139,6 +59,16 @@ def test_a_processor_whose_rows_depend_on_one_another_computes_mixed_only_where_
     monkeypatch.setattr(linear, "native_bf16", lambda: True)
     monkeypatch.setattr(linear, "rows_are_independent", lambda _model: False)
     with pytest.raises(StartFailed, match=r"are not exact; .* or add exact=false"):
+        started(folder)
+    started(folder, exact=False)
+
+
+@native
+def test_without_compiled_attention_mixed_is_refused_where_it_is_to_be_exact(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled_attention, "takes", lambda _dimension: False)
+    with pytest.raises(StartFailed, match=r"attention is not exact here, .* or add exact=false"):
         started(folder)
     started(folder, exact=False)
 
@@ -177,24 +107,3 @@ def test_gated_products_are_those_of_transformers_modules_in_bfloat16(rows: int,
         found = MixedProduct(layers).gated(hidden)
         assert found.dtype == torch.bfloat16
         assert torch.allclose(found, torch.nn.functional.silu(gate) * up, atol=0.01, rtol=0.02)
-
-
-@pytest.mark.parametrize(
-    ("past", "count", "prompt", "expected"),
-    [
-        (0, 10, 10, [10]),
-        (0, 130, 130, [64, 64, 2]),
-        (60, 10, 100, [4, 6]),
-        (60, 10, 66, [4, 2, 1, 1, 1, 1]),
-        (66, 3, 66, [1, 1, 1]),
-        (64, 64, 128, [64]),
-    ],
-)
-def test_prompts_are_computed_by_blocks_and_answers_token_by_token(
-    past: int, count: int, prompt: int, expected: list[int]
-) -> None:
-    assert list(positions.pieces(Segment(SequenceCache(), 0, count, past, prompt))) == expected
-
-
-def test_caches_have_room_for_whole_blocks() -> None:
-    assert [positions.room(tokens) for tokens in (1, 64, 65)] == [64, 64, 128]

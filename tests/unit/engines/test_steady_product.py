@@ -8,7 +8,7 @@ import llvmlite.binding as llvm
 import pytest
 import torch
 
-from quickthaw_backends.engines.transformers_engine import compiled_product, product_code, steady_product
+from quickthaw_backends.engines.transformers_engine import compiled_product, compiling, product_code, steady_product
 from quickthaw_backends.engines.transformers_engine.compiled_product import CompiledProduct
 from quickthaw_backends.engines.transformers_engine.steady_product import BlockProduct
 
@@ -17,7 +17,7 @@ HEIGHTS = [[8], [9, 16], [100, 33, 33]]
 """Outputs of weights that are multiplied side by side."""
 
 code_is_compiled = pytest.mark.skipif(
-    compiled_product.why_not() is not None, reason=f"nothing is compiled here: {compiled_product.why_not()}"
+    compiling.why_not() is not None, reason=f"nothing is compiled here: {compiling.why_not()}"
 )
 
 
@@ -71,7 +71,7 @@ def test_a_processor_with_other_registers_changes_no_bit(dtype: torch.dtype, mon
     expected = CompiledProduct(weights)(rows)
     narrow = {name: there and not name.startswith("avx512") for name, there in llvm.get_host_cpu_features().items()}
     code = product_code.code(str(dtype).removeprefix("torch."), compiled_product._TILES_OF_FEWER)
-    other = compiled_product._compile(code, "haswell", narrow)
+    other = compiling.compile_for(code, product_code.ENTRY, "haswell", narrow)
     monkeypatch.setattr(compiled_product, "compiled", lambda _dtype: other)
     assert torch.equal(CompiledProduct(weights)(rows), expected)
 
@@ -110,7 +110,7 @@ def test_blocks_give_the_product(count: int, dtype: torch.dtype, heights: list[i
 def test_where_nothing_is_compiled_that_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compiled_product, "why_not", lambda: "this processor is too old")
+    monkeypatch.setattr(compiling, "why_not", lambda: "this processor is too old")
     steady_product._say_why.cache_clear()
     weights = made([64], 64, torch.bfloat16)
     products = [steady_product.steady_product(weights) for _ in range(3)]

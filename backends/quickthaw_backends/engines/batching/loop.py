@@ -204,7 +204,7 @@ class BatchLoop:
             sequence.speculate(most)
         tokens = [*sequence.tokens(sequence.computed, count), *sequence.guess]
         rows = len(tokens) if sequence.scores_prompt else 1 + len(sequence.guess)
-        return Chunk(sequence.cache, tokens, sequence.computed, rows, len(sequence.prompt))
+        return Chunk(sequence.cache, tokens, sequence.computed, rows)
 
     def _report(self) -> None:
         """Tell the owners of held sequences that they are caught up."""

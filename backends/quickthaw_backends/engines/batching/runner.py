@@ -21,14 +21,12 @@ class Chunk:
     tokens: Sequence[int]
     past: int
     rows: int = 1
-    prompt: int | None = None  # how many tokens of the request are its prompt, the others its answer; None: all
 
 
 class CacheSharing(Protocol):
     """What a runner can do with caches beyond filling them, so that requests which begin alike share."""
 
     copies: bool  # whether a fork takes memory of its own for what it begins with
-    answers: bool  # whether a token of an answer leaves in a cache what it would as part of a prompt
 
     def store(self, cache: Any) -> Any:
         """Return what is kept of a cache for later requests: something to `fork`, which `Runner.drop` gives back."""

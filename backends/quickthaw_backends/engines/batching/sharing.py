@@ -42,7 +42,7 @@ class Sharing:
         for sequence in waiting:
             sequence.offer, sequence.shared = None, 0
             if self._caches is not None and not sequence.scores_prompt and len(candidates) < _LOOKED_AT:
-                sequence.offer = self._prefixes.find(_shareable(sequence, self._caches))
+                sequence.offer = self._prefixes.find(_shareable(sequence))
                 if self._waits_for_leader(self._caches, sequence, leaders, room):
                     break
                 sequence.shared = 0 if self._caches.copies or not sequence.offer else sequence.offer[1]
@@ -74,8 +74,7 @@ class Sharing:
             return
         cache, sequence.cache = sequence.cache, None
         self._let_go(sequence)
-        answers = self._caches is not None and self._caches.answers
-        tokens = [*sequence.prompt, *(sequence.generated if answers else ())][: sequence.computed]
+        tokens = [*sequence.prompt, *sequence.generated][: sequence.computed]
         kept = None if self._caches is None or not self._prefixes.wants(tokens) else self._caches.store(cache)
         self._runner.drop(cache)
         if kept is not None:
@@ -85,9 +84,9 @@ class Sharing:
         self, caches: CacheSharing, sequence: Sequence, leaders: Iterable[Sequence], room: int
     ) -> bool:
         offered = sequence.offer[1] if sequence.offer else 0
-        wanted = _shareable(sequence, caches)
+        wanted = _shareable(sequence)
         for leader in (leader for leader in leaders if not leader.held):  # a held one may never go on
-            alike = common(wanted, _shareable(leader, caches))  # its newest token is computed last
+            alike = common(wanted, _shareable(leader))  # its newest token is computed last
             if alike < offered + LEAST_TOKENS or alike > room or leader.scores_prompt:
                 continue
             if leader.computed < alike:
@@ -105,10 +104,6 @@ class Sharing:
             sequence.prefix = None
 
 
-def _shareable(sequence: Sequence, caches: CacheSharing) -> Tokens:
-    """Return the tokens that need not be computed if they are kept: all but the last, whose scores are wanted.
-
-    Where a cache tells answers from prompts, only those of the prompt.
-    """
-    tokens = [*sequence.prompt, *sequence.generated][:-1]
-    return np.array(tokens if caches.answers else tokens[: len(sequence.prompt)], dtype=np.int32)
+def _shareable(sequence: Sequence) -> Tokens:
+    """Return the tokens that need not be computed if they are kept: all but the last, whose scores are wanted."""
+    return np.array([*sequence.prompt, *sequence.generated][:-1], dtype=np.int32)

@@ -14,7 +14,6 @@ class LlamaRunner:
 
     chunked = True
     copies = True
-    answers = True
 
     def __init__(
         self, context: LlamaContext, cells: Cells, *, shares: bool, speculates: bool, wait: Callable[[], None]

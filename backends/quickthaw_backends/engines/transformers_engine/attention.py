@@ -37,7 +37,6 @@ class Segment:
     begin: int  # in the row
     count: int
     past: int  # tokens of the request before these
-    prompt: int  # how many tokens of the request are its prompt
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # by sliding window; the same in each layer
 
     def mask(self, window: int | None, device: torch.device) -> torch.Tensor:

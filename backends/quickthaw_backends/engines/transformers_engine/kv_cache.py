@@ -67,6 +67,11 @@ class SequenceCache:
         stored[0].narrow(2, past, count).copy_(keys)
         stored[1].narrow(2, past, count).copy_(values)
 
+    def memory(self, layer: int) -> tuple[int, int, int]:
+        """Return where a layer's keys and values begin, and how many bytes a head is behind the one before."""
+        keys, values = self._layers[layer]
+        return keys.data_ptr(), values.data_ptr(), keys.stride(1) * keys.itemsize
+
     def read(self, layer: int, begin: int, end: int) -> Layer:
         """Return keys and values of the positions from `begin` to `end`, as views."""
         keys, values = self._layers[layer]

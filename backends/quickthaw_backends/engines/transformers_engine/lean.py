@@ -5,7 +5,7 @@ It takes the weights from the model that transformers made, and leaves anything 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,11 @@ import torch.nn.functional as functional
 from torch import nn
 from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
+from quickthaw_backends.engines.transformers_engine import compiled_attention
 from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
+from quickthaw_backends.engines.transformers_engine.compiled_attention import CompiledAttention
 from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear
-from quickthaw_backends.engines.transformers_engine.positions import attend_by_position
 from quickthaw_backends.engines.transformers_engine.products import MixedProduct, product_of
 
 _MODELS = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)
@@ -24,6 +25,9 @@ _ROPE_TYPES = frozenset({"default", "linear", "llama3"})
 """Ways in which the angles depend on nothing but the position."""
 
 _LEAST_POSITIONS = 1024
+
+Attention = Callable[[int, torch.Tensor], torch.Tensor]
+"""Of a layer: gives [row, heads, dimension] for [row, heads and more, dimension], whose first heads are queries."""
 
 
 FAMILIES = "models of the families Llama, Mistral and Qwen2 without sliding windows"
@@ -37,6 +41,24 @@ def suits(model: PreTrainedModel) -> bool:
 def suits_mixed(model: PreTrainedModel) -> bool:
     """Whether a model, as transformers made it, will be computed here once its products are mixed ones."""
     return _is_plain(model) and all(linear.weight.dtype == torch.bfloat16 for linear in _linears(model))
+
+
+def have_code(model: PreTrainedModel) -> None:
+    """Compile for a model, as transformers made it, what is computed here, so that forks of this process need not."""
+    if _is_plain(model):
+        heads, kv_heads, dimension = _heads(model)
+        compiled_attention.have_code(dimension, heads // kv_heads)
+
+
+def is_exact(model: PreTrainedModel) -> bool:
+    """Whether attention, computed here in float32, is the same to the last bit however many tokens it is for."""
+    return compiled_attention.takes(_heads(model)[2])
+
+
+def _heads(model: Any) -> tuple[int, int, int]:
+    """Return how many heads there are of queries and of keys, and how many numbers each has."""
+    own = model.model.layers[0].self_attn
+    return len(own.q_proj.weight) // own.head_dim, len(own.k_proj.weight) // own.head_dim, own.head_dim
 
 
 def _is_plain(model: PreTrainedModel) -> bool:
@@ -60,8 +82,10 @@ class LeanDecoder:
         self._decoder: Any = model.model
         self._head: Any = model.get_output_embeddings()
         self._layers: list[_Layer | None] = [None] * len(self._decoder.layers)
-        self.by_position = _exactly_mixed(self._decoder.layers[0].self_attn.q_proj)
-        """Whether a token's result depends on its own past alone, to the last bit (see `positions`)."""
+        own: Any = self._decoder.layers[0].self_attn
+        self._heads, self._kv_heads, self._dimension = _heads(model)
+        self._scale = own.scaling
+        self._compiles = is_exact(model) and not _is_narrow(own.q_proj)
         self._rotary = _Rotary(self._decoder.rotary_emb)
 
     def scores(
@@ -70,11 +94,22 @@ class LeanDecoder:
         """Return [len(wanted), vocabulary]: what comes after the tokens at these places of the packed row."""
         hidden = self._decoder.embed_tokens(torch.tensor(tokens))
         cos, sin = self._rotary.at(positions)
+        attend = self._attention(batch)
         for index in range(len(self._layers)):
-            hidden = self._layer(index).forward(hidden, cos, sin, batch)
+            hidden = self._layer(index).forward(hidden, cos, sin, batch, attend)
         pass_gates(self._decoder.norm)
         found: torch.Tensor = self._head(_normed(hidden[wanted], self._decoder.norm))
         return found
+
+    def _attention(self, batch: RaggedBatch) -> Attention:
+        """Return a step's attention."""
+        if self._compiles:
+            return CompiledAttention(batch.segments, self._heads, self._kv_heads, self._dimension, self._scale)
+
+        def by_torch(_layer: int, queries: torch.Tensor) -> torch.Tensor:
+            return attend(batch, _by_head(queries[:, : self._heads]), batch.segments, self._scale)
+
+        return by_torch
 
     def _layer(self, index: int) -> _Layer:
         found = self._layers[index]
@@ -94,17 +129,16 @@ class _Layer:
         self._heads = own.q_proj.weight.shape[0] // own.head_dim
         self._rotated_heads = self._heads + own.k_proj.weight.shape[0] // own.head_dim
         self._dimension = own.head_dim
-        self._scale = own.scaling
         self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
         self._inner = product_of([own.q_proj, own.k_proj, own.v_proj])
         self._outer = product_of([own.o_proj])
         self._gate_and_up = product_of([layer.mlp.gate_proj, layer.mlp.up_proj])
         self._down = product_of([layer.mlp.down_proj])
-        exactly = _exactly_mixed(own.q_proj)
-        self._attend = attend_by_position if exactly else attend
-        self._narrow = isinstance(own.q_proj, MixedLinear) and not exactly
+        self._narrow = _is_narrow(own.q_proj)
 
-    def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch) -> torch.Tensor:
+    def forward(
+        self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch, attend: Attention
+    ) -> torch.Tensor:
         """Return the layer's output for `hidden`, [row, width] in float32."""
         inner = self._inner(_normed(hidden, self._before_attention)).contiguous()
         inner = inner.view(len(hidden), -1, self._dimension)
@@ -113,7 +147,7 @@ class _Layer:
         if self._narrow:
             rotated, values = rotated.bfloat16(), values.bfloat16()
         batch.store(self._index, _by_head(rotated[:, self._heads :]), _by_head(values))
-        attended = self._attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
+        attended = attend(self._index, rotated)
         hidden = hidden + self._outer(attended.view(len(hidden), -1))
         return hidden + self._down(self._gated(_normed(hidden, self._before_mlp)))
 
@@ -164,5 +198,6 @@ def _is_substitute(linear: nn.Module) -> bool:
     return isinstance(linear, SteadyLinear)
 
 
-def _exactly_mixed(linear: nn.Module) -> bool:
-    return isinstance(linear, MixedLinear) and linear.exact
+def _is_narrow(linear: nn.Module) -> bool:
+    """Whether keys and values are bfloat16."""
+    return isinstance(linear, MixedLinear) and not linear.exact

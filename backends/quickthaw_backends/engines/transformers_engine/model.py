@@ -40,6 +40,7 @@ from quickthaw_platform.errors import NotServable, StartFailed
 
 ALONE = "%s does not take this engine's attention: its requests are computed one by one, not as a batch"
 INEXACT = "this model has layers that are computed as they are: a resumed answer may differ where tokens are near-ties"
+INEXACT_ATTENTION = "attention is not exact here, as there is no compiled code for it"
 INEXACT_PRODUCTS = "this processor's products of bfloat16 are not exact"
 _log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class PreparedModel:
         else:
             self._map(checkpoint, manifest, arrival)
         compiled_product.have_code({weight.dtype for weight in _matrices(self._model)})
+        lean.have_code(self._model)
 
     def _map(self, checkpoint: Checkpoint, manifest: Manifest, arrival: Arrival | None) -> None:
         if arrival is not None:
@@ -201,6 +203,8 @@ class PreparedModel:
             raise StartFailed("this processor does not multiply bfloat16; leave out the option compute=mixed")
         if exact and not linear.rows_are_independent(self._model):
             raise StartFailed(f"{INEXACT_PRODUCTS}; leave out the option compute=mixed, or add exact=false")
+        if exact and not lean.is_exact(self._model):
+            raise StartFailed(f"{INEXACT_ATTENTION}; leave out the option compute=mixed, or add exact=false")
 
     def _send_to(self, device: torch.device, options: TransformersOptions, *, whole: bool) -> None:
         torch.backends.cuda.enable_cudnn_sdp(False)  # it plans for tens of milliseconds for each new length of a prompt

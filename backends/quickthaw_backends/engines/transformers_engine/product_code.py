@@ -13,11 +13,31 @@ from itertools import product
 
 from llvmlite import ir
 
-ENTRY = "multiply"
-THREAD_INDEX, THREAD_COUNT = "omp_get_thread_num", "omp_get_num_threads"
+from quickthaw_backends.engines.transformers_engine.vector_code import (
+    BYTE,
+    FLOAT,
+    FLOAT_BYTES,
+    INT,
+    LANES,
+    LONG,
+    POINTER,
+    SHORT,
+    VECTOR,
+    VOID,
+    added_up,
+    always,
+    at,
+    entry,
+    field,
+    fma,
+    intrinsic,
+    lanes,
+    long,
+    repeat,
+    vector_at,
+)
 
-LANES = 16
-"""Partial sums of an output. The number of inputs is a multiple of it."""
+ENTRY = "multiply"
 
 STRIP = 8
 """Outputs that a thread computes for all rows before it goes on to the next ones; their weights follow one another."""
@@ -25,17 +45,7 @@ STRIP = 8
 Tile = tuple[int, int]
 """How many rows and how many outputs of a strip are computed together: their sums are in registers."""
 
-_BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-_FLOAT, _POINTER, _VOID = ir.FloatType(), ir.PointerType(), ir.VoidType()
-_FLOAT_BYTES, _FIELD_BYTES = 4, 8
-_TO_READ, _TO_KEEP, _AS_DATA = (ir.Constant(_INT, number) for number in (0, 3, 1))  # arguments of llvm.prefetch
-
-
-def _lanes(kind: ir.Type) -> ir.VectorType:
-    return ir.VectorType(kind, LANES)
-
-
-_SUMS = _lanes(_FLOAT)
+_TO_READ, _TO_KEEP, _AS_DATA = (ir.Constant(INT, number) for number in (0, 3, 1))  # arguments of llvm.prefetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +58,15 @@ class Stored:
 
 
 def _of_bfloat16(builder: ir.IRBuilder, stored: ir.Value) -> ir.Value:
-    moved = builder.shl(builder.zext(stored, _lanes(_INT)), ir.Constant(_lanes(_INT), [16] * LANES))
-    return builder.bitcast(moved, _SUMS)
+    moved = builder.shl(builder.zext(stored, lanes(INT)), always(16, INT))
+    return builder.bitcast(moved, VECTOR)
 
 
 STORED = {
-    "float32": Stored(4, _FLOAT, lambda _, stored: stored),
-    "bfloat16": Stored(2, _SHORT, _of_bfloat16),
-    "float16": Stored(2, ir.HalfType(), lambda builder, stored: builder.fpext(stored, _SUMS)),
-    "int8": Stored(1, _BYTE, lambda builder, stored: builder.sitofp(stored, _SUMS)),
+    "float32": Stored(4, FLOAT, lambda _, stored: stored),
+    "bfloat16": Stored(2, SHORT, _of_bfloat16),
+    "float16": Stored(2, ir.HalfType(), lambda builder, stored: builder.fpext(stored, VECTOR)),
+    "int8": Stored(1, BYTE, lambda builder, stored: builder.sitofp(stored, VECTOR)),
 }
 """By the names of torch's types."""
 
@@ -76,27 +86,25 @@ def code(dtype: str, tiles: Sequence[Tile]) -> str:
 
 def _strip_of(module: ir.Module, stored: Stored, rows: int, outputs: int) -> ir.Function:
     """Add the function that computes a strip for so many rows."""
-    function = ir.Function(
-        module, ir.FunctionType(_VOID, [_POINTER, _POINTER, _POINTER, _LONG, _LONG]), f"strip_of_{rows}"
-    )
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER, POINTER, POINTER, LONG, LONG]), f"strip_of_{rows}")
     function.linkage = "internal"
     weights, first_row, results, inputs, width = function.args
     builder = ir.IRBuilder(function.append_basic_block())
-    weight_bytes = builder.mul(inputs, _long(stored.bytes))
-    row_bytes, result_bytes = (builder.mul(length, _long(_FLOAT_BYTES)) for length in (inputs, width))
-    rows_at = [_at(builder, first_row, builder.mul(row_bytes, _long(row))) for row in range(rows)]
+    weight_bytes = builder.mul(inputs, long(stored.bytes))
+    row_bytes, result_bytes = (builder.mul(length, long(FLOAT_BYTES)) for length in (inputs, width))
+    rows_at = [at(builder, first_row, builder.mul(row_bytes, long(row))) for row in range(rows)]
 
     def compute(first_output: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
-        begin = _at(builder, weights, builder.mul(weight_bytes, first_output))
-        weights_at = [_at(builder, begin, builder.mul(weight_bytes, _long(output))) for output in range(outputs)]
+        begin = at(builder, weights, builder.mul(weight_bytes, first_output))
+        weights_at = [at(builder, begin, builder.mul(weight_bytes, long(output))) for output in range(outputs)]
         sums = _sums(builder, stored, weights_at, rows_at, inputs)
         for total, (row, output) in zip(sums, product(range(rows), range(outputs)), strict=True):
-            place = builder.add(first_output, _long(output))
-            offset = builder.add(builder.mul(result_bytes, _long(row)), builder.mul(place, _long(_FLOAT_BYTES)))
-            builder.store(_added_up(builder, total), _at(builder, results, offset), align=_FLOAT_BYTES)
+            place = builder.add(first_output, long(output))
+            offset = builder.add(builder.mul(result_bytes, long(row)), builder.mul(place, long(FLOAT_BYTES)))
+            builder.store(added_up(builder, total), at(builder, results, offset), align=FLOAT_BYTES)
         return ()
 
-    _repeat(builder, _long(0), _long(STRIP), outputs, (), compute)
+    repeat(builder, long(0), long(STRIP), outputs, (), compute)
     builder.ret_void()
     return function
 
@@ -109,135 +117,58 @@ def _sums(
     inputs: ir.Value,
 ) -> Sequence[ir.Value]:
     """Return the partial sums of each row and output. Asks for the next strip's weights while it reads these."""
-    strip_bytes = builder.mul(inputs, _long(STRIP * stored.bytes))
-    prefetch = _intrinsic(builder, "llvm.prefetch.p0", _VOID, [_POINTER, _INT, _INT, _INT])
-    multiply_add = _intrinsic(builder, f"llvm.fma.v{LANES}f32", _SUMS, [_SUMS] * 3)
+    strip_bytes = builder.mul(inputs, long(STRIP * stored.bytes))
+    prefetch = intrinsic(builder, "llvm.prefetch.p0", VOID, [POINTER, INT, INT, INT])
 
     def add(first_input: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
-        offset = builder.mul(first_input, _long(stored.bytes))
-        here = [_at(builder, weight, offset) for weight in weights_at]
+        offset = builder.mul(first_input, long(stored.bytes))
+        here = [at(builder, weight, offset) for weight in weights_at]
         widened = [
-            stored.widened(builder, builder.load(weight, typ=_lanes(stored.kind), align=stored.bytes))
-            for weight in here
+            stored.widened(builder, builder.load(weight, typ=lanes(stored.kind), align=stored.bytes)) for weight in here
         ]
         for weight in here:
-            builder.call(prefetch, [_at(builder, weight, strip_bytes), _TO_READ, _TO_KEEP, _AS_DATA])
+            builder.call(prefetch, [at(builder, weight, strip_bytes), _TO_READ, _TO_KEEP, _AS_DATA])
         found = []
         for row, totals in zip(rows_at, _chunks(sums, len(weights_at)), strict=True):
-            place = _at(builder, row, builder.mul(first_input, _long(_FLOAT_BYTES)))
-            numbers = builder.load(place, typ=_SUMS, align=_FLOAT_BYTES)
-            found += [
-                builder.call(multiply_add, [weight, numbers, total])
-                for weight, total in zip(widened, totals, strict=True)
-            ]
+            numbers = vector_at(builder, at(builder, row, builder.mul(first_input, long(FLOAT_BYTES))))
+            found += [fma(builder, weight, numbers, total) for weight, total in zip(widened, totals, strict=True)]
         return found
 
-    none = [ir.Constant(_SUMS, [0.0] * LANES)] * (len(rows_at) * len(weights_at))
-    return _repeat(builder, _long(0), inputs, LANES, none, add)[1]
-
-
-def _added_up(builder: ir.IRBuilder, sums: ir.Value) -> ir.Value:
-    """Return the total of partial sums: always the upper half added to the lower one."""
-    count = LANES
-    while count > 1:
-        count //= 2
-        lower, upper = (ir.Constant(ir.VectorType(_INT, count), [*range(first, first + count)]) for first in (0, count))
-        sums = builder.fadd(builder.shuffle_vector(sums, sums, lower), builder.shuffle_vector(sums, sums, upper))
-    return builder.extract_element(sums, ir.Constant(_INT, 0))
+    none = [always(0.0)] * (len(rows_at) * len(weights_at))
+    return repeat(builder, long(0), inputs, LANES, none, add)[1]
 
 
 def _entry(module: ir.Module, strips_of: Sequence[tuple[int, ir.Function]]) -> None:
     """Add the function that computes this thread's share of the strips; the largest number of rows comes first."""
-    function = ir.Function(module, ir.FunctionType(_VOID, [_POINTER]), ENTRY)
-    builder = ir.IRBuilder(function.append_basic_block())
-    matrix, rows, results = (_field(builder, function.args[0], index, _POINTER) for index in range(3))
-    row_count = _field(builder, function.args[0], 3, _LONG)
-    strips, places = (_field(builder, matrix, index, _POINTER) for index in range(2))
-    strip_count, inputs, width = (_field(builder, matrix, index, _LONG) for index in range(2, 5))
-    row_bytes, result_bytes = (builder.mul(length, _long(_FLOAT_BYTES)) for length in (inputs, width))
+    builder, call, thread, threads = entry(module, ENTRY)
+    matrix, rows, results = (field(builder, call, index, POINTER) for index in range(3))
+    row_count = field(builder, call, 3, LONG)
+    strips, places = (field(builder, matrix, index, POINTER) for index in range(2))
+    strip_count, inputs, width = (field(builder, matrix, index, LONG) for index in range(2, 5))
+    row_bytes, result_bytes = (builder.mul(length, long(FLOAT_BYTES)) for length in (inputs, width))
 
     def compute(strip: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
-        weights = _field(builder, strips, strip, _POINTER)
-        place = _field(builder, places, strip, _LONG)
-        into = _at(builder, results, builder.mul(place, _long(_FLOAT_BYTES)))
-        row = _long(0)
+        weights = field(builder, strips, strip, POINTER)
+        place = field(builder, places, strip, LONG)
+        into = at(builder, results, builder.mul(place, long(FLOAT_BYTES)))
+        row = long(0)
         for count, strip_of in strips_of:
 
             def apply(row: ir.Value, _: Sequence[ir.Value], strip_of: ir.Function = strip_of) -> Sequence[ir.Value]:
-                first_row = _at(builder, rows, builder.mul(row, row_bytes))
-                first_result = _at(builder, into, builder.mul(row, result_bytes))
+                first_row = at(builder, rows, builder.mul(row, row_bytes))
+                first_result = at(builder, into, builder.mul(row, result_bytes))
                 builder.call(strip_of, [weights, first_row, first_result, inputs, width])
                 return ()
 
-            row, _done = _repeat(builder, row, row_count, count, (), apply)
+            row, _done = repeat(builder, row, row_count, count, (), apply)
         return ()
 
-    begin, end = _share(builder, module, strip_count)
-    _repeat(builder, begin, end, 1, (), compute)
-    builder.ret_void()
-
-
-def _share(builder: ir.IRBuilder, module: ir.Module, count: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Return the first and the end of what this thread takes of `count` things, in a team of OpenMP's."""
-    index, threads = (
-        builder.zext(builder.call(ir.Function(module, ir.FunctionType(_INT, []), name), []), _LONG)
-        for name in (THREAD_INDEX, THREAD_COUNT)
+    begin, end = (
+        builder.udiv(builder.mul(strip_count, number), threads) for number in (thread, builder.add(thread, long(1)))
     )
-    begin, end = (builder.udiv(builder.mul(count, number), threads) for number in (index, builder.add(index, _long(1))))
-    return begin, end
-
-
-def _repeat(
-    builder: ir.IRBuilder,
-    begin: ir.Value,
-    end: ir.Value,
-    step: int,
-    carried: Sequence[ir.Value],
-    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
-) -> tuple[ir.Value, Sequence[ir.Value]]:
-    """Go from `begin` by steps that do not pass `end`; return where that stopped, and the values carried along.
-
-    The body gets both as they are before a step, and returns the carried values as they are after it.
-    """
-    before = builder.block
-    test, inside, after = (builder.append_basic_block() for _ in range(3))
-    builder.branch(test)
-    builder.position_at_end(test)
-    index = builder.phi(_LONG)
-    index.add_incoming(begin, before)
-    values = [builder.phi(value.type) for value in carried]
-    for phi, value in zip(values, carried, strict=True):
-        phi.add_incoming(value, before)
-    following = builder.add(index, _long(step))
-    builder.cbranch(builder.icmp_unsigned("<=", following, end), inside, after)
-    builder.position_at_end(inside)
-    changed = body(index, values)
-    index.add_incoming(following, builder.block)
-    for phi, value in zip(values, changed, strict=True):
-        phi.add_incoming(value, builder.block)
-    builder.branch(test)
-    builder.position_at_end(after)
-    return index, values
-
-
-def _intrinsic(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
-    found: ir.Function | None = builder.module.globals.get(name)
-    return found or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
-
-
-def _field(builder: ir.IRBuilder, structure: ir.Value, index: int | ir.Value, kind: ir.Type) -> ir.Value:
-    """Return a field of a structure, or an item of an array, in which each takes eight bytes."""
-    place = _long(index) if isinstance(index, int) else index
-    return builder.load(_at(builder, structure, builder.mul(place, _long(_FIELD_BYTES))), typ=kind)
-
-
-def _at(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value) -> ir.Value:
-    return builder.gep(base, [offset], source_etype=_BYTE)
+    repeat(builder, begin, end, 1, (), compute)
+    builder.ret_void()
 
 
 def _chunks(values: Sequence[ir.Value], length: int) -> list[Sequence[ir.Value]]:
     return [values[begin : begin + length] for begin in range(0, len(values), length)]
-
-
-def _long(number: int) -> ir.Constant:
-    return ir.Constant(_LONG, number)

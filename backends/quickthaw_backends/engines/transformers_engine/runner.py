@@ -10,7 +10,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from quickthaw_backends.engines.batching.runner import CacheSharing, Chunk, Scores
-from quickthaw_backends.engines.transformers_engine import attention, positions
+from quickthaw_backends.engines.transformers_engine import attention
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment
 from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache, StepCache
 from quickthaw_backends.engines.transformers_engine.lean import LeanDecoder
@@ -28,8 +28,6 @@ class RaggedRunner:
         self.speculates = speculates
         self._model = model
         self._lean = lean
-        self._by_position = lean is not None and lean.by_position
-        self.answers = not self._by_position
         self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def new_cache(self) -> SequenceCache:
@@ -38,7 +36,7 @@ class RaggedRunner:
 
     def reserve(self, cache: SequenceCache, tokens: int) -> None:
         """Make room in a cache."""
-        cache.reserve(positions.room(tokens) if self._by_position else tokens)
+        cache.reserve(tokens)
 
     def store(self, cache: SequenceCache) -> SequenceCache:
         """Return a view of the cache as it is: what is written behind it later is not looked at."""
@@ -105,8 +103,7 @@ def _pack(chunks: Sequence[Chunk]) -> tuple[list[Segment], list[int], list[int],
     wanted: list[int] = []
     for chunk in chunks:
         begin, count = len(tokens), len(chunk.tokens)
-        prompt = chunk.past + count if chunk.prompt is None else chunk.prompt
-        segments.append(Segment(chunk.cache, begin, count, chunk.past, prompt))
+        segments.append(Segment(chunk.cache, begin, count, chunk.past))
         tokens += chunk.tokens
         places += range(chunk.past, chunk.past + count)
         wanted += range(begin + count - chunk.rows, begin + count)

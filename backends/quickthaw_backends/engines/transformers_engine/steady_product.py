@@ -15,7 +15,7 @@ from typing import Protocol
 
 import torch
 
-from quickthaw_backends.engines.transformers_engine import compiled_product
+from quickthaw_backends.engines.transformers_engine import compiled_product, compiling
 
 SCRATCH_ELEMENTS = 1 << 20
 """Of a block: 4 MiB of float32, as the shared cache holds; smaller ones cost more in calls than they save."""
@@ -45,7 +45,7 @@ def steady_product(weights: Sequence[torch.Tensor]) -> SteadyProduct:
 
 @cache
 def _say_why() -> None:
-    reason = compiled_product.why_not()
+    reason = compiling.why_not()
     if reason is not None:
         _log.warning(BY_BLOCKS, reason)
 
