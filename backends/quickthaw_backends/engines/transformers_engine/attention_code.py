@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 
 from quickthaw_backends.engines.transformers_engine.vector_code import (
+    BARRIER,
     FIELD_BYTES,
     FLOAT,
     FLOAT_BYTES,
@@ -19,6 +20,7 @@ from quickthaw_backends.engines.transformers_engine.vector_code import (
     LANES,
     LONG,
     POINTER,
+    VOID,
     added_up,
     always,
     at,
@@ -28,6 +30,7 @@ from quickthaw_backends.engines.transformers_engine.vector_code import (
     fma,
     greatest,
     in_all_lanes,
+    intrinsic,
     lanes,
     long,
     put_vector,
@@ -39,8 +42,11 @@ from quickthaw_backends.engines.transformers_engine.vector_code import (
 
 ENTRY = "attend"
 
-TASK_FIELDS = 6
-"""Of a task: where its keys, values, queries and results begin; the first token's position; how many tokens it has."""
+TASK_FIELDS = 5
+"""Of a task: its request, its head of keys, its first token's row and position, and how many tokens it has."""
+
+MEMORY_FIELDS = 3
+"""Of a request: where its keys and its values begin, and how many bytes a head's are behind those of the one before."""
 
 TOGETHER = 4
 """Rows whose scores are added up at the same time, each in a register of its own."""
@@ -51,31 +57,49 @@ _NOTHING = float("-inf")
 def code(dimension: int, rows: int) -> str:
     """Return a module with the function `ENTRY`, for heads of so many numbers and tasks of at most so many rows.
 
-    Each thread of a team calls it with the address of a `Call`, which is laid out in `compiled_attention`.
+    Each thread of a team calls it with the address of a `Call`, which is laid out in `compiled_attention`. It stores
+    the tokens' keys and values, and then attends.
     """
     module = ir.Module()
     builder, call, thread, threads = entry(module, ENTRY)
+    step = _Step(builder, call, dimension, rows)
     tasks, count = field(builder, call, 0, POINTER), field(builder, call, 1, LONG)
-    rows_of = _Rows(builder, call, dimension, rows)
-
-    def compute(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
-        rows_of.compute(at(builder, tasks, builder.mul(index, long(TASK_FIELDS * FIELD_BYTES))))
-        return ()
-
     # A thread takes every second task (of two threads), as those that come later in a prompt have more keys.
     end = builder.sub(builder.add(count, threads), long(1))
-    repeat(builder, thread, end, threads, (), compute)
+    for work in (step.store, step.attend):
+
+        def do(index: ir.Value, _: Sequence[ir.Value], work: Callable[[_Task], None] = work) -> Sequence[ir.Value]:
+            work(_Task(builder, at(builder, tasks, builder.mul(index, long(TASK_FIELDS * FIELD_BYTES)))))
+            return ()
+
+        repeat(builder, thread, end, threads, (), do)
+        builder.call(intrinsic(builder, BARRIER, VOID, []), [])
     builder.ret_void()
     return str(module)
 
 
-class _Rows:
-    """Builds what computes the rows of a task: those of some tokens of a request, for heads that share their keys."""
+class _Task:
+    """Some tokens of a request, and the heads that share one head of keys."""
+
+    def __init__(self, builder: ir.IRBuilder, task: ir.Value) -> None:
+        self.request, self.head, self.row, self.position, self.tokens = (
+            field(builder, task, index, LONG) for index in range(TASK_FIELDS)
+        )
+
+
+class _Step:
+    """Builds what is done for a task."""
 
     def __init__(self, builder: ir.IRBuilder, call: ir.Value, dimension: int, rows: int) -> None:
         self._builder = builder
-        self._heads, self._query_bytes, self._result_bytes = (field(builder, call, index, LONG) for index in (2, 3, 4))
-        self._scale = in_all_lanes(builder, field(builder, call, 5, FLOAT))
+        self._heads = field(builder, call, 2, LONG)
+        self._memory, self._queries, self._results, self._new_keys, self._new_values = (
+            field(builder, call, index, POINTER) for index in range(3, 8)
+        )
+        self._query_bytes, self._result_bytes, self._value_bytes = (
+            field(builder, call, index, LONG) for index in range(8, 11)
+        )
+        self._scale = in_all_lanes(builder, field(builder, call, 11, FLOAT))
         self._dimension = dimension
         self._at_once = max(number for number in (64, 48, 32, 16) if dimension % number == 0)
         slots = rows + TOGETHER - 1  # those beyond the last row compute it too, for nobody
@@ -85,14 +109,32 @@ class _Rows:
         self._totals = room(builder, slots * LANES)
         self._sums = room(builder, slots * dimension)
 
-    def compute(self, task: ir.Value) -> None:
-        """Compute the task at this address."""
+    def store(self, task: _Task) -> None:
+        """Put the tokens' keys and values behind those that are known."""
+        sources = ((self._new_keys, self._query_bytes), (self._new_values, self._value_bytes))
+        places = [
+            (self._of_row(source, task.row, row_bytes, task.head), row_bytes, self._behind(begin, task.position))
+            for (source, row_bytes), begin in zip(sources, self._known(task), strict=True)
+        ]
+
+        def copy(token: ir.Value) -> None:
+            for source, row_bytes, target in places:
+                origin = at(self._builder, source, self._builder.mul(token, row_bytes))
+                for one, other in zip(self._vectors(origin), self._vectors(self._behind(target, token)), strict=True):
+                    put_vector(self._builder, vector_at(self._builder, one), other)
+
+        self._each(task.tokens, copy)
+
+    def attend(self, task: _Task) -> None:
+        """Compute the results of the tokens."""
         builder = self._builder
-        keys, values, queries, results = (field(builder, task, index, POINTER) for index in range(4))
-        first, tokens = (field(builder, task, index, LONG) for index in (4, 5))
-        rows = builder.mul(tokens, self._heads)
+        keys, values = self._known(task)
+        first_head = builder.mul(task.head, self._heads)
+        queries = self._of_row(self._queries, task.row, self._query_bytes, first_head)
+        results = self._of_row(self._results, task.row, self._result_bytes, first_head)
+        rows = builder.mul(task.tokens, self._heads)
         slots = builder.add(rows, long(TOGETHER - 1))
-        known = builder.add(first, tokens)
+        known = builder.add(task.position, task.tokens)
         self._each(slots, self._clear)
 
         def take(begin: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
@@ -100,7 +142,8 @@ class _Rows:
             self._turn(keys, places)
 
             def attend(row: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
-                self._attend(row, rows, queries, first, begin, [at(builder, values, place) for place in places])
+                values_at = [at(builder, values, place) for place in places]
+                self._attend(row, rows, queries, task.position, begin, values_at)
                 return ()
 
             repeat(builder, long(0), slots, TOGETHER, (), attend)
@@ -108,6 +151,21 @@ class _Rows:
 
         repeat(builder, long(0), builder.add(known, long(LANES - 1)), LANES, (), take)
         self._each(rows, lambda row: self._finish(row, at(builder, results, self._offset(row, self._result_bytes))))
+
+    def _known(self, task: _Task) -> tuple[ir.Value, ir.Value]:
+        """Return where the keys and the values of a task's head begin."""
+        builder = self._builder
+        memory = at(builder, self._memory, builder.mul(task.request, long(MEMORY_FIELDS * FIELD_BYTES)))
+        offset = builder.mul(task.head, field(builder, memory, 2, LONG))
+        keys, values = (at(builder, field(builder, memory, index, POINTER), offset) for index in range(2))
+        return keys, values
+
+    def _of_row(self, base: ir.Value, row: ir.Value, row_bytes: ir.Value, head: ir.Value) -> ir.Value:
+        return self._behind(at(self._builder, base, self._builder.mul(row, row_bytes)), head)
+
+    def _behind(self, base: ir.Value, index: ir.Value) -> ir.Value:
+        """Return where the numbers of a head begin, behind those of so many others."""
+        return at(self._builder, base, self._builder.mul(index, long(self._dimension * FLOAT_BYTES)))
 
     def _each(self, count: ir.Value, body: Callable[[ir.Value], None]) -> None:
         def call(row: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:

@@ -23,9 +23,6 @@ ROWS = 32
 """Heads times tokens of a task: as many as share keys that were read, unless more heads than that do."""
 
 _FLOAT_BYTES = 4
-_KEYS, _VALUES, _QUERIES, _RESULTS, _POSITION, _TOKENS = range(attention_code.TASK_FIELDS)
-
-Longs = NDArray[np.int64]
 
 
 class _Call(ctypes.Structure):
@@ -34,9 +31,15 @@ class _Call(ctypes.Structure):
     _fields_ = (
         ("tasks", ctypes.c_void_p),
         ("task_count", ctypes.c_int64),
-        ("heads", ctypes.c_int64),  # that share keys
-        ("query_bytes", ctypes.c_int64),  # from a token's to the next one's
+        ("heads", ctypes.c_int64),  # of queries, that share a head of keys
+        ("memory", ctypes.c_void_p),  # of each request, what `SequenceCache.memory` says
+        ("queries", ctypes.c_void_p),
+        ("results", ctypes.c_void_p),
+        ("new_keys", ctypes.c_void_p),
+        ("new_values", ctypes.c_void_p),
+        ("query_bytes", ctypes.c_int64),  # from a row of queries and new keys to the next
         ("result_bytes", ctypes.c_int64),
+        ("value_bytes", ctypes.c_int64),
         ("scale", ctypes.c_float),
     )
 
@@ -62,44 +65,49 @@ class CompiledAttention:
 
     def __init__(self, segments: Sequence[Segment], heads: int, kv_heads: int, dimension: int, scale: float) -> None:
         self._segments = segments
-        self._kv_heads, self._shared, self._dimension = kv_heads, heads // kv_heads, dimension
+        self._heads, self._kv_heads, self._dimension = heads, kv_heads, dimension
         self._scale = scale
-        self._code = _compiled(dimension, max(ROWS, self._shared))
-        owner, tokens, heads_of, row = _tasks(segments, kv_heads, max(1, ROWS // self._shared))
-        self._owner, self._heads_of, self._row = owner, heads_of, row
-        self._fields = np.empty((len(owner), attention_code.TASK_FIELDS), dtype=np.int64)
-        begins, pasts = (np.array([getattr(one, name) for one in segments])[owner] for name in ("begin", "past"))
-        self._fields[:, _POSITION] = pasts + row - begins
-        self._fields[:, _TOKENS] = tokens
+        shared = heads // kv_heads
+        self._code = _compiled(dimension, max(ROWS, shared))
+        self._tasks = _tasks(segments, kv_heads, max(1, ROWS // shared))
 
-    def __call__(self, layer: int, queries: torch.Tensor) -> torch.Tensor:
-        """Return [row, heads, dimension] for `queries`, [row, heads or more, dimension], whose heads come first.
+    def __call__(self, layer: int, rotated: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Store a layer's keys and values; return [row, heads, dimension], what each token sees.
 
-        The keys and values of these tokens have been stored.
+        `rotated` is [row, heads, dimension] of the queries' heads, and behind them the keys'; `values` has the values'.
         """
-        head_bytes = self._dimension * _FLOAT_BYTES
-        results = queries.new_empty((len(queries), self._kv_heads * self._shared, self._dimension))
-        stored = [segment.cache.memory(layer) for segment in self._segments]
-        keys, values, stride = np.array(stored, dtype=np.int64)[self._owner].T
-        query_bytes, result_bytes = (tensor.stride(0) * _FLOAT_BYTES for tensor in (queries, results))
-        first_head = self._heads_of * (self._shared * head_bytes)
-        fields = self._fields
-        fields[:, _KEYS] = keys + self._heads_of * stride
-        fields[:, _VALUES] = values + self._heads_of * stride
-        fields[:, _QUERIES] = queries.data_ptr() + self._row * query_bytes + first_head
-        fields[:, _RESULTS] = results.data_ptr() + self._row * result_bytes + first_head
-        call = _Call(fields.ctypes.data, len(fields), self._shared, query_bytes, result_bytes, self._scale)
+        rows, heads = len(rotated), self._heads
+        results = rotated.new_empty((rows, heads, self._dimension))
+        memory = [
+            number
+            for segment in self._segments
+            for number in segment.cache.memory(layer, self._kv_heads, self._dimension)
+        ]
+        call = _Call(
+            tasks=self._tasks.ctypes.data,
+            task_count=len(self._tasks),
+            heads=heads // self._kv_heads,
+            memory=ctypes.addressof(of_requests := (ctypes.c_int64 * len(memory))(*memory)),
+            queries=rotated.data_ptr(),
+            results=results.data_ptr(),
+            new_keys=rotated.data_ptr() + heads * self._dimension * _FLOAT_BYTES,
+            new_values=values.data_ptr(),
+            query_bytes=rotated.stride(0) * _FLOAT_BYTES,
+            result_bytes=heads * self._dimension * _FLOAT_BYTES,
+            value_bytes=values.stride(0) * _FLOAT_BYTES,
+            scale=self._scale,
+        )
         self._code.run_by_team(call)
+        del of_requests  # its memory was in use up to here
         return results
 
 
-def _tasks(segments: Sequence[Segment], kv_heads: int, together: int) -> tuple[Longs, Longs, Longs, Longs]:
-    """Return of each task which segment it is of, how many tokens it has, which keys' head, and its first row."""
+def _tasks(segments: Sequence[Segment], kv_heads: int, together: int) -> NDArray[np.int64]:
+    """Return the tasks of a step, [task, field]: see `attention_code`."""
     found = [
-        (index, min(together, segment.count - first), head, segment.begin + first)
+        (index, head, segment.begin + first, segment.past + first, min(together, segment.count - first))
         for index, segment in enumerate(segments)
         for first in range(0, segment.count, together)
         for head in range(kv_heads)
     ]
-    owner, tokens, heads, row = np.array(found, dtype=np.int64).T
-    return owner, tokens, heads, row
+    return np.array(found, dtype=np.int64)

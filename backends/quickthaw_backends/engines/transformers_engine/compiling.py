@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
-from quickthaw_backends.engines.transformers_engine.vector_code import THREAD_COUNT, THREAD_INDEX
+from quickthaw_backends.engines.transformers_engine.vector_code import BARRIER, THREAD_COUNT, THREAD_INDEX
 
 OPENMP = "libgomp.so.1"
 
@@ -47,7 +47,7 @@ def compile_for(code: str, entry: str, processor: str, has: Mapping[str, bool]) 
     """Do so for a processor of this name and with these features."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    for name in (THREAD_INDEX, THREAD_COUNT):
+    for name in (THREAD_INDEX, THREAD_COUNT, BARRIER):
         llvm.add_symbol(name, ctypes.cast(getattr(openmp(), name), ctypes.c_void_p).value)
     module: Any = llvm.parse_assembly(code)
     flags = ",".join(f"{'+' if there else '-'}{name}" for name, there in has.items())

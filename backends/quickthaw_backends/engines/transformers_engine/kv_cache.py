@@ -67,9 +67,16 @@ class SequenceCache:
         stored[0].narrow(2, past, count).copy_(keys)
         stored[1].narrow(2, past, count).copy_(values)
 
-    def memory(self, layer: int) -> tuple[int, int, int]:
-        """Return where a layer's keys and values begin, and how many bytes a head is behind the one before."""
-        keys, values = self._layers[layer]
+    def memory(self, layer: int, heads: int, dimension: int) -> tuple[int, int, int]:
+        """Return where a layer's keys and values begin, and how many bytes a head's are behind those of the one before.
+
+        A layer that was never written is made, of float32.
+        """
+        stored = self._layers.get(layer)
+        if stored is None:
+            shape = (1, heads, self.room, dimension)
+            stored = self._layers[layer] = (torch.empty(shape), torch.empty(shape))
+        keys, values = stored
         return keys.data_ptr(), values.data_ptr(), keys.stride(1) * keys.itemsize
 
     def read(self, layer: int, begin: int, end: int) -> Layer:

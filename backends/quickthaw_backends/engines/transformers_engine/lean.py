@@ -26,8 +26,8 @@ _ROPE_TYPES = frozenset({"default", "linear", "llama3"})
 
 _LEAST_POSITIONS = 1024
 
-Attention = Callable[[int, torch.Tensor], torch.Tensor]
-"""Of a layer: gives [row, heads, dimension] for [row, heads and more, dimension], whose first heads are queries."""
+Attention = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Takes a layer's index, its queries with its keys behind them, and its values, [row, heads, dimension] each."""
 
 
 FAMILIES = "models of the families Llama, Mistral and Qwen2 without sliding windows"
@@ -96,18 +96,19 @@ class LeanDecoder:
         cos, sin = self._rotary.at(positions)
         attend = self._attention(batch)
         for index in range(len(self._layers)):
-            hidden = self._layer(index).forward(hidden, cos, sin, batch, attend)
+            hidden = self._layer(index).forward(hidden, cos, sin, attend)
         pass_gates(self._decoder.norm)
         found: torch.Tensor = self._head(_normed(hidden[wanted], self._decoder.norm))
         return found
 
     def _attention(self, batch: RaggedBatch) -> Attention:
-        """Return a step's attention."""
+        """Return a step's attention, which also stores keys and values."""
         if self._compiles:
             return CompiledAttention(batch.segments, self._heads, self._kv_heads, self._dimension, self._scale)
 
-        def by_torch(_layer: int, queries: torch.Tensor) -> torch.Tensor:
-            return attend(batch, _by_head(queries[:, : self._heads]), batch.segments, self._scale)
+        def by_torch(layer: int, rotated: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            batch.store(layer, _by_head(rotated[:, self._heads :]), _by_head(values))
+            return attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
 
         return by_torch
 
@@ -126,9 +127,8 @@ class _Layer:
             pass_gates(module)
         self._index = index
         own: Any = layer.self_attn
-        self._heads = own.q_proj.weight.shape[0] // own.head_dim
-        self._rotated_heads = self._heads + own.k_proj.weight.shape[0] // own.head_dim
         self._dimension = own.head_dim
+        self._rotated_heads = (len(own.q_proj.weight) + len(own.k_proj.weight)) // own.head_dim
         self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
         self._inner = product_of([own.q_proj, own.k_proj, own.v_proj])
         self._outer = product_of([own.o_proj])
@@ -136,9 +136,7 @@ class _Layer:
         self._down = product_of([layer.mlp.down_proj])
         self._narrow = _is_narrow(own.q_proj)
 
-    def forward(
-        self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch, attend: Attention
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, attend: Attention) -> torch.Tensor:
         """Return the layer's output for `hidden`, [row, width] in float32."""
         inner = self._inner(_normed(hidden, self._before_attention)).contiguous()
         inner = inner.view(len(hidden), -1, self._dimension)
@@ -146,8 +144,7 @@ class _Layer:
         rotated = rotated * cos + rotated.roll(self._dimension // 2, -1) * sin
         if self._narrow:
             rotated, values = rotated.bfloat16(), values.bfloat16()
-        batch.store(self._index, _by_head(rotated[:, self._heads :]), _by_head(values))
-        attended = attend(self._index, rotated)
+        attended = attend(self._index, rotated, values)
         hidden = hidden + self._outer(attended.view(len(hidden), -1))
         return hidden + self._down(self._gated(_normed(hidden, self._before_mlp)))
 

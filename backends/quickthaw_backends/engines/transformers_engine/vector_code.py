@@ -7,7 +7,7 @@ from math import log
 
 from llvmlite import ir
 
-THREAD_INDEX, THREAD_COUNT = "omp_get_thread_num", "omp_get_num_threads"
+THREAD_INDEX, THREAD_COUNT, BARRIER = "omp_get_thread_num", "omp_get_num_threads", "GOMP_barrier"
 """Functions of OpenMP that the code calls."""
 
 LANES = 16
