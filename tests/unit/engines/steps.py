@@ -14,6 +14,7 @@ from quickthaw_backends.engines.batching.runner import Chunk, Scores
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
 from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner
+from quickthaw_platform.contracts import Checkpoint
 from tests.unit.engines import tiny
 
 PROMPT = [*b"The quick brown fox jumps over the lazy dog. " * 4][:150]
@@ -23,8 +24,13 @@ ALL = [*PROMPT, *ANSWER]
 
 def started_runner(folder: Path, architecture: str, *, threads: int = 2, **options: Any) -> RaggedRunner:
     """Return what computes the steps of an engine that was started with these options."""
-    engine = TransformersEngine()
     checkpoint = tiny.checkpoint(folder, architecture, options.pop("dtype", "bfloat16"))
+    return runner_of(checkpoint, threads=threads, **options)
+
+
+def runner_of(checkpoint: Checkpoint, *, threads: int = 2, **options: Any) -> RaggedRunner:
+    """Do so for a checkpoint."""
+    engine = TransformersEngine()
     engine.prepare(checkpoint, options, lambda _name, _seconds: None)
     engine.start("cpu", threads, 8 << 20)
     assert engine._loop is not None

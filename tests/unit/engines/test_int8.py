@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForCausalLM
 
 from quickthaw.errors import StartFailed
-from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_backends.engines.transformers_engine import TransformersEngine, compiling
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.importers.quantizing import channel_axes, dequantize
@@ -21,6 +21,7 @@ from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.checkpoints.store import DiskStore
 from quickthaw_platform.contracts import Checkpoint
 from tests.unit.engines import tiny
+from tests.unit.engines.steps import ALL, computed, runner_of
 from tests.unit.engines.tiny import generate
 
 PROMPT = [*range(65, 85)]
@@ -95,6 +96,16 @@ def test_embeddings_are_those_of_the_same_weights_as_floats(
     states = reference(checkpoint)(input_ids=torch.tensor([PROMPT])).last_hidden_state[0].mean(0)
     (found,) = start(checkpoint, compute="steady").embed([PROMPT])
     assert torch.nn.functional.cosine_similarity(torch.tensor(found), states, dim=0) > 0.9999
+
+
+@pytest.mark.skipif(compiling.why_not() is not None, reason=f"nothing is compiled: {compiling.why_not()}")
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_a_token_is_the_same_to_the_last_bit_at_every_cut(quantised: Quantised, architecture: str) -> None:
+    runner = runner_of(quantised(architecture))
+    assert runner._lean is not None
+    one_by_one = computed(runner, range(1, len(ALL)))
+    for cuts in ([], [1], [64], [65, 70, 130]):
+        assert computed(runner, cuts).same(one_by_one), cuts
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 40])

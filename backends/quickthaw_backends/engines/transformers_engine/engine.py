@@ -52,7 +52,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
     @classmethod
     def missing(cls) -> str | None:
         """Say what Python lacks here to run this engine, and how to install it; None: nothing."""
-        return missing_extra("platform", "torch", "transformers")
+        return missing_extra("platform", "torch", "transformers", "llvmlite")
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:

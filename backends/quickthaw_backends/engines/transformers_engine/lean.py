@@ -17,10 +17,12 @@ from quickthaw_backends.engines.transformers_engine import compiled_attention
 from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
 from quickthaw_backends.engines.transformers_engine.compiled_attention import CompiledAttention
+from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear
 from quickthaw_backends.engines.transformers_engine.products import MixedProduct, product_of
 
 _MODELS = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)
+_KINDS = {SteadyLinear, MixedLinear, Int8Linear}
 _ROPE_TYPES = frozenset({"default", "linear", "llama3"})
 """Ways in which the angles depend on nothing but the position."""
 
@@ -34,8 +36,9 @@ FAMILIES = "models of the families Llama, Mistral and Qwen2 without sliding wind
 
 
 def suits(model: PreTrainedModel) -> bool:
-    """Whether a model is computed here: with steady or mixed products, whole attention and plain rotary positions."""
-    return _is_plain(model) and all(_is_substitute(linear) for linear in _linears(model))
+    """Whether a model is computed here: on a CPU, all layers in one way, whole attention, plain rotary positions."""
+    kinds = {type(linear) for linear in _linears(model)} if _is_plain(model) else set()
+    return model.device.type == "cpu" and len(kinds) == 1 and kinds <= _KINDS
 
 
 def suits_mixed(model: PreTrainedModel) -> bool:
@@ -189,10 +192,6 @@ def _linears(model: Any) -> Iterator[Any]:
     for layer in model.model.layers:
         own, mlp = layer.self_attn, layer.mlp
         yield from (own.q_proj, own.k_proj, own.v_proj, own.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-
-
-def _is_substitute(linear: nn.Module) -> bool:
-    return isinstance(linear, SteadyLinear)
 
 
 def _is_narrow(linear: nn.Module) -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as functional
 
+from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear, narrowed
 from quickthaw_backends.engines.transformers_engine.steady_product import steady_product
 
@@ -19,7 +20,7 @@ class Product(Protocol):
         """Return [n, outputs] in float32 for float32 rows, [n, inputs]: what the layers would, side by side."""
 
 
-def product_of(layers: Sequence[SteadyLinear]) -> Product:
+def product_of(layers: Sequence[SteadyLinear] | Sequence[Int8Linear]) -> Product:
     """Return the product of layers that all compute in one way. The weights must have arrived."""
     return MixedProduct(layers) if isinstance(layers[0], MixedLinear) else _Steady(layers)
 
@@ -54,14 +55,18 @@ class MixedProduct:
 class _Steady:
     """In float32: see `steady_product`."""
 
-    def __init__(self, layers: Sequence[SteadyLinear]) -> None:
+    def __init__(self, layers: Sequence[SteadyLinear] | Sequence[Int8Linear]) -> None:
         weights = [layer.weight for layer in layers]
+        scales = [layer.scale for layer in layers if isinstance(layer, Int8Linear)]
         self._product = steady_product(weights)
+        self._scale = torch.cat(scales) if scales else None
         self._bias = _joined([layer.bias for layer in layers], weights)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the product."""
         result = self._product(rows)
+        if self._scale is not None:
+            result *= self._scale
         return result if self._bias is None else result + self._bias
 
 
