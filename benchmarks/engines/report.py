@@ -36,7 +36,6 @@ def goals(model: str, found: Rounds) -> list[Goal]:
         _rates(model, found, TRANSFORMERS, GENERATE, 1, ONE_STREAM_FACTOR),
         _rates(model, found, TRANSFORMERS, GENERATE, BATCH, STATIC_FACTOR),
         _rates(model, found, TRANSFORMERS, CONTINUOUS, BATCH, CONTINUOUS_FACTOR),
-        _rates(model, found, MIXED, GENERATE, BATCH, STATIC_FACTOR),
     ]
     made += [_second_turn(model, found, name) for name in (LLAMACPP, TRANSFORMERS)]
     return [goal for goal in made if goal is not None]

@@ -42,7 +42,6 @@ def test_of_a_peer_in_several_types_the_faster_counts_and_only_the_rounds_that_i
     assert found[f"{TRANSFORMERS} over {GENERATE}, one stream"].value == pytest.approx(1.4)
     assert found[f"{TRANSFORMERS} over {GENERATE}, 8 streams"].value == pytest.approx(90 / 80)
     assert found[f"{TRANSFORMERS} over {CONTINUOUS}, 8 streams"].value == pytest.approx(3)
-    assert found[f"{MIXED} over {GENERATE}, 8 streams"].value == pytest.approx(100 / 80)
 
 
 def test_a_goal_needs_both_sides() -> None:

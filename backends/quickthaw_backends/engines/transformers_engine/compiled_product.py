@@ -49,6 +49,7 @@ class _Call(ctypes.Structure):
         ("rows", ctypes.c_void_p),
         ("results", ctypes.c_void_p),
         ("row_count", ctypes.c_int64),
+        ("taken", ctypes.c_int64),  # strips, by the threads so far
     )
 
 

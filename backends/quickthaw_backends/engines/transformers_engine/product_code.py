@@ -15,6 +15,7 @@ from llvmlite import ir
 
 from quickthaw_backends.engines.transformers_engine.vector_code import (
     BYTE,
+    FIELD_BYTES,
     FLOAT,
     FLOAT_BYTES,
     INT,
@@ -34,6 +35,7 @@ from quickthaw_backends.engines.transformers_engine.vector_code import (
     lanes,
     long,
     repeat,
+    take_turns,
     vector_at,
 )
 
@@ -41,6 +43,9 @@ ENTRY = "multiply"
 
 STRIP = 8
 """Outputs that a thread computes for all rows before it goes on to the next ones; their weights follow one another."""
+
+TURNS = 4
+"""How often a thread takes strips, if all are equally fast."""
 
 Tile = tuple[int, int]
 """How many rows and how many outputs of a strip are computed together: their sums are in registers."""
@@ -140,14 +145,14 @@ def _sums(
 
 def _entry(module: ir.Module, strips_of: Sequence[tuple[int, ir.Function]]) -> None:
     """Add the function that computes this thread's share of the strips; the largest number of rows comes first."""
-    builder, call, thread, threads = entry(module, ENTRY)
+    builder, call, _, threads = entry(module, ENTRY)
     matrix, rows, results = (field(builder, call, index, POINTER) for index in range(3))
     row_count = field(builder, call, 3, LONG)
     strips, places = (field(builder, matrix, index, POINTER) for index in range(2))
     strip_count, inputs, width = (field(builder, matrix, index, LONG) for index in range(2, 5))
     row_bytes, result_bytes = (builder.mul(length, long(FLOAT_BYTES)) for length in (inputs, width))
 
-    def compute(strip: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
+    def compute(strip: ir.Value) -> None:
         weights = field(builder, strips, strip, POINTER)
         place = field(builder, places, strip, LONG)
         into = at(builder, results, builder.mul(place, long(FLOAT_BYTES)))
@@ -161,12 +166,10 @@ def _entry(module: ir.Module, strips_of: Sequence[tuple[int, ir.Function]]) -> N
                 return ()
 
             row, _done = repeat(builder, row, row_count, count, (), apply)
-        return ()
 
-    begin, end = (
-        builder.udiv(builder.mul(strip_count, number), threads) for number in (thread, builder.add(thread, long(1)))
-    )
-    repeat(builder, begin, end, 1, (), compute)
+    # Threads take turns, so that what holds one of them up, another process on its core say, does not hold up the rest.
+    at_a_time = builder.add(builder.udiv(strip_count, builder.mul(threads, long(TURNS))), long(1))
+    take_turns(builder, at(builder, call, long(4 * FIELD_BYTES)), strip_count, at_a_time, compute)
     builder.ret_void()
 
 

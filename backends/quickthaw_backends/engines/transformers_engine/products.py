@@ -22,7 +22,8 @@ class Product(Protocol):
 
 def product_of(layers: Sequence[SteadyLinear] | Sequence[Int8Linear]) -> Product:
     """Return the product of layers that all compute in one way. The weights must have arrived."""
-    return MixedProduct(layers) if isinstance(layers[0], MixedLinear) else _Steady(layers)
+    mixed = [layer for layer in layers if isinstance(layer, MixedLinear)]
+    return MixedProduct(mixed) if mixed else _Steady(layers)
 
 
 class MixedProduct:

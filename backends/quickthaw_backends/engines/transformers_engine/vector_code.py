@@ -30,6 +30,31 @@ _EXPONENTIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e
 """A polynomial that is the exponential between -ln(2) / 2 and ln(2) / 2 (Cephes' coefficients), exactly 1 at 0."""
 
 
+def take_turns(
+    builder: ir.IRBuilder, taken: ir.Value, count: ir.Value, at_a_time: ir.Value, body: Callable[[ir.Value], None]
+) -> None:
+    """Have each thread take some of `count` things and do them, until all are taken.
+
+    How many are taken is at the address `taken`, which all threads share.
+    """
+    take, inside, after = (builder.append_basic_block() for _ in range(3))
+    builder.branch(take)
+    builder.position_at_end(take)
+    begin = builder.atomic_rmw("add", taken, at_a_time, "monotonic")
+    builder.cbranch(builder.icmp_unsigned("<", begin, count), inside, after)
+    builder.position_at_end(inside)
+    end = builder.add(begin, at_a_time)
+    end = builder.select(builder.icmp_unsigned("<", end, count), end, count)
+
+    def do(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
+        body(index)
+        return ()
+
+    repeat(builder, begin, end, 1, (), do)
+    builder.branch(take)
+    builder.position_at_end(after)
+
+
 def added_up(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     """Return the sum of the lanes: always the upper half added to the lower one."""
     return _folded(builder, vector, builder.fadd)
