@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import llvmlite.binding as llvm
+import psutil
 import pytest
 import torch
 
@@ -82,6 +84,29 @@ def test_rows_of_any_layout_are_taken_and_results_go_where_they_are_wanted() -> 
     into = torch.full((7, 32), torch.nan)
     assert CompiledProduct(weights)(rows, into) is into
     assert torch.allclose(into, exact(weights, rows), atol=1e-2)
+
+
+@code_is_compiled
+@pytest.mark.parametrize("rows", [torch.zeros(2, 64).bfloat16(), torch.zeros(2, 64).double(), torch.zeros(2, 48)])
+def test_rows_of_another_type_or_width_are_refused(rows: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="rows are 64 of float32"):
+        CompiledProduct(made([32], 64, torch.bfloat16))(rows)
+
+
+@code_is_compiled
+def test_a_thread_that_never_computed_takes_the_number_of_threads_that_torch_was_told(threads: None) -> None:
+    """OpenMP has a number of its own for each thread, which torch sets when that thread first computes in parallel."""
+    torch.set_num_threads(1)
+    weights = made([4096], 512, torch.bfloat16)
+    product, rows = CompiledProduct(weights), torch.randn(64, 512)
+
+    def compute() -> int:
+        before = psutil.Process().num_threads()
+        product(rows)
+        return psutil.Process().num_threads() - before
+
+    with ThreadPoolExecutor(1) as fresh:
+        assert fresh.submit(compute).result() == 0
 
 
 @pytest.mark.parametrize(

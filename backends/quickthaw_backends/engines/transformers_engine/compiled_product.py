@@ -68,6 +68,8 @@ class CompiledProduct:
 
     def __call__(self, rows: torch.Tensor, into: torch.Tensor | None = None) -> torch.Tensor:
         """Return [n, outputs] for float32 rows, [n, inputs]; `into` is memory that is given for the result."""
+        if rows.dtype != torch.float32 or rows.shape[1] != self._matrix.inputs:
+            raise ValueError(f"rows are {self._matrix.inputs} of float32, not {rows.shape[1]} of {rows.dtype}")
         rows = rows.contiguous()
         results = rows.new_empty((len(rows), self.outputs)) if into is None else into
         call = _Call(ctypes.addressof(self._matrix), rows.data_ptr(), results.data_ptr(), len(rows))

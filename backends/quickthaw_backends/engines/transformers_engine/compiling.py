@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
+import torch
 
 from quickthaw_backends.engines.transformers_engine.vector_code import BARRIER, THREAD_COUNT, THREAD_INDEX
 
@@ -23,7 +24,7 @@ class Compiled(NamedTuple):
 
     def run_by_team(self, argument: ctypes.Structure) -> None:
         """Have as many threads as torch computes with here call it with the address of a structure."""
-        openmp().GOMP_parallel(self.address, ctypes.addressof(argument), 0, 0)
+        openmp().GOMP_parallel(self.address, ctypes.addressof(argument), torch.get_num_threads(), 0)
 
 
 @cache
@@ -61,8 +62,11 @@ def compile_for(code: str, entry: str, processor: str, has: Mapping[str, bool]) 
 
 @cache
 def features() -> Mapping[str, bool]:
-    """Return what this processor has, by LLVM's names."""
-    return dict(llvm.get_host_cpu_features())
+    """Return what this processor has and has not, by LLVM's names; nothing of a kind of which LLVM cannot tell."""
+    try:
+        return dict(llvm.get_host_cpu_features())
+    except RuntimeError:
+        return {}
 
 
 @cache

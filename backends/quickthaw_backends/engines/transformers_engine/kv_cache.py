@@ -70,13 +70,15 @@ class SequenceCache:
     def memory(self, layer: int, heads: int, dimension: int) -> tuple[int, int, int]:
         """Return where a layer's keys and values begin, and how many bytes a head's are behind those of the one before.
 
-        A layer that was never written is made, of float32.
+        They are float32; a layer that was never written is made.
         """
         stored = self._layers.get(layer)
         if stored is None:
             shape = (1, heads, self.room, dimension)
             stored = self._layers[layer] = (torch.empty(shape), torch.empty(shape))
         keys, values = stored
+        if keys.dtype != torch.float32:
+            raise ValueError(f"keys and values are {keys.dtype}, not float32")
         return keys.data_ptr(), values.data_ptr(), keys.stride(1) * keys.itemsize
 
     def read(self, layer: int, begin: int, end: int) -> Layer:

@@ -98,7 +98,13 @@ class PreparedModel:
             self._dequantise(checkpoint, manifest, arrival)
         else:
             self._map(checkpoint, manifest, arrival)
-        compiled_product.have_code({weight.dtype for weight in _matrices(self._model)})
+
+    def have_code(self, options: TransformersOptions) -> None:
+        """Compile what computes the model on a CPU, so that forks of this process need not."""
+        if options.compute == "native":
+            return
+        stored = {weight.dtype for weight in _matrices(self._model)}
+        compiled_product.have_code(stored if options.dtype == "auto" else {getattr(torch, options.dtype)})
         lean.have_code(self._model)
 
     def _map(self, checkpoint: Checkpoint, manifest: Manifest, arrival: Arrival | None) -> None:
