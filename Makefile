@@ -97,10 +97,10 @@ chaos: $(INSTALLED) ## Kill a random process every two seconds under load; MINUT
 	@$(BIN)/python -m tests.acceptance.chaos --minutes $(MINUTES) --seed $(SEED)
 
 bench-cold: $(BENCH_INSTALLED) ## Request to first token from zero, beside transformers serve and llama.cpp
-	@$(BIN)/python -m benchmarks.cold
+	@$(BIN)/python -m benchmarks.cold $(if $(FULL),--full)
 
 bench-warm: $(BENCH_INSTALLED) ## What the platform adds to a warm engine
-	@$(BIN)/python -m benchmarks.warm
+	@$(BIN)/python -m benchmarks.warm $(if $(FULL),--full)
 
 bench-engines: $(BENCH_INSTALLED) ## The engines side by side, beside llama.cpp's server and transformers
 	@$(BIN)/python -m benchmarks.engines $(if $(FULL),--full)
@@ -112,22 +112,22 @@ bench-router: $(BENCH_INSTALLED) ## Decisions per second on up to 1,000 nodes, a
 	@$(BIN)/python -m benchmarks.router
 
 bench-policies: $(BENCH_INSTALLED) ## The allocation policies side by side in simulation, and how fast the simulator is
-	@$(BIN)/python -m benchmarks.policies
+	@$(BIN)/python -m benchmarks.policies $(if $(FULL),--full)
 
 bench-policies-real: $(BENCH_INSTALLED) ## The same on three real nodes of this machine, beside what the simulator says of them
-	@$(BIN)/python -m benchmarks.policies_real
+	@$(BIN)/python -m benchmarks.policies_real $(if $(FULL),--full)
 
 bench-load: $(BENCH_INSTALLED) ## Checkpoint to usable weights, from disk, memory and S3, beside seven other loaders
-	@$(BIN)/python -m benchmarks.load_weights
+	@$(BIN)/python -m benchmarks.load_weights $(if $(FULL),--full)
 
 bench-int8: $(BENCH_INSTALLED) ## Weights of 8 bits against 16, in the engine
 	@$(BIN)/python -m benchmarks.int8
 
 bench-migration: $(BENCH_INSTALLED) ## What a client sees when its stream moves to another node, or loses its process
-	@$(BIN)/python -m benchmarks.migration
+	@$(BIN)/python -m benchmarks.migration $(if $(FULL),--full)
 
 bench-exactness: $(BENCH_INSTALLED) ## How often a resumed answer differs from the undisturbed one, for each way to compute
-	@$(BIN)/python -m benchmarks.exactness
+	@$(BIN)/python -m benchmarks.exactness $(if $(FULL),--full)
 
 bench-load-generator: $(BENCH_INSTALLED) ## `quickthaw load` beside a public load generator, on one endpoint
 	@$(BIN)/python -m benchmarks.load_generator

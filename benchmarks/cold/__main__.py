@@ -22,6 +22,7 @@ from benchmarks.cold import report as names
 from benchmarks.cold.from_zero import QUESTION_TOKENS, FromZero, Primed
 from benchmarks.cold.memory import of_second_instance
 from benchmarks.cold.report import ENGINES, SYSTEM_TOKENS, Memory, primed, report, stage_report
+from benchmarks.full import full
 from benchmarks.peers import ColdPeer
 from benchmarks.peers.from_pretrained import FromPretrained
 from benchmarks.peers.llamacpp import AsleepLlamaCpp, LlamaCpp
@@ -101,7 +102,8 @@ def _peers(logs: Path) -> list[ColdPeer]:
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
+@full("Five rounds.", rounds=5)
 @click.option("--quick", is_flag=True, help="One round: a smoke test.")
 def main(rounds: int, quick: bool) -> None:
     """Measure cold starts; print a table and write benchmarks/results/bench-cold.json."""

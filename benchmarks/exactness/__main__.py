@@ -37,6 +37,7 @@ from benchmarks.exactness.report import (
     report,
     speed_report,
 )
+from benchmarks.full import full
 from benchmarks.processes import end_on_sigterm
 from benchmarks.prompts import conversations
 from benchmarks.report import console, publish
@@ -203,9 +204,10 @@ def _compared(
 
 @click.command()
 @click.option(
-    "--rounds", default=3, show_default=True, type=click.IntRange(1), help="Interleaved rounds of the speeds."
+    "--rounds", default=2, show_default=True, type=click.IntRange(1), help="Interleaved rounds of the speeds."
 )
-@click.option("--prompts", default=20, show_default=True, type=click.IntRange(2), help="How many are answered.")
+@click.option("--prompts", default=4, show_default=True, type=click.IntRange(2), help="How many are answered.")
+@full("Twenty conversations and three rounds.", prompts=20, rounds=3)
 @click.option("--quick", is_flag=True, help="Two prompts and one round: a smoke test.")
 def main(rounds: int, prompts: int, quick: bool) -> None:
     """Compare resumed answers with undisturbed ones; write benchmarks/results/bench-exactness.json, and -speed.json."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from benchmarks.full import full
 from benchmarks.load_weights.bucket import Bucket, running_bucket
 from benchmarks.load_weights.cases import STATES, Case, State, cases
 from benchmarks.load_weights.files import Files, files_of
@@ -63,9 +64,10 @@ def _run(case: Case, files: Files, log: Path, bucket: Bucket | None) -> Measurem
 
 
 @click.command()
-@click.option("--shapes", "names", callback=some_of(SHAPES), default=",".join(SHAPES), show_default=True)
+@click.option("--shapes", "names", callback=some_of(SHAPES), default="1b", show_default=True)
 @click.option("--states", callback=some_of(STATES), default=",".join(STATES), show_default=True)
-@click.option("--rounds", default=7, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
+@click.option("--rounds", default=2, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
+@full("Seven rounds of all shapes.", rounds=7, names=",".join(SHAPES))
 @click.option("--quick", is_flag=True, help="One round with a tiny shape: a smoke test.")
 def main(names: tuple[str, ...], states: tuple[State, ...], rounds: int, quick: bool) -> None:
     """Measure loading; print a table, write benchmarks/results/bench-load.json and draw bench-load.png."""

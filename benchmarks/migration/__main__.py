@@ -14,6 +14,7 @@ from functools import partial
 import click
 from rich.console import Console
 
+from benchmarks.full import full
 from benchmarks.migration.nodes import Follower, TwoNodes, Used, cost
 from benchmarks.migration.report import (
     AGAIN,
@@ -169,7 +170,8 @@ def _with_undisturbed(found: Mapping[Case, Found], streams: Streams) -> dict[Cas
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
+@click.option("--rounds", default=2, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
+@full("Five rounds.", rounds=5)
 @click.option("--quick", is_flag=True, help="One round with the shortest prompt: a smoke test.")
 def main(rounds: int, quick: bool) -> None:
     """Move and kill streams; print tables and write benchmarks/results/bench-migration.json, -cost and -resume."""

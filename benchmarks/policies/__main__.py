@@ -18,6 +18,7 @@ import click
 import structlog
 from rich.console import Console
 
+from benchmarks.full import full
 from benchmarks.machine import ROOT
 from benchmarks.policies.report import FREE, OURS, Point, bounds, cluster_row, draw, goals, policies, speed_report
 from benchmarks.report import RESULTS, Cell, Report, console, publish
@@ -97,9 +98,10 @@ def speed(calls: int) -> dict[str, float]:
     "--rate", "rates", multiple=True, type=float, default=RATES, show_default=True, help="Calls/s; repeatable."
 )
 @click.option("--calls", default=2000, show_default=True, help="Calls of each run of the sweep.")
-@click.option("--seeds", default=3, show_default=True, help="Runs of each policy at each rate.")
-@click.option("--cluster-calls", default=100_000, show_default=True, help="Calls under ServeGen's arrivals.")
-@click.option("--speed-calls", default=1_000_000, show_default=True, help="Calls by which the speed is measured.")
+@click.option("--seeds", default=1, show_default=True, help="Runs of each policy at each rate.")
+@click.option("--cluster-calls", default=20_000, show_default=True, help="Calls under ServeGen's arrivals.")
+@click.option("--speed-calls", default=200_000, show_default=True, help="Calls by which the speed is measured.")
+@full("Three seeds, and as many calls as the documents show.", seeds=3, cluster_calls=100_000, speed_calls=1_000_000)
 @click.option("--quick", is_flag=True, help="A few calls of each: a smoke test.")
 def main(
     parts: Sequence[str], rates: Sequence[float], calls: int, seeds: int, cluster_calls: int, speed_calls: int,

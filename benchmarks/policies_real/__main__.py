@@ -20,6 +20,7 @@ import psutil
 import structlog
 from rich.console import Console
 
+from benchmarks.full import full
 from benchmarks.machine import ROOT
 from benchmarks.policies.report import policies
 from benchmarks.policies_real.calibration import Calibration, calibrate
@@ -98,10 +99,11 @@ def _busy_seconds() -> float:
 
 @click.command()
 @click.option("--policy", "names", multiple=True, type=click.Choice(policies()), help="Only this one; repeatable.")
-@click.option("--calls", type=click.IntRange(1), help="As many calls; the scenario's own number where not given.")
+@click.option("--calls", default=500, show_default=True, type=click.IntRange(1), help="As many calls.")
 @click.option("--rounds", default=CALIBRATION_ROUNDS, show_default=True, help="Starts by each way in the calibration.")
+@full("Four minutes of each policy.", calls=2000)
 @click.option("--quick", is_flag=True, help="A few calls of each: a smoke test.")
-def main(names: Sequence[str], calls: int | None, rounds: int, quick: bool) -> None:
+def main(names: Sequence[str], calls: int, rounds: int, quick: bool) -> None:
     """Run the policies in both worlds; print a table, write benchmarks/results/bench-policies-real.* and a picture."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     end_on_sigterm()
@@ -112,8 +114,7 @@ def main(names: Sequence[str], calls: int | None, rounds: int, quick: bool) -> N
         raise click.ClickException(f"there is no trace at {trace}; docs/benchmarks.md says which one it is")
     if quick:
         calls, rounds = QUICK_CALLS, QUICK_ROUNDS
-    if calls is not None:
-        scenario = scenario.model_copy(update={"invocations": calls})
+    scenario = scenario.model_copy(update={"invocations": calls})
     with tempfile.TemporaryDirectory(prefix="quickthaw-bench-") as folder:
         found, pairs = compare(scenario, names or policies(), rounds, Path(folder), screen)
     settings = {

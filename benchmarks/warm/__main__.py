@@ -20,6 +20,7 @@ import click
 from rich.console import Console
 
 from benchmarks.assets import hugging_face_folder
+from benchmarks.full import full
 from benchmarks.peers import BatchPeer
 from benchmarks.peers.generate_batch import GenerateBatch
 from benchmarks.peers.static_batch import StaticBatch
@@ -113,8 +114,8 @@ def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
 
 
 @click.command()
-@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1), help="Of the latency part.")
-@click.option("--batch-rounds", default=5, show_default=True, type=click.IntRange(1), help="Of the throughput part.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Of the latency part.")
+@click.option("--batch-rounds", default=2, show_default=True, type=click.IntRange(1), help="Of the throughput part.")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=DTYPES, show_default=True)
 @click.option(
     "--engine",
@@ -123,6 +124,7 @@ def _peer_rate(peer: BatchPeer, prompts: Sequence[Sequence[int]]) -> float:
     type=click.Choice(list(MODELS)),
     help="llamacpp: the latency part only; its throughput is in benchmarks.engines.",
 )
+@full("Ten rounds of latency, five of throughput.", rounds=10, batch_rounds=5)
 @click.option("--quick", is_flag=True, help="One short round of one dtype: a smoke test.")
 def main(rounds: int, batch_rounds: int, dtypes: tuple[str, ...], engine: str, quick: bool) -> None:
     """Measure a warm function; print a table and write benchmarks/results/bench-warm.json (bench-warm-ENGINE.json)."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 
 from quickthaw_backends.engines.transformers_engine.vector_code import (
-    BARRIER,
     FIELD_BYTES,
     FLOAT,
     FLOAT_BYTES,
@@ -30,7 +29,6 @@ from quickthaw_backends.engines.transformers_engine.vector_code import (
     fma,
     greatest,
     in_all_lanes,
-    intrinsic,
     lanes,
     long,
     put_vector,
@@ -38,6 +36,7 @@ from quickthaw_backends.engines.transformers_engine.vector_code import (
     room,
     turned,
     vector_at,
+    wait_for_all,
 )
 
 ENTRY = "attend"
@@ -61,7 +60,19 @@ def code(dimension: int, rows: int) -> str:
     the tokens' keys and values, and then attends.
     """
     module = ir.Module()
+    attention = attender(module, dimension, rows)
     builder, call, thread, threads = entry(module, ENTRY)
+    builder.call(attention, [call, thread, threads])
+    builder.ret_void()
+    return str(module)
+
+
+def attender(module: ir.Module, dimension: int, rows: int) -> ir.Function:
+    """Add the function that a thread calls with a `Call`, its own number and how many threads there are."""
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER, LONG, LONG]), "attention")
+    function.linkage = "internal"
+    call, thread, threads = function.args
+    builder = ir.IRBuilder(function.append_basic_block())
     step = _Step(builder, call, dimension, rows)
     tasks, count = field(builder, call, 0, POINTER), field(builder, call, 1, LONG)
     # A thread takes every second task (of two threads), as those that come later in a prompt have more keys.
@@ -73,9 +84,9 @@ def code(dimension: int, rows: int) -> str:
             return ()
 
         repeat(builder, thread, end, threads, (), do)
-        builder.call(intrinsic(builder, BARRIER, VOID, []), [])
+        wait_for_all(builder)
     builder.ret_void()
-    return str(module)
+    return function
 
 
 class _Task:

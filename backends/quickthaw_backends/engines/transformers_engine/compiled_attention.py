@@ -25,7 +25,7 @@ ROWS = 32
 _FLOAT_BYTES = 4
 
 
-class _Call(ctypes.Structure):
+class AttentionCall(ctypes.Structure):
     """What is to be computed."""
 
     _fields_ = (
@@ -51,8 +51,12 @@ def takes(dimension: int) -> bool:
 
 def have_code(dimension: int, shared: int) -> None:
     """Compile for heads of so many numbers, `shared` of which have keys in common, so that forks need not."""
-    if takes(dimension):
-        _compiled(dimension, max(ROWS, shared))
+    _compiled(dimension, rows_of(shared))
+
+
+def rows_of(shared: int) -> int:
+    """Return how many rows a task has at most, where so many heads share keys."""
+    return max(ROWS, shared)
 
 
 @cache
@@ -67,39 +71,47 @@ class CompiledAttention:
         self._segments = segments
         self._heads, self._kv_heads, self._dimension = heads, kv_heads, dimension
         self._scale = scale
-        shared = heads // kv_heads
-        self._code = _compiled(dimension, max(ROWS, shared))
-        self._tasks = _tasks(segments, kv_heads, max(1, ROWS // shared))
+        self._tasks = _tasks(segments, kv_heads, max(1, ROWS // (heads // kv_heads)))
 
     def __call__(self, layer: int, rotated: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Store a layer's keys and values; return [row, heads, dimension], what each token sees.
 
         `rotated` is [row, heads, dimension] of the queries' heads, and behind them the keys'; `values` has the values'.
         """
-        rows, heads = len(rotated), self._heads
-        results = rotated.new_empty((rows, heads, self._dimension))
-        memory = [
-            number
-            for segment in self._segments
-            for number in segment.cache.memory(layer, self._kv_heads, self._dimension)
-        ]
-        call = _Call(
+        results = rotated.new_empty((len(rotated), self._heads, self._dimension))
+        calls, kept = self.calls([layer], rotated, values, results)
+        _compiled(self._dimension, rows_of(self._heads // self._kv_heads)).run_by_team(calls[0])
+        del kept  # what it was called with was in use up to here
+        return results
+
+    def calls(
+        self, layers: Sequence[int], rotated: torch.Tensor, values: torch.Tensor, results: torch.Tensor
+    ) -> tuple[ctypes.Array[AttentionCall], object]:
+        """Return what layers' attention is called with, and what has to be kept until it has been.
+
+        All of them take the same rows of queries, keys and values, and leave the same rows of results.
+        """
+        memory = np.array(
+            [[one.cache.memory(layer, self._kv_heads, self._dimension) for one in self._segments] for layer in layers],
+            dtype=np.int64,
+        )
+        call = AttentionCall(
             tasks=self._tasks.ctypes.data,
             task_count=len(self._tasks),
-            heads=heads // self._kv_heads,
-            memory=ctypes.addressof(of_requests := (ctypes.c_int64 * len(memory))(*memory)),
+            heads=self._heads // self._kv_heads,
             queries=rotated.data_ptr(),
             results=results.data_ptr(),
-            new_keys=rotated.data_ptr() + heads * self._dimension * _FLOAT_BYTES,
+            new_keys=rotated.data_ptr() + self._heads * self._dimension * _FLOAT_BYTES,
             new_values=values.data_ptr(),
             query_bytes=rotated.stride(0) * _FLOAT_BYTES,
-            result_bytes=heads * self._dimension * _FLOAT_BYTES,
+            result_bytes=results.stride(0) * _FLOAT_BYTES,
             value_bytes=values.stride(0) * _FLOAT_BYTES,
             scale=self._scale,
         )
-        self._code.run_by_team(call)
-        del of_requests  # its memory was in use up to here
-        return results
+        calls = (AttentionCall * len(layers))(*[call] * len(layers))
+        for own, of_requests in zip(calls, memory, strict=True):
+            own.memory = of_requests.ctypes.data
+        return calls, (memory, self._tasks)
 
 
 def _tasks(segments: Sequence[Segment], kv_heads: int, together: int) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ _TILES_OF_FEWER: tuple[Tile, ...] = ((1, 4), (2, 2), (4, 1))
 
 Longs = NDArray[np.int64]
 
-_DTYPES = {getattr(torch, name): name for name in product_code.STORED}
+DTYPES = {getattr(torch, name): name for name in product_code.STORED}
 
 
 class _Matrix(ctypes.Structure):
@@ -38,6 +38,8 @@ class _Matrix(ctypes.Structure):
         ("strip_count", ctypes.c_int64),
         ("inputs", ctypes.c_int64),
         ("outputs", ctypes.c_int64),
+        ("scales", ctypes.c_void_p),  # float32 of each output, by which it is multiplied
+        ("biases", ctypes.c_void_p),  # and what is then added
     )
 
 
@@ -56,14 +58,29 @@ class _Call(ctypes.Structure):
 class CompiledProduct:
     """The product with weights that lie side by side, [outputs, inputs] each; they must have arrived."""
 
-    def __init__(self, weights: Sequence[torch.Tensor]) -> None:
-        """The weights are some that `takes` accepts; they are used where they are."""
+    def __init__(
+        self, weights: Sequence[torch.Tensor], scale: torch.Tensor | None = None, bias: torch.Tensor | None = None
+    ) -> None:
+        """The weights are some that `takes` accepts; they are used where they are.
+
+        `scale` and `bias` are of the outputs; missing ones change nothing.
+        """
         self.outputs = sum(len(weight) for weight in weights)
         self._weights = tuple(weights)
+        self._scale = torch.ones(self.outputs) if scale is None else scale.float().contiguous()
+        self._bias = torch.zeros(self.outputs) if bias is None else bias.float().contiguous()
         self._strips, self._places = _strips(weights)
         self._matrix = _Matrix(
-            self._strips.ctypes.data, self._places.ctypes.data, len(self._strips), weights[0].shape[1], self.outputs
+            self._strips.ctypes.data,
+            self._places.ctypes.data,
+            len(self._strips),
+            weights[0].shape[1],
+            self.outputs,
+            self._scale.data_ptr(),
+            self._bias.data_ptr(),
         )
+        self.address = ctypes.addressof(self._matrix)
+        """Of the matrix, as `product_code` has it."""
         self._code = compiled(weights[0].dtype)
 
     def __call__(self, rows: torch.Tensor, into: torch.Tensor | None = None) -> torch.Tensor:
@@ -72,7 +89,7 @@ class CompiledProduct:
             raise ValueError(f"rows are {self._matrix.inputs} of float32, not {rows.shape[1]} of {rows.dtype}")
         rows = rows.contiguous()
         results = rows.new_empty((len(rows), self.outputs)) if into is None else into
-        call = _Call(ctypes.addressof(self._matrix), rows.data_ptr(), results.data_ptr(), len(rows))
+        call = _Call(self.address, rows.data_ptr(), results.data_ptr(), len(rows))
         self._code.run_by_team(call)
         return results
 
@@ -80,7 +97,7 @@ class CompiledProduct:
 def takes(weights: Sequence[torch.Tensor]) -> bool:
     """Whether there is code here for these weights."""
     return compiling.why_not() is None and all(
-        weight.dtype == weights[0].dtype in _DTYPES
+        weight.dtype == weights[0].dtype in DTYPES
         and weight.is_contiguous()
         and len(weight) >= STRIP
         and weight.shape[1] % LANES == 0
@@ -91,15 +108,19 @@ def takes(weights: Sequence[torch.Tensor]) -> bool:
 def have_code(dtypes: Iterable[torch.dtype]) -> None:
     """Compile for weights of these types, as far as that can be, so that forks of this process need not."""
     if compiling.why_not() is None:
-        for dtype in _DTYPES.keys() & dtypes:
+        for dtype in DTYPES.keys() & dtypes:
             compiled(dtype)
 
 
 @cache
 def compiled(dtype: torch.dtype) -> Compiled:
     """Return the code for weights of a type."""
-    tiles = _TILES_OF_32_REGISTERS if compiling.features().get("avx512f") else _TILES_OF_FEWER
-    return compiling.compile_code(product_code.code(_DTYPES[dtype], tiles), product_code.ENTRY)
+    return compiling.compile_code(product_code.code(DTYPES[dtype], tiles()), product_code.ENTRY)
+
+
+def tiles() -> Sequence[Tile]:
+    """Return the tiles for this processor's registers."""
+    return _TILES_OF_32_REGISTERS if compiling.features().get("avx512f") else _TILES_OF_FEWER
 
 
 def _strips(weights: Sequence[torch.Tensor]) -> tuple[Longs, Longs]:

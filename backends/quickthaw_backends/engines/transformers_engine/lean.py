@@ -5,7 +5,7 @@ It takes the weights from the model that transformers made, and leaves anything 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,13 +13,14 @@ import torch.nn.functional as functional
 from torch import nn
 from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
-from quickthaw_backends.engines.transformers_engine import compiled_attention
+from quickthaw_backends.engines.transformers_engine import compiled_attention, compiled_layers, compiled_product
 from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
 from quickthaw_backends.engines.transformers_engine.compiled_attention import CompiledAttention
+from quickthaw_backends.engines.transformers_engine.compiled_layers import CompiledLayers, Heads, LayerWeights
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear
-from quickthaw_backends.engines.transformers_engine.products import MixedProduct, product_of
+from quickthaw_backends.engines.transformers_engine.products import MixedProduct, compiled_product_of, product_of
 
 _MODELS = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM)
 _KINDS = {SteadyLinear, MixedLinear, Int8Linear}
@@ -46,22 +47,27 @@ def suits_mixed(model: PreTrainedModel) -> bool:
     return _is_plain(model) and all(linear.weight.dtype == torch.bfloat16 for linear in _linears(model))
 
 
-def have_code(model: PreTrainedModel) -> None:
+def have_code(model: PreTrainedModel, dtypes: Collection[torch.dtype], *, mixed: bool) -> None:
     """Compile for a model, as transformers made it, what is computed here, so that forks of this process need not."""
-    if _is_plain(model):
-        heads, kv_heads, dimension = _heads(model)
-        compiled_attention.have_code(dimension, heads // kv_heads)
+    if not _is_plain(model) or not is_exact(model):
+        return
+    heads = _heads(model)
+    if mixed:
+        compiled_attention.have_code(heads.dimension, heads.queries // heads.keys)
+        return
+    for dtype in compiled_product.DTYPES.keys() & dtypes:
+        compiled_layers.have_code(dtype, heads)
 
 
 def is_exact(model: PreTrainedModel) -> bool:
     """Whether attention, computed here in float32, is the same to the last bit however many tokens it is for."""
-    return compiled_attention.takes(_heads(model)[2])
+    return compiled_attention.takes(_heads(model).dimension)
 
 
-def _heads(model: Any) -> tuple[int, int, int]:
-    """Return how many heads there are of queries and of keys, and how many numbers each has."""
+def _heads(model: Any) -> Heads:
     own = model.model.layers[0].self_attn
-    return len(own.q_proj.weight) // own.head_dim, len(own.k_proj.weight) // own.head_dim, own.head_dim
+    queries, keys = (len(one.weight) // own.head_dim for one in (own.q_proj, own.k_proj))
+    return Heads(queries, keys, own.head_dim, own.scaling)
 
 
 def _is_plain(model: PreTrainedModel) -> bool:
@@ -84,42 +90,86 @@ class LeanDecoder:
         """Weights that are still arriving are waited for layer by layer, when they are first used."""
         self._decoder: Any = model.model
         self._head: Any = model.get_output_embeddings()
-        self._layers: list[_Layer | None] = [None] * len(self._decoder.layers)
-        own: Any = self._decoder.layers[0].self_attn
-        self._heads, self._kv_heads, self._dimension = _heads(model)
-        self._scale = own.scaling
-        self._compiles = is_exact(model) and not _is_narrow(own.q_proj)
+        self._heads = _heads(model)
         self._rotary = _Rotary(self._decoder.rotary_emb)
+        self._layers: _CompiledLayers | _TorchLayers = (
+            _CompiledLayers(self._decoder.layers, self._heads)
+            if is_exact(model) and _compiles(self._decoder.layers)
+            else _TorchLayers(self._decoder.layers, self._heads)
+        )
 
     def scores(
         self, tokens: Sequence[int], positions: Sequence[int], batch: RaggedBatch, wanted: torch.Tensor
     ) -> torch.Tensor:
         """Return [len(wanted), vocabulary]: what comes after the tokens at these places of the packed row."""
         hidden = self._decoder.embed_tokens(torch.tensor(tokens))
-        cos, sin = self._rotary.at(positions)
-        attend = self._attention(batch)
-        for index in range(len(self._layers)):
-            hidden = self._layer(index).forward(hidden, cos, sin, attend)
+        hidden = self._layers(hidden, *self._rotary.at(positions), batch)
         pass_gates(self._decoder.norm)
         found: torch.Tensor = self._head(_normed(hidden[wanted], self._decoder.norm))
         return found
 
+
+class _CompiledLayers:
+    """The layers as compiled code: one by one when they are first used, as their weights arrive, then all at once."""
+
+    def __init__(self, layers: Any, heads: Heads) -> None:
+        self._layers = layers
+        self._heads = heads
+        self._arrived: list[LayerWeights] = []
+        self._whole: CompiledLayers | None = None
+
+    def __call__(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch) -> torch.Tensor:
+        if self._whole is None:
+            for index in range(len(self._layers)):
+                hidden = self._compiled([self._weights(index)])(index, hidden, cos, sin, batch.segments)
+            self._whole = self._compiled(self._arrived)
+            return hidden
+        return self._whole(0, hidden, cos, sin, batch.segments)
+
+    def _compiled(self, layers: Sequence[LayerWeights]) -> CompiledLayers:
+        first = self._layers[0]
+        dtype, epsilon = first.self_attn.q_proj.weight.dtype, first.input_layernorm.variance_epsilon
+        return CompiledLayers(layers, dtype, self._heads, epsilon)
+
+    def _weights(self, index: int) -> LayerWeights:
+        """Return a layer's weights when they have arrived."""
+        if index == len(self._arrived):
+            layer = self._layers[index]
+            for module in layer.modules():
+                pass_gates(module)
+            norms = (layer.input_layernorm.weight, layer.post_attention_layernorm.weight)
+            self._arrived.append(LayerWeights(*norms, *(compiled_product_of(group) for group in _groups(layer))))
+        return self._arrived[index]
+
+
+class _TorchLayers:
+    """The layers as operations of torch's: mixed products, and what there is no compiled code for."""
+
+    def __init__(self, layers: Any, heads: Heads) -> None:
+        self._layers = layers
+        self._heads = heads
+        self._made: list[_Layer] = []
+        self._compiles = compiled_attention.takes(heads.dimension) and not _is_narrow(layers[0].self_attn.q_proj)
+
+    def __call__(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, batch: RaggedBatch) -> torch.Tensor:
+        attend = self._attention(batch)
+        for index, layer in enumerate(self._layers):
+            if index == len(self._made):
+                self._made.append(_Layer(layer, index))
+            hidden = self._made[index].forward(hidden, cos, sin, attend)
+        return hidden
+
     def _attention(self, batch: RaggedBatch) -> Attention:
         """Return a step's attention, which also stores keys and values."""
+        heads = self._heads
         if self._compiles:
-            return CompiledAttention(batch.segments, self._heads, self._kv_heads, self._dimension, self._scale)
+            return CompiledAttention(batch.segments, heads.queries, heads.keys, heads.dimension, heads.scale)
 
         def by_torch(layer: int, rotated: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-            batch.store(layer, _by_head(rotated[:, self._heads :]), _by_head(values))
-            return attend(batch, _by_head(rotated[:, : self._heads]), batch.segments, self._scale)
+            batch.store(layer, _by_head(rotated[:, heads.queries :]), _by_head(values))
+            return attend(batch, _by_head(rotated[:, : heads.queries]), batch.segments, heads.scale)
 
         return by_torch
-
-    def _layer(self, index: int) -> _Layer:
-        found = self._layers[index]
-        if found is None:
-            found = self._layers[index] = _Layer(self._decoder.layers[index], index)
-        return found
 
 
 class _Layer:
@@ -133,10 +183,7 @@ class _Layer:
         self._dimension = own.head_dim
         self._rotated_heads = (len(own.q_proj.weight) + len(own.k_proj.weight)) // own.head_dim
         self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
-        self._inner = product_of([own.q_proj, own.k_proj, own.v_proj])
-        self._outer = product_of([own.o_proj])
-        self._gate_and_up = product_of([layer.mlp.gate_proj, layer.mlp.up_proj])
-        self._down = product_of([layer.mlp.down_proj])
+        self._inner, self._outer, self._gate_and_up, self._down = (product_of(group) for group in _groups(layer))
         self._narrow = _is_narrow(own.q_proj)
 
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, attend: Attention) -> torch.Tensor:
@@ -188,10 +235,23 @@ def _by_head(rows: torch.Tensor) -> torch.Tensor:
     return rows.transpose(0, 1)[None]
 
 
+def _groups(layer: Any) -> list[list[Any]]:
+    """Return the linear layers of a layer, together where they take the same rows, in the order of their use."""
+    own, mlp = layer.self_attn, layer.mlp
+    return [[own.q_proj, own.k_proj, own.v_proj], [own.o_proj], [mlp.gate_proj, mlp.up_proj], [mlp.down_proj]]
+
+
+def _compiles(layers: Any) -> bool:
+    """Whether there is compiled code for all that layers compute, with weights of one type and no mixed product."""
+    linears = [linear for layer in layers for group in _groups(layer) for linear in group]
+    mixed = any(isinstance(linear, MixedLinear) for linear in linears)
+    return not mixed and compiled_product.takes([linear.weight for linear in linears])
+
+
 def _linears(model: Any) -> Iterator[Any]:
     for layer in model.model.layers:
-        own, mlp = layer.self_attn, layer.mlp
-        yield from (own.q_proj, own.k_proj, own.v_proj, own.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        for group in _groups(layer):
+            yield from group
 
 
 def _is_narrow(linear: nn.Module) -> bool:

@@ -104,8 +104,10 @@ class PreparedModel:
         if options.compute == "native":
             return
         stored = {weight.dtype for weight in _matrices(self._model)}
-        compiled_product.have_code(stored if options.dtype == "auto" else {getattr(torch, options.dtype)})
-        lean.have_code(self._model)
+        dtypes = stored if options.dtype == "auto" else {getattr(torch, options.dtype)}
+        compiled_product.have_code(dtypes)
+        if not self.embeds:
+            lean.have_code(self._model, dtypes, mixed=options.compute == "mixed")
 
     def _map(self, checkpoint: Checkpoint, manifest: Manifest, arrival: Arrival | None) -> None:
         if arrival is not None:

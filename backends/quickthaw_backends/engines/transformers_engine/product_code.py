@@ -82,18 +82,35 @@ def code(dtype: str, tiles: Sequence[Tile]) -> str:
     `Call` and the `Matrix` that it points to are laid out in `compiled_product`. `dtype`, one of `STORED`, is the type
     of the weights. One of the tiles is of a single row.
     """
-    stored = STORED[dtype]
     module = ir.Module()
-    from_largest = sorted(tiles, reverse=True)
-    _entry(module, [(rows, _strip_of(module, stored, rows, outputs)) for rows, outputs in from_largest])
+    multiply = multiplier(module, dtype, tiles)
+    builder, call, _, threads = entry(module, ENTRY)
+    matrix, rows, results = (field(builder, call, index, POINTER) for index in range(3))
+    taken = at(builder, call, long(4 * FIELD_BYTES))
+    builder.call(multiply, [matrix, rows, results, field(builder, call, 3, LONG), taken, threads])
+    builder.ret_void()
     return str(module)
+
+
+def multiplier(module: ir.Module, dtype: str, tiles: Sequence[Tile]) -> ir.Function:
+    """Add the function that computes a thread's part of a product.
+
+    It takes the addresses of a matrix, of rows and of results, how many rows there are, the address at which threads
+    count the strips they have taken, which is 0 before, and how many threads there are.
+    """
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER, POINTER, POINTER, LONG, POINTER, LONG]), "product")
+    function.linkage = "internal"
+    strips_of = [(rows, _strip_of(module, STORED[dtype], rows, outputs)) for rows, outputs in sorted(tiles)[::-1]]
+    _multiply(ir.IRBuilder(function.append_basic_block()), strips_of, *function.args)
+    return function
 
 
 def _strip_of(module: ir.Module, stored: Stored, rows: int, outputs: int) -> ir.Function:
     """Add the function that computes a strip for so many rows."""
-    function = ir.Function(module, ir.FunctionType(VOID, [POINTER, POINTER, POINTER, LONG, LONG]), f"strip_of_{rows}")
+    kind = ir.FunctionType(VOID, [POINTER, POINTER, POINTER, POINTER, POINTER, LONG, LONG])
+    function = ir.Function(module, kind, f"strip_of_{rows}")
     function.linkage = "internal"
-    weights, first_row, results, inputs, width = function.args
+    weights, scales, biases, first_row, results, inputs, width = function.args
     builder = ir.IRBuilder(function.append_basic_block())
     weight_bytes = builder.mul(inputs, long(stored.bytes))
     row_bytes, result_bytes = (builder.mul(length, long(FLOAT_BYTES)) for length in (inputs, width))
@@ -104,9 +121,10 @@ def _strip_of(module: ir.Module, stored: Stored, rows: int, outputs: int) -> ir.
         weights_at = [at(builder, begin, builder.mul(weight_bytes, long(output))) for output in range(outputs)]
         sums = _sums(builder, stored, weights_at, rows_at, inputs)
         for total, (row, output) in zip(sums, product(range(rows), range(outputs)), strict=True):
-            place = builder.add(first_output, long(output))
-            offset = builder.add(builder.mul(result_bytes, long(row)), builder.mul(place, long(FLOAT_BYTES)))
-            builder.store(added_up(builder, total), at(builder, results, offset), align=FLOAT_BYTES)
+            place = builder.mul(builder.add(first_output, long(output)), long(FLOAT_BYTES))
+            scale, bias = (builder.load(at(builder, each, place), typ=FLOAT) for each in (scales, biases))
+            result = builder.fadd(builder.fmul(added_up(builder, total), scale), bias)
+            builder.store(result, at(builder, results, builder.add(builder.mul(result_bytes, long(row)), place)))
         return ()
 
     repeat(builder, long(0), long(STRIP), outputs, (), compute)
@@ -143,33 +161,40 @@ def _sums(
     return repeat(builder, long(0), inputs, LANES, none, add)[1]
 
 
-def _entry(module: ir.Module, strips_of: Sequence[tuple[int, ir.Function]]) -> None:
-    """Add the function that computes this thread's share of the strips; the largest number of rows comes first."""
-    builder, call, _, threads = entry(module, ENTRY)
-    matrix, rows, results = (field(builder, call, index, POINTER) for index in range(3))
-    row_count = field(builder, call, 3, LONG)
+def _multiply(
+    builder: ir.IRBuilder,
+    strips_of: Sequence[tuple[int, ir.Function]],
+    matrix: ir.Value,
+    rows: ir.Value,
+    results: ir.Value,
+    row_count: ir.Value,
+    taken: ir.Value,
+    threads: ir.Value,
+) -> None:
+    """Compute strips for all rows, as many of them together as the first of `strips_of` that fits is for."""
     strips, places = (field(builder, matrix, index, POINTER) for index in range(2))
     strip_count, inputs, width = (field(builder, matrix, index, LONG) for index in range(2, 5))
+    scales, biases = (field(builder, matrix, index, POINTER) for index in (5, 6))
     row_bytes, result_bytes = (builder.mul(length, long(FLOAT_BYTES)) for length in (inputs, width))
 
     def compute(strip: ir.Value) -> None:
         weights = field(builder, strips, strip, POINTER)
-        place = field(builder, places, strip, LONG)
-        into = at(builder, results, builder.mul(place, long(FLOAT_BYTES)))
+        place = builder.mul(field(builder, places, strip, LONG), long(FLOAT_BYTES))
+        into, own_scales, own_biases = (at(builder, each, place) for each in (results, scales, biases))
         row = long(0)
         for count, strip_of in strips_of:
 
             def apply(row: ir.Value, _: Sequence[ir.Value], strip_of: ir.Function = strip_of) -> Sequence[ir.Value]:
                 first_row = at(builder, rows, builder.mul(row, row_bytes))
                 first_result = at(builder, into, builder.mul(row, result_bytes))
-                builder.call(strip_of, [weights, first_row, first_result, inputs, width])
+                builder.call(strip_of, [weights, own_scales, own_biases, first_row, first_result, inputs, width])
                 return ()
 
             row, _done = repeat(builder, row, row_count, count, (), apply)
 
     # Threads take turns, so that what holds one of them up, another process on its core say, does not hold up the rest.
     at_a_time = builder.add(builder.udiv(strip_count, builder.mul(threads, long(TURNS))), long(1))
-    take_turns(builder, at(builder, call, long(4 * FIELD_BYTES)), strip_count, at_a_time, compute)
+    take_turns(builder, taken, strip_count, at_a_time, compute)
     builder.ret_void()
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as functional
 
+from quickthaw_backends.engines.transformers_engine.compiled_product import CompiledProduct
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear, narrowed
 from quickthaw_backends.engines.transformers_engine.steady_product import steady_product
@@ -24,6 +25,12 @@ def product_of(layers: Sequence[SteadyLinear] | Sequence[Int8Linear]) -> Product
     """Return the product of layers that all compute in one way. The weights must have arrived."""
     mixed = [layer for layer in layers if isinstance(layer, MixedLinear)]
     return MixedProduct(mixed) if mixed else _Steady(layers)
+
+
+def compiled_product_of(layers: Sequence[SteadyLinear] | Sequence[Int8Linear]) -> CompiledProduct:
+    """Return the compiled product of layers whose weights it takes, and which have arrived."""
+    weights = [layer.weight for layer in layers]
+    return CompiledProduct(weights, _scales(layers), _joined([layer.bias for layer in layers], weights))
 
 
 class MixedProduct:
@@ -58,9 +65,8 @@ class _Steady:
 
     def __init__(self, layers: Sequence[SteadyLinear] | Sequence[Int8Linear]) -> None:
         weights = [layer.weight for layer in layers]
-        scales = [layer.scale for layer in layers if isinstance(layer, Int8Linear)]
         self._product = steady_product(weights)
-        self._scale = torch.cat(scales) if scales else None
+        self._scale = _scales(layers)
         self._bias = _joined([layer.bias for layer in layers], weights)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
@@ -69,6 +75,12 @@ class _Steady:
         if self._scale is not None:
             result *= self._scale
         return result if self._bias is None else result + self._bias
+
+
+def _scales(layers: Sequence[SteadyLinear] | Sequence[Int8Linear]) -> torch.Tensor | None:
+    """Return the scales of the outputs side by side; None: there are none."""
+    scales = [layer.scale for layer in layers if isinstance(layer, Int8Linear)]
+    return torch.cat(scales) if scales else None
 
 
 def _joined(biases: Sequence[torch.Tensor | None], weights: Sequence[torch.Tensor]) -> torch.Tensor | None:

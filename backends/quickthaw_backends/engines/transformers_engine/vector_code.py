@@ -30,6 +30,11 @@ _EXPONENTIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e
 """A polynomial that is the exponential between -ln(2) / 2 and ln(2) / 2 (Cephes' coefficients), exactly 1 at 0."""
 
 
+def wait_for_all(builder: ir.IRBuilder) -> None:
+    """Have each thread go on when all have come here."""
+    builder.call(intrinsic(builder, BARRIER, VOID, []), [])
+
+
 def take_turns(
     builder: ir.IRBuilder, taken: ir.Value, count: ir.Value, at_a_time: ir.Value, body: Callable[[ir.Value], None]
 ) -> None:
