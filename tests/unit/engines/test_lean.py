@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from quickthaw_backends.engines.batching.runner import Chunk
-from quickthaw_backends.engines.transformers_engine import TransformersEngine, linear
+from quickthaw_backends.engines.transformers_engine import TransformersEngine, compiling, linear
 from quickthaw_backends.engines.transformers_engine.lean import suits
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner
 from tests.unit.engines import tiny
+from tests.unit.engines.steps import computed, started_runner
 
 TOKENS = list(b"The quick brown fox jumps over the lazy dog")
 
@@ -52,6 +54,23 @@ def test_scores_are_those_of_transformers(folder: Path, architecture: str, dtype
     assert rows[1][0] == pytest.approx(expected[4], abs=2e-4)
     assert later[0][0] == pytest.approx(expected[5], abs=2e-4)
     assert later[1][0] == pytest.approx(expected[-1], abs=2e-4)
+
+
+@pytest.mark.skipif(compiling.why_not() is not None, reason=f"nothing is compiled: {compiling.why_not()}")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_where_nothing_is_compiled_torch_computes_the_same_but_for_rounding(
+    folder: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = started_runner(folder, "qwen2", dtype=dtype)
+    expected = computed(compiled, [100])
+    monkeypatch.setattr(compiling, "why_not", lambda: "this processor is too old")
+    plain = started_runner(folder, "qwen2", dtype=dtype)
+    found = computed(plain, [100])
+    assert [type(one._lean._layers).__name__ for one in (compiled, plain) if one._lean] == [
+        "_CompiledLayers",
+        "_TorchLayers",
+    ]
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
 
 
 @pytest.mark.parametrize("architecture", ["mistral", "gpt2"])
