@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence as Tokens
 from dataclasses import replace
@@ -15,11 +16,13 @@ from quickthaw_backends.engines.batching.runner import Chunk, Runner, Scores
 from quickthaw_backends.engines.batching.scheduler import Budget, Plan, plan_step
 from quickthaw_backends.engines.batching.sequence import Sequence
 from quickthaw_backends.engines.batching.sharing import Sharing
+from quickthaw_backends.engines.batching.speculation import worthwhile
+from quickthaw_backends.engines.batching.step_times import StepTimes
 from quickthaw_backends.engines.texts import Texts
 from quickthaw_platform.contracts import EngineStats
 
 SPECULATING_REQUESTS = 8
-"""With more in a step, a guess costs more than it saves."""
+"""With more in a step, guesses aren't looked for: a step of so many waits for arithmetic anywhere."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class BatchLoop:
         self._kv_token_bytes = kv_token_bytes
         self.context_tokens = context_tokens
         self._sharing = Sharing(runner, prefixes or PrefixCache(runner.drop, budget.kv_tokens // 2))
+        self._step_times = StepTimes()
         self._changed = threading.Condition()  # guards all that follows
         self._arrived: list[Sequence] = []
         self._cancelled: set[str] = set()
@@ -169,8 +173,13 @@ class BatchLoop:
             working = [sequence for sequence in self._running if sequence.request.id in plan.chunks]
         if not working:
             return
-        chunks = self._chunks(working, plan)
-        for sequence, chunk, result in zip(working, chunks, self._runner.run(chunks), strict=True):
+        decoding = self._runner.speculates and all(sequence.view().decodes for sequence in working)
+        chunks = self._chunks(working, plan, decoding=decoding)
+        began = time.perf_counter()
+        results = self._runner.run(chunks)
+        if decoding:
+            self._step_times.note(sum(len(chunk.tokens) for chunk in chunks), time.perf_counter() - began)
+        for sequence, chunk, result in zip(working, chunks, results, strict=True):
             self._absorb(sequence, chunk, result)
 
     def _plan(self) -> Plan:
@@ -185,23 +194,22 @@ class BatchLoop:
                 return plan
             room = 0  # what gave way is not made again at once
 
-    def _chunks(self, working: list[Sequence], plan: Plan) -> list[Chunk]:
-        """Return what a step computes: guesses take what is left of its tokens."""
-        left = self._budget.step_tokens - sum(plan.chunks.values())
-        if not self._runner.speculates or len(working) > SPECULATING_REQUESTS:
-            left = 0
-        chunks = []
-        for place, sequence in enumerate(working):
-            chunk = self._chunk(sequence, plan.chunks[sequence.request.id], left // (len(working) - place))
-            left -= len(sequence.guess)
-            chunks.append(chunk)
-        return chunks
+    def _chunks(self, working: list[Sequence], plan: Plan, *, decoding: bool) -> list[Chunk]:
+        """Return what a step computes of each request: known tokens, and where all only decode, guessed ones."""
+        for sequence in working:
+            self._runner.reserve(sequence.cache, sequence.reserved)
+        if decoding and len(working) <= SPECULATING_REQUESTS:
+            self._speculate(working)
+        return [self._chunk(sequence, plan.chunks[sequence.request.id]) for sequence in working]
 
-    def _chunk(self, sequence: Sequence, count: int, most: int) -> Chunk:
-        """Return what a step computes of a request: known tokens, and where it only decodes, `most` guessed ones."""
-        self._runner.reserve(sequence.cache, sequence.reserved)
-        if most > 0 and sequence.view().decodes and not sequence.held:
-            sequence.speculate(most)
+    def _speculate(self, working: list[Sequence]) -> None:
+        """Have those guess whose guesses give more tokens a second; what is left of the step's tokens is shared."""
+        most = max(0, self._budget.step_tokens - len(working)) // len(working)
+        guesses = [sequence.likely(most) for sequence in working]
+        for sequence, guess, length in zip(working, guesses, worthwhile(guesses, self._step_times), strict=True):
+            sequence.guess = guess.tokens[:length]
+
+    def _chunk(self, sequence: Sequence, count: int) -> Chunk:
         tokens = [*sequence.tokens(sequence.computed, count), *sequence.guess]
         rows = len(tokens) if sequence.scores_prompt else 1 + len(sequence.guess)
         return Chunk(sequence.cache, tokens, sequence.computed, rows)

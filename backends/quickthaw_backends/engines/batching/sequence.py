@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence as Tokens
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quickthaw.generation import Delta, TokenLogprob
@@ -14,7 +14,7 @@ from quickthaw_backends.engines.batching.prefixes import Prefix
 from quickthaw_backends.engines.batching.runner import Scores
 from quickthaw_backends.engines.batching.sampling import choose, token_logprob
 from quickthaw_backends.engines.batching.scheduler import View
-from quickthaw_backends.engines.batching.speculation import MOST_FORCED_TOKENS, Guesser
+from quickthaw_backends.engines.batching.speculation import FORCED_CHANCE, MOST_FORCED_TOKENS, Guess, Guesser
 from quickthaw_backends.engines.texts import Texts, shown_logprob
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
@@ -39,7 +39,6 @@ class Sequence:
     prefix: Prefix | None = None
     offer: tuple[Prefix, int] | None = None  # while it waits: what is kept of its beginning
     guess: tuple[int, ...] = ()  # computed with the next step's token; see `speculation`
-    forced: bool = False  # whether the guess is what the answer's grammar leaves
     guesser: Guesser = field(default_factory=Guesser)
 
     @classmethod
@@ -105,21 +104,21 @@ class Sequence:
         computed = self.offer[1] if self.offer else self.computed
         return View(self.request.id, self.known - self.held, computed, self.reserved, self.limit, self.shared)
 
-    def speculate(self, most: int) -> None:
+    def likely(self, most: int) -> Guess:
         """Guess at most so many tokens after its newest one, as far as room and limit go.
 
         Where its grammar leaves only one text, that is the guess; any other guess is cut to what the grammar allows.
         """
         room = min(self.reserved, self.limit - 1, self.known + most) - self.known
         guide = self.answer.constraint.guide
-        forced = guide.forced()[: min(room, MOST_FORCED_TOKENS)] if guide is not None and room > 0 else []
-        self.forced = bool(forced)
-        if forced or room <= 0:
-            self.guess = tuple(forced)
-            return
-        self.guess = self.guesser.guess([*self.prompt, *self.generated], room)
-        if self.guess and guide is not None:
-            self.guess = self.guess[: guide.fitting(self.guess)]
+        if self.held or room <= 0:
+            return Guess()
+        if guide is not None and (forced := guide.forced()[: min(room, MOST_FORCED_TOKENS)]):
+            return Guess(tuple(forced), FORCED_CHANCE)
+        guess = self.guesser.guess([*self.prompt, *self.generated], room)
+        if guide is None or not guess.tokens:
+            return guess
+        return replace(guess, tokens=guess.tokens[: guide.fitting(guess.tokens)])
 
     def extend(self, tokens: Tokens[int]) -> None:
         """Take tokens of the answer that another engine chose."""
@@ -160,8 +159,6 @@ class Sequence:
                 break
             self.computed += 1
             deltas.append(self._next(row, texts))
-        if guess and not self.forced:
-            self.guesser.judge(len(guess), len(deltas) - 1)
         return deltas
 
     def opening(self, texts: Texts) -> Delta:

@@ -170,12 +170,15 @@ class LlamaContext:
         return outputs
 
     def _scores(self, places: range) -> NDArray[np.float32]:
-        rows = [self._row(place) for place in places]
-        return rows[0][None] if len(rows) == 1 else np.stack(rows)
+        """Return the rows of some places: llama.cpp's own memory where they lie there one after the other."""
+        width = self._model.tokens
+        rows = [self._library.llama_get_logits_ith(self._handle, place) for place in places]
+        if all(row == rows[0] + number * width for number, row in enumerate(rows)):
+            return self._numbers(rows[0], len(rows) * width).reshape(len(rows), width)
+        return np.stack([self._numbers(row, width) for row in rows])
 
-    def _row(self, place: int) -> NDArray[np.float32]:
-        found = self._library.llama_get_logits_ith(self._handle, place)
-        return np.frombuffer(self._ffi.buffer(found, self._model.tokens * 4), dtype=np.float32)
+    def _numbers(self, address: Any, count: int) -> NDArray[np.float32]:
+        return np.frombuffer(self._ffi.buffer(address, count * 4), dtype=np.float32)
 
     def _array(self, field: str, count: int, dtype: Any) -> NDArray[Any]:
         """Return a field of the batch as an array over the same memory."""
