@@ -65,4 +65,4 @@ def computed(runner: RaggedRunner, cuts: Sequence[int], *others: Chunk) -> Compu
 
 def kept(cache: SequenceCache) -> list[torch.Tensor]:
     """Return copies of the keys and values of all tokens."""
-    return [tensor.clone() for layer in cache.layers(len(ALL)) for tensor in layer]
+    return [stack.clone() for stack in cache.stacks(len(ALL))]

@@ -10,7 +10,7 @@ import torch
 from quickthaw_backends.engines.transformers_engine import compiled_attention, compiling
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment, attend
 from quickthaw_backends.engines.transformers_engine.compiled_attention import CompiledAttention
-from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
+from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, SequenceCache
 
 pytestmark = pytest.mark.skipif(compiling.why_not() is not None, reason=f"nothing is compiled: {compiling.why_not()}")
 
@@ -60,7 +60,7 @@ def made(shape: tuple[int, int, int], spread: float = 1.0) -> Step:
     rows = sum(count for _, count in PIECES)
     begin = 0
     for past, count in PIECES:
-        cache = SequenceCache()
+        cache = SequenceCache(CacheShape([((kv_heads, dimension), (kv_heads, dimension))]))
         cache.reserve(past + count + 5)  # what is behind is never written
         if past:
             cache.write(0, 0, *(spread * torch.randn(1, kv_heads, past, dimension) for _ in range(2)))

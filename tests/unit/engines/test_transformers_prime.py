@@ -12,7 +12,7 @@ import torch
 
 from quickthaw.errors import NotServable, StartFailed
 from quickthaw_backends.engines.transformers_engine import TransformersEngine, kv_file
-from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
+from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, SequenceCache
 from tests.unit.engines import tiny
 from tests.unit.engines.tiny import generate
 
@@ -77,17 +77,18 @@ def test_a_file_that_holds_anything_else_is_written_anew(prepare: Prepare, tmp_p
 
 
 def test_what_is_read_is_mapped_and_holds_what_was_written(tmp_path: Path) -> None:
-    cache, file = SequenceCache(), tmp_path / "x.kv"
+    shape, file = CacheShape([((2, 4), (2, 5))]), tmp_path / "x.kv"
+    cache = SequenceCache(shape)
     cache.reserve(8)
     keys, values = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 3, 5)
     cache.write(0, 0, keys, values)
     kv_file.write(file, [5, 6], cache)
-    found = kv_file.read(file, [5, 6], 2 * 4 + 2 * 5)
+    found = kv_file.read(file, [5, 6], shape)
     assert found is not None
     assert str(file) in Path("/proc/self/maps").read_text()
     assert torch.equal(found.read(0, 0, 2)[0], keys[:, :, :2])
     assert torch.equal(found.read(0, 0, 2)[1], values[:, :, :2])
-    assert kv_file.read(file, [5, 6], 17) is None
+    assert kv_file.read(file, [5, 6], CacheShape([((2, 4), (2, 4))])) is None
 
 
 def test_priming_leaves_the_model_for_another_device_as_it_was(prepare: Prepare, tmp_path: Path) -> None:

@@ -79,22 +79,19 @@ class CompiledAttention:
         `rotated` is [row, heads, dimension] of the queries' heads, and behind them the keys'; `values` has the values'.
         """
         results = rotated.new_empty((len(rotated), self._heads, self._dimension))
-        calls, kept = self.calls([layer], rotated, values, results)
+        calls, kept = self.calls(range(layer, layer + 1), rotated, values, results)
         _compiled(self._dimension, rows_of(self._heads // self._kv_heads)).run_by_team(calls[0])
         del kept  # what it was called with was in use up to here
         return results
 
     def calls(
-        self, layers: Sequence[int], rotated: torch.Tensor, values: torch.Tensor, results: torch.Tensor
+        self, layers: range, rotated: torch.Tensor, values: torch.Tensor, results: torch.Tensor
     ) -> tuple[ctypes.Array[AttentionCall], object]:
         """Return what layers' attention is called with, and what has to be kept until it has been.
 
         All of them take the same rows of queries, keys and values, and leave the same rows of results.
         """
-        memory = np.array(
-            [[one.cache.memory(layer, self._kv_heads, self._dimension) for one in self._segments] for layer in layers],
-            dtype=np.int64,
-        )
+        memory = np.stack([one.cache.memory()[layers.start : layers.stop] for one in self._segments], 1)
         call = AttentionCall(
             tasks=self._tasks.ctypes.data,
             task_count=len(self._tasks),

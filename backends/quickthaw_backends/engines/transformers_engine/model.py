@@ -28,7 +28,7 @@ from quickthaw_backends.engines.transformers_engine import (
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
 from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
-from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache
+from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, SequenceCache
 from quickthaw_backends.engines.transformers_engine.mapping import MappedTensor, map_weights
 from quickthaw_backends.engines.transformers_engine.options import TransformersOptions
 from quickthaw_backends.engines.transformers_engine.probe import Shape, probe
@@ -70,9 +70,9 @@ class PreparedModel:
             model = loading.build_skeleton(path, manifest, attention.NAME)
         except ValueError:  # the model has attention code of its own and refuses a foreign one
             _log.warning(ALONE, manifest.name)
-            return cls(loading.build_skeleton(path, manifest, "eager"), Shape(False, 0))
+            return cls(loading.build_skeleton(path, manifest, "eager"), Shape(0))
         shape = probe(model)
-        if not shape.ragged:
+        if shape.cache is None:
             _log.warning(ALONE, manifest.name)
             model = loading.build_skeleton(path, manifest, "eager")
         return cls(model, shape)
@@ -144,28 +144,29 @@ class PreparedModel:
 
         They are mapped from the file, so that processes share them.
         """
-        if self._shape is None or not self._shape.ragged:
+        shape = None if self._shape is None else self._shape.cache
+        if shape is None:
             raise NotServable("of this model no beginning can be kept: its requests are not computed as a batch")
-        found = kv_file.read(file, tokens, self._shape.kv_elements)
+        found = kv_file.read(file, tokens, shape)
         if found is not None:
             self._beginning = tuple(tokens), found
             return False
-        made = priming.computed(self._twin(options), tokens, options.prefill_tokens)
+        made = priming.computed(self._twin(shape, options), tokens, options.prefill_tokens)
         kv_file.write(file, tokens, made)
-        self._beginning = tuple(tokens), kv_file.read(file, tokens, self._shape.kv_elements) or made
+        self._beginning = tuple(tokens), kv_file.read(file, tokens, shape) or made
         return True
 
-    def _twin(self, options: TransformersOptions) -> RaggedRunner:
+    def _twin(self, shape: CacheShape, options: TransformersOptions) -> RaggedRunner:
         """Return a runner of a second model over the same weights, placed on the CPU."""
         twin = copy.copy(self)
         twin._model = priming.twin(self._model)
         twin._arriving = copy.copy(self._arriving)
         twin.place(torch.device("cpu"), options)
-        return twin._ragged(speculates=False)
+        return twin._ragged(shape, speculates=False)
 
-    def _ragged(self, *, speculates: bool) -> RaggedRunner:
+    def _ragged(self, shape: CacheShape, *, speculates: bool) -> RaggedRunner:
         decoder = lean.LeanDecoder(self._model) if lean.suits(self._model) else None
-        return RaggedRunner(self._model, speculates=speculates, lean=decoder)
+        return RaggedRunner(self._model, shape, speculates=speculates, lean=decoder)
 
     def place(self, device: torch.device, options: TransformersOptions) -> None:
         """Bring the model to the device; on a CPU that needs it, put in substitutes for its layers (see `linear`).
@@ -239,7 +240,8 @@ class PreparedModel:
         """Start a batch loop whose KV cache takes at most `memory_bytes`."""
         if self._shape is None:
             raise StartFailed("an encoder generates nothing")
-        runner: Runner = self._ragged(speculates=self._steady) if self._shape.ragged else SoloRunner(self._model)
+        shape = self._shape.cache
+        runner: Runner = SoloRunner(self._model) if shape is None else self._ragged(shape, speculates=self._steady)
         token_bytes = max(1, self._shape.kv_elements * self._kv_bytes())
         kv_tokens = memory_bytes // token_bytes
         if kv_tokens < 1:

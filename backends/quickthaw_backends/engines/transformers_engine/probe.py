@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from quickthaw_backends.engines.transformers_engine import attention
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment
-from quickthaw_backends.engines.transformers_engine.kv_cache import StepCache
+from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, Run, StepCache
 
 _LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
 _PROBE_TOKENS = 3
@@ -18,10 +18,10 @@ _PROBE_TOKENS = 3
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`ragged`: whether ragged attention serves the model; `kv_elements`: numbers a token takes in the cache."""
+    """`kv_elements`: numbers a token takes in the cache; `cache`: its shape, where ragged attention serves it."""
 
-    ragged: bool
     kv_elements: int
+    cache: CacheShape | None = None
 
 
 class _Recorder(RaggedBatch):
@@ -29,7 +29,7 @@ class _Recorder(RaggedBatch):
 
     def __init__(self) -> None:
         super().__init__([])
-        self.elements: dict[int, int] = {}  # layer to numbers a token
+        self.layers: dict[int, tuple[Run, Run]] = {}
         self.windows: list[int | None] = []  # of each call
 
     def attend(self, window: int | None) -> list[Segment]:
@@ -37,7 +37,7 @@ class _Recorder(RaggedBatch):
         return []
 
     def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        self.elements[layer] = keys.shape[1] * keys.shape[3] + values.shape[1] * values.shape[3]
+        self.layers[layer] = (keys.shape[1], keys.shape[3]), (values.shape[1], values.shape[3])
 
 
 def probe(model: PreTrainedModel) -> Shape:
@@ -48,10 +48,13 @@ def probe(model: PreTrainedModel) -> Shape:
     if model._supports_attention_backend and set(types or ()) <= _LAYER_TYPES:
         recorder = _Recorder()
         sliding = types.count("sliding_attention") if types else layers * bool(getattr(config, "sliding_window", None))
-        complete = _run(model, recorder) and layers == len(recorder.windows) == len(recorder.elements)
+        complete = (
+            _run(model, recorder) and [*range(layers)] == sorted(recorder.layers) and layers == len(recorder.windows)
+        )
         if complete and sliding == sum(window is not None for window in recorder.windows):
-            return Shape(True, sum(recorder.elements.values()))
-    return Shape(False, _estimate(config))
+            cache = CacheShape([recorder.layers[layer] for layer in sorted(recorder.layers)])
+            return Shape(cache.elements, cache)
+    return Shape(_estimate(config))
 
 
 def _run(model: PreTrainedModel, recorder: _Recorder) -> bool:

@@ -12,7 +12,7 @@ from transformers import DynamicCache, PreTrainedModel
 from quickthaw_backends.engines.batching.runner import CacheSharing, Chunk, Scores
 from quickthaw_backends.engines.transformers_engine import attention
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment
-from quickthaw_backends.engines.transformers_engine.kv_cache import SequenceCache, StepCache
+from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, SequenceCache, StepCache
 from quickthaw_backends.engines.transformers_engine.lean import LeanDecoder
 
 
@@ -22,17 +22,20 @@ class RaggedRunner:
     chunked = True
     copies = True
 
-    def __init__(self, model: PreTrainedModel, *, speculates: bool, lean: LeanDecoder | None = None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, shape: CacheShape, *, speculates: bool, lean: LeanDecoder | None = None
+    ) -> None:
         """`speculates`: what a token gives does not depend on how many are computed with it. `lean` is quicker."""
         self.sharing: CacheSharing | None = self
         self.speculates = speculates
         self._model = model
+        self._shape = shape
         self._lean = lean
         self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def new_cache(self) -> SequenceCache:
         """Return an empty cache for one request."""
-        return SequenceCache()
+        return SequenceCache(self._shape)
 
     def reserve(self, cache: SequenceCache, tokens: int) -> None:
         """Make room in a cache."""
