@@ -59,6 +59,13 @@ class Stream:
         return self.ended - self.sent
 
     @property
+    def seconds_per_token(self) -> float:
+        """From the first text to the last, over the tokens behind the first. ValueError where there are none."""
+        if not self.arrivals or self.tokens is None or self.tokens < 2:
+            raise ValueError(f"{self.tokens} tokens have no time for each further one")
+        return (self.arrivals[-1].at - self.arrivals[0].at) / (self.tokens - 1)
+
+    @property
     def gaps(self) -> list[float]:
         """Seconds between neighbouring pieces of text."""
         return gaps(arrival.at for arrival in self.arrivals)

@@ -17,18 +17,19 @@ BATCH = 8
 
 ADDED_P50_MS = 5.0
 ADDED_P99_MS = 20.0
-GAP_RATIO = 1.02
+TOKEN_RATIO = 1.02
 CONTINUOUS_FACTOR = 3.0
 STATIC_FACTOR = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """First token and gaps between tokens (milliseconds) of one way at one number of streams."""
+    """Milliseconds of one way at one number of streams: to the first token, for each further one, between two texts."""
 
     way: str
     streams: int
     first_ms: Summary
+    token_ms: Summary
     gap_ms: Summary
 
     @classmethod
@@ -36,8 +37,9 @@ class Latency:
         """Summarise all streams of all waves."""
         streams = tuple(streams)
         first = [stream.first_token_seconds * 1000 for stream in streams]
+        each = [stream.seconds_per_token * 1000 for stream in streams]
         gaps = [gap * 1000 for stream in streams for gap in stream.gaps]
-        return cls(way, count, Summary.of(first), Summary.of(gaps))
+        return cls(way, count, Summary.of(first), Summary.of(each), Summary.of(gaps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,9 @@ def _latency_goals(latencies: Sequence[Latency]) -> list[Goal]:
             Goal(f"{count} streams: added to first token, p50 (ms)", added_p50, ADDED_P50_MS, "<="),
             Goal(f"{count} streams: added to first token, p99 (ms)", added_p99, ADDED_P99_MS, "<="),
             Goal(
-                f"{count} streams: inter-token p50 over the engine's",
-                ours.gap_ms.p50 / engine.gap_ms.p50,
-                GAP_RATIO,
+                f"{count} streams: time for each further token, p50, over the engine's",
+                ours.token_ms.p50 / engine.token_ms.p50,
+                TOKEN_RATIO,
                 "<=",
             ),
         ]
@@ -97,7 +99,7 @@ def _latency_row(one: Latency) -> dict[str, Cell]:
         "auto",
         first_p50=one.first_ms.p50,
         first_p99=one.first_ms.p99,
-        gap_p50=one.gap_ms.p50,
+        token_p50=one.token_ms.p50,
         gap_p99=one.gap_ms.p99,
         samples=one.first_ms.count,
     )
@@ -114,7 +116,7 @@ def _row(
     samples: int,
     first_p50: float | None = None,
     first_p99: float | None = None,
-    gap_p50: float | None = None,
+    token_p50: float | None = None,
     gap_p99: float | None = None,
     rate: float | None = None,
 ) -> dict[str, Cell]:
@@ -124,8 +126,8 @@ def _row(
         "dtype": dtype,
         "first token p50 ms": first_p50,
         "p99": first_p99,
-        "inter-token p50 ms": gap_p50,
-        "inter-token p99": gap_p99,
+        "further token p50 ms": token_p50,
+        "between texts p99 ms": gap_p99,
         "tokens/s": rate,
         "samples": samples,
     }

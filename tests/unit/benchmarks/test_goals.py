@@ -84,7 +84,7 @@ def test_warm_goals_are_what_the_platform_adds() -> None:
     found = goals(warm_report.report(latencies, throughputs, {}))
     assert found["8 streams: added to first token, p50 (ms)"].value == pytest.approx(4)
     assert found["8 streams: added to first token, p99 (ms)"].value == pytest.approx(4)
-    assert found["8 streams: inter-token p50 over the engine's"].value == pytest.approx(1.01)
+    assert found["8 streams: time for each further token, p50, over the engine's"].value == pytest.approx(1.01)
     assert found["float32: tokens/s at 8 streams over generate_batch"].value == pytest.approx(3.8)
     assert found["float32: tokens/s at 8 streams over static batch"].value == pytest.approx(0.95)
     assert len(found) == 5

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from quickthaw_backends.engines.transformers_engine import compiled_attention, compiling
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, Segment, attend
-from quickthaw_backends.engines.transformers_engine.compiled_attention import CompiledAttention
+from quickthaw_backends.engines.transformers_engine.compiled import compiled_attention, compiling
+from quickthaw_backends.engines.transformers_engine.compiled.compiled_attention import CompiledAttention
 from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, SequenceCache
 
 pytestmark = pytest.mark.skipif(compiling.why_not() is not None, reason=f"nothing is compiled: {compiling.why_not()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import llvmlite.binding as llvm
 import pytest
 
-from quickthaw_backends.engines.transformers_engine import compiling
+from quickthaw_backends.engines.transformers_engine.compiled import compiling
 
 
 def test_a_processor_without_fused_multiplication_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from quickthaw_backends.engines.batching.runner import Chunk
-from quickthaw_backends.engines.transformers_engine import compiling, linear
+from quickthaw_backends.engines.transformers_engine import linear
+from quickthaw_backends.engines.transformers_engine.compiled import compiling
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner
 from tests.unit.engines.steps import ALL, PROMPT, Computed, computed, kept, started_runner
 

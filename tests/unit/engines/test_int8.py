@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForCausalLM
 
 from quickthaw.errors import StartFailed
-from quickthaw_backends.engines.transformers_engine import TransformersEngine, compiling
+from quickthaw_backends.engines.transformers_engine import TransformersEngine
+from quickthaw_backends.engines.transformers_engine.compiled import compiling
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_platform.checkpoints.importers.importing import import_checkpoint
 from quickthaw_platform.checkpoints.importers.quantizing import channel_axes, dequantize

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from quickthaw_backends.engines.batching.runner import Chunk
-from quickthaw_backends.engines.transformers_engine import TransformersEngine, compiling, linear
+from quickthaw_backends.engines.transformers_engine import TransformersEngine, linear
+from quickthaw_backends.engines.transformers_engine.compiled import compiling
 from quickthaw_backends.engines.transformers_engine.lean import suits
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner
 from tests.unit.engines import tiny

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from quickthaw.errors import StartFailed
-from quickthaw_backends.engines.transformers_engine import compiled_attention, linear
+from quickthaw_backends.engines.transformers_engine import linear
+from quickthaw_backends.engines.transformers_engine.compiled import compiled_attention
 from quickthaw_backends.engines.transformers_engine.products import MixedProduct
 from quickthaw_backends.engines.transformers_engine.runner import RaggedRunner
 from tests.unit.engines.steps import computed, started_runner

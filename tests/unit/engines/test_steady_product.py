@@ -10,8 +10,9 @@ import psutil
 import pytest
 import torch
 
-from quickthaw_backends.engines.transformers_engine import compiled_product, compiling, product_code, steady_product
-from quickthaw_backends.engines.transformers_engine.compiled_product import CompiledProduct
+from quickthaw_backends.engines.transformers_engine import steady_product
+from quickthaw_backends.engines.transformers_engine.compiled import compiled_product, compiling, product_code
+from quickthaw_backends.engines.transformers_engine.compiled.compiled_product import CompiledProduct
 from quickthaw_backends.engines.transformers_engine.steady_product import BlockProduct
 
 DTYPES = [torch.bfloat16, torch.float16, torch.float32, torch.int8]

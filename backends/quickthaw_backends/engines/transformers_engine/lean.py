@@ -13,11 +13,15 @@ import torch.nn.functional as functional
 from torch import nn
 from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
-from quickthaw_backends.engines.transformers_engine import compiled_attention, compiled_layers, compiled_product
 from quickthaw_backends.engines.transformers_engine.arriving import pass_gates
 from quickthaw_backends.engines.transformers_engine.attention import RaggedBatch, attend
-from quickthaw_backends.engines.transformers_engine.compiled_attention import CompiledAttention
-from quickthaw_backends.engines.transformers_engine.compiled_layers import CompiledLayers, Heads, LayerWeights
+from quickthaw_backends.engines.transformers_engine.compiled import (
+    compiled_attention,
+    compiled_layers,
+    compiled_product,
+)
+from quickthaw_backends.engines.transformers_engine.compiled.compiled_attention import CompiledAttention
+from quickthaw_backends.engines.transformers_engine.compiled.compiled_layers import CompiledLayers, Heads, LayerWeights
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear
 from quickthaw_backends.engines.transformers_engine.products import MixedProduct, compiled_product_of, product_of

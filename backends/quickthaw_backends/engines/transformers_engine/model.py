@@ -15,17 +15,9 @@ from quickthaw_backends.engines.batching.prefixes import PrefixCache
 from quickthaw_backends.engines.batching.runner import Runner
 from quickthaw_backends.engines.batching.scheduler import Budget
 from quickthaw_backends.engines.texts import Texts
-from quickthaw_backends.engines.transformers_engine import (
-    attention,
-    compiled_product,
-    int8,
-    kv_file,
-    lean,
-    linear,
-    loading,
-    priming,
-)
+from quickthaw_backends.engines.transformers_engine import attention, int8, kv_file, lean, linear, loading, priming
 from quickthaw_backends.engines.transformers_engine.arriving import ArrivingWeights, gate
+from quickthaw_backends.engines.transformers_engine.compiled import compiled_product
 from quickthaw_backends.engines.transformers_engine.cuda_weights import CudaLane, SentWeights
 from quickthaw_backends.engines.transformers_engine.embedding import Embedder
 from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, SequenceCache

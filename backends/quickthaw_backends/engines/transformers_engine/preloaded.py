@@ -9,7 +9,8 @@ import torch
 from transformers.models.auto import modeling_auto, tokenization_auto
 from transformers.models.llama import modeling_llama
 
-from quickthaw_backends.engines.transformers_engine import compiled_product, loading, model, tokenizer
+from quickthaw_backends.engines.transformers_engine import loading, model, tokenizer
+from quickthaw_backends.engines.transformers_engine.compiled import compiled_product
 
 __all__ = ["loading", "model", "modeling_auto", "modeling_llama", "tokenization_auto", "tokenizer", "torch"]
 

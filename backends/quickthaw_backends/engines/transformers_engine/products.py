@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as functional
 
-from quickthaw_backends.engines.transformers_engine.compiled_product import CompiledProduct
+from quickthaw_backends.engines.transformers_engine.compiled.compiled_product import CompiledProduct
 from quickthaw_backends.engines.transformers_engine.int8 import Int8Linear
 from quickthaw_backends.engines.transformers_engine.linear import MixedLinear, SteadyLinear, narrowed
 from quickthaw_backends.engines.transformers_engine.steady_product import steady_product

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import torch
 
-from quickthaw_backends.engines.transformers_engine import compiled_product, compiling
+from quickthaw_backends.engines.transformers_engine.compiled import compiled_product, compiling
 
 SCRATCH_ELEMENTS = 1 << 20
 """Of a block: 4 MiB of float32, as the shared cache holds; smaller ones cost more in calls than they save."""

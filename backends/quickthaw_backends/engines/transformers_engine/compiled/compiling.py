@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import torch
 
-from quickthaw_backends.engines.transformers_engine.vector_code import BARRIER, THREAD_COUNT, THREAD_INDEX
+from quickthaw_backends.engines.transformers_engine.compiled.vector_code import BARRIER, THREAD_COUNT, THREAD_INDEX
 
 OPENMP = "libgomp.so.1"
 

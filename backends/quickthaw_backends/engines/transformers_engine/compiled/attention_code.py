@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from quickthaw_backends.engines.transformers_engine.vector_code import (
+from quickthaw_backends.engines.transformers_engine.compiled.vector_code import (
     FIELD_BYTES,
     FLOAT,
     FLOAT_BYTES,

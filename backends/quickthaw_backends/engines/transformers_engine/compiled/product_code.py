@@ -13,7 +13,7 @@ from itertools import product
 
 from llvmlite import ir
 
-from quickthaw_backends.engines.transformers_engine.vector_code import (
+from quickthaw_backends.engines.transformers_engine.compiled.vector_code import (
     BYTE,
     FIELD_BYTES,
     FLOAT,

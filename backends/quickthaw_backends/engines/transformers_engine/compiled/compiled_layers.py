@@ -9,11 +9,11 @@ from functools import cache
 
 import torch
 
-from quickthaw_backends.engines.transformers_engine import compiled_attention, compiling, layers_code
 from quickthaw_backends.engines.transformers_engine.attention import Segment
-from quickthaw_backends.engines.transformers_engine.compiled_attention import AttentionCall, CompiledAttention
-from quickthaw_backends.engines.transformers_engine.compiled_product import DTYPES, CompiledProduct, tiles
-from quickthaw_backends.engines.transformers_engine.compiling import Compiled
+from quickthaw_backends.engines.transformers_engine.compiled import compiled_attention, compiling, layers_code
+from quickthaw_backends.engines.transformers_engine.compiled.compiled_attention import AttentionCall, CompiledAttention
+from quickthaw_backends.engines.transformers_engine.compiled.compiled_product import DTYPES, CompiledProduct, tiles
+from quickthaw_backends.engines.transformers_engine.compiled.compiling import Compiled
 
 
 class _Layer(ctypes.Structure):

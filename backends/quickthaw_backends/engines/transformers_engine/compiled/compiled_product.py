@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quickthaw_backends.engines.transformers_engine import compiling, product_code
-from quickthaw_backends.engines.transformers_engine.compiling import Compiled
-from quickthaw_backends.engines.transformers_engine.product_code import STRIP, Tile
-from quickthaw_backends.engines.transformers_engine.vector_code import LANES
+from quickthaw_backends.engines.transformers_engine.compiled import compiling, product_code
+from quickthaw_backends.engines.transformers_engine.compiled.compiling import Compiled
+from quickthaw_backends.engines.transformers_engine.compiled.product_code import STRIP, Tile
+from quickthaw_backends.engines.transformers_engine.compiled.vector_code import LANES
 
 _TILES_OF_32_REGISTERS: tuple[Tile, ...] = ((1, 8), (2, 8), (4, 4), (8, 2))
 _TILES_OF_FEWER: tuple[Tile, ...] = ((1, 4), (2, 2), (4, 1))

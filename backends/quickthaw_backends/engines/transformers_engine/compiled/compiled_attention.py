@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quickthaw_backends.engines.transformers_engine import attention_code, compiling
 from quickthaw_backends.engines.transformers_engine.attention import Segment
-from quickthaw_backends.engines.transformers_engine.compiling import Compiled
-from quickthaw_backends.engines.transformers_engine.vector_code import LANES
+from quickthaw_backends.engines.transformers_engine.compiled import attention_code, compiling
+from quickthaw_backends.engines.transformers_engine.compiled.compiling import Compiled
+from quickthaw_backends.engines.transformers_engine.compiled.vector_code import LANES
 
 ROWS = 32
 """Heads times tokens of a task: as many as share keys that were read, unless more heads than that do."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from quickthaw_backends.engines.transformers_engine.attention_code import attender
-from quickthaw_backends.engines.transformers_engine.product_code import Tile, multiplier
-from quickthaw_backends.engines.transformers_engine.vector_code import (
+from quickthaw_backends.engines.transformers_engine.compiled.attention_code import attender
+from quickthaw_backends.engines.transformers_engine.compiled.product_code import Tile, multiplier
+from quickthaw_backends.engines.transformers_engine.compiled.vector_code import (
     FIELD_BYTES,
     FLOAT,
     FLOAT_BYTES,
