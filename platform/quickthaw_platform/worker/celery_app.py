@@ -47,6 +47,7 @@ def make_app(settings: Settings) -> Celery:
         accept_content=["json"],
         task_serializer="json",
         result_backend=None,
+        result_backend_thread_safe=True,  # what stands for none is made once, and not for each request's greenlet
         task_ignore_result=True,
         task_acks_late=False,
         # A command that gets lost is sent again by the controller, so this node's are not kept for redelivery: that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,6 +26,12 @@ def test_only_json_is_accepted_and_nothing_is_controlled_remotely() -> None:
     assert conf.accept_content == ["json"]
     assert conf.worker_enable_remote_control is False
     assert conf.task_acks_late is False
+
+
+def test_no_thread_makes_anew_what_stands_for_the_results_that_nobody_keeps() -> None:
+    app = make_app(Settings(redis_url="redis://127.0.0.1:1/0"))
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(lambda: app.backend).result() is app.backend
 
 
 def test_a_worker_consumes_its_nodes_queue_and_no_other() -> None:
