@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, TypedDict, cast
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict, TypeVar, cast
 
 from redis import Redis
 
@@ -16,6 +16,9 @@ from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.stored_records import RecordUnreadable
 from quickthaw_platform.router.view import read_view
+
+Value = TypeVar("Value")
+Otherwise = TypeVar("Otherwise")
 
 
 class _Reach(TypedDict):
@@ -47,7 +50,7 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             labels=dict(node.labels),
             isolation=node.isolation.value,
             not_stronger=why or "",
-            control_groups=tuple(json.loads(bounded)) if bounded else (),
+            control_groups=_read(lambda text: tuple(map(str, json.loads(text))), bounded, ()),
             not_bounded=unbounded or "",
             network=_network(network),
             instances=instances[node.id],
@@ -56,9 +59,9 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             disk_used_bytes=node.tiers.disk_used_bytes,
             bandwidths=dict(node.tiers.bandwidths),
             arriving=dict(node.tiers.arriving),
-            last_seen=float(last_seen or 0),
-            started_at=float(started_at) if started_at else None,
-            pid=int(pid) if pid else None,
+            last_seen=_read(float, last_seen, 0.0),
+            started_at=_read(float, started_at, None),
+            pid=_read(int, pid, None),
         )
         for node, (last_seen, started_at, pid, why, bounded, unbounded, network) in zip(view.nodes, rows, strict=True)
     ]
@@ -95,6 +98,14 @@ def _reach(registry: FunctionRegistry, version: str, of_its_node: Network) -> _R
     except (VersionNotFound, RecordUnreadable):  # deleted a day ago, or of another release
         return _Reach(network=of_its_node, egress=())
     return _Reach(network=spec.network or of_its_node, egress=spec.egress)
+
+
+def _read(read: Callable[[str], Value], written: str | None, otherwise: Otherwise) -> Value | Otherwise:
+    """Read what a node wrote; `otherwise` where it wrote nothing, or something that only another release reads."""
+    try:
+        return read(written) if written else otherwise
+    except (TypeError, ValueError):
+        return otherwise
 
 
 def _network(written: str | None) -> Network:

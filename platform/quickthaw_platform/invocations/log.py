@@ -23,6 +23,9 @@ RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5)
 """Pauses between tries in an outage; the last one repeats."""
 
 
+_ENDED = frozenset(state for state in InvocationState if state.ended)
+
+
 def inv_key(identity: str) -> str:
     """Return the key of an invocation's record."""
     return RedisKey.INVOCATION.of(identity)
@@ -55,7 +58,7 @@ class EventLog:
         with outage_is_unavailable():
             events = self._read(identity, after, block_seconds)
             if not events:
-                self._state(identity)
+                self._end(identity)
             return events
 
     def follow(self, identity: str, after: int, poll_seconds: float) -> Iterator[Event | None]:
@@ -113,19 +116,20 @@ class EventLog:
         None: it has not ended, or did so just now and is to be read again. [] : the reader has seen its end. One event:
         the log is shorter than what the reader saw (Redis lost the last moments before a crash), and this is its end.
         """
-        state, last = self._state(identity)
-        if not state.ended or last > after:
+        ended, last = self._end(identity)
+        if not ended or last > after:
             return None
         if last == after:
             return []
         entries = cast("Any", self._redis).xrevrange(log_key(identity), count=1)
         return [parse_event(entry, fields["e"], self._read_json) for entry, fields in entries]
 
-    def _state(self, identity: str) -> tuple[InvocationState, int]:
+    def _end(self, identity: str) -> tuple[bool, int]:
+        """Return whether the invocation has ended, and the number of its last event."""
         state, seq = cast("list[str | None]", self._redis.hmget(inv_key(identity), ["state", "seq"]))
         if state is None or seq is None:
             raise InvocationNotFound(f"no invocation has the id {identity!r}, or its record has expired")
-        return InvocationState(state), int(seq)
+        return state in _ENDED, int(seq)
 
 
 class _Outage:

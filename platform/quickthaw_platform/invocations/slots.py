@@ -15,6 +15,9 @@ from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.redis_keys import RedisKey
 
 INSTANCES_KEY = RedisKey.INSTANCES
+_STATES, _WAYS = frozenset(InstanceState), frozenset(Way)
+"""What another release knows besides is told as an instance that is leased no more, and as no way."""
+
 FAILURE_SECONDS = 86_400
 """How long the reason of a failed start is told."""
 
@@ -150,14 +153,14 @@ def _instance(row: Sequence[Any]) -> InstanceView:
         function=function,
         version=version,
         node=node,
-        state=InstanceState(state),
+        state=InstanceState(state) if state in _STATES else InstanceState.DRAINING,
         concurrency=int(concurrency),
         in_use=int(in_use),
         memory_bytes=int(memory_bytes),
         idle_seconds=float(idle_seconds),
         checkpoint=checkpoint or "",
         checkpoint_bytes=int(checkpoint_bytes or 0),
-        way=Way(way) if way else None,
+        way=Way(way) if way in _WAYS else None,
         load_seconds=float(load_seconds),
         start_seconds=float(start_seconds),
         min_instances=int(min_instances or 0),

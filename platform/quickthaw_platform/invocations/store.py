@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from quickthaw.resources import FailedMove, InvocationLife, LifeStep
@@ -21,6 +22,7 @@ from quickthaw_platform.errors import (
     QuickthawError,
     StartTooLate,
 )
+from quickthaw_platform.findings import told
 from quickthaw_platform.invocations.held import too_much_held
 from quickthaw_platform.invocations.log import EventLog, inv_key
 from quickthaw_platform.invocations.outage import outage_is_unavailable
@@ -49,6 +51,7 @@ from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.served import written
 from quickthaw_platform.invocations.tails import Tails
 from quickthaw_platform.redis_keys import RedisKey
+from quickthaw_platform.registry.stored_records import RecordUnreadable, readable
 from quickthaw_platform.settings import Settings
 
 QUEUE_FULL_RETRY_SECONDS = 2.0
@@ -118,14 +121,18 @@ class InvocationStore:
         return Admission(position=int(detail)) if outcome == "queued" else Admission(duplicate_of=detail)
 
     def get(self, identity: str) -> InvocationInfo:
-        """Return an invocation as it stands; InvocationNotFound."""
+        """Return an invocation as it stands; InvocationNotFound, RecordUnreadable."""
         answer = self._scripts.run("get", identity, *INFO_FIELDS)
         if answer is None:
             raise _unknown(identity)
         values, position, waits, last = answer
         reason, estimate = waits or (None, None)
         estimate_seconds = None if estimate is None else float(estimate)
-        return parse_info(identity, values, Waits(position, reason, estimate_seconds), last, self._read_json)
+        try:
+            return parse_info(identity, values, Waits(position, reason, estimate_seconds), last, self._read_json)
+        except ValueError as error:
+            why = told(error) if isinstance(error, ValidationError) else str(error)
+            raise RecordUnreadable.of(f"invocation {identity}", why) from error
 
     def request(self, identity: str) -> dict[str, Any]:
         """Return what its instance is given; InvocationNotFound, also when it has ended: then that is forgotten."""
@@ -314,7 +321,11 @@ class InvocationStore:
             invocation=info,
             steps=tuple(step for step in map(_step, map(self._read_json, statuses)) if step is not None),
             moves=int(moves or 0),
-            failed_moves=tuple(FailedMove(**move) for move in json.loads(failed or "[]")),
+            failed_moves=tuple(
+                readable(
+                    FailedMove, ((f"a move of {identity}", json.dumps(move)) for move in json.loads(failed or "[]"))
+                )
+            ),
             gaps={
                 int(epoch): float(seconds) for epoch, _, seconds in (gap.partition("=") for gap in (gaps or "").split())
             },

@@ -22,16 +22,21 @@ class RecordUnreadable(Conflict):
 
     default_code = "record_unreadable"
 
+    @classmethod
+    def of(cls, called: str, why: str) -> RecordUnreadable:
+        """Make the error for a record that is `called` so."""
+        return cls(
+            f"{called} was stored by another release of quickthaw, and this one does not take it: {why}; "
+            "make it again with this release, or run the other one"
+        )
+
 
 def parsed(kind: type[Record], body: str, called: str) -> Record:
     """Return the record that `body` holds; RecordUnreadable says what is wrong with it and what it is `called`."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise RecordUnreadable(
-            f"{called} was stored by another release of quickthaw, and this one does not take it: {told(error)}; "
-            "make it again with this release, or run the other one"
-        ) from error
+        raise RecordUnreadable.of(called, told(error)) from error
 
 
 def readable(kind: type[Record], bodies: Iterable[tuple[str, str | None]]) -> Sequence[Record]:
@@ -41,10 +46,11 @@ def readable(kind: type[Record], bodies: Iterable[tuple[str, str | None]]) -> Se
         try:
             found += [] if body is None else [parsed(kind, body, called)]
         except RecordUnreadable as error:
-            _tell_once(error.message)
+            tell_once(error.message)
     return found
 
 
 @lru_cache(maxsize=1000)
-def _tell_once(why: str) -> None:
+def tell_once(why: str) -> None:
+    """Log that a record is left out; once, however often it is met."""
     _log.warning("a record is left out", why=why)

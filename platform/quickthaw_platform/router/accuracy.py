@@ -89,8 +89,12 @@ def _fields(row: PredictedStart) -> dict[str, str]:
     }
 
 
+_WAYS = frozenset(Way)
+
+
 def _parse_all(entries: Any) -> list[PredictedStart]:
-    return [_parse(fields) for _, fields in entries]
+    """Read the rows of all entries; a way that only another release knows is left out."""
+    return [_parse(fields) for _, fields in entries if fields["way"] in _WAYS]
 
 
 def _parse(fields: Mapping[str, str]) -> PredictedStart:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from quickthaw_platform.contracts import Decision, Refuse, Start, Wait
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
+from quickthaw_platform.registry.stored_records import readable
 
 MAX_DECISIONS = 200
 """About so many are kept of each version."""
@@ -71,7 +73,7 @@ class DecisionLog:
             found: Any = self._redis.xrange(
                 decisions_key(version_id), min=math.floor(begin * 1000), max=math.ceil(end * 1000)
             )
-        return [_parse(entry_id, fields["d"]) for entry_id, fields in found]
+        return [decision for entry_id, fields in found for decision in _parse(entry_id, fields["d"])]
 
     def _repeats(self, version_id: str, decision: Decision) -> bool:
         if not isinstance(decision, Wait):
@@ -98,5 +100,8 @@ def _fields(decision: Decision, instance: str | None) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value and name in DecisionInfo.model_fields}
 
 
-def _parse(entry_id: str, body: str) -> DecisionInfo:
-    return DecisionInfo(t=int(entry_id.partition("-")[0]) / 1000, **json.loads(body))
+def _parse(entry_id: str, body: str) -> Sequence[DecisionInfo]:
+    """Read a stored decision; none where another release wrote it, in a form that only that one reads."""
+    time = int(entry_id.partition("-")[0]) / 1000
+    whole = json.dumps({**json.loads(body), "t": time})
+    return readable(DecisionInfo, [(f"the decision of {time:.0f}", whole)])

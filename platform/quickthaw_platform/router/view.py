@@ -22,6 +22,7 @@ from quickthaw_platform.contracts import (
 )
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
+from quickthaw_platform.registry.stored_records import tell_once
 from quickthaw_platform.router import learnt
 from quickthaw_platform.router.view_table import table_of
 
@@ -86,6 +87,25 @@ def _reserved_bytes(instances: Sequence[InstanceView]) -> dict[str, int]:
 
 
 def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, frozenset[str]]) -> NodeView:
+    """Read a node's record. One that another release wrote in a form of its own takes nothing new; others do."""
+    try:
+        return _readable_node(row, reserved, remote)
+    except (TypeError, ValueError, OverflowError) as error:
+        identity, _, device, *_ = row
+        tell_once(f"node {identity}, which takes nothing new: its worker is of another release ({error})")
+        reserved_bytes = reserved.get(identity, 0)
+        return NodeView(
+            id=identity,
+            state=NodeState.DRAINING,
+            device=device or "cpu",
+            memory_bytes=reserved_bytes,
+            memory_free_bytes=0,
+            checkpoints=frozenset(),
+            templates=frozenset(),
+        )
+
+
+def _readable_node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, frozenset[str]]) -> NodeView:
     identity, state, device, memory, checkpoints, templates, tiers, labels, beyond, primed, *kept = row
     memory_bytes = int(memory or 0)
     return NodeView(
@@ -94,15 +114,23 @@ def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, 
         device=device or "cpu",
         memory_bytes=memory_bytes,
         memory_free_bytes=memory_bytes - reserved.get(identity, 0),
-        checkpoints=frozenset(json.loads(checkpoints or "[]")),
-        templates=frozenset(json.loads(templates or "[]")),
+        checkpoints=_ids(checkpoints),
+        templates=_ids(templates),
         tiers=_tiers(tiers, remote.get(beyond or "", frozenset())),
         labels={str(name): str(value) for name, value in _object(labels).items()},
         kept_for=kept[0],
         kept_bytes=int(kept[1]),
-        primed=frozenset(json.loads(primed or "[]")),
+        primed=_ids(primed),
         isolation=Isolation(kept[2]) if kept[2:] and kept[2] in _LEVELS else Isolation.NONE,
     )
+
+
+def _ids(text: str | None) -> frozenset[str]:
+    """Read a JSON list of ids; ValueError for anything else."""
+    found = json.loads(text or "[]")
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ValueError(f"{text!r} is no list of ids")
+    return frozenset(found)
 
 
 def _object(text: str | None) -> Mapping[str, Any]:

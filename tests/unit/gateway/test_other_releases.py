@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
@@ -16,6 +16,7 @@ from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import CHECKPOINTS_KEY
 from quickthaw_platform.registry.functions import version_key
 from quickthaw_platform.registry.keys import KeyStore
+from tests.state import announce_node, make_version, start_instance
 from tests.unit.gateway.conftest import ECHO, error_of
 
 OTHER = {**ECHO, "name": "other", "env": {"A": "1"}}
@@ -109,3 +110,84 @@ def test_the_first_key_is_made_where_none_can_be_read(redis: Redis) -> None:
     [key_id] = redis.smembers(RedisKey.KEYS)
     redis.hset(RedisKey.KEY.of(key_id), "info", "{}")
     assert keys.ensure_admin()
+
+
+LISTS = ("/v1/nodes", "/v1/instances", "/v1/functions", "/v1/checkpoints", "/metrics", "/readyz")
+
+
+def all_else_works(client: FlaskClient) -> bool:
+    """Whether lists are shown, and a call is answered."""
+    shown = {path: client.get(path).status_code for path in LISTS}
+    call = client.post("/v1/functions/chat/invoke", json={"input": {"prompt": "x"}})
+    assert shown == dict.fromkeys(LISTS, 200)
+    return call.status_code == 200
+
+
+def node(client: FlaskClient, name: str) -> dict[str, Any]:
+    [found] = [node for node in client.get("/v1/nodes").get_json()["data"] if node["id"] == name]
+    return cast("dict[str, Any]", found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("state", "paused"),
+        ("checkpoints", "c1 c2"),
+        ("templates", '{"c1": 2}'),
+        ("primed", "["),
+        ("memory_bytes", "64 GiB"),
+        ("memory_bytes", "inf"),
+    ],
+)
+def test_a_node_of_another_release_takes_nothing_new_and_all_others_do(
+    client: FlaskClient, redis: Redis, name: str, value: str
+) -> None:
+    announce_node(redis, "n2")
+    start_instance(redis, make_version("v9", name="other"), "x9", "n2")
+    redis.hset("qt:node:n2", name, value)
+    assert all_else_works(client)
+    found = node(client, "n2")
+    assert (found["state"], found["memory_free_bytes"], found["instances"]) == ("draining", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("device", "npu:0"),
+        ("tiers", "[]"),
+        ("labels", "zone=a"),
+        ("last_seen", "now"),
+        ("control_groups", "memory"),
+        ("network", "satellite"),
+        ("isolation", "iron"),
+    ],
+)
+def test_what_another_release_says_of_its_node_besides_is_left_out(
+    client: FlaskClient, redis: Redis, name: str, value: str
+) -> None:
+    announce_node(redis, "n2")
+    redis.hset("qt:node:n2", name, value)
+    assert all_else_works(client)
+    assert node(client, "n2")["state"] == "ready"
+
+
+@pytest.mark.parametrize(("name", "value"), [("state", "parked"), ("way", "peer"), ("dedicated", "maybe")])
+def test_an_instance_of_another_release_keeps_nothing_from_working(
+    client: FlaskClient, redis: Redis, name: str, value: str
+) -> None:
+    start_instance(redis, make_version("v9", name="other"), "x9")
+    redis.hset("qt:instance:x9", name, value)
+    assert all_else_works(client)
+
+
+@pytest.mark.parametrize(("name", "value"), [("state", "parked"), ("usage", '{"joules": 3}'), ("attempts", "few")])
+def test_an_invocation_of_another_release_is_refused_alone(
+    client: FlaskClient, redis: Redis, name: str, value: str
+) -> None:
+    identity = client.post("/v1/functions/chat/invoke", json={"input": {"prompt": "x"}}).get_json()["id"]
+    redis.hset(f"qt:inv:{identity}", name, value)
+    refused = client.get(f"/v1/invocations/{identity}")
+    assert (refused.status_code, error_of(refused)["code"]) == (409, "record_unreadable")
+    assert f"invocation {identity}" in error_of(refused)["message"]
+    assert client.get(f"/v1/invocations/{identity}/events").status_code == 200
+    assert all_else_works(client)

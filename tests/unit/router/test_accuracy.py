@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,15 @@ def test_what_was_appended_is_read_back_in_order(redis: Redis) -> None:
     rows = [row(1.5, 2.0), row(0.25, 0.125, Way.TEMPLATE, "x2")]
     log.append(rows)
     assert log.rows() == rows
+
+
+def test_a_start_by_a_way_that_only_another_release_knows_is_left_out(redis: Redis) -> None:
+    log = AccuracyLog(redis)
+    log.append([row(1.5, 2.0), row(0.25, 0.125)])
+    stored = cast("list[tuple[str, dict[Any, Any]]]", redis.xrange(KEY))
+    redis.xtrim(KEY, maxlen=1, approximate=False)
+    redis.xadd(KEY, {**stored[0][1], "way": "peer"})
+    assert log.rows() == [row(0.25, 0.125)]
 
 
 def test_the_start_of_an_instance_is_found(redis: Redis) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -50,6 +51,14 @@ def test_only_the_best_options_that_are_any_are_kept(redis: Redis) -> None:
     log.note("v1", Wait("full", considered=tuple(options)))
     [found] = log.between("v1", 0, EVER)
     assert [option.node for option in found.considered] == ["n0", *(f"n{n}" for n in range(2, MAX_OPTIONS + 1))]
+
+
+def test_what_another_release_decided_is_left_out(redis: Redis) -> None:
+    log = DecisionLog(redis)
+    log.note("v1", Refuse("too large"))
+    for body in ({"kind": "swap"}, {"kind": "refuse", "odds": 0.5}):
+        redis.xadd(decisions_key("v1"), {"d": json.dumps(body)})
+    assert kinds(log) == [("refuse", "too large")]
 
 
 def test_to_wait_for_the_same_reason_is_not_repeated(redis: Redis) -> None:

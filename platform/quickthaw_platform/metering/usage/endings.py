@@ -45,9 +45,12 @@ class Endings:
         return [_ended(*answer, epoch=each.epoch) for each, answer in zip(served, answers, strict=True)]
 
 
+_ENDED = frozenset(state for state in InvocationState if state.ended)
+
+
 def _ended(state: str | None, known_epoch: str | None, *, epoch: int) -> bool | None:
     if state is None or known_epoch is None:
         return True
     if int(known_epoch) != epoch:
         return False
-    return True if InvocationState(state).ended else None
+    return True if state in _ENDED else None  # one of a state that another release has is asked for again
