@@ -13,6 +13,7 @@ import torch
 from quickthaw.errors import NotServable, StartFailed
 from quickthaw_backends.engines.transformers_engine import TransformersEngine, kv_file
 from quickthaw_backends.engines.transformers_engine.kv_cache import CacheShape, SequenceCache
+from quickthaw_backends.engines.transformers_engine.linear import SteadyLinear
 from tests.unit.engines import tiny
 from tests.unit.engines.tiny import generate
 
@@ -91,13 +92,40 @@ def test_what_is_read_is_mapped_and_holds_what_was_written(tmp_path: Path) -> No
     assert kv_file.read(file, [5, 6], CacheShape([((2, 4), (2, 4))])) is None
 
 
-def test_priming_leaves_the_model_for_another_device_as_it_was(prepare: Prepare, tmp_path: Path) -> None:
+def kinds(engine: TransformersEngine) -> list[type]:
+    """Return the types of the model's modules."""
+    assert engine._model is not None
+    return [type(module) for module in engine._model._model.modules()]
+
+
+def test_where_torch_knows_no_device_but_the_cpu_a_template_has_the_substitutes_that_its_forks_need(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: None)
+    engine = prepare()
+    before = kinds(engine)
+    assert SteadyLinear in before
+    engine.start("cpu", 1, 8 << 20)
+    assert kinds(engine) == before
+
+
+@pytest.mark.parametrize("options", [{"compute": "native"}, {"compute": "mixed"}])
+def test_a_template_has_none_where_options_settle_them_later(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: None)
+    assert SteadyLinear not in kinds(prepare(**options))
+
+
+def test_priming_leaves_the_model_for_another_device_as_it_was(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     primed, other = prepare(), prepare()
     primed.prime(BEGINNING, tmp_path / "x.kv")
     assert primed._model is not None
-    assert other._model is not None
-    kinds = [[type(module) for module in model._model.modules()] for model in (primed._model, other._model)]
-    assert kinds[0] == kinds[1]
+    assert kinds(primed) == kinds(other)
+    assert SteadyLinear not in kinds(primed)
     assert {parameter.dtype for parameter in primed._model._model.parameters()} == {torch.bfloat16}
 
 

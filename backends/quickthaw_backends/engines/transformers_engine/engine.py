@@ -81,6 +81,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
         with timed("weights", stage, weights_paths(checkpoint)[0]):
             self._model.map_weights(checkpoint, manifest)
             self._model.have_code(self._options)
+            self._model.settle_on_cpu(self._options)
         self.context_tokens = min(self._options.context_tokens or manifest.context_tokens, manifest.context_tokens)
 
     def settle(self) -> None:

@@ -49,6 +49,7 @@ class PreparedModel:
         self._files: tuple[Path, ...] = ()
         self._mapped: tuple[MappedTensor, ...] = ()
         self._quantised = False
+        self._substituted: bool | None = None  # whether layers are substitutes (see `linear`); None: not settled yet
         self._steady = False
         self._narrow = False  # whether keys and values are bfloat16 though activations are not
         self._beginning: tuple[tuple[int, ...], SequenceCache] | None = None
@@ -100,6 +101,12 @@ class PreparedModel:
         compiled_product.have_code(dtypes)
         if not self.embeds:
             lean.have_code(self._model, dtypes, mixed=options.compute == "mixed")
+
+    def settle_on_cpu(self, options: TransformersOptions) -> None:
+        """Put the substitutes for its layers in where torch was built for no other device, so that forks need not."""
+        alone = torch.accelerator.current_accelerator() is None
+        if alone and options.dtype == "auto" and options.compute != "mixed":
+            self._substitute(options)
 
     def _map(self, checkpoint: Checkpoint, manifest: Manifest, arrival: Arrival | None) -> None:
         if arrival is not None:
@@ -181,13 +188,10 @@ class PreparedModel:
         mixed = options.compute == "mixed"
         if mixed:
             self._refuse_unless_mixed(exact=options.exact)
-        substituted = self._quantised or (options.compute != "native" and linear.can_substitute(self._model))
+        substituted = self._substitute(options)
         self._steady = substituted and (options.exact or not mixed)
         self._narrow = mixed and not options.exact
-        if substituted and not self._quantised:
-            head = self._model.get_output_embeddings()
-            linear.substitute(self._model, head, mixed=mixed, exact=options.exact)
-        elif options.exact and not substituted:
+        if options.exact and not substituted:
             _log.warning(INEXACT)
         widen = linear.widen_own if substituted else _leave
         if self._arriving is not None and not self._arriving.complete:
@@ -195,6 +199,15 @@ class PreparedModel:
         else:
             for module in self._model.modules():
                 widen(module)
+
+    def _substitute(self, options: TransformersOptions) -> bool:
+        """Put substitutes for its layers in, once, if there are any for it; returns whether there are."""
+        if self._substituted is None:
+            self._substituted = self._quantised or (options.compute != "native" and linear.can_substitute(self._model))
+            if self._substituted and not self._quantised:
+                head = self._model.get_output_embeddings()
+                linear.substitute(self._model, head, mixed=options.compute == "mixed", exact=options.exact)
+        return self._substituted
 
     def _refuse_unless_mixed(self, *, exact: bool) -> None:
         """Raise StartFailed, saying why, where there are no mixed products, or none that are as exact as is wanted."""
