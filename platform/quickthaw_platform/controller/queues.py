@@ -9,7 +9,7 @@ from quickthaw_platform.contracts import Start
 from quickthaw_platform.controller.context import Context, run_steps
 from quickthaw_platform.controller.wanted import keep_wanted
 from quickthaw_platform.errors import QuickthawError, VersionNotFound
-from quickthaw_platform.registry.stored_records import RecordUnreadable
+from quickthaw_platform.stored_records import RecordUnreadable
 
 _log = structlog.get_logger()
 

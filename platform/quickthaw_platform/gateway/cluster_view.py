@@ -14,8 +14,8 @@ from quickthaw.types import Network
 from quickthaw_platform.errors import VersionNotFound
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.functions import FunctionRegistry
-from quickthaw_platform.registry.stored_records import RecordUnreadable
 from quickthaw_platform.router.view import read_view
+from quickthaw_platform.stored_records import RecordUnreadable
 
 Value = TypeVar("Value")
 Otherwise = TypeVar("Otherwise")

@@ -25,8 +25,8 @@ from quickthaw_platform.gateway.services import services
 from quickthaw_platform.gateway.turns import beside
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.registry.functions import FunctionRegistry
-from quickthaw_platform.registry.stored_records import RecordUnreadable
 from quickthaw_platform.router.view import read_view
+from quickthaw_platform.stored_records import RecordUnreadable
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -17,8 +17,8 @@ from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.registry.record import FunctionRecord
-from quickthaw_platform.registry.stored_records import RecordUnreadable
 from quickthaw_platform.router.view import read_view
+from quickthaw_platform.stored_records import RecordUnreadable
 
 
 class ModelWatch:

@@ -51,8 +51,8 @@ from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.served import written
 from quickthaw_platform.invocations.tails import Tails
 from quickthaw_platform.redis_keys import RedisKey
-from quickthaw_platform.registry.stored_records import RecordUnreadable, readable
 from quickthaw_platform.settings import Settings
+from quickthaw_platform.stored_records import RecordUnreadable, readable
 
 QUEUE_FULL_RETRY_SECONDS = 2.0
 POLL_SECONDS = 5.0

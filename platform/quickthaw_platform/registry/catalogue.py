@@ -17,7 +17,7 @@ from quickthaw.resources import CheckpointInfo
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.errors import CheckpointNotFound
 from quickthaw_platform.redis_keys import RedisKey
-from quickthaw_platform.registry.stored_records import parsed, readable
+from quickthaw_platform.stored_records import parsed, readable
 
 _FIELDS = (
     "name", "task", "bytes", "weights_format", "tensors", "dtype", "quantization", "architecture",

@@ -24,9 +24,9 @@ from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.deployable import deployable
 from quickthaw_platform.registry.record import FunctionRecord, normalised
 from quickthaw_platform.registry.secrets import SecretStore
-from quickthaw_platform.registry.stored_records import parsed, readable
 from quickthaw_platform.registry.validation import check_name, check_source
 from quickthaw_platform.registry.variables import check_variables
+from quickthaw_platform.stored_records import parsed, readable
 
 FUNCTIONS_KEY = RedisKey.FUNCTIONS
 DELETED_VERSION_SECONDS = 86_400

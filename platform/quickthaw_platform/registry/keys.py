@@ -20,8 +20,8 @@ from redis.client import Pipeline
 from quickthaw.resources import KeyCreated, KeyInfo, Quotas, Scope
 from quickthaw_platform.errors import AuthenticationFailed, InvalidRequest, KeyNotFound
 from quickthaw_platform.redis_keys import RedisKey
-from quickthaw_platform.registry.stored_records import parsed, readable
 from quickthaw_platform.registry.validation import check_name
+from quickthaw_platform.stored_records import parsed, readable
 
 KEYS_KEY = RedisKey.KEYS
 SECRET_BYTES = 24

@@ -12,7 +12,7 @@ from quickthaw.results import CheckpointResult
 from quickthaw_platform.errors import InvalidRequest
 from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.registry.catalogue import Catalogue
-from quickthaw_platform.registry.stored_records import readable
+from quickthaw_platform.stored_records import readable
 
 MOST_RESULTS = 512
 """How many results a checkpoint may have: `models show` prints them all."""

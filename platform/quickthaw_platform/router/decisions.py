@@ -17,7 +17,7 @@ from quickthaw_platform.contracts import Decision, Refuse, Start, Wait
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import outage_is_unavailable
 from quickthaw_platform.redis_keys import RedisKey
-from quickthaw_platform.registry.stored_records import readable
+from quickthaw_platform.stored_records import readable
 
 MAX_DECISIONS = 200
 """About so many are kept of each version."""

@@ -22,9 +22,9 @@ from quickthaw_platform.contracts import (
 )
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.slots import INSTANCES_KEY, parse_instances
-from quickthaw_platform.registry.stored_records import tell_once
 from quickthaw_platform.router import learnt
 from quickthaw_platform.router.view_table import table_of
+from quickthaw_platform.stored_records import tell_once
 
 LEAST_BANDWIDTH = 1e3
 MOST_BANDWIDTH = 1e12

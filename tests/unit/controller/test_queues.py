@@ -11,7 +11,7 @@ from quickthaw.types import InvocationState, Version
 from quickthaw_platform.controller.clock import redis_time
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.queues import serve, serve_waiting
-from quickthaw_platform.registry.stored_records import RecordUnreadable
+from quickthaw_platform.stored_records import RecordUnreadable
 from tests.recording import RecordingCommands
 from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
 
