@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,15 @@ from transformers.cache_utils import Cache
 
 Run = tuple[int, int]
 """What a layer keeps of its keys, or of its values: heads, and numbers of a head."""
+
+
+class Stack(NamedTuple):
+    """Alike runs that lie in one tensor."""
+
+    runs: int
+    heads: int
+    dimension: int
+
 
 STACKED_RUNS = 8
 """In one tensor at most: where a cache grows, one tensor is there twice for a moment."""
@@ -27,7 +36,7 @@ class CacheShape:
 
     def __init__(self, layers: Sequence[tuple[Run, Run]]) -> None:
         """`layers` has the keys' run and the values' run of each."""
-        self.stacks: list[tuple[int, int, int]] = []  # runs, heads, numbers of a head
+        self.stacks: list[Stack] = []
         self._places: list[tuple[int, int]] = []  # of each run, keys before values: its stack, and its place in that
         for run, alike in groupby(run for layer in layers for run in layer):
             self._add(run, len(list(alike)))
@@ -36,12 +45,12 @@ class CacheShape:
         for begin in range(0, count, STACKED_RUNS):
             together = min(STACKED_RUNS, count - begin)
             self._places += [(len(self.stacks), place) for place in range(together)]
-            self.stacks.append((together, *run))
+            self.stacks.append(Stack(together, *run))
 
     @property
     def elements(self) -> int:
         """Numbers that a token takes."""
-        return sum(runs * heads * dimension for runs, heads, dimension in self.stacks)
+        return sum(stack.runs * stack.heads * stack.dimension for stack in self.stacks)
 
     def place(self, layer: int, *, values: bool) -> tuple[int, int]:
         """Return in which stack a layer's keys or values are, and where in that."""
@@ -133,9 +142,8 @@ class SequenceCache:
     def _begin(self, like: torch.Tensor) -> None:
         """Take memory, for numbers of a tensor's type and on its device, unless that was done."""
         if not self._stacks:
-            self._stacks = [
-                like.new_empty((runs, heads, self.room, dimension)) for runs, heads, dimension in self._shape.stacks
-            ]
+            shapes = ((stack.runs, stack.heads, self.room, stack.dimension) for stack in self._shape.stacks)
+            self._stacks = [like.new_empty(shape) for shape in shapes]
 
     def _run(self, layer: int, *, values: bool) -> torch.Tensor:
         stack, place = self._shape.place(layer, values=values)
