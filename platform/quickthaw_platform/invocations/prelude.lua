@@ -70,7 +70,11 @@ local function kept_bytes(node, version, time)
   return tonumber(f[2]), f[1]
 end
 
-local function draining(node) return redis.call('HGET', node_key(node), 'state') == 'draining' end
+-- Whether a node takes nothing new: it drains, or is in a state that only another release knows.
+local function draining(node)
+  local state = redis.call('HGET', node_key(node), 'state')
+  return state and state ~= 'ready'
+end
 
 -- An instance with its slots, read once and changed in memory until `settle`; nil: it is gone.
 local function read_instance(id)

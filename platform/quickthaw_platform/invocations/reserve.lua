@@ -6,12 +6,13 @@ local instance, version, node, memory_bytes = ARGV[1], ARGV[2], ARGV[3], tonumbe
 local known = redis.call('HMGET', instance_key(instance), 'version', 'node')
 if known[1] then return known[1] == version and known[2] == node and 1 or 0 end
 
--- What drains counts no longer: its successor may start while it finishes.
+-- What drains counts no longer: its successor may start while it finishes. Neither does what only another release knows.
+local SERVES = {starting = true, loaded = true, ready = true}
 local function serving()
   local count = 0
   for _, other in ipairs(redis.call('SMEMBERS', version_instances_key(version))) do
     local f = redis.call('HMGET', instance_key(other), 'state', 'node')
-    if f[1] ~= 'draining' and not draining(f[2]) then count = count + 1 end
+    if SERVES[f[1]] and not draining(f[2]) then count = count + 1 end
   end
   return count
 end

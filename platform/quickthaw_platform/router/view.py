@@ -91,18 +91,22 @@ def _node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, 
     try:
         return _readable_node(row, reserved, remote)
     except (TypeError, ValueError, OverflowError) as error:
-        identity, _, device, *_ = row
+        identity, state, device, *_ = row
         tell_once(f"node {identity}, which takes nothing new: its worker is of another release ({error})")
-        reserved_bytes = reserved.get(identity, 0)
         return NodeView(
             id=identity,
-            state=NodeState.DRAINING,
+            state=_node_state(state),
             device=device or "cpu",
-            memory_bytes=reserved_bytes,
+            memory_bytes=reserved.get(identity, 0),
             memory_free_bytes=0,
             checkpoints=frozenset(),
             templates=frozenset(),
         )
+
+
+def _node_state(state: str | None) -> NodeState:
+    """Return a node's state; one that only another release knows is draining, as `draining` in prelude.lua has it."""
+    return NodeState.READY if state == NodeState.READY else NodeState.DRAINING
 
 
 def _readable_node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, frozenset[str]]) -> NodeView:
@@ -110,7 +114,7 @@ def _readable_node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapp
     memory_bytes = int(memory or 0)
     return NodeView(
         id=identity,
-        state=NodeState(state or NodeState.DRAINING),
+        state=_node_state(state),
         device=device or "cpu",
         memory_bytes=memory_bytes,
         memory_free_bytes=memory_bytes - reserved.get(identity, 0),

@@ -10,7 +10,7 @@ from quickthaw_platform.averages import Average
 from quickthaw_platform.contracts import TiersView, Way
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
-from quickthaw_platform.router.view import read_view
+from quickthaw_platform.router.view import count_serving, read_view
 from quickthaw_platform.settings import Settings
 from tests.state import announce_node, make_invocation, make_version, start_instance
 
@@ -47,6 +47,26 @@ class TestInstances:
         slots.loaded("x2")
         views = read_view(redis).instances
         assert [(view.way, view.load_seconds, view.start_seconds) for view in views] == [(None, 0, 0), (Way.DRAM, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "value"),
+    [
+        ("qt:node:n2", "state", "paused"),
+        ("qt:node:n2", "checkpoints", "c1 c2"),
+        ("qt:instance:x1", "state", "parked"),
+        ("qt:instance:x1", "way", "peer"),
+    ],
+)
+def test_what_another_release_has_recorded_keeps_no_instance_from_starting(
+    redis: Redis, key: str, name: str, value: str
+) -> None:
+    announce_node(redis, "n1")
+    announce_node(redis, "n2")
+    start_instance(redis, VERSION, "x1", "n2")
+    redis.hset(key, name, value)
+    view = read_view(redis)
+    assert SlotStore(redis).reserve(VERSION, "n1", "x2", 5, serving=count_serving(view, VERSION.id))
 
 
 class TestNodes:
