@@ -154,6 +154,9 @@ def _disk(name: str, path: Path, problem: str | None = None) -> DiskFacts:
     return DiskFacts(name, str(path), shutil.disk_usage(there).free, problem)
 
 
+_LEVELS = frozenset(Isolation)
+
+
 @dataclass(frozen=True, slots=True)
 class _Deployed:
     """What Redis has of the nodes, by their names, and of functions; see Facts."""
@@ -210,15 +213,18 @@ def _deployed(redis: Redis) -> _Deployed:
     return _Deployed(
         versions={name: row[0] or "" for name, row in rows.items()},
         push_failures={name: why for name, why in failures.items() if why},
-        grants={name: Grant(Isolation(row[2]), row[3] or "") for name, row in rows.items() if row[2]},
+        grants={name: Grant(Isolation(row[2]), row[3] or "") for name, row in rows.items() if row[2] in _LEVELS},
         demands=demands_of(FunctionRegistry(redis).pointed_versions()),
     )
 
 
 def _push_failures(tiers: str | None) -> dict[str, str]:
-    """Read what checkpoints.tiers.status wrote; ValueError where it is something else."""
-    found = json.loads(tiers or "{}")
-    return {str(name): str(why) for name, why in dict(found.get("push_failures", {})).items()}
+    """Read what checkpoints.tiers.status wrote; nothing where that of another release wrote something else."""
+    try:
+        found = json.loads(tiers or "{}")
+        return {str(name): str(why) for name, why in dict(found.get("push_failures", {})).items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}
 
 
 def _remote(url: str | None) -> RemoteFacts | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from redis import Redis
 
 from quickthaw.resources import CheckpointInfo
 from quickthaw.types import FunctionSpec, Isolation, Network
@@ -23,6 +24,7 @@ from quickthaw_platform.doctor import gathering
 from quickthaw_platform.registry.catalogue import Catalogue
 from quickthaw_platform.registry.functions import FunctionRegistry
 from quickthaw_platform.settings import Settings
+from tests.state import announce_node
 from tests.valkey_process import ValkeyProcess
 
 
@@ -62,6 +64,17 @@ def test_a_redis_is_asked_what_it_does_with_what_it_is_given(own_valkey: ValkeyP
         assert "refuses to write" in str(found.problem)
         assert found.version
         redis.config_set("min-replicas-to-write", 0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("tiers", "["), ("tiers", "[1]"), ("isolation", "iron")])
+def test_a_node_of_another_release_is_told_of_as_far_as_it_is_understood(
+    redis: Redis, platform_settings: Settings, name: str, value: str
+) -> None:
+    announce_node(redis, "n1", version="9.9")
+    redis.hset("qt:node:n1", name, value)
+    facts = gathering.gather(platform_settings, {})
+    assert facts.nodes == {"n1": "9.9"}
+    assert (facts.grants, facts.push_failures) == ({}, {})
 
 
 def test_a_redis_that_does_not_answer_is_a_fact(tmp_path: Path) -> None:
