@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,12 +56,17 @@ def long_vocabulary(file: Path) -> Path:
 
 @pytest.mark.parametrize("hostile", [deep_model, long_vocabulary], ids=["layers", "vocabulary"])
 def test_what_takes_far_longer_to_read_than_its_size_explains_is_refused(
-    tmp_path: Path, hostile: Callable[[Path], Path]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: Callable[[Path], Path]
 ) -> None:
     source = hostile(tmp_path / "model.gguf")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
     with pytest.raises(InvalidRequest, match=r"model\.gguf takes far longer to read than a model of its size"):
         import_apart(order(source, seconds=1), ignore)
     assert list((tmp_path / "checkpoints").glob("*/manifest.json")) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_what_takes_far_more_memory_to_read_than_its_size_explains_is_refused(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from quickthaw_platform.checkpoints.importers.import_process import ImportOrder
@@ -25,14 +27,19 @@ def import_apart(order: ImportOrder, progress: Progress) -> Imported:
 
     Raises InvalidRequest too for a source that takes far more time or memory to read than its size explains.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", _MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )  # fmt: skip
-    try:
-        last = _followed(process, order, progress)
-    finally:
-        process.kill()  # where this one was interrupted; else it has ended
-        status = process.wait()
+    with TemporaryDirectory(prefix="quickthaw-import-") as folder:  # one that is killed leaves its temporary files
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": folder},
+        )
+        try:
+            last = _followed(process, order, progress)
+        finally:
+            process.kill()  # where this one was interrupted; else it has ended
+            status = process.wait()
     if "error" in last:
         error = from_json(last["error"])
         error.add_note(last.get("trace", ""))
