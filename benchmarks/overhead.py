@@ -1,4 +1,4 @@
-"""`python -m benchmarks.overhead`: requests through gateway, Redis, Celery and instance, with the echo engine.
+"""`python -m benchmarks.overhead`: requests through gateway, Redis, agent and instance, with the echo engine.
 
 The engine costs next to nothing, so what is measured is the platform's own work. Each answer must be whole and must be
 the one to its own request; any other counts as lost.

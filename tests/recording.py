@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quickthaw_platform.invocations.records import Assignment, Offer
+from quickthaw_platform.invocations.records import Offer
 
 
 class RecordingCommands:
@@ -13,9 +13,6 @@ class RecordingCommands:
 
     def start(self, node: str, instance: str, version_id: str) -> None:
         self.sent.append(("start", node, instance, version_id))
-
-    def invoke(self, assignment: Assignment) -> None:
-        self.sent.append(("invoke", assignment.node, assignment.instance, assignment.invocation))
 
     def receive(self, offer: Offer) -> None:
         self.sent.append(("receive", offer.node, offer.instance, offer.invocation))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -64,6 +65,12 @@ def start_instance(redis: Redis, version: Version, instance: str = "x1", node: s
     if state == "ready":
         assert slots.ready(instance)
     return instance
+
+
+def take_calls(redis: Redis, node: str = "n1") -> list[tuple[str, str, str]]:
+    """Return invocation, epoch and instance of each call that the node was told of, and forget them."""
+    calls = cast("list[str]", redis.lpop(f"qt:node.calls:{node}", 1000) or [])
+    return [cast("tuple[str, str, str]", tuple(json.loads(call))) for call in calls]
 
 
 def rewind(redis: Redis, key: str, member: str, seconds: float) -> None:

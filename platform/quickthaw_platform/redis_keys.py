@@ -50,6 +50,7 @@ class RedisKey(StrEnum):
 
     NODES = "qt:nodes"  # set: ids
     NODE = "qt:node"  # hash of an id: its record
+    NODE_CALLS = "qt:node.calls"  # list of an id: invocations that have a slot there and are to be taken up
     NODE_INSTANCES = "qt:node.instances"  # set of an id
     INSTANCES = "qt:instances"  # set: ids
     INSTANCE = "qt:instance"  # hash of an id: its record

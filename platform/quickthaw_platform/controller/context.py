@@ -15,7 +15,7 @@ from quickthaw_platform.controller.history import KeepTimes
 from quickthaw_platform.controller.scaling.samples import Samples
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.invocations.queues import Queues
-from quickthaw_platform.invocations.records import Assignment, Offer
+from quickthaw_platform.invocations.records import Offer
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.watch import Watch
@@ -32,9 +32,6 @@ class NodeCommands(Protocol):
 
     def start(self, node: str, instance: str, version_id: str) -> None:
         """Start an instance that is reserved there."""
-
-    def invoke(self, assignment: Assignment) -> None:
-        """Take up an invocation."""
 
     def receive(self, offer: Offer) -> None:
         """Take over an invocation that runs elsewhere."""

@@ -37,8 +37,7 @@ def serve_waiting(context: Context) -> None:
 def _fill_free_slots(context: Context, version: str) -> None:
     """Hand out slots that are free though something waits: their owner died between freeing and claiming them."""
     for instance in context.slots.instances(version=version):
-        for assignment in context.store.claim(instance.id):
-            context.commands.invoke(assignment)
+        context.store.claim(instance.id)
 
 
 def _start_for_the_rest(context: Context, version: Version) -> None:

@@ -31,7 +31,7 @@ def sweep(context: Context) -> None:
             bury_dead_nodes,
             end_homeless_instances,
             expire_overdue,
-            push_stale,
+            settle_orphans,
             remind_nodes,
             end_late_moves,
             empty_draining_nodes,
@@ -72,17 +72,12 @@ def expire_overdue(context: Context) -> None:
             stopped = context.watch.expire(found)
             if stopped.node is not None:
                 context.commands.cancel(stopped.node, found.invocation)
-            if stopped.next is not None:
-                context.commands.invoke(stopped.next)
 
 
-def push_stale(context: Context) -> None:
-    """Send assignments again that their nodes did not take up; settle invocations whose instance is gone."""
-    stale = context.watch.stale()
-    for assignment in stale.untold:
-        context.commands.invoke(assignment)
+def settle_orphans(context: Context) -> None:
+    """Settle invocations whose instance is gone; those that their nodes did not take up are told to them again."""
     reason = "the instance that served the invocation is gone"
-    for lease in stale.orphans:
+    for lease in context.watch.orphans():
         context.store.lose(lease.invocation, lease.epoch, reason, InstanceLost(reason))
 
 

@@ -133,16 +133,13 @@ def cancel(services: Services, invocation: str, reason: str, *, forget_key: bool
     stopped = services.store.cancel(invocation, reason, forget_key=forget_key)
     if stopped.node is not None:
         services.commands.cancel(stopped.node, invocation)
-    if stopped.next is not None:
-        services.commands.invoke(stopped.next)
     if stopped.done:
         _log.info("cancelled", invocation=invocation, reason=reason)
 
 
 def place(services: Services, new: NewInvocation, admission: Admission) -> None:
-    """See that an instance takes an accepted call, or tell it at once that none can in time."""
+    """See that an instance comes for an accepted call that has none, or tell it at once that none can in time."""
     if admission.assignment is not None:
-        services.commands.invoke(admission.assignment)
         return
     services.allocator.allocate(new.version)  # which also tells those who wait why, or that it can never be
     limits = new.limits or new.version.spec.limits

@@ -2,6 +2,6 @@
 local node = ARGV[1]
 local seen = redis.call('HGET', node_key(node), 'last_seen') or '0'
 if seen ~= ARGV[2] or redis.call('SCARD', node_instances_key(node)) > 0 then return 0 end
-redis.call('DEL', node_key(node))
+redis.call('DEL', node_key(node), calls_key(node))
 redis.call('SREM', NODES_KEY, node)
 return 1

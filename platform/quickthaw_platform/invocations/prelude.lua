@@ -35,6 +35,7 @@ local function node_key(node) return 'qt:node:' .. node end
 local function instance_key(instance) return 'qt:instance:' .. instance end
 local function leases_key(instance) return 'qt:instance.leases:' .. instance end
 local function version_instances_key(version) return 'qt:version.instances:' .. version end
+local function calls_key(node) return 'qt:node.calls:' .. node end  -- list: see call
 local function node_instances_key(node) return 'qt:node.instances:' .. node end
 
 local function now()
@@ -128,11 +129,16 @@ local function remember(version, beginnings, instance)
   redis.call('HSET', served_key(version), WIDE, '', a, known, b, known, c, known, d, known)
 end
 
+-- Put an invocation on the list of the node where it holds a slot: its agent takes up what comes there (worker/calls.py).
+local function call(id, epoch, instance, node)
+  redis.call('RPUSH', calls_key(node), cjson.encode({id, tostring(epoch), instance}))
+end
+
 -- An assignment as Python reads it. The owner's first append has next_seq: `begin` writes one status before it.
 local function assignment(id, epoch, instance, node, seq) return {id, epoch, instance, node, seq + 2} end
 
 -- Give an invocation, which has had so many attempts and events and whose prompt has these beginnings (nil: none that
--- count), a slot; `settle` the instance afterwards. `fields`: more of its record.
+-- count), a slot, and tell its node; `settle` the instance afterwards. `fields`: more of its record.
 local function lease(id, instance, epoch, attempts, seq, time, beginnings, fields)
   seq = seq + 1
   remember(instance.version, beginnings, instance.id)
@@ -142,6 +148,7 @@ local function lease(id, instance, epoch, attempts, seq, time, beginnings, field
   redis.call('ZADD', ACTIVE_KEY, text(time), id)
   put_status(id, seq, {state = 'assigned', node = instance.node, instance = instance.id, attempt = attempts + 1},
     time)
+  call(id, epoch, instance.id, instance.node)
   instance.held = instance.held + 1
   return assignment(id, epoch, instance.id, instance.node, seq)
 end
@@ -205,16 +212,14 @@ local function note_failed_move(inv, to, reason, time)
   redis.call('HSET', inv, 'failed_moves', cjson.encode(found))
 end
 
--- Give back the slot that was reserved to take an invocation over, which is not to be, for a reason; returns what got it,
--- or false. Who cannot tell that one's node leaves it to the controller, which finds assignments that nobody took up.
+-- Give back the slot that was reserved to take an invocation over, which is not to be, for a reason.
 local function end_move(id, to, reason, time)
   note_failed_move(inv_key(id), to, reason, time)
   local instance = free(id, to)
-  local following = fill(instance, 1, time)[1] or false
+  fill(instance, 1, time)
   settle(instance, time)
   redis.call('HDEL', inv_key(id), 'moving_to')
   redis.call('ZREM', MOVES_KEY, id)
-  return following
 end
 
 -- Take an assigned or running invocation from its owner and put it back where it was in the queue.
@@ -258,13 +263,12 @@ local function note_end(fn, version, id, time)
   redis.call('DEL', fair_key(version))
 end
 
--- Make the instance that an invocation was offered, and that keeps the slot, its owner. Returns what got the slot that
--- was left, or false.
+-- Make the instance that an invocation was offered, and that keeps the slot, its owner.
 local function hand_over(id, time)
   local inv = inv_key(id)
   local f = redis.call('HMGET', inv, 'instance', 'node', 'moving_to', 'offered', 'seq', 'version', 'beginnings')
   local from = free(id, f[1])
-  local following = fill(from, 1, time)[1] or false
+  fill(from, 1, time)
   settle(from, time)
   note_cut(inv)
   remember(f[6], f[7], f[3])
@@ -277,7 +281,6 @@ local function hand_over(id, time)
   redis.call('ZADD', ACTIVE_KEY, text(time), id)
   put_status(id, tonumber(f[5]) + 1, {state = 'running', node = node, instance = f[3], moved_from = f[2],
     epoch = tonumber(f[4])}, time)
-  return following
 end
 
 local function expire_ended(id, ttl, idempotency, records)

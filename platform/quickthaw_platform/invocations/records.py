@@ -39,7 +39,7 @@ class NewInvocation:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """An invocation has a slot of an instance: its node is to be told. May come more than once; `begin` sorts it out.
+    """An invocation has a slot of an instance, and its node was told. That may happen twice; `begin` sorts it out.
 
     `next_seq` is the seq of the owner's first append, as `begin` returns it too.
     """
@@ -79,7 +79,7 @@ class Finished:
 class Stopped:
     """An invocation that was ended from outside: where it ran, if anywhere, so that its node can be told to stop it.
 
-    `done` is False when it had ended before. `next` got its slot and its node is to be told that too.
+    `done` is False when it had ended before. `next` got its slot.
     """
 
     done: bool
@@ -260,7 +260,6 @@ class Accepted:
     history: History
     left: str
     silent_seconds: float | None = None  # since its last output; None: it has had none
-    next: Assignment | None = None  # what got the slot that it left
 
 
 @dataclass(frozen=True, slots=True)

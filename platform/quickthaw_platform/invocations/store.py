@@ -236,7 +236,7 @@ class InvocationStore:
         )
         endings = (Ending(error=cause.to_json()) for cause in (error, poison))
         texts = (text for ending in endings for text in (ending.event(), ending.fields()[1]))
-        return Lost(self._scripts.run("lose", identity, epoch, reason, most, *texts, int(ran), int(with_instance))[0])
+        return Lost(self._scripts.run("lose", identity, epoch, reason, most, *texts, int(ran), int(with_instance)))
 
     def history(self, identity: str, after: History = NOTHING) -> History:
         """Return what the invocation has put out and recorded since `after`."""
@@ -276,14 +276,13 @@ class InvocationStore:
         )
         if outcome != "done":
             return None
-        next_seq, log, records, following, left, silent = detail
+        next_seq, log, records, left, silent = detail
         history = History.parse(log, records, known.seq, known.position)
-        return Accepted(int(next_seq), history, left, float(silent) if silent else None, _next([following]))
+        return Accepted(int(next_seq), history, left, float(silent) if silent else None)
 
-    def decline(self, offer: Offer, reason: str) -> Assignment | None:
-        """Give the reserved slot back, and keep why; returns what got it. What is not offered (any more) is ignored."""
-        answer = self._scripts.run("decline", offer.invocation, offer.epoch, reason)
-        return _next(answer)
+    def decline(self, offer: Offer, reason: str) -> None:
+        """Give the reserved slot back, and keep why. What is not offered (any more) is ignored."""
+        self._scripts.run("decline", offer.invocation, offer.epoch, reason)
 
     def end_late_moves(self) -> list[str]:
         """End the offers that nobody took up in time; returns the invocations, which go on where they are.

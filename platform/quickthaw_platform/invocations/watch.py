@@ -8,13 +8,13 @@ from redis import Redis
 
 from quickthaw.types import Limits
 from quickthaw_platform.errors import TimedOut
-from quickthaw_platform.invocations.records import Assignment, Ending, Lease, Overdue, Stopped
+from quickthaw_platform.invocations.records import Ending, Lease, Overdue, Stopped
 from quickthaw_platform.invocations.scripts import Scripts
 from quickthaw_platform.invocations.store import parse_stopped
 
 BATCH = 200
 UNTOLD_SECONDS = 5.0
-"""An assignment not begun for so long has its command sent again; an owner gone for so long is not coming back."""
+"""An assignment not begun for so long is told to its node again; an owner gone for so long is not coming back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,6 @@ class DeadNode:
 
     id: str
     last_seen: str  # as it was read, to tell whether it has come back
-
-
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """Assigned and running invocations that need a push."""
-
-    untold: tuple[Assignment, ...]  # their nodes may not have heard of them
-    orphans: tuple[Lease, ...]  # their instances are gone
 
 
 class Watch:
@@ -72,13 +64,12 @@ class Watch:
         """Whether a webhook of an invocation that has ended is to be sent."""
         return bool(self._scripts.run("webhook_due"))
 
-    def stale(self) -> Stale:
-        """Return what has been assigned for too long or has lost its instance; an orphan comes back until settled."""
-        rows = self._scripts.run("stale", UNTOLD_SECONDS, BATCH)
-        return Stale(
-            untold=tuple(Assignment.parse(row[1]) for row in rows if row[0] == "assigned"),
-            orphans=tuple(Lease(row[1], int(row[2])) for row in rows if row[0] == "orphan"),
-        )
+    def orphans(self) -> list[Lease]:
+        """Return what has lost its instance, again and again until it is settled.
+
+        What has been assigned for too long is put on its node's list again on the way.
+        """
+        return [Lease(identity, int(epoch)) for identity, epoch in self._scripts.run("stale", UNTOLD_SECONDS, BATCH)]
 
 
 def _timeouts(overdue: Overdue) -> tuple[TimedOut, TimedOut]:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from quickthaw_platform.invocations.records import Accepted, Assignment, History, Offer
+from quickthaw_platform.invocations.records import Accepted, History, Offer
 from quickthaw_platform.migration.plan import takes_over
 
 
@@ -24,7 +24,7 @@ class Store(Protocol):
     def accept(self, offer: Offer, known: History) -> Accepted | None:
         """Make the offered instance the owner; None where it is too late."""
 
-    def decline(self, offer: Offer, reason: str) -> Assignment | None:
+    def decline(self, offer: Offer, reason: str) -> None:
         """Give the reserved slot back, and keep why."""
 
 

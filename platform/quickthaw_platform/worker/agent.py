@@ -21,7 +21,7 @@ from quickthaw_platform.control_groups.group import Group
 from quickthaw_platform.control_groups.groups import ControlGroups
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.queues import Queues
-from quickthaw_platform.invocations.records import Assignment, Lease, Offer
+from quickthaw_platform.invocations.records import Lease, Offer
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.metering import tracing
@@ -36,6 +36,7 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker import processes
 from quickthaw_platform.worker.arrivals import Arrivals
 from quickthaw_platform.worker.beginnings import Beginnings
+from quickthaw_platform.worker.calls import Calls
 from quickthaw_platform.worker.checkpoints import NodeCheckpoints
 from quickthaw_platform.worker.commands import Commands
 from quickthaw_platform.worker.effects import RedisEffects
@@ -81,7 +82,6 @@ class Agent:
         self._store = InvocationStore(redis, settings)
         self._slots = SlotStore(redis)
         self._registry = FunctionRegistry(redis)
-        self._intake = Intake(redis, self._store, settings.node)
         self._workdirs = settings.data_dir / "instances" / settings.node
         self._draining = False
         self._stopping = False
@@ -92,7 +92,8 @@ class Agent:
         self.checkpoints = self._make_checkpoints()
         own = redis_client.for_one_thread(redis)  # the writer's
         lines = LogLines(own, settings.max_log_lines)
-        self._writer = Writer(InvocationStore(own, settings), lines, on_stale=self._stale, on_next=self._assigned)
+        self._writer = Writer(InvocationStore(own, settings), lines, on_stale=self._stale)
+        self._calls = self._make_calls()
         self._zygotes = self._make_zygotes()
         self._templates = self._make_templates()
         self._primed = self._make_primed()
@@ -115,8 +116,9 @@ class Agent:
             group=self._group,
         )
         self._serving = self._fleet.serving
+        intake = Intake(redis, self._store, settings.node)
         self._arrivals = Arrivals(
-            self._loop, self._serving, self._intake, self._store, commands, self._slots, learning, persist=self._persist
+            self._loop, self._serving, intake, self._store, commands, self._slots, learning, persist=self._persist
         )
         self._starts = Starts(
             settings, redis, self._loop, self._fleet, self.checkpoints.tiers, self._registry, persist=self._persist
@@ -130,6 +132,7 @@ class Agent:
         self._groups.start()
         self._loop.start()
         self._writer.start()
+        self._calls.start()
         self._loop.post(self._zygotes.start)
         self._writer.submit(self._bury_predecessor)
         self.checkpoints.start()
@@ -157,6 +160,7 @@ class Agent:
             time.sleep(DRAIN_POLL_SECONDS)
         self._loop.ask(self._kill_processes)
         self._starts.close()
+        self._calls.close()
         self._arrivals.close()
         self.checkpoints.close()
         self._writer.close(WRITE_PATIENCE_SECONDS)
@@ -178,12 +182,6 @@ class Agent:
         else:
             self._starts.begin(instance, version_id)
 
-    def invoke(self, invocation: str, epoch: int, instance: str) -> None:
-        """Serve an invocation that holds a slot of an instance here."""
-        work = self._persist(lambda: self._intake.begin(invocation, epoch, instance))
-        if work is not None:
-            self._loop.post(lambda: self._hand_over(work))
-
     def receive(self, invocation: str, epoch: int, instance: str) -> None:
         """Take over an invocation that is offered to an instance here, and runs elsewhere. Returns at once."""
         self._arrivals.receive(Offer(invocation, epoch, instance, self._settings.node))
@@ -201,6 +199,15 @@ class Agent:
         self._draining = True
         self._heartbeat.soon()
         self._loop.post(self._drain_fleet)
+
+    def _make_calls(self) -> Calls:
+        """Make what takes up calls."""
+        return Calls(
+            self._redis,
+            self._settings,
+            on_work=lambda work: self._loop.post(lambda: self._hand_over(work)),
+            persist=self._persist,
+        )
 
     def _make_checkpoints(self) -> NodeCheckpoints:
         """Make the tiers, which tell of what is to go and of what failed to come."""
@@ -269,7 +276,6 @@ class Agent:
             self._slots,
             Queues(self._redis),
             submit=self._writer.submit,
-            on_assigned=self._assigned,
             on_idle=lambda instance: self._loop.post(lambda: self._fleet.idle(instance)),
             on_refused=lambda instance: self._loop.post(lambda: self._fleet.drain(instance)),
             on_released=self.checkpoints.tiers.release,
@@ -335,16 +341,6 @@ class Agent:
                 continue
             for lease in self._slots.remove(view.id):
                 self._store.lose(lease.invocation, lease.epoch, error.message, error)
-
-    def _assigned(self, assignment: Assignment) -> None:
-        """Something got a slot of an instance of this node. From the writer's thread.
-
-        It is begun here or nowhere: whoever asks Redis again is not told of it again, and once it runs nobody else is.
-        """
-        invocation, epoch, instance = assignment.invocation, assignment.epoch, assignment.instance
-        work = self._persist(lambda: self._intake.begin(invocation, epoch, instance))
-        if work is not None:
-            self._loop.post(lambda: self._hand_over(work))
 
     def _hand_over(self, work: Work) -> None:
         if not self._serving.invoke(work):

@@ -95,26 +95,19 @@ class Arrivals:
 
     def _settle(self, offer: Offer, how: Handover) -> None:
         if how.result is not Result.MOVED or how.accepted is None:
-            self._decline(offer, "it ended first, or the slot that was kept for it is gone")
+            self._store.decline(offer, "it ended first, or the slot that was kept for it is gone")
             return
         _log.info(
             "migrated", invocation=offer.invocation, left=how.accepted.left, rounds=how.rounds, tokens=how.tokens,
             seconds=round(how.seconds, 4),
         )  # fmt: skip
         self._commands.cancel(how.accepted.left, offer.invocation, before_epoch=offer.epoch)
-        if how.accepted.next is not None:
-            self._commands.invoke(how.accepted.next)
 
     def _give_up(self, offer: Offer, error: QuickthawError) -> None:
         """Decline; should it have become the owner after all, it is lost like with any other."""
         lease = Lease(offer.invocation, offer.epoch)
-        self._persist(lambda: self._decline(offer, error.message))
+        self._persist(lambda: self._store.decline(offer, error.message))
         self._persist(lambda: self._store.lose(lease.invocation, lease.epoch, error.message, error))
-
-    def _decline(self, offer: Offer, reason: str) -> None:
-        following = self._store.decline(offer, reason)
-        if following is not None:
-            self._commands.invoke(following)
 
 
 class _Arrival:

@@ -9,12 +9,11 @@ from quickthaw_platform.controller.schedule import DELIVER_WEBHOOKS, SERVE
 from quickthaw_platform.controller.schedule import QUEUE as CONTROLLER
 from quickthaw_platform.errors import Unavailable
 from quickthaw_platform.invocations.outage import OUTAGE
-from quickthaw_platform.invocations.records import Assignment, Offer
+from quickthaw_platform.invocations.records import Offer
 
 QUEUE_PREFIX = "node."
 
 START = "quickthaw.start"
-INVOKE = "quickthaw.invoke"
 CANCEL = "quickthaw.cancel"
 RECEIVE = "quickthaw.receive"
 STOP = "quickthaw.stop"
@@ -41,16 +40,6 @@ class Commands:
     def start(self, node: str, instance: str, version_id: str) -> None:
         """Have a node start an instance that is reserved on it."""
         self._send(node, START, instance=instance, version_id=version_id)
-
-    def invoke(self, assignment: Assignment) -> None:
-        """Tell an assignment's node."""
-        self._send(
-            assignment.node,
-            INVOKE,
-            invocation=assignment.invocation,
-            epoch=assignment.epoch,
-            instance=assignment.instance,
-        )
 
     def cancel(self, node: str, invocation: str, *, before_epoch: int | None = None) -> None:
         """Have a node stop working on an invocation that has ended or, with an epoch, has an owner since that one.

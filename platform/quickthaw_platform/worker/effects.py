@@ -7,7 +7,7 @@ from collections.abc import Callable
 from quickthaw_platform.contracts import InstanceState
 from quickthaw_platform.errors import QuickthawError
 from quickthaw_platform.invocations.queues import Queues
-from quickthaw_platform.invocations.records import Assignment, Lease
+from quickthaw_platform.invocations.records import Lease
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.writer import Job
@@ -25,7 +25,6 @@ class RedisEffects:
         queues: Queues,
         *,
         submit: Callable[[Job], None],
-        on_assigned: Callable[[Assignment], None],
         on_idle: Callable[[str], None],
         on_refused: Callable[[str], None],
         on_released: Callable[[str], None],
@@ -38,7 +37,6 @@ class RedisEffects:
         self._slots = slots
         self._queues = queues
         self._submit = submit
-        self._on_assigned = on_assigned
         self._on_idle = on_idle
         self._on_refused = on_refused
         self.released = on_released
@@ -73,10 +71,7 @@ class RedisEffects:
         if not advance(instance):
             self._on_refused(instance)
             return
-        claimed = self._store.claim(instance)
-        for assignment in claimed:
-            self._on_assigned(assignment)
-        if not claimed:
+        if not self._store.claim(instance):
             self._on_idle(instance)
 
     def _drain(self, instance: str) -> None:

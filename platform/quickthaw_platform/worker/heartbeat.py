@@ -98,7 +98,7 @@ class Heartbeat:
         self._thread.join()
         try:
             with outage_is_unavailable(), self._redis.pipeline() as pipe:
-                pipe.delete(RedisKey.NODE.of(self._settings.node))
+                pipe.delete(RedisKey.NODE.of(self._settings.node), RedisKey.NODE_CALLS.of(self._settings.node))
                 pipe.srem(RedisKey.NODES, self._settings.node)
                 pipe.execute()
         except Unavailable as error:

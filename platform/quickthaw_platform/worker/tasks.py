@@ -14,12 +14,6 @@ def start(instance: str, version_id: str) -> None:
     current.agent().start_instance(instance, version_id)
 
 
-@shared_task(name=commands.INVOKE)
-def invoke(invocation: str, epoch: int, instance: str) -> None:
-    """Serve an invocation that holds a slot of an instance here."""
-    current.agent().invoke(invocation, epoch, instance)
-
-
 @shared_task(name=commands.CANCEL)
 def cancel(invocation: str, before_epoch: int | None = None) -> None:
     """Stop working on an invocation that has ended, or that this node owned before an epoch."""

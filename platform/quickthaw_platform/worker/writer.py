@@ -13,7 +13,7 @@ import structlog
 
 from quickthaw.types import InvocationState
 from quickthaw_platform.errors import LogGap, Unavailable
-from quickthaw_platform.invocations.records import Assignment, Chunk, Finished, Record
+from quickthaw_platform.invocations.records import Chunk, Finished, Record
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker.journal import KEPT_SECONDS, MAX_KEPT, End, Given, Journal
 from quickthaw_platform.worker.log_lines import LogLines
@@ -49,13 +49,11 @@ class Writer:
         lines: LogLines,
         *,
         on_stale: Callable[[Journal], None],
-        on_next: Callable[[Assignment], None],
     ) -> None:
-        """Both are called from the writer's thread: `on_next` with what got the slot of an ended invocation."""
+        """`on_stale` is called from the writer's thread, with what another owns by now."""
         self._store = store
         self._lines = lines
         self._on_stale = on_stale
-        self._on_next = on_next
         self._given: queue.SimpleQueue[tuple[Journal, Given] | Job] = queue.SimpleQueue()  # by all threads
         self._dirty: dict[Journal, None] = {}
         self._ended: deque[Journal] = deque(maxlen=MAX_KEPT)  # whose ends were written in the last seconds
@@ -195,7 +193,7 @@ class Writer:
             else:
                 journal.wrote(append)
                 if isinstance(answer, Finished):
-                    self._note_end(journal, answer.next)
+                    self._note_end(journal)
 
     def _mend(self, journal: Journal, gap: LogGap) -> None:
         """Redis came back without its last writes: make them again, or, where they are not known any more, end it."""
@@ -223,25 +221,23 @@ class Writer:
         if end is None or journal.waits or journal.stale or journal.ended_at is not None:
             return
         try:
-            following = self._write_end(journal, end)
+            self._write_end(journal, end)
         except LogGap as gap:
             self._mend(journal, gap)
         else:
-            self._note_end(journal, following)
+            self._note_end(journal)
 
-    def _note_end(self, journal: Journal, following: Assignment | None) -> None:
-        """Its end is in Redis, and this got its slot."""
+    def _note_end(self, journal: Journal) -> None:
+        """Its end is in Redis."""
         journal.ended_at = time.monotonic()
         self._ended.append(journal)
-        if following is not None:
-            self._on_next(following)
 
-    def _write_end(self, journal: Journal, end: End) -> Assignment | None:
+    def _write_end(self, journal: Journal, end: End) -> None:
         if end.lost and end.error is not None:
             error = end.error
             self._store.lose(journal.invocation, journal.epoch, error.message, error, with_instance=True)
-            return None
-        return self._store.finish(
+            return
+        self._store.finish(
             journal.invocation,
             journal.epoch,
             end.state,
@@ -250,4 +246,4 @@ class Writer:
             error=None if end.error is None else end.error.to_json(),
             start=end.start,
             seq=journal.chunks.number,
-        ).next
+        )

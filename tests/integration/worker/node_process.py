@@ -70,13 +70,11 @@ class NodeProcess(WorkerProcess):
         return self.registry.deploy(FunctionSpec.model_validate(body))
 
     def invoke(self, version: Version, _input: dict[str, Any] | None = None, **fields: Any) -> str:
-        """Call a function as the gateway does: admit, then tell the node, or start an instance where there is none."""
+        """Call a function as the gateway does: admit, then start an instance where there is none."""
         identity = secrets.token_hex(6)
         request = {"input": {"prompt": "hello"} if _input is None else _input, "sampling": {}, "seed": 7}
         admission = self.store.admit(NewInvocation(identity, version, fields.pop("request", request), **fields))
-        if admission.assignment is not None:
-            self.commands.invoke(admission.assignment)
-        elif not self.slots.instances(version=version.id):
+        if admission.assignment is None and not self.slots.instances(version=version.id):
             self.start_instance(version)
         return identity
 

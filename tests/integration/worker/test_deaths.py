@@ -144,8 +144,7 @@ def test_a_ghost_that_is_given_work_is_forgotten_and_the_work_is_not_laid_to_its
         assert node.slots.reserve(version, NODE, ghost, node.settings.instance_memory)
         assert node.slots.loaded(ghost)
         assert node.slots.ready(ghost)
-        for assignment in node.store.claim(ghost):
-            node.commands.invoke(assignment)
+        node.store.claim(ghost)
         if not identities:
             identities.append(node.invoke(version))
         wait_for(lambda ghost=ghost: node.state(ghost) is None, "the ghost's end")  # type: ignore[misc]

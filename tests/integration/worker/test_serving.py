@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from quickthaw.errors import NodeLost
 from quickthaw.types import InvocationState
-from quickthaw_platform.invocations.records import Assignment, Lost
+from quickthaw_platform.invocations.records import Lost
 from tests.integration.worker.node_process import NodeProcess
 from tests.integration.worker.worker_process import wait_for
 
@@ -115,8 +116,6 @@ def test_a_cancelled_call_stops_generating_and_its_slot_serves_the_next(node: No
     stopped = node.store.cancel(first, "nobody listens")
     assert stopped.node is not None
     node.commands.cancel(stopped.node, first)
-    if stopped.next is not None:
-        node.commands.invoke(stopped.next)
     assert node.ended(second).result == "y"
     assert node.ended(first).state == InvocationState.CANCELLED
     assert len(node.chunks(first)) < 500
@@ -149,7 +148,6 @@ def test_a_call_that_comes_back_to_the_instance_which_still_runs_it_is_served_an
         node.commands.cancel(node.settings.node, identity, before_epoch=lease.epoch + 1)
     (again,) = node.store.claim(instance)
     assert again.epoch == lease.epoch + 1
-    node.commands.invoke(again)
     ended = node.ended(identity)
     assert (ended.state, ended.result, ended.error) == (InvocationState.SUCCEEDED, [0, 1], None)
     assert [chunk["value"] for chunk in node.chunks(identity)] == [0, 1]
@@ -162,7 +160,7 @@ def test_a_command_that_comes_twice_changes_nothing(node: NodeProcess) -> None:
     identity = node.invoke(version, {"prompt": "abc"})
     lease = wait_for(lambda: node.slots.leases(instance), "the lease")[0]
     for _ in range(3):
-        node.commands.invoke(_assignment(lease.invocation, lease.epoch, instance, node.settings.node))
+        node.redis.rpush(f"qt:node.calls:{node.settings.node}", json.dumps([identity, str(lease.epoch), instance]))
     assert node.ended(identity).result == "abc"
     assert len(node.slots.instances(version=version.id)) == 1
 
@@ -174,7 +172,3 @@ def test_a_stopped_instance_ends_and_is_forgotten(node: NodeProcess) -> None:
     wait_for(lambda: node.state(instance) is None, "the end of the instance")
     folder = node.settings.data_dir / "instances" / node.settings.node / instance
     wait_for(lambda: not folder.exists(), "the end of its folder")
-
-
-def _assignment(invocation: str, epoch: int, instance: str, name: str) -> Assignment:
-    return Assignment(invocation, epoch, instance, name, 0)

@@ -8,7 +8,6 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.gateway.services import EXTENSION
 from quickthaw_platform.settings import Settings
 from tests.unit.gateway.conftest import ECHO, Relay
@@ -21,7 +20,7 @@ def named(settings: Settings, relay: Relay) -> Iterator[FlaskClient]:
     """A gateway that is called by two names."""
     more = {"host": "0.0.0.0", "allowed_hosts": ("llm.example.com", ".lan.example")}
     with Redis.from_url(str(settings.redis_url), decode_responses=True) as redis:
-        app = create_app(settings.model_copy(update=more), redis, relay)  # type: ignore[arg-type]
+        app = relay.app(settings.model_copy(update=more), redis)
         yield app.test_client()
         app.extensions[EXTENSION].close()
 

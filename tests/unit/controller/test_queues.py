@@ -13,7 +13,7 @@ from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.queues import serve, serve_waiting
 from quickthaw_platform.stored_records import RecordUnreadable
 from tests.recording import RecordingCommands
-from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance
+from tests.state import MEMORY_BYTES, announce_node, make_invocation, make_version, start_instance, take_calls
 
 if TYPE_CHECKING:
     from tests.unit.controller.conftest import KnownVersions
@@ -69,8 +69,10 @@ def test_a_free_slot_that_nobody_claimed_is_handed_out(
     version = versions.add(small_version(concurrency=2))
     context.store.admit(make_invocation(version, "a"))
     start_instance(redis, version)
+    assert take_calls(redis) == []
     serve(context)
-    assert commands.take() == [("invoke", "n1", "x1", "a")]
+    assert commands.take() == []
+    assert take_calls(redis) == [("a", "1", "x1")]
 
 
 def test_a_version_that_no_alias_names_still_serves_what_waits(

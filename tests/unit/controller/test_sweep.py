@@ -7,10 +7,19 @@ from quickthaw.types import InvocationState, Version
 from quickthaw_platform.controller.context import Context
 from quickthaw_platform.controller.sweep import REMIND_SECONDS, sweep
 from quickthaw_platform.errors import Unavailable
-from quickthaw_platform.invocations.records import Assignment, Chunk
+from quickthaw_platform.invocations.records import Chunk
 from quickthaw_platform.invocations.watch import UNTOLD_SECONDS
 from tests.recording import RecordingCommands
-from tests.state import announce_node, lose, make_invocation, make_limits, make_version, rewind, start_instance
+from tests.state import (
+    announce_node,
+    lose,
+    make_invocation,
+    make_limits,
+    make_version,
+    rewind,
+    start_instance,
+    take_calls,
+)
 
 VERSION = make_version(concurrency=2, max_instances=4)
 
@@ -116,7 +125,8 @@ class TestDeadlines:
         rewind(redis, "qt:deadlines", "a", 10_000)
         sweep(context)
         assert context.store.get("a").state is InvocationState.TIMED_OUT
-        assert commands.take() == [("cancel", "n1", "a"), ("invoke", "n1", "x1", "b")]
+        assert commands.take() == [("cancel", "n1", "a")]
+        assert take_calls(redis) == [("a", "1", "x1"), ("b", "1", "x1")]
 
     def test_more_than_one_batch_in_one_round(self, redis: Redis, context: Context) -> None:
         ids = [f"i{i}" for i in range(450)]
@@ -128,18 +138,17 @@ class TestDeadlines:
 
 
 class TestStale:
-    def test_an_assignment_whose_command_was_lost_is_told_again(
-        self, redis: Redis, context: Context, commands: RecordingCommands
-    ) -> None:
+    def test_an_assignment_that_nobody_took_up_is_told_again(self, redis: Redis, context: Context) -> None:
         announce_node(redis)
         start_instance(redis, VERSION)
         context.store.admit(make_invocation(VERSION, "a"))
+        assert take_calls(redis) == [("a", "1", "x1")]
         sweep(context)
-        assert commands.take() == []
+        assert take_calls(redis) == []
         rewind(redis, "qt:active", "a", UNTOLD_SECONDS)
         sweep(context)
         sweep(context)
-        assert commands.take() == [("invoke", "n1", "x1", "a")]
+        assert take_calls(redis) == [("a", "1", "x1")]
 
     def test_an_orphan_is_settled(self, redis: Redis, context: Context) -> None:
         announce_node(redis)
@@ -193,16 +202,16 @@ def test_one_that_drains_is_not_stopped_while_something_runs_on_it(
 def test_a_step_that_fails_does_not_keep_the_others_from_running(
     redis: Redis, context: Context, commands: RecordingCommands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broker_is_away(_: Assignment) -> None:
+    def broker_is_away(*_: str) -> None:
         raise Unavailable("no broker")
 
     announce_node(redis)
     start_instance(redis, VERSION)
-    context.store.admit(make_invocation(VERSION, "a"))
-    rewind(redis, "qt:active", "a", UNTOLD_SECONDS)
+    admit_and_begin(context, "a")
+    rewind(redis, "qt:deadlines", "a", 10_000)
     start_instance(redis, VERSION, "x2", state="starting")
     redis.hincrbyfloat("qt:instance:x2", "told_at", -REMIND_SECONDS)
-    monkeypatch.setattr(commands, "invoke", broker_is_away)
+    monkeypatch.setattr(commands, "cancel", broker_is_away)
     sweep(context)
     assert commands.take() == [("start", "n1", "x2", "v1")]
 

@@ -49,13 +49,30 @@ def settings(valkey: ValkeyProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 class Relay:
-    """Hands commands on to the node of the test that runs: an application takes long to make, so tests share it."""
+    """Hands commands and calls on to the node of the test that runs; an application is slow to make and so shared."""
 
     node: FakeNode | None = None
 
     def send_task(self, name: str, **options: Any) -> None:
         assert self.node is not None
         self.node.send_task(name, **options)
+
+    def app(self, settings: Settings, redis: Redis) -> OpenAPI:
+        """Make an application whose node looks for calls after each change that may have given one a slot."""
+        app = create_app(settings, redis, self)  # type: ignore[arg-type]  # all of Celery that the gateway uses
+        store = app.extensions[EXTENSION].store
+        for name in ("admit", "cancel"):
+            setattr(store, name, self._and_look(getattr(store, name)))
+        return app
+
+    def _and_look(self, change: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*args: Any, **options: Any) -> Any:
+            answer = change(*args, **options)
+            assert self.node is not None
+            self.node.came()
+            return answer
+
+        return changed
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +83,7 @@ def relay() -> Relay:
 @pytest.fixture(scope="module")
 def shared_app(valkey: ValkeyProcess, settings: Settings, relay: Relay) -> Iterator[OpenAPI]:
     with valkey.client() as redis:
-        app = create_app(settings, redis, relay)  # type: ignore[arg-type]  # all of Celery that the gateway uses
+        app = relay.app(settings, redis)
         yield app
         app.extensions[EXTENSION].close()
 

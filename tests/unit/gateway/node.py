@@ -1,7 +1,8 @@
-"""A node without processes: it plays the agent's part on the stores, at once, in whoever's thread sends the command."""
+"""A node without processes: it plays the agent's part on the stores, at once, in the thread of the command or call."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -41,10 +42,13 @@ def words(request: Mapping[str, Any]) -> Iterable[Output]:
 
 
 class FakeNode:
-    """Takes the place of Celery: serves each command as it is sent, or keeps it while `holding`."""
+    """Takes the place of Celery and of the agent: serves each command as it is sent and each call as it comes, or keeps
+    them while `holding`.
+    """
 
     def __init__(self, redis: Redis, settings: Settings, name: str = "n1") -> None:
         self.name = name
+        self.redis = redis
         self.store = InvocationStore(redis, settings)
         self.slots = SlotStore(redis)
         self.script: Script = words
@@ -64,14 +68,24 @@ class FakeNode:
         """Serve one command."""
         if name == commands.START:
             self.start(arguments["instance"])
-        elif name == commands.INVOKE:
-            self.serve(arguments["invocation"], arguments["epoch"], arguments["instance"])
+
+    def take_up(self) -> None:
+        """Serve what is on the node's list."""
+        while (call := self.redis.lpop(f"qt:node.calls:{self.name}")) is not None:
+            invocation, epoch, instance = json.loads(str(call))
+            self.serve(invocation, int(epoch), instance)
+
+    def came(self) -> None:
+        """Serve what may have come to the node's list, unless it is to be held."""
+        if not self.holding:
+            self.take_up()
 
     def release(self) -> None:
         """Serve what was held."""
         self.holding = False
         for name, arguments in list(self.sent):
             self.handle(name, arguments)
+        self.take_up()
 
     def start(self, instance: str) -> None:
         """Bring an instance up and let it take what waits."""
@@ -80,8 +94,8 @@ class FakeNode:
 
     def claim(self, instance: str) -> None:
         """Serve what waits for the instance's version."""
-        for assignment in self.store.claim(instance):
-            self.serve(assignment.invocation, assignment.epoch, instance)
+        self.store.claim(instance)
+        self.take_up()
 
     def serve(self, invocation: str, epoch: int, instance: str) -> None:
         """Run the script for one invocation."""
@@ -108,9 +122,7 @@ class FakeNode:
             seq += 1
         usage = counted(Usage(prompt_tokens=3, completion_tokens=completion), request, lambda text: len(text.split()))
         outcome = result if result is not None else "".join(texts)
-        finished = self.store.finish(invocation, epoch, InvocationState.SUCCEEDED, result=outcome, usage=usage)
-        if finished.next is not None:
-            self.serve(finished.next.invocation, finished.next.epoch, finished.next.instance)
+        self.store.finish(invocation, epoch, InvocationState.SUCCEEDED, result=outcome, usage=usage)
 
     def told(self, name: str) -> list[dict[str, Any]]:
         """Return the arguments of every command of this name."""

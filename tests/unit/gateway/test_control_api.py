@@ -256,7 +256,7 @@ def test_deleting_a_function_lets_run_what_runs_and_cancels_what_waits(client: F
     assert ended is not None
     assert "was deleted" in ended["error"]["message"]
     assert node.told(commands.STOP) == []  # its instance still serves
-    node.handle(commands.INVOKE, node.told(commands.INVOKE)[0])
+    node.take_up()
     assert client.get(f"/v1/invocations/{running['id']}").json["state"] == "succeeded"  # type: ignore[index]
 
 

@@ -10,7 +10,6 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from quickthaw.resources import Quotas, Scope
-from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.gateway.services import EXTENSION
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
@@ -27,7 +26,7 @@ PREFLIGHT = {
 
 
 def make(valkey: ValkeyProcess, redis: Redis, relay: Relay, **settings: Any) -> Iterator[FlaskClient]:
-    app = create_app(Settings(redis_url=valkey.url, max_body=64 << 10, **settings), redis, relay)  # type: ignore[arg-type]
+    app = relay.app(Settings(redis_url=valkey.url, max_body=64 << 10, **settings), redis)
     yield app.test_client()
     app.extensions[EXTENSION].close()
 

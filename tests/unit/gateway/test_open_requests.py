@@ -10,7 +10,6 @@ from flask_openapi3.openapi import OpenAPI
 from redis import Redis
 
 from quickthaw.resources import Quotas, Scope
-from quickthaw_platform.gateway.app import create_app
 from quickthaw_platform.gateway.services import EXTENSION
 from quickthaw_platform.registry.keys import KeyStore
 from quickthaw_platform.settings import Settings
@@ -26,7 +25,7 @@ INPUT = {"input": {"prompt": "hi"}}
 def narrow(valkey: ValkeyProcess, relay: Relay) -> Iterator[OpenAPI]:
     """A gateway that serves two requests of a key at a time."""
     with valkey.client() as redis:
-        app = create_app(Settings(redis_url=valkey.url, max_open_requests=2), redis, relay)  # type: ignore[arg-type]
+        app = relay.app(Settings(redis_url=valkey.url, max_open_requests=2), redis)
         yield app
         app.extensions[EXTENSION].close()
 

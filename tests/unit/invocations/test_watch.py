@@ -9,7 +9,16 @@ from quickthaw_platform.invocations.records import Lease, Stopped
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.invocations.watch import UNTOLD_SECONDS, DeadNode, Watch
-from tests.state import announce_node, lose, make_invocation, make_limits, make_version, rewind, start_instance
+from tests.state import (
+    announce_node,
+    lose,
+    make_invocation,
+    make_limits,
+    make_version,
+    rewind,
+    start_instance,
+    take_calls,
+)
 
 VERSION = make_version(concurrency=1)
 INTERVAL_SECONDS, TTL_SECONDS = 1.0, 3.0
@@ -152,19 +161,22 @@ class TestStale:
         self, redis: Redis, store: InvocationStore, watch: Watch
     ) -> None:
         start_instance(redis, VERSION)
-        assignment = store.admit(make_invocation(VERSION, "a")).assignment
-        assert watch.stale().untold == ()
+        store.admit(make_invocation(VERSION, "a"))
+        assert take_calls(redis) == [("a", "1", "x1")]
+        assert watch.orphans() == []
+        assert take_calls(redis) == []
         rewind(redis, "qt:active", "a", UNTOLD_SECONDS)
-        assert watch.stale().untold == (assignment,)
-        assert watch.stale().untold == ()
+        assert watch.orphans() == watch.orphans() == []
+        assert take_calls(redis) == [("a", "1", "x1")]
 
     def test_one_that_runs_is_left_alone(self, redis: Redis, store: InvocationStore, watch: Watch) -> None:
         start_instance(redis, VERSION)
         store.admit(make_invocation(VERSION, "a"))
         store.begin("a", 1, "n1", "x1")
         rewind(redis, "qt:active", "a", UNTOLD_SECONDS)
-        assert watch.stale() == watch.stale()
-        assert watch.stale().orphans == ()
+        take_calls(redis)
+        assert watch.orphans() == watch.orphans() == []
+        assert take_calls(redis) == []
 
     @pytest.mark.parametrize("begun", [False, True])
     def test_one_whose_instance_is_gone_is_an_orphan_until_it_is_settled(
@@ -177,8 +189,8 @@ class TestStale:
             store.begin("a", 1, "n1", "x1")
         rewind(redis, "qt:active", "a", UNTOLD_SECONDS)
         slots.remove("x1")
-        assert watch.stale().orphans == ()
+        assert watch.orphans() == []
         rewind(redis, "qt:active", "a", UNTOLD_SECONDS)
-        assert watch.stale().orphans == watch.stale().orphans == (Lease("a", 1),)
+        assert watch.orphans() == watch.orphans() == [Lease("a", 1)]
         lose(store, "a", 1)
-        assert watch.stale().orphans == ()
+        assert watch.orphans() == []

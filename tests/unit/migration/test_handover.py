@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from quickthaw_platform.errors import InstanceLost, Unavailable
-from quickthaw_platform.invocations.records import Accepted, Assignment, History, Offer
+from quickthaw_platform.invocations.records import Accepted, History, Offer
 from quickthaw_platform.invocations.store import NOTHING
 from quickthaw_platform.migration.handover import Handover, Result, take_over
 from quickthaw_platform.migration.plan import CLOSE_TOKENS, MAX_ROUNDS
@@ -59,7 +59,7 @@ class World:
             self._tokens += next(self._said, 0)
         return Accepted(self._tokens + 1, history(known.seq, self._tokens - known.seq), "n1")
 
-    def decline(self, offer: Offer, reason: str) -> Assignment | None:
+    def decline(self, offer: Offer, reason: str) -> None:
         raise AssertionError(f"the caller declines {offer}: {reason}")
 
     def hold(self, known: History) -> None:

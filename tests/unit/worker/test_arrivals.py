@@ -11,7 +11,7 @@ from redis import Redis
 
 from quickthaw.errors import FunctionFailed, QuickthawError
 from quickthaw.types import InvocationState
-from quickthaw_platform.invocations.records import Assignment, History, Offer
+from quickthaw_platform.invocations.records import History, Offer
 from quickthaw_platform.invocations.slots import SlotStore
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.settings import Settings
@@ -70,13 +70,9 @@ class Orders:
     """Stands for the commands to nodes."""
 
     cancelled: list[tuple[str, str]] = field(default_factory=list)
-    invoked: list[Assignment] = field(default_factory=list)
 
     def cancel(self, node: str, invocation: str, *, before_epoch: int | None = None) -> None:
         self.cancelled.append((node, invocation))
-
-    def invoke(self, assignment: Assignment) -> None:
-        self.invoked.append(assignment)
 
 
 class Node:

@@ -12,7 +12,7 @@ import pytest
 from quickthaw.errors import InstanceLost, QuickthawError
 from quickthaw.types import InvocationState
 from quickthaw_platform.errors import LogGap, Unavailable
-from quickthaw_platform.invocations.records import Append, Assignment, Chunk, Finished, Lost, Record
+from quickthaw_platform.invocations.records import Append, Chunk, Finished, Lost, Record
 from quickthaw_platform.invocations.store import InvocationStore
 from quickthaw_platform.worker import journal as journal_module
 from quickthaw_platform.worker import writer as writer_module
@@ -36,7 +36,6 @@ class Store:
         self.outages = 0
         self.owner = True
         self.ends: list[tuple[str, int | None]] = []
-        self.following: Assignment | None = None
         self.ended = threading.Event()
         self.entered = threading.Event()
         self.gate = threading.Event()
@@ -70,7 +69,7 @@ class Store:
             raise self._gap()
         self.ends.append((state.value, seq))
         self.ended.set()
-        return Finished(True, self.following)
+        return Finished(True)
 
     @property
     def last_seq(self) -> int:
@@ -108,12 +107,10 @@ class Harness:
     def __init__(self) -> None:
         self.store = Store()
         self.stale: list[Journal] = []
-        self.following: list[Assignment] = []
         self.writer = Writer(
             cast("InvocationStore", self.store),
             cast("LogLines", NoLines()),
             on_stale=self.stale.append,
-            on_next=self.following.append,
         )
         self.journal = Journal("i", 1, FIRST_SEQ)
 
@@ -188,15 +185,13 @@ def test_many_invocations_share_a_round_trip() -> None:
     assert h.store.trips == [3]
 
 
-def test_the_end_leaves_with_the_outputs_before_it_and_what_got_the_slot_is_passed_on() -> None:
+def test_the_end_leaves_with_the_outputs_before_it() -> None:
     h = Harness()
-    h.store.following = Assignment("j", 1, "x", "n", 3)
     h.writer.chunk(h.journal, Chunk.of({"value": "a"}))
     h.writer.end(h.journal, DONE)
     h.run()
     assert (h.store.trips, h.store.ended_with_outputs) == ([1], 1)
     assert h.store.ends == [("succeeded", 5)]
-    assert h.following == [h.store.following]
 
 
 def test_only_the_first_end_counts() -> None:
@@ -318,11 +313,3 @@ def test_what_a_dead_instance_put_out_is_written_before_it_is_given_up() -> None
     h.run()
     assert h.store.log == [(4, "a")]
     assert h.store.ends == [("lost with its instance", None)]
-
-
-def test_the_next_in_the_queue_is_passed_on() -> None:
-    h = Harness()
-    h.store.following = Assignment("j", 1, "x", "n", 3)
-    h.writer.end(h.journal, DONE)
-    h.run()
-    assert h.following == [h.store.following]

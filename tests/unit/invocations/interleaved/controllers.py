@@ -27,9 +27,9 @@ class Controllers(PlatformState):
     def sweep(self) -> None:
         for identity in self.members("qt:active"):
             self.redis.zincrby("qt:active", -FAR_SECONDS, identity)
-        for lease in self.watch.stale().orphans:
+        for lease in self.watch.orphans():
             self.store.lose(lease.invocation, lease.epoch, "lost", LOST)
-        assert not self.watch.stale().orphans
+        assert not self.watch.orphans()
 
     @rule(pick=PICKS)
     @precondition(lambda self: self.ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import cast
 
 from hypothesis.stateful import invariant
@@ -36,9 +37,14 @@ class Invariants(PlatformState):
             assert leases.get(identity) == (info.instance if owned and not orphaned else None)
             self.log_has_no_gap_and_one_end(info, log)
             self.an_end_is_final_and_leaves_in_time(info)
+            assert info.state != "assigned" or (identity, str(info.epoch), info.instance) in self.told()
         self.a_removed_instance_leaves_nothing()
         self.newcomers_find_every_free_slot(views)
         self.traffic_is_what_has_not_ended()
+
+    def told(self) -> set[tuple[str, str, str]]:
+        """Return all calls that the node was told of; nobody takes them from its list here."""
+        return {tuple(json.loads(call)) for call in self.redis.lrange("qt:node.calls:n1", 0, -1)}
 
     def no_more_leases_than_slots(self, views: list[InstanceView]) -> None:
         for view in views:
