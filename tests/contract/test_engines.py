@@ -372,6 +372,25 @@ def test_a_failing_sink_harms_nobody_else(engine: Engine, prompt: list[int]) -> 
     assert generate(engine, prompt, "fine", max_tokens=4, ignore_eos=True).tokens
 
 
+def test_the_id_of_a_stream_is_free_when_its_last_word_is_heard(engine: Engine, prompt: list[int]) -> None:
+    ended: queue.SimpleQueue[object] = queue.SimpleQueue()
+    left = iter(range(5))
+
+    def again(outcome: Any) -> None:
+        if outcome.finish_reason is None:
+            return
+        if next(left, None) is None:
+            ended.put(None)
+            return
+        try:
+            engine.submit(request(prompt, "one", max_tokens=2, ignore_eos=True), again)
+        except InvalidRequest as error:
+            ended.put(error)
+
+    engine.submit(request(prompt, "one", max_tokens=2, ignore_eos=True), again)
+    assert ended.get(timeout=60) is None
+
+
 def test_a_hundred_streams_join_and_leave_and_each_is_what_it_is_alone(engine: Engine, prompt: list[int]) -> None:
     alone = [generate(engine, prompt[: 4 + n % 9], seed=n, max_tokens=1 + n % 7).tokens for n in range(20)]
     streams = [Collector() for _ in range(100)]

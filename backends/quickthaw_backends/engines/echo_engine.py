@@ -252,6 +252,11 @@ class EchoEngine:
             self._step(stream)
 
     def _send(self, stream: _Stream, outcome: Delta | QuickthawError) -> None:
+        """Say something of a stream, which is forgotten before its last word: its id is free for whoever hears that."""
+        if not isinstance(outcome, Delta) or outcome.finish_reason is not None:
+            with self._changed:
+                self._streams.pop(stream.request.id, None)
+                stream.cancelled = True
         if isinstance(outcome, Delta) and outcome.prompt_tokens is not None:
             outcome = replace(outcome, cached_tokens=stream.cached)
         try:
@@ -283,11 +288,10 @@ class EchoEngine:
             self._open(stream)
         if stream.answer.finish_reason is None:
             self._say(stream)
-        with self._changed:
-            if stream.answer.finish_reason is not None:
-                self._streams.pop(stream.request.id, None)
-            elif not stream.cancelled:
-                self._schedule(stream, self._options.token_delay)
+        if stream.answer.finish_reason is None:
+            with self._changed:
+                if not stream.cancelled:
+                    self._schedule(stream, self._options.token_delay)
 
     def _open(self, stream: _Stream) -> None:
         stream.opened = True
@@ -302,7 +306,7 @@ class EchoEngine:
         try:
             token = stream.voice.choose(stream.answer.count)
         except InvalidRequest as error:
-            self._fail(stream, error)
+            self._send(stream, error)
             return
         delta = stream.answer.push(token, self._logprob(stream.request, stream.position, token))
         stream.voice.hear(token)
@@ -310,12 +314,6 @@ class EchoEngine:
         with self._changed:
             self._generated_tokens_total += 1
         self._send(stream, delta)
-
-    def _fail(self, stream: _Stream, error: QuickthawError) -> None:
-        with self._changed:
-            self._streams.pop(stream.request.id, None)
-            stream.cancelled = True
-        self._send(stream, error)
 
     def _logprob(self, request: GenerationRequest, position: int, token: int | None = None) -> TokenLogprob | None:
         """Return a log-probability that depends on the seed and the position, as a sampler's would."""

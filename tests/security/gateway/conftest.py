@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,13 +31,16 @@ FUNCTIONS: list[dict[str, Any]] = [
 def stretches(relay: Relay, node: FakeNode, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Stretches:
     """What watches the gateway, and not the node that serves in its thread; with the functions `hand` and `vectors`."""
     found = Stretches()
-    handle = node.handle
-
-    def aside(*arguments: Any) -> None:
-        with found.aside():
-            handle(*arguments)
-
-    monkeypatch.setattr(node, "handle", aside)
+    for name in ("handle", "came"):
+        monkeypatch.setattr(node, name, _aside(found, getattr(node, name)))
     for function in FUNCTIONS:
         assert client.post("/v1/functions", json=function).status_code == 200
     return found
+
+
+def _aside(stretches: Stretches, work: Callable[..., None]) -> Callable[..., None]:
+    def done(*arguments: Any) -> None:
+        with stretches.aside():
+            work(*arguments)
+
+    return done
