@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-VLLM = {"model": "smollm2-135m-instruct", "engine": "vllm", "memory": "1536MiB", "options": {"dtype": "float32"}}
+VLLM = {"model": "smollm2-135m-instruct", "engine": "vllm", "memory": "2GiB", "options": {"dtype": "float32"}}
 QUESTION = {"messages": [{"role": "user", "content": "What is the capital of France?"}]}
 SECONDS = 120.0
 

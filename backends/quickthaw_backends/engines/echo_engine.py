@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quickthaw.errors import InvalidRequest, NotServable, QuickthawError, Unavailable
+from quickthaw.errors import FunctionFailed, InvalidRequest, NotServable, QuickthawError, Unavailable
 from quickthaw.generation import Delta, TokenLogprob
 from quickthaw.types import parse_seconds
 from quickthaw_backends.engines.answer import Answer, answer_limit
@@ -24,6 +24,7 @@ from quickthaw_backends.engines.checks import check_batch_to_embed, check_tokens
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.echo_tokenizer import VOCABULARY, EchoTokenizer, echoed_segment
 from quickthaw_backends.engines.echo_voice import Voice, echo_answers
+from quickthaw_backends.engines.failure import OnFailed, ignore_failure
 from quickthaw_backends.engines.options import reject_unknown
 from quickthaw_backends.engines.texts import shown_logprob
 from quickthaw_platform.checkpoints.arrival import Arrival
@@ -87,6 +88,7 @@ class EchoEngine:
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors", "gguf"})
     preloads: ClassVar[tuple[str, ...]] = ()
+    on_failed: OnFailed = staticmethod(ignore_failure)
 
     def __init__(self) -> None:
         self._texts = EchoTokenizer()
@@ -248,8 +250,13 @@ class EchoEngine:
         self._changed.notify_all()
 
     def _run(self) -> None:
-        while (stream := self._next()) is not None:
-            self._step(stream)
+        try:
+            while (stream := self._next()) is not None:
+                self._step(stream)
+        except Exception as error:  # noqa: BLE001 (a bug of ours; no request may hang for it)
+            _log.exception("the echo engine failed")
+            self.on_failed(FunctionFailed(f"the engine failed: {type(error).__name__}: {error}"))
+            self.close()
 
     def _send(self, stream: _Stream, outcome: Delta | QuickthawError) -> None:
         """Say something of a stream, which is forgotten before its last word: its id is free for whoever hears that."""

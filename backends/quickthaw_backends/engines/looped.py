@@ -6,11 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from quickthaw_backends.engines.failure import OnFailed, ignore_failure
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
 
 class Loop(Protocol):
     """Runs requests in a thread. Any thread may call; an unknown id is ignored."""
+
+    on_failed: OnFailed
+    """Called from its thread when it can run nothing any more, before its requests are told."""
 
     def extend(self, request_id: str, tokens: Sequence[int]) -> None:
         """Give a held request the next tokens of its answer."""
@@ -31,7 +35,14 @@ _L = TypeVar("_L", bound=Loop)
 class LoopedEngine(ABC, Generic[_L]):
     """Passes on to the loop, once there is one."""
 
+    on_failed: OnFailed = staticmethod(ignore_failure)
     _loop: _L | None = None
+
+    def _run_on(self, loop: _L) -> _L:
+        """Have all requests run on this loop from now on."""
+        loop.on_failed = self.on_failed
+        self._loop = loop
+        return loop
 
     def submit(self, request: GenerationRequest, sink: Sink) -> None:
         """Join the batch at the next step."""

@@ -30,6 +30,7 @@ from quickthaw_platform.contracts.engines import (
     Settles,
     Sink,
     TakesAdapters,
+    TellsOfFailure,
     Tokenizer,
 )
 from quickthaw_platform.contracts.policies import (
@@ -83,6 +84,7 @@ __all__ = [
     "Sink",
     "Start",
     "TakesAdapters",
+    "TellsOfFailure",
     "TiersView",
     "Tokenizer",
     "Wait",

@@ -203,6 +203,16 @@ class Settles(Protocol):
 
 
 @runtime_checkable
+class TellsOfFailure(Protocol):
+    """An engine that says when it can compute nothing any more: whoever runs it then ends it and starts another."""
+
+    on_failed: Callable[[QuickthawError], None]
+    """Called at most once, from the engine's thread, before its requests are told, and may end the process. Set it
+    before `start`.
+    """
+
+
+@runtime_checkable
 class TakesAdapters(Protocol):
     """An engine that can put a LoRA adapter, a checkpoint of its own, on the model that it has prepared."""
 

@@ -17,7 +17,7 @@ from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.generation import Sampling
 from quickthaw_platform.cage import entering
 from quickthaw_platform.cage.order import CageOrder
-from quickthaw_platform.contracts import Checkpoint, Delta, Engine, GenerationRequest, TakesAdapters
+from quickthaw_platform.contracts import Checkpoint, Delta, Engine, GenerationRequest, TakesAdapters, TellsOfFailure
 from quickthaw_platform.control_groups.joining import Joining
 from quickthaw_platform.worker import forking, frames, handlers, randomness, sandbox
 from quickthaw_platform.worker.bounds import Bounds
@@ -25,6 +25,9 @@ from quickthaw_platform.worker.built_in import beginning_with
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.overhearing import Sampler, overheard
+
+ENGINE_FAILED = 70
+"""The exit status of an instance whose engine can compute nothing any more."""
 
 KV_SHARE = 0.5
 """The part of an instance's memory that its engine may use for the KV cache; the rest is the handler's."""
@@ -110,6 +113,8 @@ class Instance:
         threading.stack_size(sandbox.THREAD_STACK_BYTES)
         limit = self._limiter(order)
         started = time.monotonic()
+        if isinstance(self._engine, TellsOfFailure):
+            self._engine.on_failed = self._engine_failed
         self._adapt(adapter)  # its copy is beside what the function may allocate
         if order["device"] == "cpu":
             limit()
@@ -151,6 +156,15 @@ class Instance:
                     return
                 self._take(frame)
         os._exit(0)
+
+    def _engine_failed(self, error: QuickthawError) -> None:
+        """End the process: what runs goes on in another, from its last token. Here each further call would fail.
+
+        An instance that has never been ready says why: that ends its start.
+        """
+        if not self._ready:
+            self.send({"t": "failed", "error": error.to_json()})
+        os._exit(ENGINE_FAILED)
 
     def _take(self, frame: Frame) -> None:
         match frame["t"]:

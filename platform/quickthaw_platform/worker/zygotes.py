@@ -115,11 +115,12 @@ class Zygotes:
 
 
 def named_by_engines() -> dict[str, Modules]:
-    """Return the modules that each installed engine names; one that does not load names none: its starts say why."""
+    """Return the modules that each engine names; one without its library, or that does not load, names none."""
     found: dict[str, Modules] = {}
     for engine in plugins.names(plugins.ENGINES):
         try:
-            found[engine] = getattr(plugins.engine_class(engine), "preloads", ())  # a plugin may be older than these
+            kind = plugins.engine_class(engine)
+            found[engine] = () if kind.missing() is not None else getattr(kind, "preloads", ())  # a plugin may be old
         except PluginBroken as error:
             _log.warning("an engine cannot be used", engine=engine, why=error.message)
             found[engine] = ()

@@ -248,3 +248,38 @@ def test_a_start_that_reaches_a_draining_node_is_given_back(make_node: MakeNode)
     node.commands.start(NODE, instance, late.id)
     wait_for(lambda: node.state(instance) is None, "the reservation's end")
     assert node.ended(running).result == "x" * 60
+
+
+BREAKS_ITS_ENGINE = """
+def handle(model, prompt):
+    first_life = not any(model._replay._deltas.values())
+    engine = getattr(model._engine, "_engine", model._engine)
+    for index, delta in enumerate(model.complete(prompt)):
+        yield delta
+        if first_life and index == 1:
+            engine._order = None  # its thread meets an error of its own at a next token
+"""
+
+
+def test_an_instance_whose_engine_fails_ends_and_the_call_goes_on_from_its_last_token(node: NodeProcess) -> None:
+    """It would fail each further call, and be given them for ever."""
+    version = node.deploy("engine-breaks", BREAKS_ITS_ENGINE, options=SLOW)
+    node.ready(version)
+    identity = node.invoke(version, {"prompt": "abcdef"})
+    wait_for(lambda: "exited with status 70" in (node.store.get(identity).reason or ""), "the requeue")
+    assert 2 <= len(node.chunks(identity)) < 6
+    node.start_instance(version)
+    ended = node.ended(identity)
+    assert (ended.state, ended.epoch, ended.error) == (InvocationState.SUCCEEDED, 2, None)
+    assert ended.result == "abcdef"
+
+
+def test_an_engine_that_fails_before_its_instance_was_ready_fails_the_start_with_the_cause(node: NodeProcess) -> None:
+    source = (
+        BREAKS_ITS_ENGINE.replace("index == 1", "True").replace("yield delta", "pass").replace("first_life and", "")
+    )
+    version = node.deploy("engine-never-works", source, options=SLOW)
+    ended = node.call(version)
+    assert ended.state == InvocationState.FAILED
+    assert ended.error is not None
+    assert "the engine failed: TypeError" in ended.error["message"]

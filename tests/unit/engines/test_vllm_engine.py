@@ -16,6 +16,7 @@ from quickthaw.generation import Sampling
 from quickthaw_backends.engines.constraint import Constraint
 from quickthaw_backends.engines.counter import uniform
 from quickthaw_backends.engines.vllm_engine import VllmEngine
+from quickthaw_backends.engines.vllm_engine.memory import LEAST_CACHE_BYTES, MIB, cache_bytes
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
 from quickthaw_platform import plugins
 from quickthaw_platform.contracts import Checkpoint
@@ -63,6 +64,24 @@ def test_a_wrong_option_is_refused_by_name(option: str, value: object) -> None:
 def test_an_unknown_option_is_refused_with_the_near_one() -> None:
     with pytest.raises(InvalidRequest, match="did you mean 'max_batch'"):
         VllmEngine.check_options({"max_batches": 1})
+
+
+@pytest.mark.parametrize(
+    ("left", "weights", "expected"),
+    [
+        (None, 10_000, 512),  # no limit
+        (4000, 540, 512),  # enough of all
+        (1500, 270, 206),  # less than its share
+    ],
+)
+def test_its_cache_is_what_its_own_copy_of_the_weights_leaves(left: int | None, weights: int, expected: int) -> None:
+    assert cache_bytes(512 * MIB, None if left is None else left * MIB, weights * MIB) == expected * MIB
+
+
+def test_too_little_memory_is_refused_with_how_much_is_needed() -> None:
+    with pytest.raises(StartFailed, match=r"270 MiB for its own copy .* 512 MiB are left; .* 1422 MiB or more"):
+        cache_bytes(256 * MIB, 512 * MIB, 270 * MIB)
+    assert cache_bytes(711 * MIB, 1422 * MIB, 270 * MIB) >= 2 * LEAST_CACHE_BYTES
 
 
 def test_weights_that_vllm_cannot_read_are_refused_before_anything_is_imported(tmp_path: Path) -> None:

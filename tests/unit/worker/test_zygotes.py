@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from quickthaw.types import Isolation
+from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_platform import plugins
 from quickthaw_platform.cage.levels import Grant
 from quickthaw_platform.errors import PluginBroken
@@ -37,21 +38,25 @@ def test_modules_that_are_chosen_are_those_of_all(chosen: tuple[str, ...]) -> No
     assert preloads({"one": HEAVY, "other": LIGHT, "any": ()}, chosen) == dict.fromkeys(("one", "other", "any"), chosen)
 
 
-def test_engines_built_on_transformers_share_a_zygote_and_llama_cpp_has_another() -> None:
+def test_an_engine_has_a_zygote_of_its_own_where_its_library_is_installed() -> None:
     found = preloads(named_by_engines(), None)
-    assert found["vllm"] == found["transformers"]
     assert found["llamacpp"] == found["echo"] != found["transformers"]
+    assert (found["vllm"] == found["echo"]) == (VllmEngine.missing() is not None)
 
 
-def test_engines_that_say_nothing_of_modules_or_do_not_load_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engines_that_say_nothing_or_do_not_load_or_lack_their_library_need_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def engine_class(name: str) -> type:
         if name == "broken":
             raise PluginBroken("it does not load")
-        return type("Older", (), {})
+        missing = "install it" if name == "missing" else None
+        more = {} if name == "older" else {"preloads": HEAVY}
+        return type("Kind", (), {"missing": classmethod(lambda _: missing), **more})
 
-    monkeypatch.setattr(plugins, "names", lambda _group: ["broken", "older"])
+    monkeypatch.setattr(plugins, "names", lambda _group: ["broken", "older", "missing", "there"])
     monkeypatch.setattr(plugins, "engine_class", engine_class)
-    assert named_by_engines() == {"broken": (), "older": ()}
+    assert named_by_engines() == {"broken": (), "older": (), "missing": (), "there": HEAVY}
 
 
 class Client:

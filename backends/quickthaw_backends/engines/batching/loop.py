@@ -18,6 +18,7 @@ from quickthaw_backends.engines.batching.sequence import Sequence
 from quickthaw_backends.engines.batching.sharing import Sharing
 from quickthaw_backends.engines.batching.speculation import worthwhile
 from quickthaw_backends.engines.batching.step_times import StepTimes
+from quickthaw_backends.engines.failure import OnFailed, ignore_failure
 from quickthaw_backends.engines.texts import Texts
 from quickthaw_platform.contracts import EngineStats
 
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 class BatchLoop:
     """Owns all sequences of an engine. `submit`, `cancel`, `stats` and `close` may come from any thread."""
+
+    on_failed: OnFailed = staticmethod(ignore_failure)
 
     def __init__(
         self,
@@ -121,8 +124,10 @@ class BatchLoop:
                 self._report()
         except Exception as error:  # noqa: BLE001 (a bug of ours; no request may hang for it)
             _log.exception("the batch loop failed")
+            failed = FunctionFailed(f"the engine failed: {type(error).__name__}: {error}")
             with self._changed:
-                self._closed = FunctionFailed(f"the engine failed: {type(error).__name__}: {error}")
+                self._closed = failed
+            self.on_failed(failed)
         with self._changed:
             left = [*self._running, *self._waiting, *self._arrived]
             self._running, self._waiting, self._arrived = [], deque(), []

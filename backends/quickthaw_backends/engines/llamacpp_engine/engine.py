@@ -117,8 +117,8 @@ class LlamaCppEngine(LoopedEngine["BatchLoop"]):
         self._loaded.bring_to(device)
         self._loaded.use_threads(threads)
         if not self._loaded.embeds:
-            self._loop = self._loaded.loop(memory_bytes)
-            self.context_tokens = self._loop.context_tokens
+            loop = self._run_on(self._loaded.loop(memory_bytes))
+            self.context_tokens = loop.context_tokens
 
     def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return a unit vector for each token sequence, pooled as the file says."""

@@ -108,8 +108,8 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
             self._embedder = self._model.embedder(self.context_tokens, self._recipe)
             return
         self._with_answers()
-        self._loop = self._model.loop(self._options, self._texts, memory_bytes, self.context_tokens)
-        self.context_tokens = self._loop.context_tokens
+        loop = self._run_on(self._model.loop(self._options, self._texts, memory_bytes, self.context_tokens))
+        self.context_tokens = loop.context_tokens
 
     def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:
         from quickthaw_backends.engines.batching.sequence import Sequence as Running

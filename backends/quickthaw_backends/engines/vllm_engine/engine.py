@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from quickthaw_backends.engines.end_tokens import end_tokens
 from quickthaw_backends.engines.extras import missing_extra
 from quickthaw_backends.engines.looped import LoopedEngine
 from quickthaw_backends.engines.stages import Stage, timed
+from quickthaw_backends.engines.vllm_engine.environment import set_environment
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
 from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
     from quickthaw_backends.engines.vllm_engine.loop import VllmLoop
 
-_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the scheduler in this process: nothing outlives the instance
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # instances share cores; vLLM would pin each one's threads to the same
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "HF_HUB_OFFLINE": "1",
-}
-
 
 class VllmEngine(LoopedEngine["VllmLoop"]):
     """Implements `contracts.Engine` on vLLM's `LLMEngine`.
@@ -42,7 +34,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
     """
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors"})
-    preloads: ClassVar[tuple[str, ...]] = ("quickthaw_backends.engines.transformers_engine.preloaded",)
+    preloads: ClassVar[tuple[str, ...]] = ("quickthaw_backends.engines.vllm_engine.preloaded",)
     tokenizer: Tokenizer
     context_tokens: int
     _loop: VllmLoop | None
@@ -72,15 +64,13 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         self._options = VllmOptions.parse(options)
         self._checkpoint, self._manifest = checkpoint, Manifest.of(checkpoint)
         _check_format(self._manifest)
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
         with timed("tokenizer", stage, checkpoint.path):
             from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
 
             self.tokenizer = self._texts = HfTokenizer(checkpoint.path)
             self._eos = end_tokens(checkpoint.path) | self._texts.eos
         with timed("skeleton", stage, checkpoint.path):
-            from quickthaw_backends.engines.vllm_engine import loop, making  # noqa: F401 (forks have them imported)
+            from quickthaw_backends.engines.vllm_engine import preloaded  # noqa: F401 (forks have it imported)
         stage("weights", 0.0)
         known = self._manifest.context_tokens
         self.context_tokens = min(self._options.context_tokens or known, known)
@@ -93,6 +83,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         """Wait for the weights, then make vLLM's engine; takes seconds. StartFailed has vLLM's own words."""
         if self._checkpoint is None or self._manifest is None:
             raise StartFailed("the engine was not prepared")
+        set_environment()
         from quickthaw_backends.engines.transformers_engine.guiding import hf_answers
         from quickthaw_backends.engines.vllm_engine.loop import VllmLoop
         from quickthaw_backends.engines.vllm_engine.making import Making
@@ -103,10 +94,10 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
             Arrival(self._checkpoint.arrival).wait_for_all(sizes)
         self.arrival_seconds = time.monotonic() - began
         making = Making(self._checkpoint, self._manifest, self._options, device, threads, memory_bytes)
-        self._loop = VllmLoop(making.make)
+        loop = self._run_on(VllmLoop(making.make))
         if self._texts is not None:
-            self._answers = hf_answers(self._texts, self._loop.vocabulary, self._eos)
-        self.context_tokens = min(self.context_tokens, self._loop.context_tokens)
+            self._answers = hf_answers(self._texts, loop.vocabulary, self._eos)
+        self.context_tokens = min(self.context_tokens, loop.context_tokens)
 
     def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
         """Have vLLM read what is known into its prefix cache, and choose nothing until `release`.

@@ -15,6 +15,7 @@ from vllm import PoolingParams
 
 from quickthaw.errors import FunctionFailed, InvalidRequest, QuickthawError, StartFailed, Unavailable
 from quickthaw.generation import Delta
+from quickthaw_backends.engines.failure import OnFailed, ignore_failure
 from quickthaw_backends.engines.vllm_engine.stream import Stream
 from quickthaw_platform.contracts import EngineStats
 
@@ -32,6 +33,8 @@ class _Embedding:
 
 class VllmLoop:
     """vLLM is made, stepped and ended by one thread, since each that computes keeps compute threads of its own."""
+
+    on_failed: OnFailed = staticmethod(ignore_failure)
 
     _alive: ClassVar[set[VllmLoop]] = set()
     _ended: ClassVar[list[Any]] = []
@@ -155,8 +158,10 @@ class VllmLoop:
                     self._absorb(output)
         except Exception as error:  # noqa: BLE001 (a bug of ours or vLLM's; no request may hang for it)
             _log.exception("the vLLM loop failed")
+            failed = FunctionFailed(f"the engine failed: {type(error).__name__}: {error}")
             with self._changed:
-                self._closed = FunctionFailed(f"the engine failed: {type(error).__name__}: {error}")
+                self._closed = failed
+            self.on_failed(failed)
         self._end()
 
     def _take_in(self) -> bool:

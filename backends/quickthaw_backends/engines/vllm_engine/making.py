@@ -20,6 +20,7 @@ from vllm.platforms import current_platform
 from vllm.v1.engine.llm_engine import LLMEngine
 
 from quickthaw.errors import StartFailed
+from quickthaw_backends.engines.vllm_engine.memory import bytes_left, cache_bytes
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
 from quickthaw_backends.engines.vllm_engine.sampler import CounterSampler
 from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, Manifest
@@ -53,6 +54,14 @@ class Making:
             arguments = self._arguments(folder)
             return LLMEngine.from_engine_args(EngineArgs(enforce_eager=eager, trust_remote_code=False, **arguments))
 
+    def _cache_bytes(self) -> int:
+        if not current_platform.is_cpu():  # a GPU has a memory of its own
+            return self.memory_bytes
+        stored = getattr(torch, self.manifest.dtype).itemsize
+        computed = stored if self.options.dtype == "auto" else getattr(torch, self.options.dtype).itemsize
+        weights = self.manifest.weights_bytes * max(1, computed // stored)
+        return cache_bytes(self.memory_bytes, bytes_left(), weights)
+
     def _arguments(self, folder: Path) -> dict[str, Any]:
         given = self.options
         common = {
@@ -63,7 +72,7 @@ class Making:
             "max_num_seqs": given.max_batch,
             "max_num_batched_tokens": given.step_tokens,
             "gpu_memory_utilization": _NO_SHARE,
-            "kv_cache_memory_bytes": self.memory_bytes,
+            "kv_cache_memory_bytes": self._cache_bytes(),
             "disable_log_stats": True,
             "load_format": "safetensors",
             "generation_config": "vllm",  # the request says how to choose, not the checkpoint
