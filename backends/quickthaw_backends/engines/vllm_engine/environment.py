@@ -10,6 +10,7 @@ _VARIABLES = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
     "HF_HUB_OFFLINE": "1",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # code for so many shapes of products; 1,024 take hundreds of MiB
 }
 
 
