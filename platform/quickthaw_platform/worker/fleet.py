@@ -102,7 +102,7 @@ class Fleet:
             learning=learning,
             tracer=tracer,
             on_free=self._free,
-            on_deaf=self._replace,
+            on_useless=self._replace,
             on_stuck=self._end_stuck,
         )
 
@@ -285,8 +285,8 @@ class Fleet:
         elif instance.phase is Phase.LOADED and not instance.flights:
             self._effects.loaded(instance.id)
 
-    def _replace(self, instance: Instance) -> None:
-        self._log(instance, None, "platform", "too many handlers do not end when they are told; replacing instance")
+    def _replace(self, instance: Instance, why: str) -> None:
+        self._log(instance, None, "platform", f"{why}; replacing instance")
         self.drain(instance.id)
 
     def _end_stuck(self, instance: Instance) -> None:

@@ -132,6 +132,7 @@ class Instance:
     unheard: set[int] = field(default_factory=set)  # of those, the ones whose end its process has not heard of
     lines: LineBudget = field(default_factory=lambda: LineBudget(MOST_LINES_PER_SECOND))
     warming: bool = False
+    timeouts: int = 0  # calls whose limits ran out since anything came out of it
     timer: Timer | None = None
 
     @property

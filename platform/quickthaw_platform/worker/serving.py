@@ -22,6 +22,12 @@ _ENDS = ("done", "error", "ended")
 OUTPUTS = frozenset({"chunk", "record", "held", *_ENDS})
 """The kinds of frames that `Serving.take_output` takes."""
 
+_WORKS = frozenset({"chunk", "record", "done"})
+"""What only an instance says that serves."""
+
+MOST_TIMEOUTS = 3
+"""An instance in which so many calls run out of time, and that puts nothing out meanwhile, may do so for ever."""
+
 HEARING_SECONDS = 10.0
 """An instance that has not heard by then that a run is to end hears nothing: code of it lets no other thread run."""
 
@@ -38,11 +44,11 @@ class Serving:
         learning: Learning,
         tracer: Tracer,
         on_free: Callable[[Instance], None],
-        on_deaf: Callable[[Instance], None],
+        on_useless: Callable[[Instance, str], None],
         on_stuck: Callable[[Instance], None],
     ) -> None:
-        """`instances` are the fleet's. `on_free` hears of an instance that has let go of an invocation, `on_deaf` of
-        one with more handlers that do not listen than it has slots, `on_stuck` of one whose process hears nothing.
+        """`instances` are the fleet's. `on_free` hears of an instance that has let go of an invocation, `on_useless` of
+        one that should get no more of them, and why, `on_stuck` of one whose process hears nothing.
         """
         self._loop = loop
         self._writer = writer
@@ -50,7 +56,7 @@ class Serving:
         self._learning = learning
         self._tracer = tracer
         self._on_free = on_free
-        self._on_deaf = on_deaf
+        self._on_useless = on_useless
         self._on_stuck = on_stuck
         self._lives = itertools.count(1)
 
@@ -84,6 +90,8 @@ class Serving:
             instance.deaf.discard(frame["life"])
         if instance.lives.get(invocation) != frame["life"]:
             return
+        if kind in _WORKS:
+            instance.timeouts = 0
         flight = instance.flights.get(invocation)
         match kind:
             case "chunk" if flight is not None:
@@ -205,13 +213,18 @@ class Serving:
         start = instance.start_of(flight.work)
         flight.end(End(InvocationState.TIMED_OUT, error=error, start=start))
         self._silence(instance, flight)
+        if flight.work.limits != instance.order.instance.version.spec.limits:
+            return  # a caller that allows less time than the function does is no judge of the instance
+        instance.timeouts += 1
+        if instance.timeouts == MOST_TIMEOUTS:
+            self._on_useless(instance, f"the limits of {MOST_TIMEOUTS} calls ran out, and nothing came out in between")
 
     def _silence(self, instance: Instance, flight: Flight) -> None:
         """Tell the instance to stop working on it. A handler thread that does not listen keeps only itself busy."""
         self._hush(instance, flight.work.invocation)
         self._release(instance, flight)
         if len(instance.deaf) > instance.order.instance.version.spec.concurrency:
-            self._on_deaf(instance)
+            self._on_useless(instance, "too many handlers do not end when they are told")
 
     def _hush(self, instance: Instance, invocation: str) -> None:
         """Tell the instance to stop working on it, and hear nothing more of this run."""

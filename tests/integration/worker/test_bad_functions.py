@@ -142,6 +142,42 @@ def handle(model, pattern='(a+)+$'):
     assert any("lets nothing else run" in row["line"] for row in node.logs("stuck"))
 
 
+HANGS_ITS_ENGINE = """
+import threading
+def handle(model, prompt, hang=False):
+    if hang:
+        engine = getattr(model._engine, "_engine", model._engine)
+        engine._next = threading.Event().wait  # its thread waits for ever before the next token
+    yield from model.complete(prompt)
+"""
+
+
+def test_an_instance_that_lets_the_limits_of_call_after_call_run_out_is_replaced(node: NodeProcess) -> None:
+    """Its engine waits for what never comes. It would be given calls for ever, and each would time out."""
+    version = node.deploy("hangs", HANGS_ITS_ENGINE, limits={"first_token": 0.3, "between_tokens": 0.3}, concurrency=4)
+    instance = node.ready(version)
+    assert node.call(version, {"prompt": "a", "hang": True}).state == InvocationState.TIMED_OUT
+    for _ in range(4):  # of a caller with less patience than the function has
+        hurried = node.invoke(version, {"prompt": "b"}, limits=version.spec.limits.model_copy(update={"total": 0.05}))
+        assert node.ended(hurried).state == InvocationState.TIMED_OUT
+    assert node.state(instance) == "ready"
+    for _ in range(2):
+        assert node.call(version, {"prompt": "c"}).state == InvocationState.TIMED_OUT
+    wait_for(lambda: node.state(instance) is None, "the end of the instance")
+    assert node.call(version, {"prompt": "served"}).result == "served"
+    assert any("the limits of 3 calls ran out" in row["line"] for row in node.logs("hangs"))
+
+
+def test_calls_that_time_out_between_others_that_are_served_keep_their_instance(node: NodeProcess) -> None:
+    source = "import time\ndef handle(model, seconds):\n    time.sleep(seconds)\n    return seconds\n"
+    version = node.deploy("now-and-then", source, limits={"first_token": 0.2}, concurrency=8)
+    instance = node.ready(version)
+    for _ in range(4):
+        assert node.call(version, {"seconds": 0.6}).state == InvocationState.TIMED_OUT
+        assert node.call(version, {"seconds": 0}).state == InvocationState.SUCCEEDED
+    assert node.state(instance) == "ready"
+
+
 START_FAILURES = {
     "import-error": ("import nosuchmodule\ndef handle(model): pass\n", "ModuleNotFoundError"),
     "import-raises": ("raise RuntimeError('not today')\ndef handle(model): pass\n", "not today"),
