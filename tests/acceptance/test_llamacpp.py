@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from quickthaw import EventType, FunctionSpec, InvocationState
-from quickthaw.errors import Conflict
+from quickthaw import FunctionSpec
 from quickthaw.generation import Sampling
 from quickthaw.types import InvocationInfo
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from tests.acceptance.cluster import Cluster, wait_for
+from tests.acceptance.disturbing import kill_the_instance_of, move_again_and_again
 from tests.acceptance.test_resume import GREEDY, PROMPT, SAMPLED, said
 
 pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
@@ -69,15 +68,7 @@ def test_a_stream_that_moves_again_and_again_equals_the_undisturbed_one(cluster:
     sampling = {**(GREEDY if way == "greedy" else SAMPLED), "max_tokens": 120}
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
-    asked: set[int] = set()
-    for event in call.events():
-        status = call.status()
-        if event.type is EventType.CHUNK and status.epoch not in asked and status.state is InvocationState.RUNNING:
-            asked.add(status.epoch)
-            try:
-                cluster.client.migrate(call.id)
-            except Conflict:
-                assert call.status().state.ended
+    move_again_and_again(cluster, call)
     assert said(call) == expected
     assert cluster.client.life(call.id).moves >= 1
 
@@ -87,10 +78,7 @@ def test_an_instance_that_is_killed_in_mid_answer_loses_no_token(cluster: Cluste
     expected = said(cluster.client.spawn("chat", PROMPT, sampling=sampling))
     call = cluster.client.spawn("chat", PROMPT, sampling=sampling)
     wait_for(lambda: call.status().first_output_at, "the first output", 60)
-    instance = call.status().instance
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "qt-instance" and Path(process.cwd()).parent.name == instance:
-            process.send_signal(signal.SIGKILL)
+    kill_the_instance_of(call)
     assert said(call) == expected
     assert call.status().epoch > 1
     cluster.wait_for_one_on_each("chat")
