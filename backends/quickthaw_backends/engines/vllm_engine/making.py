@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class Making:
     def make(self) -> LLMEngine:
         """Return the engine, its weights in memory; blocks for seconds. Call it in the thread that is to step it."""
         _check_device(self.device)
+        _let_llvmlite_be_searched()
         eager = current_platform.is_cpu() if self.options.enforce_eager is None else self.options.enforce_eager
         if current_platform.is_cpu():
             torch.set_num_threads(self.threads)
@@ -93,6 +95,16 @@ def _pooler(manifest: Manifest) -> PoolerConfig:
     if kind is None:
         raise StartFailed(f"vLLM does not pool by {' and '.join(recipe.pooling)}; choose the engine transformers")
     return PoolerConfig(seq_pooling_type=kind, use_activation=recipe.normalize)
+
+
+def _let_llvmlite_be_searched() -> None:
+    """Have llvmlite's library, where it is loaded, answer for its attributes.
+
+    vLLM 0.32 asks everything in every module for its `__dict__`, and the library takes that for a function's name.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    if ffi is not None:
+        ffi.lib._fntab.setdefault("__dict__", {})
 
 
 def _check_device(device: str) -> None:

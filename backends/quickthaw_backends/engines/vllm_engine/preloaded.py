@@ -1,8 +1,4 @@
-"""Imported by a node's zygote: vLLM and all that templates of this engine import, which takes seconds.
-
-Nothing of the engine `transformers` that imports llvmlite: vLLM looks for its kernels in all that is imported, and
-fails there.
-"""
+"""Imported by a node's zygote: vLLM and all that templates of this engine import, which takes seconds."""
 
 from __future__ import annotations
 
