@@ -188,6 +188,14 @@ class Outbox:
             self._resting = False
             self._calls.put(None)
 
+    def flush(self) -> None:
+        """Send what waits; returns when all that was given before is sent, whichever thread does it."""
+        with self._sending:
+            self._send_waiting()
+        while self._waiting:  # looked at again: who finds another thread at it leaves its frame to that one
+            with self._sending:
+                self._send_waiting()
+
     def _send_added(self) -> None:
         try:
             while True:
@@ -196,15 +204,10 @@ class Outbox:
                     self._calls.get()
                 self._resting = False
                 while self._waiting:
-                    self._send_all()
+                    self.flush()
                     time.sleep(self._interval_seconds)
         except OSError:
             return  # the peer has gone: whoever reads the socket finds out
-
-    def _send_all(self) -> None:
-        while self._waiting:  # looked at again: who finds another thread at it leaves its frame to that one
-            with self._sending:
-                self._send_waiting()
 
     def _send_waiting(self) -> None:
         while self._waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -164,6 +165,8 @@ class Instance:
         """
         if not self._ready:
             self.send({"t": "failed", "error": error.to_json()})
+        with contextlib.suppress(OSError):  # the agent has gone, too
+            self._outbox.flush()
         os._exit(ENGINE_FAILED)
 
     def _take(self, frame: Frame) -> None:
