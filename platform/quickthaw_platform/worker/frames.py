@@ -190,11 +190,11 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what waits; returns when all that was given before is sent, whichever thread does it."""
-        with self._sending:
-            self._send_waiting()
-        while self._waiting:  # looked at again: who finds another thread at it leaves its frame to that one
+        while True:
             with self._sending:
                 self._send_waiting()
+            if not self._waiting:  # looked at again: who finds another thread at it leaves its frame to that one
+                return
 
     def _send_added(self) -> None:
         try:
