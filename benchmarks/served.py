@@ -44,12 +44,19 @@ DENSE_MODEL = Import(options=DENSE)
 class Served:
     """The platform with the measured models imported, from the start to the end of the `with` block."""
 
-    def __init__(self, imports: Sequence[Import] = (DENSE_MODEL,), up_options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        imports: Sequence[Import] = (DENSE_MODEL,),
+        up_options: Sequence[str] = (),
+        programs: Path = Path(sys.executable).parent,
+    ) -> None:
+        """`programs`: the folder of the `quickthaw` command, where it is to be that of another Python environment."""
+        self._command = str(programs / "quickthaw")
         self._folder = tempfile.TemporaryDirectory(prefix="quickthaw-bench-")
         self.data_dir = Path(self._folder.name)
         self._imports = imports
         self._env = {"QUICKTHAW_DATA_DIR": str(self.data_dir), "QUICKTHAW_PORT": str(claim_port("127.0.0.1", 0))}
-        self._up = Child([program("quickthaw"), "up", *up_options], self.data_dir / "up.log", self._env)
+        self._up = Child([self._command, "up", *up_options], self.data_dir / "up.log", self._env)
         self.url = ""
         self._headers: dict[str, str] = {}
 
@@ -152,7 +159,7 @@ class Served:
         return {**self._headers, "Content-Type": "application/json"}
 
     def _import(self, one: Import) -> None:
-        command = [program("quickthaw"), "models", "import", one.source, "--name", one.name, *one.options]
+        command = [self._command, "models", "import", one.source, "--name", one.name, *one.options]
         with Child(command, self.data_dir / "import.log", self._env) as importing:
             if importing.popen.wait(IMPORT_SECONDS) != 0:
                 importing.check()

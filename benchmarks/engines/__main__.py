@@ -1,7 +1,8 @@
 """`python -m benchmarks.engines`: the engines through the platform, beside the servers and loops that others use.
 
-One interleaved run. The platform stays up with a function for each engine on the same weights; whatever else is
-measured is started for it and ended after it. The slow peers run in the first round only, unless all is wanted.
+The platform is up all the while with a function for each engine on the same weights, and in each round so is
+llama.cpp's server: what is compared most closely is asked in turn, wave by wave. Whatever else is measured is started
+for it and ended after it; the slow peers run in the first round only, unless all is wanted.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,19 @@ import click
 from rich.console import Console
 
 from benchmarks.assets import DENSE
-from benchmarks.engines.measures import Figures, Plan
+from benchmarks.engines.measures import Figures, Plan, in_turn
 from benchmarks.engines.models import OTHERS, SMALL, Model
-from benchmarks.engines.report import BATCH, CONTINUOUS, GENERATE, LLAMACPP, MIXED, TRANSFORMERS, goals, rows
-from benchmarks.engines.subjects import Batches, LlamaServer, Platform, Subject, TransformersServer
+from benchmarks.engines.report import BATCH, CONTINUOUS, GENERATE, LLAMACPP, MIXED, TRANSFORMERS, VLLM, goals, rows
+from benchmarks.engines.subjects import (
+    KEEP_ALIVE_SECONDS,
+    Batches,
+    LlamaServer,
+    OtherPlatform,
+    Platform,
+    Server,
+    TransformersServer,
+    VllmServer,
+)
 from benchmarks.peers.generate_batch import GenerateBatch
 from benchmarks.peers.static_batch import StaticBatch
 from benchmarks.processes import end_on_sigterm
@@ -31,68 +43,96 @@ from quickthaw_backends.engines.transformers_engine.linear import native_bf16
 
 DTYPES = ("bfloat16", "float32")
 DENSE_SUFFIX = "-dense"
-KEEP_ALIVE_SECONDS = 3600.0
 FAST: Mapping[str, Any] = {"compute": "mixed", "exact": False}
-QUICK = Plan(prefills=(32,), streams=(1, BATCH))
+QUICK = Plan(prefills=(32,), streams=(1, BATCH), waves=1)
 FULL = Plan(streams=(1, 4, 8, 16))
+
+
+Case = Callable[[], Mapping[str, Figures]]
 
 
 class Bench:
     """One run over one model."""
 
-    def __init__(self, model: Model, logs: Path, plan: Plan, screen: Console) -> None:
+    def __init__(self, model: Model, logs: Path, plan: Plan, vllm: Path | None, screen: Console) -> None:
+        """`vllm`: the Python that has it."""
         self._model = model
         self._logs = logs
         self._plan = plan
+        self._streams = max(plan.streams)
+        self._vllm = vllm
         self._screen = screen
-        self._seeds: Iterator[int] = itertools.count()
+        self._seeds: Iterator[int] = itertools.count(1)
+        self._rounds: Iterator[int] = itertools.count()
 
     def run(self, rounds: int, slow_rounds: int) -> dict[str, list[Figures]]:
-        """Measure all subjects; the slow ones in so many of the rounds."""
-        model, gguf = self._model, str(self._model.gguf())
-        imports = (Import(model.name, gguf), Import(f"{model.name}{DENSE_SUFFIX}", gguf, DENSE))
-        with Served(imports) as served:
-            quick, slow = self._platform(served), [*self._mixed(served), *self._slow(self._model.hugging_face())]
-            quick.append(LlamaServer(model.gguf(), self._logs / "llama.log"))
-            found = self._interleaved([*quick, *slow], min(rounds, slow_rounds))
-            for name, more in self._interleaved(quick, rounds - slow_rounds).items():
-                found[name] += more
+        """Measure all; the slow ones in so many of the rounds."""
+        gguf = self._model.gguf()
+        with Served((Import(self._model.name, str(gguf)), self._dense(gguf))) as served:
+            side_by_side = [*self._platform(served), LlamaServer(gguf, self._logs / "llama.log", self._streams)]
+            slow = self._slow(served, self._model.hugging_face())
+            quick = {", ".join(server.name for server in side_by_side): self._measuring(side_by_side, self._plan)}
+            slow_rounds = min(rounds, slow_rounds)
+            measured = self._interleaved(quick | slow, slow_rounds) + self._interleaved(quick, rounds - slow_rounds)
+        found: dict[str, list[Figures]] = {}
+        for figures in measured:
+            for name, one in figures.items():
+                found.setdefault(name, []).append(one)
         return found
 
-    def _platform(self, served: Served) -> list[Subject]:
-        dense = f"{self._model.name}{DENSE_SUFFIX}"
+    def _dense(self, gguf: Path) -> Import:
+        return Import(f"{self._model.name}{DENSE_SUFFIX}", str(gguf), DENSE)
+
+    def _platform(self, served: Served) -> list[Server]:
         self._deploy(served, "llamacpp", model=self._model.name, engine="llamacpp")
-        self._deploy(served, "transformers", model=dense, engine="transformers")
+        self._deploy(served, "transformers", model=f"{self._model.name}{DENSE_SUFFIX}", engine="transformers")
         return [Platform(served, "llamacpp", LLAMACPP), Platform(served, "transformers", TRANSFORMERS)]
 
-    def _mixed(self, served: Served) -> list[Subject]:
-        if not native_bf16():
-            return []
-        dense = f"{self._model.name}{DENSE_SUFFIX}"
-        self._deploy(served, "mixed", model=dense, engine="transformers", options=FAST)
-        return [Platform(served, "mixed", MIXED)]
-
     def _deploy(self, served: Served, name: str, **spec: Any) -> None:
-        served.deploy(name, concurrency=max(self._plan.streams), keep_alive=KEEP_ALIVE_SECONDS, **spec)
+        served.deploy(name, concurrency=self._streams, keep_alive=KEEP_ALIVE_SECONDS, **spec)
 
-    def _slow(self, folder: Path) -> list[Subject]:
+    def _slow(self, served: Served, folder: Path) -> dict[str, Case]:
+        """Return those that are measured alone."""
+        servers: list[Server] = [TransformersServer(folder, self._logs / "serve.log", DTYPES[1])]
+        if native_bf16():
+            dense = f"{self._model.name}{DENSE_SUFFIX}"
+            self._deploy(served, "mixed", model=dense, engine="transformers", options=FAST)
+            servers.append(Platform(served, "mixed", MIXED))
+        if self._vllm is not None:
+            servers.append(OtherPlatform(self._vllm, self._dense(self._model.gguf()), self._streams, VLLM))
+            servers.append(VllmServer(self._vllm, folder, self._logs / "vllm.log", self._streams))
         log = self._logs / "batches.log"
         loops = [Batches(StaticBatch(folder, dtype, log), f"{GENERATE}, {dtype}", (1, BATCH)) for dtype in DTYPES]
         loops.append(Batches(GenerateBatch(folder, DTYPES[0], log), f"{CONTINUOUS}, {DTYPES[0]}", (BATCH,)))
-        return [TransformersServer(folder, self._logs / "serve.log", DTYPES[1]), *loops]
+        once = replace(self._plan, waves=1)
+        cases = {server.name: self._measuring([server], once) for server in servers}
+        return cases | {loop.name: partial(self._alone, loop) for loop in loops}
 
-    def _interleaved(self, subjects: Sequence[Subject], rounds: int) -> dict[str, list[Figures]]:
-        cases: dict[str, Callable[[], Figures]] = {
-            one.name: partial(one.measure, self._plan, self._seeds) for one in subjects
-        }
-        return interleave(cases, rounds, self._screen)
+    def _measuring(self, servers: Sequence[Server], plan: Plan) -> Case:
+        def measure() -> Mapping[str, Figures]:
+            with ExitStack() as stack:
+                running = {server.name: stack.enter_context(server.running()) for server in servers}
+                return in_turn(running, plan, self._seeds, next(self._rounds))
+
+        return measure
+
+    def _alone(self, loop: Batches) -> Mapping[str, Figures]:
+        return {loop.name: loop.measure(self._plan, self._seeds)}
+
+    def _interleaved(self, cases: Mapping[str, Case], rounds: int) -> list[Mapping[str, Figures]]:
+        return [figures for those in interleave(cases, rounds, self._screen).values() for figures in those]
 
 
 @click.command()
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
 @click.option("--full", is_flag=True, help="All models, 16 streams, and the slow peers in all rounds: hours.")
 @click.option("--quick", is_flag=True, help="One round of the shortest prompts, without the slow peers: a smoke test.")
-def main(rounds: int, full: bool, quick: bool) -> None:
+@click.option(
+    "--vllm",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python that has the platform and vLLM: both are measured there too (see docs/engines.md).",
+)
+def main(rounds: int, full: bool, quick: bool, vllm: Path | None) -> None:
     """Measure the engines side by side; print a table and write benchmarks/results/bench-engines.json."""
     end_on_sigterm()
     screen = console()
@@ -102,10 +142,10 @@ def main(rounds: int, full: bool, quick: bool) -> None:
     bounds: list[Goal] = []
     for model in (SMALL, *OTHERS) if full else (SMALL,):
         with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs:
-            found = Bench(model, Path(logs), plan, screen).run(rounds, slow_rounds)
+            found = Bench(model, Path(logs), plan, vllm, screen).run(rounds, slow_rounds)
         table += rows(_label(model), found, plan)
         bounds += goals(_label(model), found)
-    settings = {"rounds": rounds, "slow_rounds": slow_rounds, "full": full, "quick": quick}
+    settings = {"rounds": rounds, "slow_rounds": slow_rounds, "full": full, "quick": quick, "vllm": vllm is not None}
     publish(Report("engines", tuple(table), tuple(bounds), settings), screen)
 
 

@@ -10,6 +10,7 @@ from benchmarks.stats import median
 
 LLAMACPP, TRANSFORMERS = "quickthaw, llamacpp", "quickthaw, transformers"
 MIXED = f"{TRANSFORMERS}, compute=mixed, exact=false"
+VLLM = "quickthaw, vllm"
 SERVER = "llama.cpp's server"
 GENERATE, CONTINUOUS = "generate", "generate_batch"
 

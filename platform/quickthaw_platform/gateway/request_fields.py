@@ -53,12 +53,17 @@ class RequestField:
         raise InvalidRequest(f"{self.name} is not served: {self.about}{only}", param=self.name)
 
 
+_SECTIONS: Mapping[str, Mapping[str, Any]] = tomllib.loads(
+    files(__package__).joinpath("request_fields.toml").read_text()
+)
+"""Read when a gateway starts: no first call waits for that."""
+
+
 @cache
 def fields_of(endpoint: Endpoint) -> Mapping[str, RequestField]:
     """Return the fields of an endpoint by name."""
-    sections = tomllib.loads(files(__package__).joinpath("request_fields.toml").read_text())
-    shared = sections["generation"] if endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES) else {}
-    return {name: _field(name, entry) for name, entry in {**shared, **sections[endpoint.value]}.items()}
+    shared = _SECTIONS["generation"] if endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES) else {}
+    return {name: _field(name, entry) for name, entry in {**shared, **_SECTIONS[endpoint.value]}.items()}
 
 
 def check_fields(endpoint: Endpoint, sent: Mapping[str, Any], arguments: Iterable[str]) -> None:
