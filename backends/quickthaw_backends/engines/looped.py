@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from quickthaw_backends.engines.failure import OnFailed, ignore_failure
+from quickthaw.errors import InvalidRequest
+from quickthaw_backends.engines.failure import Failures, OnFailed, ignore_failure
 from quickthaw_platform.contracts import GenerationRequest, Sink
 
 
@@ -30,6 +31,7 @@ class Loop(Protocol):
 
 
 _L = TypeVar("_L", bound=Loop)
+_T = TypeVar("_T")
 
 
 class LoopedEngine(ABC, Generic[_L]):
@@ -37,6 +39,9 @@ class LoopedEngine(ABC, Generic[_L]):
 
     on_failed: OnFailed = staticmethod(ignore_failure)
     _loop: _L | None = None
+
+    def __init__(self) -> None:
+        self._failures = Failures()
 
     def _run_on(self, loop: _L) -> _L:
         """Have all requests run on this loop from now on."""
@@ -71,6 +76,19 @@ class LoopedEngine(ABC, Generic[_L]):
         """Stop the loop."""
         if self._loop is not None:
             self._loop.close()
+
+    def _counted(self, embed: Callable[[], _T]) -> _T:
+        """Embed without the loop. The caller gets the error; where there are too many in a row the engine is broken."""
+        try:
+            found = embed()
+        except InvalidRequest:
+            raise
+        except Exception as error:
+            if failed := self._failures.note(error):
+                self.on_failed(failed)
+            raise
+        self._failures.note(None)
+        return found
 
     @abstractmethod
     def _submit(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None] | None) -> None:

@@ -18,7 +18,7 @@ from quickthaw_backends.engines.batching.sequence import Sequence
 from quickthaw_backends.engines.batching.sharing import Sharing
 from quickthaw_backends.engines.batching.speculation import worthwhile
 from quickthaw_backends.engines.batching.step_times import StepTimes
-from quickthaw_backends.engines.failure import OnFailed, ignore_failure
+from quickthaw_backends.engines.failure import Failures, OnFailed, ignore_failure
 from quickthaw_backends.engines.texts import Texts
 from quickthaw_platform.contracts import EngineStats
 
@@ -51,6 +51,7 @@ class BatchLoop:
         self.context_tokens = context_tokens
         self._sharing = Sharing(runner, prefixes or PrefixCache(runner.drop, budget.kv_tokens // 2))
         self._step_times = StepTimes()
+        self._failures = Failures()
         self._changed = threading.Condition()  # guards all that follows
         self._arrived: list[Sequence] = []
         self._cancelled: set[str] = set()
@@ -124,7 +125,8 @@ class BatchLoop:
                 self._report()
         except Exception as error:  # noqa: BLE001 (a bug of ours; no request may hang for it)
             _log.exception("the batch loop failed")
-            failed = FunctionFailed(f"the engine failed: {type(error).__name__}: {error}")
+            known = error if isinstance(error, FunctionFailed) else None
+            failed = known or FunctionFailed(f"the engine failed: {type(error).__name__}: {error}")
             with self._changed:
                 self._closed = failed
             self.on_failed(failed)
@@ -186,6 +188,9 @@ class BatchLoop:
             self._step_times.note(sum(len(chunk.tokens) for chunk in chunks), time.perf_counter() - began)
         for sequence, chunk, result in zip(working, chunks, results, strict=True):
             self._absorb(sequence, chunk, result)
+        errors = [result for result in results if isinstance(result, Exception)]
+        if failed := self._failures.note(errors[-1] if len(errors) == len(results) else None):
+            raise failed
 
     def _plan(self) -> Plan:
         """Plan the next step; what is kept of earlier requests gives way to those that are there now."""

@@ -45,6 +45,7 @@ class LlamaCppEngine(LoopedEngine["BatchLoop"]):
     context_tokens: int
 
     def __init__(self) -> None:
+        super().__init__()
         self.arrival_seconds = 0.0
         self._options = LlamaCppOptions()
         self._checkpoint: Checkpoint | None = None
@@ -125,7 +126,8 @@ class LlamaCppEngine(LoopedEngine["BatchLoop"]):
         if self._loaded is None or not self._loaded.embeds:
             raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
         check_batch_to_embed(batch, self.context_tokens, self._loaded.model.tokens)
-        return self._loaded.embed(batch)
+        loaded = self._loaded
+        return self._counted(lambda: loaded.embed(batch))
 
     def stats(self) -> EngineStats:
         """Return a snapshot."""

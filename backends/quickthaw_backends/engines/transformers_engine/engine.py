@@ -41,6 +41,7 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
     context_tokens: int
 
     def __init__(self) -> None:
+        super().__init__()
         self._options = TransformersOptions()
         self._texts: HfTokenizer | None = None
         self._model: PreparedModel | None = None
@@ -132,7 +133,8 @@ class TransformersEngine(LoopedEngine["BatchLoop"]):
             raise NotServable("this checkpoint generates text; deploy an embedding model to embed")
         if self._embedder is None:
             raise Unavailable("the engine is not running")
-        return self._embedder.embed(batch)
+        embedder = self._embedder
+        return self._counted(lambda: embedder.embed(batch))
 
     @property
     def arrival_seconds(self) -> float:

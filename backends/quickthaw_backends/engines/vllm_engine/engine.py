@@ -40,6 +40,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
     _loop: VllmLoop | None
 
     def __init__(self) -> None:
+        super().__init__()
         self._loop = None
         self.arrival_seconds = 0.0
         self._options = VllmOptions()
