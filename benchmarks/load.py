@@ -13,7 +13,7 @@ from benchmarks.client import Target, stream
 from benchmarks.sse import Stream
 
 STREAM_SECONDS = 120.0
-"""A stream that has not ended after this is lost."""
+"""A stream that has not ended after this is lost, unless told otherwise."""
 
 Body = Mapping[str, Any]
 
@@ -32,9 +32,9 @@ class Load:
         return len(self.streams) / self.seconds
 
 
-async def wave(target: Target, bodies: Sequence[Body]) -> list[Stream]:
-    """Send all bodies at once and return their streams, in order."""
-    return list(await asyncio.gather(*(_bounded(target, body) for body in bodies)))
+async def wave(target: Target, bodies: Sequence[Body], seconds: float = STREAM_SECONDS) -> list[Stream]:
+    """Send all bodies at once and return their streams, in order; one that has not ended after `seconds` is lost."""
+    return list(await asyncio.gather(*(_bounded(target, body, seconds) for body in bodies)))
 
 
 async def closed_loop(target: Target, body: Callable[[int], Body], concurrency: int, seconds: float) -> Load:
@@ -46,7 +46,7 @@ async def closed_loop(target: Target, body: Callable[[int], Body], concurrency: 
     async def caller() -> None:
         while time.monotonic() - began < seconds:
             number = next(numbers)
-            streams[number] = await _bounded(target, body(number))
+            streams[number] = await _bounded(target, body(number), STREAM_SECONDS)
 
     await asyncio.gather(*(caller() for _ in range(concurrency)))
     took = time.monotonic() - began
@@ -54,9 +54,9 @@ async def closed_loop(target: Target, body: Callable[[int], Body], concurrency: 
     return Load(ordered, took, (time.process_time() - cpu) / took)
 
 
-async def _bounded(target: Target, body: Body) -> Stream:
+async def _bounded(target: Target, body: Body, seconds: float) -> Stream:
     sent = time.monotonic()
     try:
-        return await asyncio.wait_for(stream(target, body), STREAM_SECONDS)
+        return await asyncio.wait_for(stream(target, body), seconds)
     except TimeoutError:
-        return Stream(sent, time.monotonic(), (), done=False, error=f"no end after {STREAM_SECONDS} s")
+        return Stream(sent, time.monotonic(), (), done=False, error=f"no end after {seconds} s")

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.assets import DENSE
 from benchmarks.engines.measures import Figures, Plan, in_turn
-from benchmarks.engines.models import OTHERS, SMALL, Model
+from benchmarks.engines.models import MODELS, SMALL, Model
 from benchmarks.engines.report import BATCH, CONTINUOUS, GENERATE, LLAMACPP, MIXED, TRANSFORMERS, VLLM, goals, rows
 from benchmarks.engines.subjects import (
     KEEP_ALIVE_SECONDS,
@@ -45,7 +45,7 @@ DTYPES = ("bfloat16", "float32")
 DENSE_SUFFIX = "-dense"
 FAST: Mapping[str, Any] = {"compute": "mixed", "exact": False}
 QUICK = Plan(prefills=(32,), streams=(1, BATCH), waves=1)
-FULL = Plan(streams=(1, 4, 8, 16))
+FULL = Plan(streams=(1, 4, 8, 16), waves=1)
 
 
 Case = Callable[[], Mapping[str, Figures]]
@@ -125,14 +125,25 @@ class Bench:
 
 @click.command()
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
-@click.option("--full", is_flag=True, help="All models, 16 streams, and the slow peers in all rounds: hours.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="All models, 16 streams, slow peers in all rounds: hours.",
+)
 @click.option("--quick", is_flag=True, help="One round of the shortest prompts, without the slow peers: a smoke test.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Choice([model.name for model in MODELS]),
+    help="Measure this one, or these; default: the first, with --full all.",
+)
 @click.option(
     "--vllm",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A Python that has the platform and vLLM: both are measured there too (see docs/engines.md).",
 )
-def main(rounds: int, full: bool, quick: bool, vllm: Path | None) -> None:
+def main(rounds: int, full: bool, quick: bool, models: Sequence[str], vllm: Path | None) -> None:
     """Measure the engines side by side; print a table and write benchmarks/results/bench-engines.json."""
     end_on_sigterm()
     screen = console()
@@ -140,13 +151,19 @@ def main(rounds: int, full: bool, quick: bool, vllm: Path | None) -> None:
     rounds, slow_rounds = (1, 0) if quick else (rounds, rounds if full else 1)
     table: list[dict[str, Cell]] = []
     bounds: list[Goal] = []
-    for model in (SMALL, *OTHERS) if full else (SMALL,):
+    for model in _chosen(models, full=full):
         with tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs:
             found = Bench(model, Path(logs), plan, vllm, screen).run(rounds, slow_rounds)
         table += rows(_label(model), found, plan)
         bounds += goals(_label(model), found)
     settings = {"rounds": rounds, "slow_rounds": slow_rounds, "full": full, "quick": quick, "vllm": vllm is not None}
     publish(Report("engines", tuple(table), tuple(bounds), settings), screen)
+
+
+def _chosen(names: Sequence[str], *, full: bool) -> list[Model]:
+    if names:
+        return [model for model in MODELS if model.name in names]
+    return list(MODELS) if full else [SMALL]
 
 
 def _label(model: Model) -> str:

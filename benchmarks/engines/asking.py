@@ -14,6 +14,9 @@ from benchmarks.sse import Stream
 
 Messages = Sequence[Mapping[str, str]]
 
+PATIENCE_SECONDS = 1800.0
+"""Some need minutes for sixteen streams of a model of 1B."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asker:
@@ -27,7 +30,7 @@ class Asker:
     def ask(self, conversations: Sequence[Messages], tokens: int) -> list[Stream]:
         """Send all at once and wait for all; RuntimeError where an answer is broken or has another length."""
         bodies = [greedy_body(self.model, one, tokens, **self.more) for one in conversations]
-        answers = asyncio.run(wave(self.target, bodies))
+        answers = asyncio.run(wave(self.target, bodies, PATIENCE_SECONDS))
         for answer in answers:
             if answer.error or answer.tokens != tokens or (self.says_done and not answer.done):
                 raise RuntimeError(f"{answer.tokens} tokens instead of {tokens}: {answer.error or 'no error'}")

@@ -49,7 +49,8 @@ class Model:
 
 
 SMALL = Model(MODEL, "Q4_1")
-OTHERS = (
+MODELS = (
+    SMALL,
     Model("smollm2-135m-q8", "Q8_0"),
     Model("smollm2-135m-bf16", "BF16"),
     Model("random-1b-q8", "Q8_0", BILLION),
