@@ -60,6 +60,7 @@ class BatchLoop:
         self._closed: QuickthawError | None = None
         self._running: list[Sequence] = []  # in order of arrival
         self._waiting: deque[Sequence] = deque()
+        self._ended: list[Sequence] = []  # their last deltas are sent; what they computed is still to be kept
         self._prompt_tokens_total = 0
         self._generated_tokens_total = 0
         self._thread = threading.Thread(target=self._main, name="batch-loop", daemon=True)
@@ -154,6 +155,7 @@ class BatchLoop:
             at_once = [sequence for sequence in [*self._running, *self._waiting] if not sequence.needs_steps]
         for sequence in at_once:
             self._deliver(sequence, [sequence.opening(self._texts)])
+        self._keep_ended()
         return True
 
     def _has_work(self) -> bool:
@@ -188,6 +190,7 @@ class BatchLoop:
             self._step_times.note(sum(len(chunk.tokens) for chunk in chunks), time.perf_counter() - began)
         for sequence, chunk, result in zip(working, chunks, results, strict=True):
             self._absorb(sequence, chunk, result)
+        self._keep_ended()
         errors = [result for result in results if isinstance(result, Exception)]
         if failed := self._failures.note(errors[-1] if len(errors) == len(results) else None):
             raise failed
@@ -269,15 +272,27 @@ class BatchLoop:
         with self._changed:
             self._generated_tokens_total += sum(len(delta.tokens) for delta in deltas)
             if deltas and deltas[-1].finish_reason is not None:
-                self._forget(sequence)
+                self._leave(sequence)
+                self._ended.append(sequence)
             if sequence.request.id in self._cancelled:
                 return
         for delta in deltas:
             self._send(sequence, delta)
 
+    def _keep_ended(self) -> None:
+        """Keep for others what ended requests have computed. Copies take milliseconds: all tokens are sent before."""
+        ended, self._ended = self._ended, []
+        for sequence in ended:
+            with self._changed:
+                self._sharing.end(sequence)
+
     def _forget(self, sequence: Sequence) -> None:
         """Drop a sequence; its cache is kept for others, or goes too. The caller holds the lock."""
         self._sharing.end(sequence)
+        self._leave(sequence)
+
+    def _leave(self, sequence: Sequence) -> None:
+        """Take a sequence out of those that run or wait. The caller holds the lock."""
         self._ids.discard(sequence.request.id)
         self._running = [other for other in self._running if other is not sequence]
         self._waiting = deque(other for other in self._waiting if other is not sequence)

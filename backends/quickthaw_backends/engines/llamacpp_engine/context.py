@@ -5,30 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quickthaw.errors import FunctionFailed
 from quickthaw_backends.engines.llamacpp_engine.adapter import LlamaAdapter
+from quickthaw_backends.engines.llamacpp_engine.batch import Batch, Piece
 from quickthaw_backends.engines.llamacpp_engine.library import last_error
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
 from quickthaw_platform.errors import StartFailed
 
 _F16, _BF16 = 1, 30  # ggml_type
 _FLASH_ATTENTION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Tokens of one sequence to compute; the last `rows` of them get scores."""
-
-    sequence: int
-    past: int
-    tokens: Sequence[int]
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,6 @@ class LlamaContext:
         """
         self._model = model
         self._ffi, self._library = model.ffi, model.library
-        self._batch = self._library.llama_batch_init(room.batch, 0, 1)
         parameters = self._library.llama_context_default_params()
         parameters.n_ctx = room.kv_tokens
         parameters.n_batch = parameters.n_ubatch = room.batch
@@ -67,10 +57,7 @@ class LlamaContext:
         if self._handle == self._ffi.NULL:
             raise StartFailed(f"llama.cpp makes no context of {room.kv_tokens:,} tokens: {last_error()}")
         self._memory = self._library.llama_get_memory(self._handle)
-        self._tokens = self._array("token", room.batch, np.int32)
-        self._positions = self._array("pos", room.batch, np.int32)
-        self._wanted = self._array("logits", room.batch, np.int8)
-        self._array("n_seq_id", room.batch, np.int32)[:] = 1
+        self._batch = Batch(self._ffi, room.batch)
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on: in a fork only."""
@@ -87,19 +74,20 @@ class LlamaContext:
 
         Raises FunctionFailed with llama.cpp's reason; nothing of the pieces is in the cache then.
         """
-        outputs = self._fill(pieces)
-        code = self._library.llama_decode(self._handle, self._batch)
+        code = self._library.llama_decode(self._handle, self._batch.filled(pieces))
         if code:
             for piece in pieces:
                 self.cut(piece.sequence, piece.past)
             why = "its KV cache has no room" if code == 1 else last_error()
             raise FunctionFailed(f"llama.cpp did not compute ({code}): {why}")
-        return [self._scores(places) for places in outputs]
+        ends = list(accumulate(piece.rows for piece in pieces))
+        scores = self._scores(ends[-1])
+        return [scores[end - piece.rows : end] for piece, end in zip(pieces, ends, strict=True)]
 
     def embedding(self, sequence: int, tokens: Sequence[int], width: int) -> NDArray[np.float32]:
         """Return the pooled vector of a text that is computed alone, as the file says it is to be pooled."""
-        self._fill([Piece(sequence, 0, tokens, len(tokens))])
-        code = self._library.llama_decode(self._handle, self._batch)
+        batch = self._batch.filled([Piece(sequence, 0, tokens, len(tokens))])
+        code = self._library.llama_decode(self._handle, batch)
         found = self._library.llama_get_embeddings_seq(self._handle, sequence) if code == 0 else self._ffi.NULL
         if found == self._ffi.NULL:
             raise FunctionFailed(f"llama.cpp gave no embedding ({code}): {last_error()}")
@@ -153,34 +141,8 @@ class LlamaContext:
         """Give the context's memory back."""
         self._library.llama_free(self._handle)
 
-    def _fill(self, pieces: Sequence[Piece]) -> list[range]:
-        """Put the pieces into the batch; return which of its places give each one's scores."""
-        outputs, begin = [], 0
-        for piece in pieces:
-            end = begin + len(piece.tokens)
-            self._tokens[begin:end] = piece.tokens
-            self._positions[begin:end] = np.arange(piece.past, piece.past + len(piece.tokens))
-            self._wanted[begin : end - piece.rows] = 0
-            self._wanted[end - piece.rows : end] = 1
-            for place in range(begin, end):
-                self._batch.seq_id[place][0] = piece.sequence
-            outputs.append(range(end - piece.rows, end))
-            begin = end
-        self._batch.n_tokens = begin
-        return outputs
-
-    def _scores(self, places: range) -> NDArray[np.float32]:
-        """Return the rows of some places: llama.cpp's own memory where they lie there one after the other."""
-        width = self._model.tokens
-        rows = [self._library.llama_get_logits_ith(self._handle, place) for place in places]
-        if all(row == rows[0] + number * width for number, row in enumerate(rows)):
-            return self._numbers(rows[0], len(rows) * width).reshape(len(rows), width)
-        return np.stack([self._numbers(row, width) for row in rows])
-
-    def _numbers(self, address: Any, count: int) -> NDArray[np.float32]:
-        return np.frombuffer(self._ffi.buffer(address, count * 4), dtype=np.float32)
-
-    def _array(self, field: str, count: int, dtype: Any) -> NDArray[Any]:
-        """Return a field of the batch as an array over the same memory."""
-        memory = self._ffi.buffer(getattr(self._batch, field), count * np.dtype(dtype).itemsize)
-        return np.frombuffer(memory, dtype=dtype)
+    def _scores(self, rows: int) -> NDArray[np.float32]:
+        """Return the scores of all tokens that want some, in order: llama.cpp's own memory."""
+        count = rows * self._model.tokens
+        memory = self._ffi.buffer(self._library.llama_get_logits(self._handle), count * 4)
+        return np.frombuffer(memory, dtype=np.float32).reshape(rows, self._model.tokens)

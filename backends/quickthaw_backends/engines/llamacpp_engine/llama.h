@@ -126,9 +126,8 @@ llama_memory_t llama_get_memory(const struct llama_context * context);
 bool llama_memory_seq_rm(llama_memory_t memory, llama_seq_id seq_id, llama_pos p0, llama_pos p1);
 void llama_memory_seq_cp(llama_memory_t memory, llama_seq_id from, llama_seq_id to, llama_pos p0, llama_pos p1);
 
-struct llama_batch llama_batch_init(int32_t n_tokens, int32_t embd, int32_t n_seq_max);
 int32_t llama_decode(struct llama_context * context, struct llama_batch batch);
-float * llama_get_logits_ith(struct llama_context * context, int32_t i);
+float * llama_get_logits(struct llama_context * context);
 float * llama_get_embeddings_seq(struct llama_context * context, llama_seq_id seq_id);
 size_t llama_state_seq_get_size(struct llama_context * context, llama_seq_id seq_id);
 size_t llama_state_seq_get_data(struct llama_context * context, uint8_t * dst, size_t size, llama_seq_id seq_id);

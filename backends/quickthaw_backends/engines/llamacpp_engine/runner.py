@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from quickthaw_backends.engines.batching.runner import CacheSharing, Chunk, Scores
+from quickthaw_backends.engines.llamacpp_engine.batch import Piece
 from quickthaw_backends.engines.llamacpp_engine.cells import Cells, Saved
-from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Piece
+from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext
 
 
 class LlamaRunner:
