@@ -18,7 +18,8 @@ from gguf import GGMLQuantizationType
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
-from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Piece, Room
+from quickthaw_backends.engines.llamacpp_engine.batch import Piece
+from quickthaw_backends.engines.llamacpp_engine.context import LlamaContext, Room
 from quickthaw_backends.engines.llamacpp_engine.model import LlamaModel
 from quickthaw_backends.engines.transformers_engine import TransformersEngine
 from quickthaw_backends.engines.transformers_engine.linear import native_bf16
