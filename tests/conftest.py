@@ -21,6 +21,7 @@ from quickthaw_platform.contracts import Checkpoint
 from quickthaw_platform.settings import ENV_PREFIX, Settings
 from quickthaw_platform.worker.zygote_client import WAITING
 from tests import made_up
+from tests.encodable_reports import pytest_report_to_serializable as pytest_report_to_serializable
 from tests.seaweed_process import running_seaweed
 from tests.two_ended import pytest_collection_modifyitems as pytest_collection_modifyitems
 from tests.two_ended import pytest_configure as pytest_configure
