@@ -76,10 +76,10 @@ class Store:
         return self.log[-1][0] if self.log else FIRST_SEQ - 1
 
     def crash(self, chunks: int, records: int = 0) -> None:
-        """Come back without the last writes."""
-        self.process += 1
+        """Come back without the last writes. What tells of that changes last: the writer may look at any time."""
         self.log = self.log[: len(self.log) - chunks]
         self.records = self.records[: len(self.records) - records]
+        self.process += 1
 
     def _gap(self) -> LogGap:
         return LogGap("events are missing", last_seq=self.last_seq, last_record=len(self.records))
