@@ -32,7 +32,7 @@ LM_EVAL := lm-eval==0.4.13 aiohappyeyeballs==2.7.1 aiohttp==3.14.5 aiosignal==1.
 	rouge-score==0.1.2 sacrebleu==2.6.0 scikit-learn==1.9.1 sqlitedict==2.1.0 tabledata==1.3.5 tcolorpy==0.1.7 \
 	threadpoolctl==3.8.0 typepy==1.3.5 word2number==1.1 yarl==1.25.1 absl-py==2.5.1 defusedxml==0.7.1
 
-# vLLM needs other packages than ours: the platform is installed a second time beside it (3.5 GB), for bench-engines with VLLM=1.
+# vLLM needs other packages than ours: the platform is installed a second time beside it (3.5 GB), for bench-engines and bench-cold with VLLM=1.
 VLLM_INSTALLED := $(VENV)/vllm/.installed
 
 .DEFAULT_GOAL := help
@@ -107,8 +107,8 @@ suites: $(INSTALLED) ## Clients that nobody here wrote, against a real platform;
 chaos: $(INSTALLED) ## Kill a random process every two seconds under load; MINUTES=30 for longer, SEED=2 for others
 	@$(BIN)/python -m tests.acceptance.chaos --minutes $(MINUTES) --seed $(SEED)
 
-bench-cold: $(BENCH_INSTALLED) ## Request to first token from zero, beside transformers serve and llama.cpp
-	@$(BIN)/python -m benchmarks.cold $(if $(FULL),--full)
+bench-cold: $(BENCH_INSTALLED) $(if $(VLLM),$(VLLM_INSTALLED)) ## Request to first token from zero, beside transformers serve and llama.cpp; VLLM=1: and by vLLM
+	@$(BIN)/python -m benchmarks.cold $(if $(FULL),--full) $(if $(VLLM),--vllm $(VENV)/vllm/bin/python)
 
 bench-warm: $(BENCH_INSTALLED) ## What the platform adds to a warm engine
 	@$(BIN)/python -m benchmarks.warm $(if $(FULL),--full)

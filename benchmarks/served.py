@@ -123,6 +123,10 @@ class Served:
         """Return whether the node has read what the version's prompts begin with."""
         return any(version.id in node["primed"] for node in self._list("nodes"))
 
+    def is_asleep(self, version: Version) -> bool:
+        """Return whether a process of the version sleeps on the node."""
+        return any(version.id in node["asleep"] for node in self._list("nodes"))
+
     def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for a condition; TimeoutError names it."""
         self._wait(what, condition, seconds)

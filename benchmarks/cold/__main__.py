@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from benchmarks.assets import DENSE, MODEL, gguf_file, hugging_face_folder
 from benchmarks.cold import report as names
 from benchmarks.cold.from_zero import QUESTION_TOKENS, FromZero, Primed
 from benchmarks.cold.memory import of_second_instance
+from benchmarks.cold.on_vllm import OnVllm
 from benchmarks.cold.report import ENGINES, SYSTEM_TOKENS, Memory, primed, report, stage_report
 from benchmarks.full import full
 from benchmarks.peers import ColdPeer
@@ -52,13 +54,14 @@ class Measured(NamedTuple):
     stages: dict[str, list[dict[str, float]]]
 
 
-def measure(rounds: int, screen: Console) -> Measured:
-    """Run all cases."""
+def measure(rounds: int, vllm: Path | None, screen: Console) -> Measured:
+    """Run all cases. `vllm`: the Python that has it."""
     seeds = itertools.count()
     with (
         tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs,
         Served(IMPORTS, up_options=["--with-s3"]) as served,
         Reference(served.checkpoints, Path(logs) / "engine.log", options={}) as reference,
+        ExitStack() as stack,
     ):
         functions = {engine: FromZero(served, engine, model, engine, seeds) for engine, model in MODELS.items()}
         known = {tokens: Primed(served, f"primed-{tokens}", GGUF, ENGINES[0], tokens) for tokens in SYSTEM_TOKENS}
@@ -67,7 +70,11 @@ def measure(rounds: int, screen: Console) -> Measured:
         cases = {name: case for engine, function in functions.items() for name, case in _cases(engine, function)}
         cases |= {primed(tokens): one.first_token_seconds for tokens, one in known.items()}
         cases |= {names.FLOOR: floor, **{peer.name: peer.first_token_seconds for peer in _peers(Path(logs))}}
+        if vllm is not None:
+            on_vllm = stack.enter_context(OnVllm(vllm, seeds))
+            cases |= {names.VLLM: on_vllm.from_zero, names.VLLM_ASLEEP: on_vllm.asleep}
         seconds = interleave(cases, rounds, screen)
+        stack.close()
         stages = {
             f"{engine}, {tier}": [function.stages(tier) for _ in range(min(rounds, MOST_STAGE_ROUNDS))]
             for engine, function in functions.items()
@@ -105,13 +112,18 @@ def _peers(logs: Path) -> list[ColdPeer]:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
 @full("Five rounds.", rounds=5)
 @click.option("--quick", is_flag=True, help="One round: a smoke test.")
-def main(rounds: int, quick: bool) -> None:
+@click.option(
+    "--vllm",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python that has the platform and vLLM, which is measured there too (see docs/engines.md).",
+)
+def main(rounds: int, quick: bool, vllm: Path | None) -> None:
     """Measure cold starts; print a table and write benchmarks/results/bench-cold.json."""
     end_on_sigterm()
     screen = console()
     rounds = 1 if quick else rounds
-    measured = measure(rounds, screen)
-    settings = {"rounds": rounds, "quick": quick}
+    measured = measure(rounds, vllm, screen)
+    settings = {"rounds": rounds, "quick": quick, "vllm": vllm is not None}
     publish(report(measured.seconds, measured.memory, settings), screen)
     publish(stage_report(measured.stages, settings), screen)
 

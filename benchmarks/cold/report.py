@@ -21,6 +21,7 @@ FLOOR = "floor of transformers: prefill in a loaded process"
 SERVE = TransformersServe.name
 LLAMA = "llama.cpp"
 ASLEEP = AsleepLlamaCpp.name
+VLLM, VLLM_ASLEEP = f"vllm, {PLAIN}", "vllm, asleep"
 SYSTEM_TOKENS = (200, 1000)
 
 WARM_RATIO, WARM_ALLOWANCE_SECONDS = 1.3, 0.060

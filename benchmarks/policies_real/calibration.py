@@ -63,7 +63,7 @@ def calibrate(scenario: Scenario, checkpoints: Checkpoints, rounds: int) -> Cali
             if ways == [Way.TEMPLATE]:
                 crowded.append(first)
             platform.stop_instances()
-    missing = [way.value for way in Way if way not in (*cold, Way.PRIMED)]
+    missing = [way.value for way in Way if not (way in cold or way.is_of_a_version)]
     missing += [] if crowded else ["a template on a full node"]
     if missing:
         raise RuntimeError(f"the calibration saw no start by way of {', '.join(missing)}")

@@ -145,6 +145,10 @@ class Settings(BaseSettings):
         default_factory=lambda: psutil.virtual_memory().total // 20,
         description="what templates that have read how prompts begin may have of the node's memory; 0: none is made",
     )
+    sleep_budget: Bytes = Field(
+        default_factory=lambda: psutil.virtual_memory().total // 10,
+        description="what stopped instances that sleep, ready to wake, may have of the node's memory; 0: they end",
+    )
     prefix_disk_budget: Bytes = Field(
         4 << 30, description="what keys and values of such beginnings may take of data_dir"
     )

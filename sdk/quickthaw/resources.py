@@ -152,6 +152,7 @@ class NodeInfo(Wire):
     checkpoints: tuple[str, ...] = Field((), description="ids of those on its disk")
     templates: tuple[str, ...] = Field((), description="ids of those with a live template")
     primed: tuple[str, ...] = Field((), description="ids of versions whose prompts' beginning it has read already")
+    asleep: tuple[str, ...] = Field((), description="ids of versions of which a process sleeps there, ready to wake")
     isolation: str | None = Field(None, description="of its instances: strict, process or none")
     not_stronger: str = Field("", description="why its instances are not isolated further; empty: there is no further")
     control_groups: tuple[str, ...] = Field(
@@ -192,7 +193,7 @@ class OptionInfo(Wire):
     """A node that the router considered, and how long a start there would take."""
 
     node: str
-    way: str = Field(description="where the weights are nearest: primed, template, dram, disk or remote")
+    way: str = Field(description="where the weights are nearest: asleep, primed, template, dram, disk or remote")
     queue_seconds: float = Field(description="for the loads before it")
     load_seconds: float = Field(description="to move the bytes")
     init_seconds: float = Field(description="of the start beyond that")

@@ -420,7 +420,7 @@ class InvocationInfo(Wire):
     stages: dict[str, float] = Field(
         default_factory=dict, description="seconds of each stage of the cold start it paid"
     )
-    tier: str | None = Field(None, description="where that start found the weights: dram, disk, remote, or primed")
+    tier: str | None = Field(None, description="where that start found the weights: dram, disk, remote, primed, asleep")
 
 
 class EventType(enum.StrEnum):

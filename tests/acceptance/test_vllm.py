@@ -30,13 +30,16 @@ def cluster(two_nodes: Cluster) -> Cluster:
     return two_nodes
 
 
-def test_a_function_that_nobody_calls_is_not_there_and_thaws_for_a_call(cluster: Cluster) -> None:
+def test_a_function_that_nobody_calls_sleeps_and_a_call_wakes_it(cluster: Cluster) -> None:
     cluster.client.deploy(FunctionSpec(name="rare", **VLLM, keep_alive="1s"))
+    tiers = []
     for _ in range(2):
         answered = cluster.client.invoke("rare", QUESTION, sampling={"temperature": 0, "max_tokens": 16})
         assert "Paris" in str(answered.result)
-        assert answered.tier is not None
+        tiers.append(answered.tier)
         wait_for(lambda: all(i.function != "rare" for i in cluster.client.instances()), "scaling to zero", SECONDS)
+    assert tiers[0] not in (None, "asleep")
+    assert tiers[1] == "asleep"
     cluster.client.delete_function("rare")
 
 

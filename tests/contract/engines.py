@@ -45,6 +45,7 @@ class Kind:
     slow: dict[str, Any] = field(default_factory=dict)  # options with which a stream runs long enough to be looked at
     options: dict[str, Any] = field(default_factory=dict)
     generating: dict[str, Any] = field(default_factory=dict)  # options of models that generate
+    sleeping: dict[str, Any] | None = None  # options with which it can sleep; None: it cannot
 
 
 def gguf_checkpoint(folder: Path, task: str) -> Checkpoint:
@@ -70,13 +71,17 @@ def kind_named(name: str, folder: Path) -> Kind:
             EchoEngine,
             lambda task: Checkpoint("none", Path("/nowhere"), {"task": task, "context_tokens": tiny.CONTEXT_TOKENS}),
             slow={"token_delay": "50ms"},
+            sleeping={"can_sleep": True},
         )
     if name == "llamacpp":
         return Kind(LlamaCppEngine, lambda task: gguf_checkpoint(folder, task))
     models = {"generate": "llama", "embed": "bert"}
     if name == "vllm":
         return Kind(
-            VllmEngine, lambda task: tiny.checkpoint(folder, f"wide_{models[task]}"), options={"dtype": "float32"}
+            VllmEngine,
+            lambda task: tiny.checkpoint(folder, f"wide_{models[task]}"),
+            options={"dtype": "float32"},
+            sleeping={},
         )
     narrow = name in ("transformers-steady", "transformers-mixed")
     return Kind(

@@ -12,7 +12,7 @@ import pytest
 
 from quickthaw.errors import ContextLengthExceeded, InvalidRequest, NotServable, Unavailable
 from quickthaw_platform import plugins
-from quickthaw_platform.contracts import Engine
+from quickthaw_platform.contracts import Engine, Sleeps
 from tests.contract.engines import MEMORY_BYTES, Kind, started
 from tests.unit.engines import tiny
 from tests.unit.engines.tiny import Collector, generate, request
@@ -307,6 +307,31 @@ def test_close_fails_what_still_runs_and_refuses_what_comes(kind: Kind) -> None:
         collector.wait()
     with pytest.raises(Unavailable):
         engine.submit(request([65]), Collector())
+
+
+@pytest.mark.parametrize("task", ["generate", "embed"])
+def test_an_engine_that_sleeps_computes_the_same_after_it_has_woken(kind: Kind, task: str) -> None:
+    if kind.sleeping is None:
+        engine = started(kind, task)
+        assert not isinstance(engine, Sleeps)
+        engine.close()
+        return
+    engine = started(kind, task, **kind.sleeping)
+    try:
+        assert isinstance(engine, Sleeps)
+        assert engine.can_sleep
+        outcomes: list[object] = []
+        for _ in range(3):
+            if task == "embed":
+                outcomes.append(engine.embed([[65, 66, 67]]))
+            else:
+                outcomes.append(generate(engine, list(range(65, 90)), max_tokens=9, ignore_eos=True).tokens)
+                assert engine.stats().running == 0
+            engine.sleep()
+            engine.wake()
+        assert outcomes[1:] == outcomes[:-1]
+    finally:
+        engine.close()
 
 
 def test_stats_count_tokens_and_bounds(kind: Kind) -> None:

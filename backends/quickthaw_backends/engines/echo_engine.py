@@ -44,6 +44,7 @@ class EchoOptions:
     token_delay: float = 0.0
     load_delay: float = 0.0
     context_tokens: int | None = None  # None: what the manifest says, else DEFAULT_CONTEXT_TOKENS
+    can_sleep: bool = False
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> EchoOptions:
@@ -56,6 +57,8 @@ class EchoOptions:
         context = values.get("context_tokens")
         if context is not None and (not isinstance(context, int) or isinstance(context, bool) or context < 1):
             raise InvalidRequest(f"option context_tokens must be a positive whole number, not {context!r}")
+        if not isinstance(values.get("can_sleep", False), bool):
+            raise InvalidRequest(f"option can_sleep is true or false, not {values['can_sleep']!r}", param="can_sleep")
         return cls(**values)
 
 
@@ -101,7 +104,7 @@ class EchoEngine:
         self._due: list[tuple[float, int, _Stream]] = []  # (monotonic seconds, order of arrival, stream)
         self._streams: dict[str, _Stream] = {}
         self._order = itertools.count()
-        self._closed = False
+        self._closed = self._asleep = False
         self._thread: threading.Thread | None = None
         self._memory_bytes = 0
         self._arrival: Arrival | None = None
@@ -154,6 +157,19 @@ class EchoEngine:
         self._thread = threading.Thread(target=self._run, name="echo-engine", daemon=True)
         self._thread.start()
 
+    @property
+    def can_sleep(self) -> bool:
+        """Whether its option says so: nothing is given back, since nothing is held."""
+        return self._options.can_sleep
+
+    def sleep(self) -> None:
+        """Take nothing until `wake`."""
+        self._asleep = True
+
+    def wake(self) -> None:
+        """Go on at once: `load_delay` is for starts that load."""
+        self._asleep = False
+
     def submit(self, request: GenerationRequest, sink: Sink) -> None:
         """Begin a stream after `first_token_delay`."""
         self._submit(request, sink, None)
@@ -197,7 +213,7 @@ class EchoEngine:
         shared = sum(itertools.takewhile(bool, map(operator.eq, self._primed, prompt)))
         stream.cached = min(shared, len(prompt) - 1) or None
         with self._changed:
-            if self._closed or self._thread is None:
+            if self._closed or self._asleep or self._thread is None:
                 raise Unavailable("the engine is not running")
             if request.id in self._streams:
                 raise InvalidRequest(f"request {request.id!r} is running already")

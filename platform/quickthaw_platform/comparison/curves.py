@@ -27,7 +27,8 @@ CURVES: tuple[Measure, ...] = ("ttft", "e2e")
 MOST_POINTS = 400
 """Of a curve: more cannot be seen."""
 ORDER = (
-    "queue", "tier", "template", "tokenizer", "skeleton", "weights", "fork", "engine", "handler", "arrival", "prefill",
+    "queue", "tier", "template", "tokenizer", "skeleton", "weights", "fork", "wake", "engine", "handler", "arrival",
+    "prefill",
 )  # fmt: skip
 OTHER = "other"
 

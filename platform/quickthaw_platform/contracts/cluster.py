@@ -29,6 +29,7 @@ class InstanceState(enum.StrEnum):
 class Way(enum.StrEnum):
     """Where a start finds the weights, nearest first."""
 
+    ASLEEP = "asleep"  # a process that served the version sleeps, and has them: it only has to wake
     PRIMED = "primed"  # a live template has also read what the version's prompts begin with
     TEMPLATE = "template"  # a live template has them mapped: a fork is enough
     DRAM = "dram"  # whole in the node's memory, or on their way there
@@ -36,9 +37,14 @@ class Way(enum.StrEnum):
     REMOTE = "remote"
 
     @property
-    def forks(self) -> bool:
-        """Whether a fork of a live template is enough, so that no weights are loaded."""
-        return self in (Way.PRIMED, Way.TEMPLATE)
+    def loads(self) -> bool:
+        """Whether weights are loaded: not where a sleeping process wakes or a live template forks."""
+        return self in (Way.DRAM, Way.DISK, Way.REMOTE)
+
+    @property
+    def is_of_a_version(self) -> bool:
+        """Whether a process waits for starts of one version, or some, and not of all with the checkpoint."""
+        return self in (Way.ASLEEP, Way.PRIMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class NodeView:
     kept_for: str = ""  # the version that an instance has given up room for; no other may take it
     kept_bytes: int = 0  # of memory_free_bytes
     primed: frozenset[str] = frozenset()  # ids of versions with a live primed template
+    asleep: frozenset[str] = frozenset()  # ids of versions with a sleeping process
     isolation: Isolation = Isolation.NONE  # of its instances
 
     def has(self, checkpoint: str) -> bool:

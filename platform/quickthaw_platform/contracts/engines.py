@@ -213,6 +213,27 @@ class TellsOfFailure(Protocol):
 
 
 @runtime_checkable
+class Sleeps(Protocol):
+    """An engine that can give its device's memory back without ending, so that to wake is all that a start takes.
+
+    For engines whose start no template can spare. Nothing runs when `sleep` is called, and nothing is asked of it until
+    `wake` has returned. Where either raises, the process is ended.
+    """
+
+    can_sleep: bool
+    """Whether it can here, with the device and the options that it was started with. Asked after `start`."""
+
+    def sleep(self) -> None:
+        """Give back keys and values and all memory of a device; weights stay in this process's own memory. Blocks.
+
+        Files of the checkpoint are neither open nor mapped from then on.
+        """
+
+    def wake(self) -> None:
+        """Be as after `start`, as soon as can be. Blocks."""
+
+
+@runtime_checkable
 class TakesAdapters(Protocol):
     """An engine that can put a LoRA adapter, a checkpoint of its own, on the model that it has prepared."""
 

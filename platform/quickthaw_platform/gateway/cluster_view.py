@@ -47,6 +47,7 @@ def node_infos(redis: Redis) -> list[NodeInfo]:
             checkpoints=tuple(sorted(node.checkpoints)),
             templates=tuple(sorted(node.templates)),
             primed=tuple(sorted(node.primed)),
+            asleep=tuple(sorted(node.asleep)),
             labels=dict(node.labels),
             isolation=node.isolation.value,
             not_stronger=why or "",

@@ -130,7 +130,7 @@ class LiveTable(Table):
         self.on_node[instance.row][instance.id] = instance
         self.free[instance.row] -= instance.memory_bytes
         self.starting[instance.row] += 1
-        if instance.way is not None and not instance.way.forks:
+        if instance.way is not None and instance.way.loads:
             self.begin_load(instance.id, instance.node, instance.version.checkpoint, instance.way, instance.loaded_at)
 
     def remove(self, instance: Instance) -> None:

@@ -30,7 +30,7 @@ if ARGV[2] ~= '1' then return {instances} end
 local known = {}
 for _, id in ipairs(redis.call('SMEMBERS', NODES_KEY)) do
   local f = redis.call('HMGET', node_key(id), 'state', 'device', 'memory_bytes', 'checkpoints', 'templates', 'tiers',
-    'labels', 'remote', 'primed', 'isolation')
+    'labels', 'remote', 'primed', 'isolation', 'asleep')
   if f[1] then
     local remote = f[8] or ''
     if remote ~= '' and not known[remote] then
@@ -39,7 +39,7 @@ for _, id in ipairs(redis.call('SMEMBERS', NODES_KEY)) do
       beyond[#beyond + 1] = redis.call('SMEMBERS', remote_key(remote))
     end
     local kept, kept_for = kept_bytes(id, '', time)
-    f[9], f[12] = f[9] or '', f[10] or ''
+    f[9], f[12], f[13] = f[9] or '', f[10] or '', f[11] or ''
     f[10], f[11] = kept_for, kept
     nodes[#nodes + 1] = {id, unpack(f)}
   end

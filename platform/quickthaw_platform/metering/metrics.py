@@ -58,7 +58,7 @@ generation_tokens_total = _counter("generation_tokens_total", "Tokens generated.
 request_success_total = _counter("request_success_total", "Invocations that succeeded.", _MODEL)
 
 cold_starts_total = _counter(
-    "cold_starts_total", "Instances started, by the tier the weights came from, or primed.", ("tier",)
+    "cold_starts_total", "Instances started, by the tier the weights came from, or primed or asleep.", ("tier",)
 )
 prefix_leases_total = _counter(
     "prefix_leases_total", "Calls given to the instance that had read a beginning of their prompt.", _MODEL

@@ -18,7 +18,7 @@ from quickthaw_platform.router.table import Floats, Table
 
 WAYS = tuple(Way)
 ASSUMED_INIT_SECONDS: Mapping[Way, float] = {
-    Way.PRIMED: 0.09, Way.TEMPLATE: 0.1, Way.DRAM: 0.5, Way.DISK: 0.5, Way.REMOTE: 0.6
+    Way.ASLEEP: 0.05, Way.PRIMED: 0.09, Way.TEMPLATE: 0.1, Way.DRAM: 0.5, Way.DISK: 0.5, Way.REMOTE: 0.6
 }  # fmt: skip
 """Of a function that has never started so."""
 
@@ -29,6 +29,9 @@ PRIMED_SHARE = 0.9
 """What a start by a primed template takes at most of one by a template that is not: the first prompt is not in the
 figures, and a primed start has most of that done.
 """
+
+WAKE_SHARE = 0.5
+"""What a start by waking a process, never measured, takes of one by a template."""
 
 UNKNOWN_START_SECONDS = 1.0
 """What a start is taken to last until one was measured."""
@@ -68,13 +71,16 @@ def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Tab
     for row, found in table.holders.get(checkpoint, _NOWHERE).items():
         queue[row], load[row] = _near(table, row, found, size)
         way[row], init[row] = _CODE[found], seconds[_CODE[found]]
-    for row in table.primed.get(request.version, _NONE):
+    for row in table.waiting[Way.PRIMED].get(request.version, _NONE):
         queue[row] = load[row] = 0.0
         way[row], init[row] = _CODE[Way.PRIMED], seconds[_CODE[Way.PRIMED]]
     for row, end in table.arriving.get(checkpoint, _NEVER).items():
         queue[row], load[row] = 0.0, max(0.0, end - table.now)
-        if not WAYS[way[row]].forks:  # a template may be there before its weights are
+        if WAYS[way[row]].loads:  # a template may be there before its weights are
             way[row], init[row] = _CODE[Way.DRAM], seconds[_CODE[Way.DRAM]]
+    for row in table.waiting[Way.ASLEEP].get(request.version, _NONE):  # it has weights of its own
+        queue[row] = load[row] = 0.0
+        way[row], init[row] = _CODE[Way.ASLEEP], seconds[_CODE[Way.ASLEEP]]
     return Estimates(way, queue, load, init, queue + load + init)
 
 
@@ -104,4 +110,5 @@ def _init_seconds(stats: FunctionStats) -> list[float]:
         assumed = dict.fromkeys(WAYS, loaded) | {Way.TEMPLATE: FORK_SHARE * loaded}
     found = {way: known.get(way, assumed[way]) for way in WAYS}
     found[Way.PRIMED] = min(known.get(Way.PRIMED, math.inf), PRIMED_SHARE * found[Way.TEMPLATE])
+    found[Way.ASLEEP] = known.get(Way.ASLEEP, WAKE_SHARE * found[Way.TEMPLATE])
     return list(found.values())

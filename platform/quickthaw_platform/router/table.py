@@ -30,7 +30,7 @@ class Row:
 
     node: NodeView
     copies: dict[str, Way] = field(default_factory=dict)  # checkpoints that are nearer than beyond, and where
-    primed: frozenset[str] = frozenset()  # as entered in the table
+    waiting: dict[Way, frozenset[str]] = field(default_factory=dict)  # as entered in `Table.waiting`
     loads: dict[str, tuple[str, Way, float]] = field(default_factory=dict)  # instance to checkpoint, lane, its end
 
 
@@ -52,7 +52,9 @@ class Table:
         self.bandwidth = {lane: np.ones(capacity) for lane in LANES}  # bytes/s; rows to come have any
         self.lane_ends = {lane: np.zeros(capacity) for lane in LANES}  # when what is being read will have been
         self.holders: defaultdict[str, dict[int, Way]] = defaultdict(dict)
-        self.primed: defaultdict[str, set[int]] = defaultdict(set)  # version to the nodes with a primed template of it
+        self.waiting = {
+            way: defaultdict[str, set[int]](set) for way in Way if way.is_of_a_version
+        }  # version to nodes with one
         self.arriving: defaultdict[str, dict[int, float]] = defaultdict(dict)  # checkpoint to node to its end
         self.kept: dict[int, tuple[str, float]] = {}  # row to the version that room is kept for, and its bytes
         self._remote: dict[int, frozenset[str]] = {}
@@ -80,7 +82,8 @@ class Table:
             self._matching.clear()
         row.node = node
         self._put_copies(i, row)
-        self._put_primed(i, row, node.primed)
+        self._put_waiting(i, row, Way.PRIMED, node.primed)
+        self._put_waiting(i, row, Way.ASLEEP, node.asleep)
         key = id(node.tiers.remote)
         self._remote[key] = node.tiers.remote
         self._remote_of[i] = key
@@ -92,7 +95,8 @@ class Table:
         self.ready[i] = False
         self.memory[i] = self.free[i] = 0.0
         self._forget_copies(i)
-        self._put_primed(i, self.rows[i], frozenset())
+        for way in self.waiting:
+            self._put_waiting(i, self.rows[i], way, frozenset())
 
     def begin_load(self, instance: str, node: str, checkpoint: str, lane: Way, end: float) -> None:
         """Note that an instance's start has a checkpoint read until `end`."""
@@ -176,12 +180,13 @@ class Table:
         for checkpoint, way in copies.items():
             self.holders[checkpoint][i] = way
 
-    def _put_primed(self, i: int, row: Row, versions: frozenset[str]) -> None:
-        for version in row.primed - versions:
-            self.primed[version].discard(i)
-        for version in versions - row.primed:
-            self.primed[version].add(i)
-        row.primed = versions
+    def _put_waiting(self, i: int, row: Row, way: Way, versions: frozenset[str]) -> None:
+        entered = row.waiting.get(way, frozenset())
+        for version in entered - versions:
+            self.waiting[way][version].discard(i)
+        for version in versions - entered:
+            self.waiting[way][version].add(i)
+        row.waiting[way] = versions
 
     def _forget_copies(self, i: int) -> None:
         for checkpoint in self.rows[i].copies:

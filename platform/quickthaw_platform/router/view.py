@@ -110,7 +110,8 @@ def _node_state(state: str | None) -> NodeState:
 
 
 def _readable_node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapping[str, frozenset[str]]) -> NodeView:
-    identity, state, device, memory, checkpoints, templates, tiers, labels, beyond, primed, *kept = row
+    identity, state, device, memory, checkpoints, templates, tiers, labels, beyond, primed, *others = row
+    kept_for, kept_bytes, isolation, asleep = others
     memory_bytes = int(memory or 0)
     return NodeView(
         id=identity,
@@ -122,10 +123,11 @@ def _readable_node(row: Sequence[Any], reserved: Mapping[str, int], remote: Mapp
         templates=_ids(templates),
         tiers=_tiers(tiers, remote.get(beyond or "", frozenset())),
         labels={str(name): str(value) for name, value in _object(labels).items()},
-        kept_for=kept[0],
-        kept_bytes=int(kept[1]),
+        kept_for=kept_for,
+        kept_bytes=int(kept_bytes),
         primed=_ids(primed),
-        isolation=Isolation(kept[2]) if kept[2:] and kept[2] in _LEVELS else Isolation.NONE,
+        asleep=_ids(asleep),
+        isolation=Isolation(isolation) if isolation in _LEVELS else Isolation.NONE,
     )
 
 

@@ -36,8 +36,8 @@ class Device(_Model):
         missing = {Way.DRAM, Way.DISK, Way.REMOTE} - set(self.init_seconds)
         if missing:
             raise ValueError(f"init_seconds lacks {', '.join(sorted(missing))}")
-        if Way.PRIMED in self.init_seconds:
-            raise ValueError("init_seconds: no template is primed in a simulation")
+        if unknown := [way.value for way in self.init_seconds if way.is_of_a_version]:
+            raise ValueError(f"init_seconds: in a simulation no start is {' or '.join(unknown)}")
         return self
 
 

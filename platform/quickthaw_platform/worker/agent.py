@@ -52,6 +52,7 @@ from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.primed import PrimedTemplates, usable_budget
 from quickthaw_platform.worker.primed_process import Hooks
 from quickthaw_platform.worker.probe import probe_tiers
+from quickthaw_platform.worker.sleepers import Sleepers
 from quickthaw_platform.worker.starts import Starts
 from quickthaw_platform.worker.templates import Templates
 from quickthaw_platform.worker.work import Intake
@@ -98,6 +99,7 @@ class Agent:
         self._templates = self._make_templates()
         self._primed = self._make_primed()
         self._beginnings = Beginnings(self._primed)
+        self._sleepers = Sleepers(settings.sleep_budget, on_change=lambda: self._heartbeat.soon())
         self._proxy = EgressProxy(self._loop, settings.egress_allow, settings.log_level)
         learning = Learning(redis, settings.node)
         self._meters = NodeMeter(UsageStore(redis, settings.usage_retention), Endings(redis), settings.usage_period)
@@ -107,6 +109,7 @@ class Agent:
             self._writer,
             self._templates,
             self._beginnings,
+            self._sleepers,
             self._proxy,
             self._effects,
             learning=learning,
@@ -173,7 +176,8 @@ class Agent:
     def pids(self) -> dict[str, int]:
         """Return the processes under this agent by what they are. For the loop's thread; see `Loop.ask`."""
         proxy = {} if self._proxy.pid is None else {"proxy": self._proxy.pid}
-        return self._zygotes.pids() | proxy | self._templates.pids() | self._primed.pids() | self._fleet.pids()
+        forked = self._templates.pids() | self._primed.pids() | self._fleet.pids() | self._sleepers.pids()
+        return self._zygotes.pids() | proxy | forked
 
     def start_instance(self, instance: str, version_id: str) -> None:
         """Start an instance that has been reserved here. Returns at once: to make room in memory may take a while."""
@@ -315,6 +319,7 @@ class Agent:
             memory_bytes=self._settings.node_memory,
             templates=self._loop.ask(self._templates.checkpoints),
             primed=self._loop.ask(self._primed.versions),
+            asleep=self._loop.ask(self._sleepers.versions),
             tiers=status.describe(self.checkpoints.tiers, self.checkpoints.push_failures),
             grant=self._grant,
             delegation=self._groups.delegation,
@@ -326,11 +331,15 @@ class Agent:
         self._primed.reported(pid, status)
 
     def _forget_deleted(self) -> None:
-        """Drop what was primed and learnt for versions of functions that were deleted. Unavailable when Redis is."""
-        known = self._loop.ask(self._beginnings.versions)
+        """Drop what was primed and learnt for versions of functions that were deleted, and what of them sleeps.
+
+        Raises Unavailable when Redis is.
+        """
+        known = self._loop.ask(lambda: self._beginnings.versions() | self._sleepers.versions())
         deleted = self._registry.deleted(known) if known else frozenset()
         if deleted:
             self._loop.post(lambda: self._beginnings.forget(deleted))
+            self._loop.post(lambda: self._sleepers.forget(deleted))
 
     def _bury_predecessor(self) -> None:
         """A worker of this node that was killed has left instances in Redis whose processes are gone."""
@@ -365,6 +374,7 @@ class Agent:
         self._writer.log(function, {"t": f"{time.time():.6f}", "node": self._settings.node, **fields})
 
     def _drain_fleet(self) -> None:
+        self._sleepers.close()
         for instance in self._fleet.ids():
             self._fleet.drain(instance)
 

@@ -19,18 +19,22 @@ from quickthaw_platform.worker.beginnings import Beginnings
 from quickthaw_platform.worker.egress_proxy import EgressProxy
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
-from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess
+from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess, Listener
 from quickthaw_platform.worker.instance_reports import check_fields, line_of, sample_in, stage_of
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
 from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import describe_exit
 from quickthaw_platform.worker.serving import OUTPUTS, Serving
+from quickthaw_platform.worker.sleepers import Sleepers
 from quickthaw_platform.worker.templates import Template, Templates, Waiter
 from quickthaw_platform.worker.writer import Writer
 
 STOP_PATIENCE_SECONDS = 5.0
 """How long a stopped instance gets to end, before it is killed."""
+
+SLEEP_PATIENCE_SECONDS = 20.0
+"""The same for one that is to sleep: gigabytes of weights have to leave a device."""
 
 MAX_TRIES = 2
 """Starts of one instance when its processes are killed under it; a start that fails by itself is not repeated."""
@@ -72,6 +76,7 @@ class Fleet:
         writer: Writer,
         templates: Templates,
         beginnings: Beginnings,
+        sleepers: Sleepers,
         proxy: EgressProxy,
         effects: Effects,
         *,
@@ -87,6 +92,7 @@ class Fleet:
         self._loop = loop
         self._templates = templates
         self._beginnings = beginnings
+        self._sleepers = sleepers
         self._proxy = proxy
         self._effects = effects
         self._learning = learning
@@ -145,6 +151,7 @@ class Fleet:
         for instance in list(self._instances.values()):
             if instance.process is not None and instance.process.pid == pid:
                 instance.process.reported(status)
+        self._sleepers.reported(pid, status)
 
     def starting(self) -> bool:
         """Whether an instance has not yet put anything out."""
@@ -152,10 +159,14 @@ class Fleet:
 
     def _launch(self, instance: Instance) -> None:
         instance.tries += 1
-        order = instance.order
-        primed = self._beginnings.template_of(order.instance.version, order.template) if instance.tries == 1 else None
+        order, is_first = instance.order, instance.tries == 1
+        sleeper = self._sleepers.take(order.instance) if is_first else None
+        instance.woken = sleeper is not None
+        primed = self._beginnings.template_of(order.instance.version, order.template) if is_first else None
         instance.primed = primed is not None
-        if primed is not None:
+        if sleeper is not None:
+            self._wake(instance, sleeper)
+        elif primed is not None:
             self._fork(instance, primed)
         else:
             self._launch_from_template(instance)
@@ -190,15 +201,19 @@ class Fleet:
             failed = StartFailed(f"the instance's control group could not be made: {error}")
             self._start_failed(instance, failed, again=False)
             return
-        instance.process = InstanceProcess(
-            self._loop,
-            template,
-            order,
-            group,
-            self._proxy,
-            on_frame=partial(self._take, instance),
-            on_line=lambda stream, line: self._log(instance, None, stream, line),
-            on_end=lambda status: self._ended(instance, status),
+        listener = self._listener(instance)
+        instance.process = InstanceProcess(self._loop, template, order, group, self._proxy, listener)
+
+    def _wake(self, instance: Instance, process: InstanceProcess) -> None:
+        instance.process = process
+        process.listener = self._listener(instance)
+        process.send({"t": "wake", "sent_at": time.monotonic()})
+
+    def _listener(self, instance: Instance) -> Listener:
+        return Listener(
+            frame=partial(self._take, instance),
+            line=lambda stream, line: self._log(instance, None, stream, line),
+            end=lambda status: self._ended(instance, status),
         )
 
     def _start_failed(self, instance: Instance, error: QuickthawError, *, again: bool) -> None:
@@ -242,16 +257,19 @@ class Fleet:
             case "prompt":
                 self._beginnings.prompt(instance.order.instance.version, instance.order.template, sample_in(frame))
             case "loaded":
-                self._loaded(instance)
+                self._loaded(instance, can_sleep=frame["can_sleep"])
+            case "asleep" if instance.phase is Phase.STOPPING and instance.may_sleep:
+                self._fell_asleep(instance, frame["bytes"])
             case "ready":
                 self._ready(instance)
             case "failed" if self._instances.get(instance.id) is instance:
                 self._start_failed(instance, from_json(frame["error"]), again=False)
 
-    def _loaded(self, instance: Instance) -> None:
+    def _loaded(self, instance: Instance, *, can_sleep: bool) -> None:
         if instance.phase is not Phase.STARTING:
             return
         instance.phase = Phase.LOADED
+        instance.can_sleep = can_sleep
         instance.meter.loaded()
         if instance.timer is not None:
             instance.timer.cancel()
@@ -309,8 +327,10 @@ class Fleet:
             instance.process.kill()  # it reads nothing before it is loaded
 
     def stop(self, instance_id: str) -> None:
-        """Drain an instance, or forget the record of one that never came to be here."""
-        if instance_id in self._instances:
+        """Drain an instance, which may sleep then, or forget the record of one that never came to be here."""
+        instance = self._instances.get(instance_id)
+        if instance is not None:
+            instance.may_sleep = instance.phase is Phase.READY
             self.drain(instance_id)
         else:
             self._effects.gone(instance_id, InstanceLost("the instance was stopped"))
@@ -318,7 +338,7 @@ class Fleet:
     def lose_checkpoint(self, checkpoint: str, error: StartFailed) -> None:
         """End the instances that still wait for weights which will never arrive; the cause is theirs."""
         for instance in list(self._instances.values()):
-            waits_for = {c.id for c in instance.order.checkpoints if c.arrival is not None}
+            waits_for = {c.id for c in instance.order.checkpoints if c.arrival is not None and not instance.woken}
             if checkpoint in waits_for and instance.phase is not Phase.READY:
                 self._start_failed(instance, error, again=False)
 
@@ -344,8 +364,17 @@ class Fleet:
             self._forget(instance)
             self._effects.gone(instance.id, InstanceLost("the instance was stopped"))
             return
-        instance.process.send({"t": "stop"})
-        instance.timer = self._loop.later(STOP_PATIENCE_SECONDS, instance.process.kill)
+        instance.may_sleep = instance.may_sleep and self._sleepers.may_join(instance)
+        instance.process.send({"t": "sleep" if instance.may_sleep else "stop"})
+        patience = SLEEP_PATIENCE_SECONDS if instance.may_sleep else STOP_PATIENCE_SECONDS
+        instance.timer = self._loop.later(patience, instance.process.kill)
+
+    def _fell_asleep(self, instance: Instance, own_bytes: int) -> None:
+        instance.may_sleep = False
+        self._forget(instance)
+        self._leave(instance, InstanceLost("the instance was put to sleep"))
+        self._release(instance)
+        self._sleepers.join(instance, own_bytes)
 
     def _ended(self, instance: Instance, status: int | None) -> None:
         if self._instances.get(instance.id) is not instance:
@@ -357,15 +386,20 @@ class Fleet:
         if instance.phase is Phase.STARTING:
             said = "".join(f"\n  {line}" for line in instance.process.last_lines) if instance.process else ""
             error = StartFailed(f"the instance's process {how} while it was starting{said}")
-            may_be_chance = not out_of_memory and fault is None and (status is None or status < 0)
+            by_itself = status is not None and status >= 0
+            may_be_chance = not out_of_memory and fault is None and (instance.woken or not by_itself)
             self._start_failed(instance, error, again=may_be_chance)
             return
         self._forget(instance)
         lost = InstanceLost(f"the process that served the invocation {how}")
         if instance.phase is not Phase.STOPPING:
             self._log(instance, None, "platform", f"the instance {how}")
-        self.serving.lose(instance, lost)
-        self._effects.died(instance.id, lost)
+        self._leave(instance, lost)
+
+    def _leave(self, instance: Instance, error: QuickthawError) -> None:
+        """Let go of whatever an instance had that serves no more."""
+        self.serving.lose(instance, error)
+        self._effects.died(instance.id, error)
 
     def _forget(self, instance: Instance) -> None:
         if instance.timer is not None:

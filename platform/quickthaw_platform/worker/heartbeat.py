@@ -47,6 +47,7 @@ class Beat:
     memory_bytes: int
     templates: frozenset[str]  # ids of checkpoints with a live template
     primed: frozenset[str]  # ids of versions with a live primed template
+    asleep: frozenset[str]  # ids of versions with a sleeping process
     tiers: str  # see checkpoints.tiers.status
     grant: Grant  # what its instances are isolated by
     delegation: Delegation  # what its instances are bounded by together
@@ -126,6 +127,7 @@ class Heartbeat:
             "checkpoints": json.dumps([checkpoint.id for checkpoint in checkpoints]),
             "templates": json.dumps(sorted(beat.templates)),
             "primed": json.dumps(sorted(beat.primed)),
+            "asleep": json.dumps(sorted(beat.asleep)),
             "tiers": beat.tiers,
             "isolation": beat.grant.level.value,
             "not_stronger": beat.grant.why,

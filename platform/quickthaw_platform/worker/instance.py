@@ -18,7 +18,15 @@ from quickthaw.errors import QuickthawError, StartFailed
 from quickthaw.generation import Sampling
 from quickthaw_platform.cage import entering
 from quickthaw_platform.cage.order import CageOrder
-from quickthaw_platform.contracts import Checkpoint, Delta, Engine, GenerationRequest, TakesAdapters, TellsOfFailure
+from quickthaw_platform.contracts import (
+    Checkpoint,
+    Delta,
+    Engine,
+    GenerationRequest,
+    Sleeps,
+    TakesAdapters,
+    TellsOfFailure,
+)
 from quickthaw_platform.control_groups.joining import Joining
 from quickthaw_platform.worker import forking, frames, handlers, randomness, sandbox
 from quickthaw_platform.worker.bounds import Bounds
@@ -26,6 +34,7 @@ from quickthaw_platform.worker.built_in import beginning_with
 from quickthaw_platform.worker.capture import Capture, LineBudget, StreamName
 from quickthaw_platform.worker.frames import Frame
 from quickthaw_platform.worker.overhearing import Sampler, overheard
+from quickthaw_platform.worker.own_memory import own_bytes
 
 ENGINE_FAILED = 70
 """The exit status of an instance whose engine can compute nothing any more."""
@@ -92,6 +101,7 @@ class Instance:
         self._outbox = frames.Outbox(link)
         self._ready = False
         self._prefill_reported = False
+        self._arrival_before = 0.0  # seconds that computing had waited for weights before this start
         self._arrival_at_start = 0.0
         self._runner: handlers.Runner
 
@@ -145,7 +155,7 @@ class Instance:
             on_output=self._prove_ready,
         )
         self._outbox.start(order["output_interval"])
-        self.send({"t": "loaded"})
+        self._say_loaded()
 
     def serve(self) -> None:
         """Take frames until `stop`, or until the agent goes: then the process ends at once."""
@@ -157,6 +167,24 @@ class Instance:
                     return
                 self._take(frame)
         os._exit(0)
+
+    def _say_loaded(self) -> None:
+        self.send({"t": "loaded", "can_sleep": isinstance(self._engine, Sleeps) and self._engine.can_sleep})
+
+    def _sleep(self) -> None:
+        """Give back what a device has, and say what memory is left to this process."""
+        assert isinstance(self._engine, Sleeps)
+        self._engine.sleep()
+        self.send({"t": "asleep", "bytes": own_bytes()})
+
+    def _wake(self, order: Frame) -> None:
+        """Serve as another instance of the same version from now on."""
+        assert isinstance(self._engine, Sleeps)
+        self._engine.wake()
+        self._ready = self._prefill_reported = False
+        self._arrival_before = self._arrival_at_start = self._engine.arrival_seconds
+        self.stage("wake", time.monotonic() - order["sent_at"])
+        self._say_loaded()
 
     def _engine_failed(self, error: QuickthawError) -> None:
         """End the process: what runs goes on in another, from its last token. Here each further call would fail.
@@ -178,6 +206,10 @@ class Instance:
             case "cancel":
                 self._runner.cancel(frame["life"])
                 self.send({"t": "heard", "life": frame["life"]})
+            case "sleep":
+                self._sleep()
+            case "wake":
+                self._wake(frame)
             case "warmup":
                 threading.Thread(target=self._warm_up, name="warmup", daemon=True).start()
 
@@ -228,7 +260,7 @@ class Instance:
         if not self._prefill_reported:
             self._prefill_reported = True
             arrival = self._engine.arrival_seconds - self._arrival_at_start
-            self.stage("arrival", self._engine.arrival_seconds)
+            self.stage("arrival", self._engine.arrival_seconds - self._arrival_before)
             self.stage("prefill", max(0.0, seconds - arrival))
 
     def _warm_up(self) -> None:

@@ -124,6 +124,9 @@ class Instance:
     loaded: float = 0.0  # when it was, by the monotonic clock
     from_template: bool = False  # one that was there already
     primed: bool = False  # and it had read what the version's prompts begin with
+    woken: bool = False  # its process had served the version before, and slept
+    can_sleep: bool = False  # as its engine says
+    may_sleep: bool = False  # when it is stopped
     stages: dict[str, float] = field(default_factory=dict)
     flights: dict[str, Flight] = field(default_factory=dict)
     arriving: dict[str, Arriving] = field(default_factory=dict)  # invocations that may be taken over
@@ -156,12 +159,14 @@ class Instance:
 
     @property
     def tier(self) -> str:
-        """Where its start found the weights: dram, disk or remote, or primed."""
-        return Way.PRIMED.value if self.primed else self.order.tier
+        """Where its start found the weights: dram, disk or remote, or primed, or asleep."""
+        return self.order.tier if self.way is Way.TEMPLATE else self.way.value
 
     @property
     def way(self) -> Way:
         """The way that its start went."""
+        if self.woken:
+            return Way.ASLEEP
         if self.primed:
             return Way.PRIMED
         return Way.TEMPLATE if self.from_template else Way(self.order.tier)
@@ -181,7 +186,7 @@ class Instance:
     def finished_start(self) -> FinishedStart:
         """Say how its start went, when it has just put something out: its weights are there."""
         order = self.order
-        completed = order.completed_at() or time.monotonic()
+        completed = order.received if self.woken else order.completed_at() or time.monotonic()
         serves = max(self.loaded, completed)
         return FinishedStart(
             function=order.instance.version.function,

@@ -43,6 +43,15 @@ _EXIT_PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """Hears what happens to an instance's process. Called from the loop's thread."""
+
+    frame: Callable[[Frame], None]
+    line: Callable[[StreamName, str], None]  # of what it writes to its bare descriptors 1 and 2
+    end: Callable[[int | None], None]  # its exit status, once
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceOrder:
     """What an instance is made of."""
 
@@ -104,17 +113,11 @@ class InstanceProcess:
         order: InstanceOrder,
         group: Group | None,
         proxy: EgressProxy,
-        *,
-        on_frame: Callable[[Frame], None],
-        on_line: Callable[[StreamName, str], None],
-        on_end: Callable[[int | None], None],
+        listener: Listener,
     ) -> None:
-        """`group` is to be the instance's alone, and is ended with it. `on_line` hears what it writes to its bare
-        descriptors 1 and 2; `on_end` its exit status, once.
-        """
+        """`group` is to be the instance's alone, and is ended with it. Another may take the listener's place."""
         self._loop = loop
-        self._on_frame = on_frame
-        self._on_end = on_end
+        self.listener = listener
         self.over = False
         self._group = group
         self.ran_out_of_memory = False  # it was killed for what all its processes used together
@@ -124,7 +127,7 @@ class InstanceProcess:
         self._workdir = order.workdir
         self._workdir.mkdir(parents=True, exist_ok=True)
         ours, theirs = frames.pair()
-        self._outputs = [RawOutput(loop, stream, on_line, self.last_lines) for stream in ("stdout", "stderr")]
+        self._outputs = [RawOutput(loop, stream, self._line, self.last_lines) for stream in ("stdout", "stderr")]
         self._link = Link(loop, ours, self._take, self._closed, most_bytes=order.most_frame_bytes)
         outputs = [output.theirs for output in self._outputs]
         frame = order.frame() | {"group": None if group is None else group.order.frame()}
@@ -175,7 +178,10 @@ class InstanceProcess:
             if self._process is None:  # said ahead of all that the instance itself says
                 self.adopt(frame["pid"])
         else:
-            self._on_frame(frame)
+            self.listener.frame(frame)
+
+    def _line(self, stream: StreamName, line: str) -> None:
+        self.listener.line(stream, line)
 
     def _closed(self) -> None:
         if self._link.fault is not None:
@@ -201,7 +207,7 @@ class InstanceProcess:
         if self._group is not None:
             self.ran_out_of_memory = self._group.ran_out_of_memory
         threading.Thread(target=_remove, args=(self._workdir, self._group), name="remove-workdir").start()
-        self._on_end(status)
+        self.listener.end(status)
 
 
 def _remove(workdir: Path, group: Group | None) -> None:

@@ -13,7 +13,7 @@ from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.prefix_learner import MOST_TOKENS, TOKEN_BYTES
 from quickthaw_platform.worker.reported_output import check_delta, check_error
 
-STAGES = frozenset({"fork", "arrival", "engine", "prefill", "handler"})
+STAGES = frozenset({"fork", "wake", "arrival", "engine", "prefill", "handler"})
 """The stages of a start that an instance itself measures; those of its template come from the template."""
 
 STREAMS = frozenset({"stdout", "stderr"})
@@ -28,6 +28,8 @@ FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "ended": _RUN,
     "error": {**_RUN, "error": dict},
     "heard": {"life": int},
+    "loaded": {"can_sleep": bool},
+    "asleep": {"bytes": int},
     "failed": {"error": dict},
     "prompt": {"sample": bytes},
 }

@@ -17,6 +17,7 @@ from quickthaw_platform.contracts import Built
 from quickthaw_platform.worker import forking, frames
 from quickthaw_platform.worker.beginning import LEAST_PLAIN_TOKENS, Beginning, file_digest
 from quickthaw_platform.worker.frames import Frame
+from quickthaw_platform.worker.own_memory import own_bytes
 from quickthaw_platform.worker.prepared_engine import PreparedEngine
 
 _CAP_SYS_NICE = 1 << 23
@@ -108,9 +109,3 @@ def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     flags = next((line.partition(":")[2] for line in lines if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()} {' '.join(sorted(flags.split()))}"
-
-
-def own_bytes() -> int:
-    """Return the bytes of memory that this process has written and shares with no other."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_Dirty:"))

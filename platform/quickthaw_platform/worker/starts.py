@@ -38,8 +38,8 @@ ROOM_POLL_SECONDS = 0.01
 SPARE_TASKS = 512
 """Processes and threads that an instance may have beyond those of its engine and of its calls."""
 
-LEAVING_SECONDS = 7.0
-"""How long an instance that makes room may take to end: it is killed before (fleet.STOP_PATIENCE_SECONDS)."""
+LEAVING_SECONDS = 22.0
+"""How long an instance that makes room may take to end or to sleep: it is killed before (fleet's patiences)."""
 
 _T = TypeVar("_T")
 

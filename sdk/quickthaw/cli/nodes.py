@@ -15,7 +15,7 @@ NO_INSTANCES = "No instances: everything has scaled to zero."
 
 _NODE_COLUMNS = (
     "NODE", "STATE", "DEVICE", "ISOLATION", "NETWORK", "FREE", "MEMORY", "CHECKPOINTS", "TEMPLATES", "PRIMED",
-    "INSTANCES", "ARRIVING", "GB/S", "LABELS",
+    "ASLEEP", "INSTANCES", "ARRIVING", "GB/S", "LABELS",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def ps(state: State, as_json: bool) -> None:
 
 def _node(node: NodeInfo) -> tuple[object, ...]:
     free, all_ = output.size(node.memory_free_bytes), output.size(node.memory_bytes)
-    counts = len(node.checkpoints), len(node.templates), len(node.primed), node.instances
+    counts = len(node.checkpoints), len(node.templates), len(node.primed), len(node.asleep), node.instances
     arriving = output.size(sum(node.arriving.values())) if node.arriving else None
     speeds = ", ".join(f"{tier} {speed / 1e9:.2g}" for tier, speed in node.bandwidths.items())
     labels = ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items()))

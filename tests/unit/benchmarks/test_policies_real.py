@@ -20,7 +20,7 @@ from quickthaw_platform.settings import Settings
 from quickthaw_platform.simulator.scenario import Scenario, read_scenario
 from tests.unit.simulator.scenarios import scenario as small
 
-WAYS: list[Way] = [way for way in Way if way != Way.PRIMED]
+WAYS: list[Way] = [way for way in Way if not way.is_of_a_version]
 REAL = read_scenario(policies_real.SCENARIO)
 
 

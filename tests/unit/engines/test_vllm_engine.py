@@ -53,6 +53,7 @@ def test_where_vllm_is_missing_the_extra_is_named() -> None:
         ("context_tokens", -1),
         ("enforce_eager", "yes"),
         ("prefix_caching", 1),
+        ("can_sleep", "no"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(option: str, value: object) -> None:

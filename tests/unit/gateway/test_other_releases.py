@@ -135,6 +135,7 @@ def node(client: FlaskClient, name: str) -> dict[str, Any]:
         ("checkpoints", "c1 c2"),
         ("templates", '{"c1": 2}'),
         ("primed", "["),
+        ("asleep", "["),
         ("memory_bytes", "64 GiB"),
         ("memory_bytes", "inf"),
     ],

@@ -98,6 +98,33 @@ def test_what_primed_starts_have_taken_is_what_the_next_is_estimated_to_take() -
     assert decision.estimate_seconds == pytest.approx(0.02)
 
 
+def test_a_process_that_sleeps_is_chosen_before_a_primed_template() -> None:
+    primed = replace(node("a", templates="c1"), primed=frozenset({"v1"}))
+    asleep = replace(node("b"), asleep=frozenset({"v1"}))  # the checkpoint is no more on that node
+    decision = choose([primed, asleep])
+    assert isinstance(decision, Start)
+    assert (decision.node, decision.way) == ("b", Way.ASLEEP)
+    assert decision.estimate_seconds == pytest.approx(0.05)  # half of what a template takes
+
+
+def test_a_process_that_sleeps_waits_for_no_load_not_even_of_its_own_checkpoint() -> None:
+    loading = instance(
+        "x", "b", state=InstanceState.STARTING, in_use=0, memory_bytes=1, checkpoint="c1", load_seconds=20.0
+    )
+    decision = choose([node("a"), replace(node("b"), asleep=frozenset({"v1"}))], replace(loading, way=Way.REMOTE))
+    assert isinstance(decision, Start)
+    assert (decision.node, decision.way, decision.load_seconds) == ("b", Way.ASLEEP, 0.0)
+
+
+def test_what_waking_has_taken_is_what_the_next_is_estimated_to_take() -> None:
+    learnt = {"f": FunctionStats(INIT | {Way.ASLEEP: 0.7})}
+    asleep = replace(node("a"), asleep=frozenset({"v1"}))
+    assert choose([asleep], functions=learnt).estimate_seconds == pytest.approx(0.7)
+    decision = choose([asleep, node("b", templates="c1")], functions=learnt)
+    assert isinstance(decision, Start)
+    assert (decision.node, decision.way) == ("b", Way.TEMPLATE)
+
+
 def test_loads_before_it_count_and_send_it_elsewhere() -> None:
     loading = instance(
         "x", "a", state=InstanceState.STARTING, in_use=0, memory_bytes=1, way=Way.DISK, load_seconds=20.0

@@ -75,6 +75,11 @@ class TestNodes:
         announce_node(redis, "n2")
         assert [node.primed for node in read_view(redis).nodes] == [frozenset({"v1"}), frozenset()]
 
+    def test_the_versions_that_sleep_there_are_read_and_none_is_none(self, redis: Redis) -> None:
+        announce_node(redis, "n1", asleep=json.dumps(["v1"]))
+        announce_node(redis, "n2")
+        assert [node.asleep for node in read_view(redis).nodes] == [frozenset({"v1"}), frozenset()]
+
     def test_how_instances_are_isolated_is_read_and_what_is_not_known_is_none(self, redis: Redis) -> None:
         announce_node(redis, "n1", isolation="strict")
         announce_node(redis, "n2", isolation="iron")

@@ -15,7 +15,7 @@ from quickthaw_platform.control_groups.delegation import Delegation
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
 
-BEAT = Beat(NodeState.READY, "cpu", 1, frozenset(), frozenset(), "{}", Grant(Isolation.NONE), Delegation())
+BEAT = Beat(NodeState.READY, "cpu", 1, frozenset(), frozenset(), frozenset(), "{}", Grant(Isolation.NONE), Delegation())
 
 
 class EmptyDisk:

@@ -23,6 +23,8 @@ SOUND: dict[str, dict[str, Any]] = {
     "ended": RUN,
     "error": {**RUN, "error": {}},
     "heard": {"life": 1},
+    "loaded": {"can_sleep": True},
+    "asleep": {"bytes": 1},
     "failed": {"error": {}},
     "prompt": {"sample": b"1234"},
 }

@@ -100,6 +100,21 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
             self._answers = hf_answers(self._texts, loop.vocabulary, self._eos)
         self.context_tokens = min(self.context_tokens, loop.context_tokens)
 
+    @property
+    def can_sleep(self) -> bool:
+        """Whether its option allows it and vLLM can give back what this device has."""
+        return self._options.can_sleep and self._loop is not None and self._loop.can_sleep
+
+    def sleep(self) -> None:
+        """Have vLLM forget all keys and values and move the weights to this process's memory."""
+        if self._loop is not None:
+            self._loop.sleep()
+
+    def wake(self) -> None:
+        """Have vLLM move the weights back."""
+        if self._loop is not None:
+            self._loop.wake()
+
     def hold(self, request: GenerationRequest, sink: Sink, on_held: Callable[[int], None]) -> None:
         """Have vLLM read what is known into its prefix cache, and choose nothing until `release`.
 

@@ -12,10 +12,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from vllm import PoolingParams
+from vllm.platforms import current_platform
 
 from quickthaw.errors import FunctionFailed, InvalidRequest, QuickthawError, StartFailed, Unavailable
 from quickthaw.generation import Delta
 from quickthaw_backends.engines.failure import OnFailed, ignore_failure
+from quickthaw_backends.engines.vllm_engine.sleeping import fall_asleep, wake_up
 from quickthaw_backends.engines.vllm_engine.stream import Stream
 from quickthaw_platform.contracts import EngineStats
 
@@ -113,6 +115,19 @@ class VllmLoop:
             self._prompt_tokens_total += sum(map(len, batch))
         return [job.done.result() for job in jobs]
 
+    @property
+    def can_sleep(self) -> bool:
+        """Whether vLLM can give back what this device has."""
+        return current_platform.is_cpu() or bool(self._engine.model_config.enable_sleep_mode)
+
+    def sleep(self) -> None:
+        """Give back keys and values and a device's memory; the weights stay in the process's. Blocks."""
+        self._ask(lambda: fall_asleep(self._engine))
+
+    def wake(self) -> None:
+        """Be ready for requests again. Blocks."""
+        self._ask(lambda: wake_up(self._engine))
+
     def stats(self) -> EngineStats:
         """Return a snapshot."""
         scheduler = self._engine.engine_core.engine_core.scheduler
@@ -141,6 +156,24 @@ class VllmLoop:
         """Queue what the thread is to do before its next step. The caller holds the lock."""
         self._orders.append(order)
         self._changed.notify_all()
+
+    def _ask(self, call: Callable[[], None]) -> None:
+        """Have the thread make a call between two steps; return when it is made, or raise what it raises."""
+        made: Future[None] = Future()
+
+        def order() -> None:
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 (the caller gets it)
+                made.set_exception(error)
+            else:
+                made.set_result(None)
+
+        with self._changed:
+            if self._closed is not None:
+                raise self._closed
+            self._order(order)
+        made.result()
 
     def _main(self, make: Callable[[], Any], made: Future[None]) -> None:
         try:

@@ -78,6 +78,7 @@ class Making:
             "disable_log_stats": True,
             "load_format": "safetensors",
             "generation_config": "vllm",  # the request says how to choose, not the checkpoint
+            "enable_sleep_mode": given.can_sleep and not current_platform.is_cpu(),
         }
         if self.manifest.task == "embed":
             return common | {"runner": "pooling", "convert": "embed", "pooler_config": _pooler(self.manifest)}

@@ -24,6 +24,7 @@ class VllmOptions:
     context_tokens: int | None = None  # None: what the model was made for, less where the KV cache is too small
     enforce_eager: bool | None = None  # no compiled graphs; None: on a CPU, where compiling takes longer than it saves
     prefix_caching: bool = True  # keys and values of prompts' beginnings are shared between requests
+    can_sleep: bool = True  # stopped, an instance gives back what its device has, and waits for the next start
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> VllmOptions:
@@ -33,7 +34,7 @@ class VllmOptions:
             raise InvalidRequest(
                 f"option dtype is one of {', '.join(_DTYPES)}, not {options['dtype']!r}", param="options.dtype"
             )
-        for name in ("enforce_eager", "prefix_caching"):
+        for name in ("enforce_eager", "prefix_caching", "can_sleep"):
             if not isinstance(options.get(name, True), bool):
                 raise InvalidRequest(f"option {name} is true or false, not {options[name]!r}", param=f"options.{name}")
         for name in ("max_batch", "step_tokens", "context_tokens"):

@@ -19,7 +19,7 @@ PATIENCE = 3.0
 NEAR_PATIENCE = 9.0
 """The same for a full node. More, because what becomes free there goes to whoever has waited for it longer."""
 
-_NEAR = (Way.PRIMED, Way.TEMPLATE, Way.DRAM)
+_NEAR = (Way.ASLEEP, Way.PRIMED, Way.TEMPLATE, Way.DRAM)
 
 
 def rather_slot(candidates: Candidates, decision: Decision) -> Decision:
