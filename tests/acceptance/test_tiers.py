@@ -13,6 +13,7 @@ from quickthaw import Client, FunctionSpec, StartFailed
 from quickthaw.generation import Sampling
 from quickthaw.resources import CheckpointCopy
 from quickthaw.types import InvocationInfo
+from quickthaw_backends.engines.vllm_engine import VllmEngine
 from quickthaw_platform.commands.seaweed import BUCKET, Seaweed
 from tests.acceptance.cluster import Cluster, running, wait_for
 
@@ -74,6 +75,24 @@ def test_each_tier_gives_the_same_answer_and_is_named(cluster: Cluster) -> None:
     assert from_disk.result == from_s3.result == again.result == first.result
     assert {"tier", "arrival", "prefill"} <= set(from_s3.stages)
     wait_for(lambda: "disk" in copy_of(client).tiers, "the writing behind")
+
+
+@pytest.mark.skipif(VllmEngine.missing() is not None, reason=str(VllmEngine.missing()))
+@pytest.mark.timeout(300)
+def test_each_tier_gives_vllm_its_weights_too(cluster: Cluster) -> None:
+    client, tiers = cluster.client, []
+    options = {"dtype": "float32", "can_sleep": False}
+    client.deploy(
+        FunctionSpec(name="vllm", engine="vllm", model=MODEL, memory="2GiB", keep_alive="1s", options=options)
+    )
+    for tier in ("dram", "disk"):
+        wait_for(lambda: "disk" in copy_of(client).tiers, "the writing behind")
+        evict(client, tier)
+        answered = client.invoke("vllm", INPUT, sampling=SAMPLING)
+        assert "Paris" in str(answered.result)
+        tiers.append(answered.tier)
+    assert tiers == ["disk", "remote"]
+    client.delete_function("vllm")
 
 
 def test_a_worker_killed_while_it_fetches_leaves_nothing_half(cluster: Cluster) -> None:

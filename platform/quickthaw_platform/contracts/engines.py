@@ -15,8 +15,9 @@ from quickthaw.generation import ChatOptions, Delta, Sampling
 class Checkpoint:
     """A checkpoint on this node: its manifest (checkpoints.manifest) and the folder with configuration and tokenizer.
 
-    `weights` names the files to map, in the manifest's order; none: they lie in the folder too. They may still be
-    arriving: `arrival` is then the file that tells how far they are (see checkpoints.arrival).
+    `weights` names the files to map, in the manifest's order; none: they lie in the folder too. One may be longer than
+    the manifest says, memory being rounded up to pages: what follows is no part of it. They may still be arriving:
+    `arrival` is then the file that tells how far they are (see checkpoints.arrival).
     """
 
     id: str

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from quickthaw_platform.checkpoints.arrival import ArrivalWriter
 from quickthaw_platform.checkpoints.layout import write_weights
 from quickthaw_platform.checkpoints.manifest import Manifest
+from quickthaw_platform.checkpoints.reading.memory import HUGE_BYTES
 from tests.unit.engines import tiny
 from tests.unit.engines.loading import Loading
 
@@ -33,7 +34,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         contents = [(split / file.path).read_bytes() for file in files]
         memory = [os.memfd_create("test") for _ in files]
         for fd, content in zip(memory, contents, strict=True):
-            os.write(fd, b"\xff" * len(content))  # NaN in every float type
+            os.ftruncate(fd, HUGE_BYTES * -(-len(content) // HUGE_BYTES))  # as a node's memory is
+            os.pwrite(fd, b"\xff" * len(content), 0)  # NaN in every float type
         writer = ArrivalWriter()
         manifest = Manifest.of(whole).model_copy(update={"weights": files})
         checkpoint = replace(

@@ -6,6 +6,9 @@ import itertools
 import math
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,8 @@ from quickthaw_backends.engines.vllm_engine.options import VllmOptions
 from quickthaw_platform import plugins
 from quickthaw_platform.contracts import Checkpoint
 from tests.unit.engines import tiny
-from tests.unit.engines.tiny import Collector, request
+from tests.unit.engines.loading import Loading
+from tests.unit.engines.tiny import generate
 
 needs_vllm = pytest.mark.skipif(VllmEngine.missing() is not None, reason=str(VllmEngine.missing()))
 
@@ -156,21 +160,33 @@ def test_penalties_count_the_answer_that_came_before_an_interruption() -> None:
     assert chosen(scores, prompt=(1,), temperature=0, presence_penalty=2) == 1  # of the answer alone
 
 
-@needs_vllm
-def test_weights_may_lie_elsewhere_than_the_configuration(tmp_path: Path) -> None:
-    known = tiny.checkpoint(tmp_path, "wide_llama")
-    beside = []
-    for record in known.manifest["weights"]:
-        beside.append(tmp_path / f"elsewhere-{record['path']}")
-        (known.path / record["path"]).rename(beside[-1])
+def answer(checkpoint: Checkpoint) -> tuple[int, ...]:
     engine = VllmEngine()
-    engine.prepare(
-        Checkpoint(known.id, known.path, known.manifest, tuple(beside)), {"dtype": "float32"}, lambda _n, _s: None
-    )
+    engine.prepare(checkpoint, {"dtype": "float32"}, lambda _name, _seconds: None)
     engine.start("cpu", 1, 8 << 20)
     try:
-        collector = Collector()
-        engine.submit(request([65] * 8, max_tokens=3, ignore_eos=True), collector)
-        assert len(collector.wait().tokens) == 3
+        return tuple(generate(engine, [*range(65, 85)], temperature=0, max_tokens=8, ignore_eos=True).tokens)
     finally:
         engine.close()
+
+
+@needs_vllm
+def test_weights_are_read_from_a_nodes_memory_as_they_arrive_and_give_the_same_tokens(
+    begin: Callable[..., Loading],
+) -> None:
+    loading = begin("wide_llama", partitions=2)
+    arriving = threading.Timer(1.0, lambda: loading.let_all(1 << 16))
+    arriving.start()
+    tokens = answer(loading.checkpoint)
+    arriving.join()
+    assert tokens == answer(replace(loading.checkpoint, arrival=None))
+
+
+@needs_vllm
+def test_weights_that_will_never_arrive_end_the_start_with_the_cause(begin: Callable[..., Loading]) -> None:
+    loading = begin("wide_llama")
+    engine = VllmEngine()
+    engine.prepare(loading.checkpoint, {"dtype": "float32"}, lambda _name, _seconds: None)
+    loading.writer.fail("the store has lost a part")
+    with pytest.raises(StartFailed, match=r"^the store has lost a part$"):
+        engine.start("cpu", 1, 8 << 20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +15,6 @@ from quickthaw_backends.engines.looped import LoopedEngine
 from quickthaw_backends.engines.stages import Stage, timed
 from quickthaw_backends.engines.vllm_engine.environment import set_environment
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
-from quickthaw_platform.checkpoints.arrival import Arrival
 from quickthaw_platform.checkpoints.manifest import Manifest
 from quickthaw_platform.contracts import Checkpoint, EngineStats, GenerationRequest, Sink, Tokenizer
 
@@ -24,13 +22,14 @@ if TYPE_CHECKING:
     from quickthaw_backends.engines.answers import Answers
     from quickthaw_backends.engines.transformers_engine.tokenizer import HfTokenizer
     from quickthaw_backends.engines.vllm_engine.loop import VllmLoop
+    from quickthaw_backends.engines.vllm_engine.weights import Weights
 
 
 class VllmEngine(LoopedEngine["VllmLoop"]):
     """Implements `contracts.Engine` on vLLM's `LLMEngine`.
 
-    vLLM starts threads and, on a GPU, CUDA: neither survives a fork. So a template holds vLLM's modules and the
-    tokenizer, which is most of what vLLM's start takes, and each instance makes an engine and reads the weights.
+    vLLM starts threads and, on a GPU, CUDA: neither survives a fork. So a template holds vLLM's modules, the tokenizer
+    and the mapped weights, and each instance makes an engine, which copies the weights.
     """
 
     weights_formats: ClassVar[frozenset[str]] = frozenset({"safetensors"})
@@ -42,7 +41,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
     def __init__(self) -> None:
         super().__init__()
         self._loop = None
-        self.arrival_seconds = 0.0
+        self._weights: Weights | None = None
         self._options = VllmOptions()
         self._checkpoint: Checkpoint | None = None
         self._manifest: Manifest | None = None
@@ -61,7 +60,7 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         VllmOptions.parse(options)
 
     def prepare(self, checkpoint: Checkpoint, options: Mapping[str, Any], stage: Stage) -> None:
-        """Read the tokenizer and import vLLM; StartFailed says what failed. The weights wait for `start`."""
+        """Read the tokenizer, import vLLM, map the weights; StartFailed says what failed."""
         self._options = VllmOptions.parse(options)
         self._checkpoint, self._manifest = checkpoint, Manifest.of(checkpoint)
         _check_format(self._manifest)
@@ -72,7 +71,10 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
             self._eos = end_tokens(checkpoint.path) | self._texts.eos
         with timed("skeleton", stage, checkpoint.path):
             from quickthaw_backends.engines.vllm_engine import preloaded  # noqa: F401 (forks have it imported)
-        stage("weights", 0.0)
+        with timed("weights", stage, checkpoint.path):
+            from quickthaw_backends.engines.vllm_engine.weights import Weights
+
+            self._weights = Weights(checkpoint, self._manifest)
         known = self._manifest.context_tokens
         self.context_tokens = min(self._options.context_tokens or known, known)
 
@@ -81,24 +83,24 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
         raise NotServable("the engine vllm cannot be primed")
 
     def start(self, device: str, threads: int, memory_bytes: int) -> None:
-        """Wait for the weights, then make vLLM's engine; takes seconds. StartFailed has vLLM's own words."""
-        if self._checkpoint is None or self._manifest is None:
+        """Make vLLM's engine, which reads the weights as they arrive; takes seconds. StartFailed has vLLM's words."""
+        if self._checkpoint is None or self._manifest is None or self._weights is None:
             raise StartFailed("the engine was not prepared")
         set_environment()
         from quickthaw_backends.engines.transformers_engine.guiding import hf_answers
         from quickthaw_backends.engines.vllm_engine.loop import VllmLoop
         from quickthaw_backends.engines.vllm_engine.making import Making
 
-        began = time.monotonic()
-        if self._checkpoint.arrival is not None:
-            sizes = [file.bytes for file in self._manifest.weights]
-            Arrival(self._checkpoint.arrival).wait_for_all(sizes)
-        self.arrival_seconds = time.monotonic() - began
-        making = Making(self._checkpoint, self._manifest, self._options, device, threads, memory_bytes)
+        making = Making(self._checkpoint, self._manifest, self._weights, self._options, device, threads, memory_bytes)
         loop = self._run_on(VllmLoop(making.make))
         if self._texts is not None:
             self._answers = hf_answers(self._texts, loop.vocabulary, self._eos)
         self.context_tokens = min(self.context_tokens, loop.context_tokens)
+
+    @property
+    def arrival_seconds(self) -> float:
+        """How long vLLM has waited for weights that were still arriving."""
+        return 0.0 if self._weights is None else self._weights.waited_seconds
 
     @property
     def can_sleep(self) -> bool:

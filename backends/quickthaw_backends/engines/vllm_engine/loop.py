@@ -178,6 +178,9 @@ class VllmLoop:
     def _main(self, make: Callable[[], Any], made: Future[None]) -> None:
         try:
             self._engine = make()
+        except QuickthawError as error:
+            made.set_exception(error)
+            return
         except Exception as error:  # noqa: BLE001 (vLLM raises anything; the caller of __init__ gets it)
             made.set_exception(StartFailed(f"vLLM does not start: {type(error).__name__}: {error}"))
             return

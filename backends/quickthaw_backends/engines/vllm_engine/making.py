@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -24,6 +19,7 @@ from quickthaw.errors import StartFailed
 from quickthaw_backends.engines.vllm_engine.memory import bytes_left, cache_bytes
 from quickthaw_backends.engines.vllm_engine.options import VllmOptions
 from quickthaw_backends.engines.vllm_engine.sampler import CounterSampler
+from quickthaw_backends.engines.vllm_engine.weights import LOAD_FORMAT, Weights, let_vllm_load
 from quickthaw_platform.checkpoints.manifest import EmbeddingRecipe, Manifest
 from quickthaw_platform.contracts import Checkpoint
 
@@ -38,6 +34,7 @@ class Making:
 
     checkpoint: Checkpoint
     manifest: Manifest
+    weights: Weights
     options: VllmOptions
     device: str  # cpu or cuda:N
     threads: int
@@ -52,9 +49,9 @@ class Making:
             torch.set_num_threads(self.threads)
         if eager:
             torch._dynamo.config.disable = True  # some of vLLM's helpers would call a C++ compiler at their first use
-        with _folder(self.checkpoint, self.manifest) as folder:
-            arguments = self._arguments(folder)
-            return LLMEngine.from_engine_args(EngineArgs(enforce_eager=eager, trust_remote_code=False, **arguments))
+        let_vllm_load(self.weights)
+        arguments = EngineArgs(enforce_eager=eager, trust_remote_code=False, **self._arguments())
+        return LLMEngine.from_engine_args(arguments)
 
     def _cache_bytes(self) -> int:
         if not current_platform.is_cpu():  # a GPU has a memory of its own
@@ -64,10 +61,10 @@ class Making:
         weights = self.manifest.weights_bytes * max(1, computed // stored)
         return cache_bytes(self.memory_bytes, bytes_left(), weights)
 
-    def _arguments(self, folder: Path) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         given = self.options
         common = {
-            "model": str(folder),
+            "model": str(self.checkpoint.path),
             "skip_tokenizer_init": True,
             "dtype": given.dtype,
             "max_model_len": -1 if given.context_tokens is None else given.context_tokens,  # -1: as the cache allows
@@ -76,7 +73,7 @@ class Making:
             "gpu_memory_utilization": _NO_SHARE,
             "kv_cache_memory_bytes": self._cache_bytes(),
             "disable_log_stats": True,
-            "load_format": "safetensors",
+            "load_format": LOAD_FORMAT,
             "generation_config": "vllm",  # the request says how to choose, not the checkpoint
             "enable_sleep_mode": given.can_sleep and not current_platform.is_cpu(),
         }
@@ -119,21 +116,3 @@ def _check_device(device: str) -> None:
     if kind == "cuda" and index:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
-
-
-@contextmanager
-def _folder(checkpoint: Checkpoint, manifest: Manifest) -> Iterator[Path]:
-    """Give the checkpoint as one folder: links, where the weights lie elsewhere than its other files."""
-    if not checkpoint.weights:
-        yield checkpoint.path
-        return
-    folder = Path(tempfile.mkdtemp(prefix="quickthaw-vllm-"))
-    try:
-        for record in manifest.files:
-            (folder / record.path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / record.path).symlink_to(checkpoint.path / record.path)
-        for record, path in zip(manifest.weights, checkpoint.weights, strict=True):
-            (folder / record.path).symlink_to(path)
-        yield folder
-    finally:
-        shutil.rmtree(folder)
