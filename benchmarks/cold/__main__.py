@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +60,6 @@ def measure(rounds: int, vllm: Path | None, screen: Console) -> Measured:
         tempfile.TemporaryDirectory(prefix="quickthaw-bench-logs-") as logs,
         Served(IMPORTS, up_options=["--with-s3"]) as served,
         Reference(served.checkpoints, Path(logs) / "engine.log", options={}) as reference,
-        ExitStack() as stack,
     ):
         functions = {engine: FromZero(served, engine, model, engine, seeds) for engine, model in MODELS.items()}
         known = {tokens: Primed(served, f"primed-{tokens}", GGUF, ENGINES[0], tokens) for tokens in SYSTEM_TOKENS}
@@ -71,10 +69,9 @@ def measure(rounds: int, vllm: Path | None, screen: Console) -> Measured:
         cases |= {primed(tokens): one.first_token_seconds for tokens, one in known.items()}
         cases |= {names.FLOOR: floor, **{peer.name: peer.first_token_seconds for peer in _peers(Path(logs))}}
         if vllm is not None:
-            on_vllm = stack.enter_context(OnVllm(vllm, seeds))
+            on_vllm = OnVllm(vllm, seeds)
             cases |= {names.VLLM: on_vllm.from_zero, names.VLLM_ASLEEP: on_vllm.asleep}
         seconds = interleave(cases, rounds, screen)
-        stack.close()
         stages = {
             f"{engine}, {tier}": [function.stages(tier) for _ in range(min(rounds, MOST_STAGE_ROUNDS))]
             for engine, function in functions.items()

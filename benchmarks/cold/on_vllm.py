@@ -1,52 +1,52 @@
-"""Two functions on the engine `vllm` of another Python environment: without calls, one ends and one sleeps."""
+"""A function on the engine `vllm`, of a platform of another Python environment that is up for each measurement only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
 
 from benchmarks.assets import MODEL
 from benchmarks.cold.from_zero import KEEP_ALIVE_SECONDS, QUESTION_TOKENS, ask
 from benchmarks.prompts import sized
 from benchmarks.served import DENSE_MODEL, Served
 
-ENGINE = "vllm"
+FUNCTION = "on-vllm"
 MEMORY = "2GiB"
 """vLLM has a copy of the weights of its own, and takes a gigabyte beside them."""
 
-ENDS, SLEEPS = "ends", "sleeps"
-
 
 class OnVllm:
-    """The platform runs from the start to the end of the `with` block."""
+    """Each call begins with no instance of the function, and asks in words of its own."""
 
     def __init__(self, python: Path, seeds: Iterator[int]) -> None:
         """`python` has the platform and vLLM."""
-        self._served = Served((DENSE_MODEL,), programs=python.parent)
+        self._programs = python.parent
         self._seeds = seeds
 
-    def __enter__(self) -> Self:
-        self._served.__enter__()
-        spec: dict[str, Any] = {"model": MODEL, "engine": ENGINE, "memory": MEMORY, "keep_alive": KEEP_ALIVE_SECONDS}
-        self._served.deploy(ENDS, **spec, max_instances=1, options={"can_sleep": False})
-        self._sleeping = self._served.deploy(SLEEPS, **spec, max_instances=1)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._served.__exit__()
-
     def from_zero(self) -> float:
-        """Ask when vLLM's engine is to be made; the node's template has its modules."""
-        self._served.wait_for_zero(ENDS)
-        return self._ask(ENDS)
+        """Ask where vLLM's engine is to be made; the node's template has its modules."""
+        return self._first_token_seconds(can_sleep=False)
 
     def asleep(self) -> float:
-        """Ask when a process sleeps."""
-        if not self._served.is_asleep(self._sleeping):
-            self._ask(SLEEPS)
-            self._served.wait_until("a process sleeps", lambda: self._served.is_asleep(self._sleeping))
-        return self._ask(SLEEPS)
+        """Ask where a process sleeps."""
+        return self._first_token_seconds(can_sleep=True)
 
-    def _ask(self, function: str) -> float:
-        return ask(self._served, function, sized(QUESTION_TOKENS, next(self._seeds))).first_token_seconds
+    def _first_token_seconds(self, *, can_sleep: bool) -> float:
+        with Served((DENSE_MODEL,), programs=self._programs) as served:
+            version = served.deploy(
+                FUNCTION,
+                model=MODEL,
+                engine="vllm",
+                memory=MEMORY,
+                keep_alive=KEEP_ALIVE_SECONDS,
+                max_instances=1,
+                options={"can_sleep": can_sleep},
+            )
+            self._ask(served)
+            served.wait_for_zero(FUNCTION)
+            if can_sleep:
+                served.wait_until("a process sleeps", lambda: served.is_asleep(version))
+            return self._ask(served)
+
+    def _ask(self, served: Served) -> float:
+        return ask(served, FUNCTION, sized(QUESTION_TOKENS, next(self._seeds))).first_token_seconds

@@ -46,6 +46,7 @@ from quickthaw_platform.worker.flight import Work
 from quickthaw_platform.worker.heartbeat import Beat, Heartbeat
 from quickthaw_platform.worker.instance_process import InstanceOrder
 from quickthaw_platform.worker.journal import Journal
+from quickthaw_platform.worker.launcher import Launcher
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.log_lines import LogLines
 from quickthaw_platform.worker.loop import Loop
@@ -104,19 +105,20 @@ class Agent:
         learning = Learning(redis, settings.node)
         self._meters = NodeMeter(UsageStore(redis, settings.usage_retention), Endings(redis), settings.usage_period)
         self._effects = self._make_effects(commands)
+        launcher = Launcher(
+            self._loop, self._templates, self._beginnings, self._sleepers, self._proxy, group=self._group
+        )
         self._fleet = Fleet(
             self._loop,
             self._writer,
-            self._templates,
+            launcher,
             self._beginnings,
             self._sleepers,
-            self._proxy,
             self._effects,
             learning=learning,
             meters=self._meters,
             tracer=tracing.configure("worker"),
             log=self._log,
-            group=self._group,
         )
         self._serving = self._fleet.serving
         intake = Intake(redis, self._store, settings.node)

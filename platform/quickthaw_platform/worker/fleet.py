@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 import structlog
 
 from quickthaw.errors import InstanceLost, QuickthawError, StartFailed, from_json
-from quickthaw_platform.control_groups.group import Group
 from quickthaw_platform.metering import metrics
 from quickthaw_platform.metering.tracing import Tracer
 from quickthaw_platform.metering.usage.node_meter import NodeMeter
 from quickthaw_platform.worker.beginnings import Beginnings
-from quickthaw_platform.worker.egress_proxy import EgressProxy
 from quickthaw_platform.worker.frames import Frame, ProtocolError
 from quickthaw_platform.worker.instance_life import Instance, Phase, StartOrder
-from quickthaw_platform.worker.instance_process import InstanceOrder, InstanceProcess, Listener
+from quickthaw_platform.worker.instance_process import Listener
 from quickthaw_platform.worker.instance_reports import check_fields, line_of, sample_in, stage_of
+from quickthaw_platform.worker.launcher import Launcher
 from quickthaw_platform.worker.learning import Learning
 from quickthaw_platform.worker.loop import Loop
-from quickthaw_platform.worker.primed_process import Primed
 from quickthaw_platform.worker.processes import describe_exit
 from quickthaw_platform.worker.serving import OUTPUTS, Serving
 from quickthaw_platform.worker.sleepers import Sleepers
-from quickthaw_platform.worker.templates import Template, Templates, Waiter
 from quickthaw_platform.worker.writer import Writer
 
 STOP_PATIENCE_SECONDS = 5.0
@@ -74,32 +70,26 @@ class Fleet:
         self,
         loop: Loop,
         writer: Writer,
-        templates: Templates,
+        launcher: Launcher,
         beginnings: Beginnings,
         sleepers: Sleepers,
-        proxy: EgressProxy,
         effects: Effects,
         *,
         learning: Learning,
         meters: NodeMeter,
         tracer: Tracer,
         log: Callable[[str, Mapping[str, str]], None],
-        group: Callable[[InstanceOrder], Group | None],
     ) -> None:
-        """`log` takes a function's name and the fields of a log line; `group` makes an instance's control group, and
-        raises OSError where the kernel refuses.
-        """
+        """`log` takes a function's name and the fields of a log line."""
         self._loop = loop
-        self._templates = templates
+        self._launcher = launcher
         self._beginnings = beginnings
         self._sleepers = sleepers
-        self._proxy = proxy
         self._effects = effects
         self._learning = learning
         self._meters = meters
         self._tracer = tracer
         self._log_line = log
-        self._group = group
         self._instances: dict[str, Instance] = {}
         self.serving = Serving(
             loop,
@@ -159,55 +149,12 @@ class Fleet:
 
     def _launch(self, instance: Instance) -> None:
         instance.tries += 1
-        order, is_first = instance.order, instance.tries == 1
-        sleeper = self._sleepers.take(order.instance) if is_first else None
-        instance.woken = sleeper is not None
-        primed = self._beginnings.template_of(order.instance.version, order.template) if is_first else None
-        instance.primed = primed is not None
-        if sleeper is not None:
-            self._wake(instance, sleeper)
-        elif primed is not None:
-            self._fork(instance, primed)
-        else:
-            self._launch_from_template(instance)
-
-    def _launch_from_template(self, instance: Instance) -> None:
-        asked = time.monotonic()
-
-        def ready(template: Template) -> None:
-            if self._instances.get(instance.id) is instance and instance.process is None:
-                instance.stages |= template.stages
-                if template.stages:
-                    prepared = time.monotonic() - asked - sum(template.stages.values())
-                    instance.stages["template"] = max(0.0, prepared)
-                    for name in ("template", *template.stages):
-                        instance.meter.stage(name, instance.stages[name])
-                self._fork(instance, template)
-
-        def failed(error: QuickthawError, again: bool) -> None:
-            if self._instances.get(instance.id) is instance:
-                self._start_failed(instance, error, again=again)
-
-        self._templates.obtain(instance.order.template, Waiter(ready, failed))
-        instance.from_template = instance.process is not None
-
-    def _fork(self, instance: Instance, template: Template | Primed) -> None:
-        # Each try has its own folder: that of the one before may still be being deleted.
-        workdir = instance.order.instance.workdir / str(instance.tries)
-        order = replace(instance.order.instance, workdir=workdir)
-        try:
-            group = self._group(order)
-        except OSError as error:
-            failed = StartFailed(f"the instance's control group could not be made: {error}")
-            self._start_failed(instance, failed, again=False)
-            return
-        listener = self._listener(instance)
-        instance.process = InstanceProcess(self._loop, template, order, group, self._proxy, listener)
-
-    def _wake(self, instance: Instance, process: InstanceProcess) -> None:
-        instance.process = process
-        process.listener = self._listener(instance)
-        process.send({"t": "wake", "sent_at": time.monotonic()})
+        self._launcher.launch(
+            instance,
+            self._listener(instance),
+            is_wanted=lambda: self._instances.get(instance.id) is instance,
+            on_failed=lambda error, again: self._start_failed(instance, error, again=again),
+        )
 
     def _listener(self, instance: Instance) -> Listener:
         return Listener(
