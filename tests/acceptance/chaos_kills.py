@@ -12,6 +12,7 @@ from collections import Counter
 import psutil
 
 from tests.acceptance.cluster import Cluster
+from tests.process_facts import living
 
 ROLES = ("instance", "template", "zygote", "worker", "gateway", "redis")
 BELOW_A_WORKER = frozenset({"instance", "template", "zygote"})
@@ -91,11 +92,4 @@ class Killer:
 
 def below(cluster: Cluster, worker: str, role: str) -> list[psutil.Process]:
     """Return the live processes of a role below a worker, in order of their start."""
-    found = []
-    for process in cluster.descendants(worker):
-        try:
-            if process.name() == f"qt-{role}" and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return sorted(found, key=lambda process: process.pid)
+    return sorted(living(cluster.descendants(worker), f"qt-{role}"), key=lambda process: process.pid)

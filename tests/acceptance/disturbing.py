@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import psutil
 
 from quickthaw import EventType, Invocation, InvocationState
 from quickthaw.errors import Conflict
 from tests.acceptance.cluster import Cluster
+from tests.process_facts import folder_of
 
 
 def move_again_and_again(cluster: Cluster, call: Invocation) -> None:
@@ -29,5 +29,6 @@ def kill_the_instance_of(call: Invocation) -> None:
     """Kill the process that serves a call."""
     instance = call.status().instance
     for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "qt-instance" and Path(process.cwd()).parent.name == instance:
+        folder = folder_of(process) if process.info["name"] == "qt-instance" else None
+        if folder is not None and folder.parent.name == instance:
             process.send_signal(signal.SIGKILL)

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from quickthaw import Client, Event, EventType, InvocationState
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.patience import PATIENCE_SECONDS
+from tests.process_facts import folder_of, living
 
 TEXT = " ".join(f"word{i}" for i in range(16))
 """Five seconds of an echo at 50 ms a byte: it still runs when the kill comes."""
@@ -66,13 +66,14 @@ def reader(cluster: Cluster) -> Iterator[Reader]:
 
 def processes(cluster: Cluster, role: str) -> list[psutil.Process]:
     """Return the live processes of a role (zygote, template, instance) below the worker."""
-    return [p for p in cluster.descendants("worker") if p.name() == f"qt-{role}" and p.status() != psutil.STATUS_ZOMBIE]
+    return living(cluster.descendants("worker"), f"qt-{role}")
 
 
 def instances_of(cluster: Cluster, function: str) -> list[psutil.Process]:
     """Return the processes of a function's instances: each runs in a folder below one called by its instance's id."""
     ids = {instance.id for instance in cluster.client.instances() if instance.function == function}
-    return [process for process in processes(cluster, "instance") if Path(process.cwd()).parent.name in ids]
+    folders = {process: folder_of(process) for process in processes(cluster, "instance")}
+    return [process for process, folder in folders.items() if folder is not None and folder.parent.name in ids]
 
 
 def assert_whole(reader: Reader) -> None:

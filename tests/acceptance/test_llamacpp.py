@@ -15,6 +15,7 @@ from quickthaw_backends.engines.llamacpp_engine import LlamaCppEngine
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.disturbing import kill_the_instance_of, move_again_and_again
 from tests.acceptance.test_resume import GREEDY, PROMPT, SAMPLED, said
+from tests.process_facts import folder_of
 
 pytestmark = pytest.mark.skipif(LlamaCppEngine.missing() is not None, reason=str(LlamaCppEngine.missing()))
 
@@ -55,7 +56,8 @@ def test_a_gguf_is_served_by_llama_cpp_unless_the_function_says_otherwise(cluste
 def test_an_instance_carries_the_modules_of_its_own_engine_alone(cluster: Cluster) -> None:
     ids = {instance.id for instance in cluster.client.instances() if instance.function == "chat"}
     processes = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "qt-instance"]
-    chats = [one for one in processes if Path(one.cwd()).parent.name in ids]
+    folders = {process: folder_of(process) for process in processes}
+    chats = [process for process, folder in folders.items() if folder is not None and folder.parent.name in ids]
     assert len(chats) == 2
     for process in chats:
         mapped = {Path(library.path).name for library in process.memory_maps()}

@@ -19,6 +19,7 @@ from quickthaw_platform.commands.ports import claim_port
 from quickthaw_platform.serving import Deployment, Endpoint, ServingBackend
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.integration.worker.echo_checkpoint import MODEL
+from tests.process_facts import command_of, living
 
 NAMES = ("serverless", "serverful", "hybrid", "endpoint")
 SPEC = FunctionSpec(name="served", model=MODEL, engine="echo", max_instances=3, keep_alive=30, concurrency=1)
@@ -90,7 +91,7 @@ def test_when_it_is_down_nothing_of_it_is_left_and_what_it_used_stays_told(backe
     assert not load.ready
     assert not load.starting
     assert used(backend) >= before
-    assert not [p for p in psutil.Process().children(recursive=True) if str(SERVER) in " ".join(p.cmdline())]
+    assert not [p for p in psutil.Process().children(recursive=True) if str(SERVER) in command_of(p)]
 
 
 def test_it_comes_up_again(backend: ServingBackend) -> None:
@@ -141,7 +142,7 @@ def test_a_dead_replica_is_replaced(make: Callable[..., ServingBackend], cluster
     backend = make("serverful", replicas=2)
     endpoint = backend.up()
     ours = {i.id for i in cluster.client.instances() if i.function == SPEC.name and i.state in ("loaded", "ready")}
-    processes = [process for process in cluster.descendants("worker") if process.name() == "qt-instance"]
+    processes = living(cluster.descendants("worker"), "qt-instance")
     victim = max(processes, key=lambda process: process.create_time())
     os.kill(victim.pid, signal.SIGKILL)
 

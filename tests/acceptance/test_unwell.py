@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +18,7 @@ from redis.exceptions import RedisError
 from tests.acceptance.cluster import Cluster, wait_for
 from tests.acceptance.small_disks import WARM, SmallDisks, fill
 from tests.patience import PATIENCE_SECONDS
+from tests.process_facts import folder_of, living
 
 TEXT = "word " * 45
 """Said in seven seconds, which a fault is not over before."""
@@ -158,12 +158,9 @@ def answered(cluster: Cluster, function: str) -> str:
 
 def ghosts(cluster: Cluster) -> set[str]:
     """Return the ready instances in Redis that no process of the worker is."""
-    run = {Path(p.cwd()).parent.name for p in cluster.descendants("worker") if _is_instance(p)}
+    folders = map(folder_of, living(cluster.descendants("worker"), "qt-instance"))
+    run = {folder.parent.name for folder in folders if folder is not None}
     return {instance.id for instance in cluster.client.instances() if instance.state == "ready"} - run
-
-
-def _is_instance(process: psutil.Process) -> bool:
-    return process.name() == "qt-instance" and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_refusal_pauses_streams_and_is_told_to_callers_and_nobody_dies(
@@ -200,7 +197,7 @@ def start_anew(cluster: Cluster, name: str) -> None:
 
 
 def _has_agent(cluster: Cluster) -> bool:
-    return any(process.name() == "qt-zygote" for process in cluster.descendants("worker"))
+    return bool(living(cluster.descendants("worker"), "qt-zygote"))
 
 
 def test_a_worker_that_comes_back_before_it_was_missed_gives_up_what_it_does_not_have(cluster: Cluster) -> None:

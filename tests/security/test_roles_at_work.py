@@ -26,6 +26,7 @@ from quickthaw_platform.redis_keys import RedisKey
 from quickthaw_platform.redis_roles import Role
 from tests.acceptance.cluster import VENV_BIN, wait_for
 from tests.acceptance.echo_models import write_echo_model
+from tests.process_facts import command_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -97,7 +98,7 @@ class Platform:
     def process(self, words: str) -> psutil.Process:
         """Return the process below `up` that has these words in its command line."""
         children = psutil.Process(self.up.pid).children(recursive=True)
-        return next(child for child in children if words in " ".join(child.cmdline()))
+        return next(child for child in children if words in command_of(child))
 
     def logs(self) -> str:
         """All that its processes have logged."""

@@ -52,21 +52,15 @@ class Sleepers:
         None with code of the function's own may: it could run on, and nobody is charged for what sleeps.
         """
         version = instance.order.instance.version
-        return (
-            instance.can_sleep
-            and not self._closed
-            and not instance.deaf
-            and version.spec.handler is None
-            and version.id not in self._too_large
-            and Manifest.of(instance.order.template.checkpoint).weights_bytes <= self._budget_bytes
-        )
+        if not self._budget_bytes or self._closed or version.spec.handler is not None:
+            return False
+        return instance.can_sleep and not instance.deaf and self._fits(version.id, _weights_bytes(instance))
 
     def join(self, instance: Instance, own_bytes: int) -> None:
         """Take in one that sleeps, and end those that have slept longest where all have more than the budget."""
         process, name = instance.process, instance.id
         assert process is not None
-        weights = Manifest.of(instance.order.template.checkpoint).weights_bytes
-        self._sleepers[name] = Sleeper(instance.order.instance, process, max(own_bytes, weights))
+        self._sleepers[name] = Sleeper(instance.order.instance, process, max(own_bytes, _weights_bytes(instance)))
         process.listener = replace(process.listener, end=lambda _status: self._ended(name))
         if self._closed:
             self._end(name)
@@ -110,15 +104,20 @@ class Sleepers:
 
     def _make_room(self, newest: str) -> None:
         sleeper = self._sleepers[newest]
-        if sleeper.bytes > self._budget_bytes:
-            version = sleeper.order.version.id
-            self._too_large.add(version)
-            size, budget = f"{sleeper.bytes / MB:,.0f} MB", f"{self._budget_bytes / MB:,.0f} MB"
-            reason = f"asleep it has {size}, the budget is {budget} (sleep_budget)"
-            _log.warning("instances of a version end rather than sleep", version=version, reason=reason)
+        if not self._fits(sleeper.order.version.id, sleeper.bytes):
             self._end(newest)
         while sum(s.bytes for s in self._sleepers.values()) > self._budget_bytes:
             self._end(next(iter(self._sleepers)))
+
+    def _fits(self, version: str, size: int) -> bool:
+        """Whether the budget has room for one of a version; one that was too large is so for ever, and said so once."""
+        if version not in self._too_large and size > self._budget_bytes:
+            self._too_large.add(version)
+            reason = (
+                f"asleep it has {size / MB:,.0f} MB, the budget is {self._budget_bytes / MB:,.0f} MB (sleep_budget)"
+            )
+            _log.warning("instances of a version end rather than sleep", version=version, reason=reason)
+        return version not in self._too_large
 
     def _end(self, name: str) -> None:
         process = self._ending[name] = self._sleepers.pop(name).process
@@ -130,3 +129,8 @@ class Sleepers:
         if self._sleepers.pop(name, None) is not None:
             _log.warning("a sleeping process ended", instance=name)
             self._on_change()
+
+
+def _weights_bytes(instance: Instance) -> int:
+    """Return what the weights take, which a process that sleeps has in its memory."""
+    return Manifest.of(instance.order.template.checkpoint).weights_bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 
 from quickthaw import Client
 from quickthaw.config import resolve
+from tests.process_facts import command_of
 
 QUICKTHAW = str(Path(sys.executable).with_name("quickthaw"))
 PATIENCE_SECONDS = 90.0
@@ -52,11 +52,7 @@ class Up:
 
     def worker(self) -> psutil.Process | None:
         """Return the worker's process, if it runs."""
-        for child in self.process.children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if "--queues node.node-1" in " ".join(child.cmdline()):
-                    return child
-        return None
+        return next((one for one in self.process.children() if "--queues node.node-1" in command_of(one)), None)
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

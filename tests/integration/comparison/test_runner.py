@@ -28,6 +28,7 @@ from quickthaw_platform.traffic import tables
 from quickthaw_platform.traffic.arrivals import Arrivals as Arriving
 from quickthaw_platform.traffic.named import Traffic
 from quickthaw_platform.traffic.planning import LoadPlan, make_plan
+from tests.process_facts import command_of
 
 SERVER = Path(__file__).parent / "server.py"
 GATEWAY = "http://127.0.0.1:1"
@@ -81,7 +82,7 @@ def runner(
 
 def children() -> Mapping[int, str]:
     found = psutil.Process().children(recursive=True)
-    return {process.pid: " ".join(process.cmdline()) for process in found if process.is_running()}
+    return {process.pid: command_of(process) for process in found if process.is_running()}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.gateway.processes import GatewayProcess, PlayedNode, headers, wait_for
 from tests.patience import PATIENCE_SECONDS
+from tests.process_facts import command_of
 from tests.unit.gateway.test_structure_check import long_chain
 from tests.valkey_process import ValkeyProcess
 
@@ -39,7 +40,7 @@ def asked(gateway: GatewayProcess, key: str, schema: dict[str, Any]) -> httpx.Re
 def helper_of(gateway: GatewayProcess) -> psutil.Process | None:
     """Return the process that tries structures; None: there is none."""
     (worker,) = gateway.workers()
-    return next((child for child in worker.children() if "structure_check" in " ".join(child.cmdline())), None)
+    return next((child for child in worker.children() if "structure_check" in command_of(child)), None)
 
 
 def test_a_schema_that_takes_too_long_stalls_no_stream(

@@ -21,6 +21,7 @@ from quickthaw_platform.worker.celery_app import make_app
 from quickthaw_platform.worker.commands import Commands
 from tests.integration.worker.echo_checkpoint import MODEL, write_checkpoint
 from tests.integration.worker.worker_process import NODE, PATIENCE_SECONDS, WorkerProcess, wait_for
+from tests.process_facts import folder_of
 from tests.valkey_process import ValkeyProcess
 
 
@@ -124,7 +125,5 @@ class NodeProcess(WorkerProcess):
 
 
 def _works_for(instance: str, process: psutil.Process) -> bool:
-    try:
-        return Path(f"/proc/{process.pid}/cwd").readlink().parent.name == instance
-    except FileNotFoundError:  # it has ended meanwhile
-        return False
+    folder = folder_of(process)
+    return folder is not None and folder.parent.name == instance

@@ -19,10 +19,14 @@ from quickthaw_platform.redis_client import connect
 from quickthaw_platform.redis_roles import Role
 from quickthaw_platform.settings import Settings
 from quickthaw_platform.worker.launch import worker_argv
+from tests.process_facts import name_of, runs
 from tests.valkey_process import as_role
 
 NODE = "n1"
 PATIENCE_SECONDS = 60.0
+FORKS_ONLY = "qt-caging"
+"""What is there for the milliseconds in which an instance is forked into its namespaces."""
+
 
 T = TypeVar("T")
 
@@ -38,22 +42,6 @@ def wait_for(condition: Callable[[], T | None], what: str, seconds: float = PATI
             pass
         time.sleep(0.01)
     raise AssertionError(f"{what} did not happen within {seconds} s")
-
-
-def _only_forks(process: psutil.Process) -> bool:
-    """Whether it is there for the milliseconds in which an instance is forked into its namespaces."""
-    try:
-        return process.name() == "qt-caging"
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _lives(process: psutil.Process) -> bool:
-    """Whether it has not ended; it may while one asks."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _written(value: object) -> str:
@@ -107,7 +95,8 @@ class WorkerProcess:
         """Return all processes below the worker, and remember them."""
         if self.process is None or self.process.poll() is not None:
             return []
-        found = [p for p in psutil.Process(self.process.pid).children(recursive=True) if not _only_forks(p)]
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        found = [process for process in found if name_of(process) not in ("", FORKS_ONLY)]
         self.seen |= set(found)
         return found
 
@@ -121,7 +110,7 @@ class WorkerProcess:
 
     def left(self) -> list[psutil.Process]:
         """Return the processes seen below the worker that still run."""
-        return [process for process in self.seen if _lives(process)]
+        return [process for process in self.seen if runs(process)]
 
     def log(self) -> str:
         """Return what the worker has written."""
@@ -131,5 +120,5 @@ class WorkerProcess:
         """Return the worker's descendants by what they are."""
         found: dict[str, list[int]] = {"qt-zygote": [], "qt-template": [], "qt-instance": []}
         for process in self.descendants():
-            found.setdefault(process.name(), []).append(process.pid)
+            found.setdefault(name_of(process), []).append(process.pid)
         return found

@@ -169,7 +169,14 @@ def test_a_directory_with_two_models_asks_for_one(store: DiskStore, tmp_path: Pa
         import_checkpoint(str(tmp_path / "both"), store)
 
 
-@pytest.mark.parametrize("name", ["Upper", "with space", "-dash", ""])
+@pytest.mark.parametrize("name", ["tiny-q8", "tiny.bf16", "tiny-q4_k_m", "tiny-00001-of-00002", "t" * 63])
+def test_a_name_that_is_given_is_taken_as_it_is(store: DiskStore, source: Path, name: str) -> None:
+    save_llama(source)
+    import_checkpoint(str(source), store, name=name)
+    assert [checkpoint.manifest["name"] for checkpoint in store.list()] == [name]
+
+
+@pytest.mark.parametrize("name", ["Upper", "with space", "-dash", "", "line\n", "t" * 64])
 def test_a_name_that_cannot_stand_in_a_url_is_refused(store: DiskStore, source: Path, name: str) -> None:
     save_llama(source)
     with pytest.raises(InvalidRequest, match="name"):

@@ -135,7 +135,15 @@ def test_what_may_not_sleep() -> None:
     assert not world.sleepers.may_join(world.instance("a", can_sleep=False))
     assert not world.sleepers.may_join(world.instance("a", deaf={1}))  # a call's thread has not ended
     assert not world.sleepers.may_join(world.instance("a", handler="function.py"))  # it could run on
-    assert not World(WEIGHTS - 1).sleepers.may_join(world.instance("a"))
+    assert not World(0).sleepers.may_join(world.instance("a"))
+
+
+def test_weights_that_are_larger_than_the_budget_are_told_of_once_and_nothing_where_none_is_to_sleep() -> None:
+    small, off = World(WEIGHTS - 1), World(0)
+    with capture_logs() as logs:
+        for world in (small, off, small, off):
+            assert not world.sleepers.may_join(world.instance("a"))
+    assert len(logs) == 1
 
 
 def test_a_process_that_ends_by_itself_is_forgotten_and_others_stay() -> None:

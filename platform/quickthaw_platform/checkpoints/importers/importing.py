@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
 
+from quickthaw.types import NAME_PATTERN
 from quickthaw_platform.checkpoints import layout
 from quickthaw_platform.checkpoints.header import read_header
 from quickthaw_platform.checkpoints.importers import as_is, directory, gguf
@@ -31,7 +33,6 @@ from quickthaw_platform.checkpoints.importers.source import (
     Locator,
     Progress,
     Source,
-    checkpoint_name,
     locate_path,
 )
 from quickthaw_platform.checkpoints.importers.space import room_for
@@ -147,9 +148,10 @@ def _locate(source: str, fetching: Fetching) -> AbstractContextManager[Source]:
 
 
 def _checked(name: str) -> str:
-    if checkpoint_name(name) != name:
+    if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidRequest(
-            f"{name!r} cannot be a checkpoint's name; use lower-case letters, digits, '.', '_' and '-'"
+            f"{name!r} cannot be a checkpoint's name; use up to 63 lower-case letters, digits, '.', '_' and '-', and "
+            "begin with a letter or digit"
         )
     return name
 
