@@ -71,6 +71,9 @@ class VllmEngine(LoopedEngine["VllmLoop"]):
             self._eos = end_tokens(checkpoint.path) | self._texts.eos
         with timed("skeleton", stage, checkpoint.path):
             from quickthaw_backends.engines.vllm_engine import preloaded  # noqa: F401 (forks have it imported)
+            from quickthaw_backends.engines.vllm_engine.model_class import know_model_class
+
+            know_model_class(self._manifest.architecture)
         with timed("weights", stage, checkpoint.path):
             from quickthaw_backends.engines.vllm_engine.weights import Weights
 
