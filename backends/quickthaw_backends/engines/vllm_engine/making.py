@@ -75,7 +75,7 @@ class Making:
             "disable_log_stats": True,
             "load_format": LOAD_FORMAT,
             "generation_config": "vllm",  # the request says how to choose, not the checkpoint
-            "enable_sleep_mode": given.can_sleep and not current_platform.is_cpu(),
+            "enable_sleep_mode": given.can_sleep and current_platform.is_sleep_mode_available(),
         }
         if self.manifest.task == "embed":
             return common | {"runner": "pooling", "convert": "embed", "pooler_config": _pooler(self.manifest)}
