@@ -71,14 +71,14 @@ def estimate(request: AllocationRequest, stats: FunctionStats | None, table: Tab
     for row, found in table.holders.get(checkpoint, _NOWHERE).items():
         queue[row], load[row] = _near(table, row, found, size)
         way[row], init[row] = _CODE[found], seconds[_CODE[found]]
-    for row in table.waiting[Way.PRIMED].get(request.version, _NONE):
+    for row in table.standing_by[Way.PRIMED].get(request.version, _NONE):
         queue[row] = load[row] = 0.0
         way[row], init[row] = _CODE[Way.PRIMED], seconds[_CODE[Way.PRIMED]]
     for row, end in table.arriving.get(checkpoint, _NEVER).items():
         queue[row], load[row] = 0.0, max(0.0, end - table.now)
         if WAYS[way[row]].loads:  # a template may be there before its weights are
             way[row], init[row] = _CODE[Way.DRAM], seconds[_CODE[Way.DRAM]]
-    for row in table.waiting[Way.ASLEEP].get(request.version, _NONE):  # it has weights of its own
+    for row in table.standing_by[Way.ASLEEP].get(request.version, _NONE):  # it has weights of its own
         queue[row] = load[row] = 0.0
         way[row], init[row] = _CODE[Way.ASLEEP], seconds[_CODE[Way.ASLEEP]]
     return Estimates(way, queue, load, init, queue + load + init)

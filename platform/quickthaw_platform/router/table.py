@@ -30,7 +30,7 @@ class Row:
 
     node: NodeView
     copies: dict[str, Way] = field(default_factory=dict)  # checkpoints that are nearer than beyond, and where
-    waiting: dict[Way, frozenset[str]] = field(default_factory=dict)  # as entered in `Table.waiting`
+    standing_by: dict[Way, frozenset[str]] = field(default_factory=dict)  # as entered in `Table.standing_by`
     loads: dict[str, tuple[str, Way, float]] = field(default_factory=dict)  # instance to checkpoint, lane, its end
 
 
@@ -52,9 +52,8 @@ class Table:
         self.bandwidth = {lane: np.ones(capacity) for lane in LANES}  # bytes/s; rows to come have any
         self.lane_ends = {lane: np.zeros(capacity) for lane in LANES}  # when what is being read will have been
         self.holders: defaultdict[str, dict[int, Way]] = defaultdict(dict)
-        self.waiting = {
-            way: defaultdict[str, set[int]](set) for way in Way if way.is_of_a_version
-        }  # version to nodes with one
+        self.standing_by = {way: defaultdict[str, set[int]](set) for way in Way if way.is_of_a_version}
+        """By way and version, the nodes with a process that waits for the version's starts."""
         self.arriving: defaultdict[str, dict[int, float]] = defaultdict(dict)  # checkpoint to node to its end
         self.kept: dict[int, tuple[str, float]] = {}  # row to the version that room is kept for, and its bytes
         self._remote: dict[int, frozenset[str]] = {}
@@ -82,8 +81,8 @@ class Table:
             self._matching.clear()
         row.node = node
         self._put_copies(i, row)
-        self._put_waiting(i, row, Way.PRIMED, node.primed)
-        self._put_waiting(i, row, Way.ASLEEP, node.asleep)
+        self._put_standing_by(i, row, Way.PRIMED, node.primed)
+        self._put_standing_by(i, row, Way.ASLEEP, node.asleep)
         key = id(node.tiers.remote)
         self._remote[key] = node.tiers.remote
         self._remote_of[i] = key
@@ -95,8 +94,8 @@ class Table:
         self.ready[i] = False
         self.memory[i] = self.free[i] = 0.0
         self._forget_copies(i)
-        for way in self.waiting:
-            self._put_waiting(i, self.rows[i], way, frozenset())
+        for way in self.standing_by:
+            self._put_standing_by(i, self.rows[i], way, frozenset())
 
     def begin_load(self, instance: str, node: str, checkpoint: str, lane: Way, end: float) -> None:
         """Note that an instance's start has a checkpoint read until `end`."""
@@ -180,13 +179,13 @@ class Table:
         for checkpoint, way in copies.items():
             self.holders[checkpoint][i] = way
 
-    def _put_waiting(self, i: int, row: Row, way: Way, versions: frozenset[str]) -> None:
-        entered = row.waiting.get(way, frozenset())
+    def _put_standing_by(self, i: int, row: Row, way: Way, versions: frozenset[str]) -> None:
+        entered = row.standing_by.get(way, frozenset())
         for version in entered - versions:
-            self.waiting[way][version].discard(i)
+            self.standing_by[way][version].discard(i)
         for version in versions - entered:
-            self.waiting[way][version].add(i)
-        row.waiting[way] = versions
+            self.standing_by[way][version].add(i)
+        row.standing_by[way] = versions
 
     def _forget_copies(self, i: int) -> None:
         for checkpoint in self.rows[i].copies:

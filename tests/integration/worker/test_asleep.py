@@ -135,7 +135,7 @@ def test_it_goes_with_its_function(node: NodeProcess) -> None:
     pids = fallen_asleep(node, version)
     node.registry.delete("deleted")
     wait_for_the_end_of(pids, node)
-    assert version.id not in asleep(node)
+    wait_for(lambda: version.id not in asleep(node), "its record's end")
 
 
 def test_with_another_secret_it_is_not_woken_and_ends(node: NodeProcess) -> None:
